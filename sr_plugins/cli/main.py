@@ -1,0 +1,67 @@
+"""``srp``: finds the command, runs it, and turns errors into one line and an exit status, here and nowhere else.
+
+Status 0: done. 1: an error that was expected (``SRError``), told in one line. 2: wrong usage. 130: interrupted.
+Data goes to stdout, talk to stderr. A command lives in the module of its name and is imported only when called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+
+import click
+
+from sr_plugins.errors import SRError
+
+# name -> module that holds ``command``
+COMMANDS = {
+    "image": "sr_plugins.cli.image",
+    "models": "sr_plugins.cli.models",
+    "evaluate": "sr_plugins.cli.evaluate",
+    "train": "sr_plugins.cli.train",
+    "doctor": "sr_plugins.cli.doctor",
+    "demo": "sr_plugins.cli.demo",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command's module when it is called, so that ``srp --help`` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sr-plugins", prog_name="srp")
+def srp() -> None:
+    """Super-resolution for pictures and video."""
+
+
+def main() -> None:
+    """Entry point of the ``srp`` script."""
+    logging.basicConfig(level=logging.WARNING, format="srp: %(message)s")
+    try:
+        status = srp.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our stdout went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except SRError as error:
+        click.echo(f"srp: {' '.join(str(error).split())}", err=True)
+        sys.exit(1)

@@ -1,0 +1,91 @@
+"""Every error this project raises on purpose. Anything else that escapes is a bug and keeps its traceback.
+
+::
+
+    SRError                      one line that says what is wrong and what to do about it
+    |-- PluginError              a plugin is broken, collides with another, or is asked for something it cannot do
+    |-- UnknownModelError        no model of that name and scale (also a LookupError); offers close names
+    |-- UnknownNameError         no backend, loss, degradation or metric of that name (also a LookupError)
+    |-- WeightsError             a weights file is missing, unsafe, damaged or does not fit its network
+    |-- FrameError               a frame or format that cannot be processed (also a ValueError)
+    |-- DeviceError              the device is missing, or too small even for the smallest tile (also a RuntimeError)
+    |-- ModelOutputError         the network returned something that is not the promised picture
+    |-- ImageError               an image file cannot be read or written
+    |-- PipeError                ffmpeg failed: carries its exit code and last lines
+    |-- RecipeError              a recipe or degradation file is wrong (also a ValueError)
+    `-- DataError                training or evaluation pictures are missing or unusable
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SRError(Exception):
+    """Root of the tree. ``str(error)`` is one line fit to be shown to a person."""
+
+
+class PluginError(SRError):
+    """A plugin is broken or collides with another; the message names the distribution."""
+
+
+class UnknownNameError(SRError, LookupError):
+    """Nothing is registered under this name.
+
+    ``kind`` is what was looked for ("backend"), ``name`` what was asked, ``known`` what there is.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, sorted(set(known))
+        close = get_close_matches(name, self.known, n=3, cutoff=0.5)
+        if close:
+            cure = f"did you mean {' or '.join(repr(c) for c in close)}?"
+        else:
+            cure = f"there is {', '.join(self.known)}" if self.known else "none is installed"
+        super().__init__(f"no {kind} called {name!r}: {cure}{note}")
+
+
+class UnknownModelError(UnknownNameError):
+    """No model of this name, or it has no weights at a usable scale."""
+
+    def __init__(self, name: str, known: Iterable[str], note: str = "") -> None:
+        super().__init__("model", name, known, note)
+
+
+class WeightsError(SRError):
+    """A weights file is missing, unsafe, damaged, or does not fit its network."""
+
+
+class FrameError(SRError, ValueError):
+    """A frame that cannot be processed: says what came and what is expected."""
+
+
+class DeviceError(SRError, RuntimeError):
+    """The device is missing, or out of memory even at the smallest tile."""
+
+
+class ModelOutputError(SRError, RuntimeError):
+    """The network returned a wrong shape, or values that are not finite even in float32."""
+
+
+class ImageError(SRError):
+    """An image file cannot be read or written; the message names the file and the cure."""
+
+
+class PipeError(SRError):
+    """A child process such as ffmpeg failed.
+
+    ``exit_code`` is its status (``None`` if it never ran) and ``last_lines`` the tail of its stderr.
+    """
+
+    def __init__(self, message: str, exit_code: int | None = None, last_lines: Iterable[str] = ()) -> None:
+        self.exit_code = exit_code
+        self.last_lines = tuple(last_lines)
+        super().__init__(message)
+
+
+class RecipeError(SRError, ValueError):
+    """A recipe or degradation file is wrong; the message names the file and the key."""
+
+
+class DataError(SRError):
+    """Training or evaluation pictures are missing, too small or damaged."""

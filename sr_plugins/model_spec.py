@@ -1,0 +1,108 @@
+"""What a plugin tells us about one model, one backend and one opened weights file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Channels = Literal["luma", "rgb"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One network at one scale.
+
+    ``build()`` returns the untrained inference network; it imports torch inside, so that listing models stays cheap.
+    The contract of every module: ``module(x)`` takes float ``(N, C, H, W)`` with values in [0, 1], C = 1 for a
+    ``luma`` model and 3 (R, G, B) for an ``rgb`` model, any H, W >= 1, and returns ``(N, C, H * scale, W * scale)``.
+    The residual is added inside; the result may leave [0, 1] a little and is clamped by the caller.
+
+    Attributes:
+        name: what users type after ``--model``. Name and scale together identify a model.
+        scale: upsampling factor, 1 (restoration) or more.
+        channels: ``luma`` (Y' of the frame; chroma is interpolated) or ``rgb``.
+        build: makes the inference network, without weights.
+        receptive_radius: an output pixel depends on input pixels at most this far (in input pixels, both axes) from
+            the input pixel it lies in. Tiles overlap by it; ``tests`` prove it by perturbing pixels.
+        weights: the ``.safetensors`` file with the trained weights, or ``None`` where none are shipped (yet).
+        build_for_training: makes the network to train, where it differs from ``build()`` (branches that fold). Its
+            module has ``fold() -> nn.Module`` returning the equal inference network. ``None``: ``build`` serves both.
+        global_operations: the network mixes the whole picture (global attention, pooling), so that tiles can only be
+            blended, not exact. ``receptive_radius`` is then the overlap used for blending.
+        architecture: shape of the network in the field's terms, and the paper it follows.
+        license: licence of the weights.
+        replaces: the distribution whose model of the same name and scale this one stands in for; without it a second
+            provider of a name is an error.
+    """
+
+    name: str
+    scale: int
+    channels: Channels
+    build: Callable[[], nn.Module]
+    receptive_radius: int
+    weights: Path | None = None
+    build_for_training: Callable[[], nn.Module] | None = None
+    global_operations: bool = False
+    architecture: str = ""
+    license: str = ""
+    replaces: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.scale < 1:
+            raise ValueError(f"scale of model {self.name!r} is {self.scale}: it is 1 or more")
+        if self.channels not in ("luma", "rgb"):
+            raise ValueError(f"channels of model {self.name!r} is {self.channels!r}: it is 'luma' or 'rgb'")
+        if self.receptive_radius < 0:
+            raise ValueError(f"receptive_radius of model {self.name!r} is negative")
+
+    @property
+    def label(self) -> str:
+        """Name and scale as people write them, for example ``fast x2``."""
+        return f"{self.name} x{self.scale}"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A weights file that was read: the model it is for and the network with the weights in it (eval mode, on CPU)."""
+
+    spec: ModelSpec
+    module: nn.Module
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+class Runner(Protocol):
+    """A network made ready for one device: the one network call."""
+
+    def __call__(self, x: torch.Tensor, /) -> torch.Tensor:
+        """Float32 ``(N, C, H, W)`` in [0, 1] on the runner's device to float32 ``(N, C, H * scale, W * scale)``.
+
+        Raises ``torch.OutOfMemoryError`` when the batch does not fit; the engine then tries a smaller one.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendSpec:
+    """One way to run a network.
+
+    Attributes:
+        name: what users type after ``--backend``.
+        build: ``build(module, device, precision)`` returns the :class:`Runner`. ``module`` is in eval mode on the
+            CPU, ``device`` a torch device string ("cpu", "cuda:0"), ``precision`` one of ``precisions(device)``.
+        precisions: ``precisions(device)`` lists what this backend can do on that device, best choice first.
+        missing: returns what to install when the backend's library is absent, else ``None``.
+        replaces: the distribution whose backend of the same name this one stands in for.
+    """
+
+    name: str
+    build: Callable[[nn.Module, str, Precision], Runner]
+    precisions: Callable[[str], tuple[Precision, ...]]
+    missing: Callable[[], str | None] = lambda: None
+    replaces: str | None = None

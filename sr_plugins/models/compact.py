@@ -1,0 +1,52 @@
+"""Our compact networks ``tiny``, ``fast`` and ``quality``: plain 3x3 convolutions on luma, all at low resolution.
+
+Each hidden layer computes ``act(x + conv(x))``. While training, a layer's kernel is a sum of branches; for inference
+the branches and the skip connection fold into one 3x3 kernel, so that what runs is nothing but 3x3 convolutions,
+LeakyReLU and a pixel shuffle: the family that efficient-SR challenges found fastest per decibel (ECBSR, Zhang et al.
+2021; SESR, Bhardwaj et al. 2022: linear over-parameterisation collapsed in the forward pass). The network's output is
+a residual, added to the bicubic picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sr_plugins.hookspecs import hookimpl
+from sr_plugins.model_spec import ModelSpec
+from sr_plugins.weights import pretrained
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# name: (features, hidden layers, scales)
+FAMILY = {
+    "tiny": (16, 4, (2,)),
+    "fast": (32, 6, (2, 3, 4)),
+    "quality": (64, 16, (2,)),
+}
+
+
+def build(scale: int, features: int, layers: int, *, training: bool = False) -> nn.Module:
+    """The network: folded for inference, or with its branches for training."""
+    from sr_plugins.models.compact_network import CompactNetwork
+
+    return CompactNetwork(scale, features, layers, branches=training)
+
+
+@hookimpl
+def sr_models() -> Iterable[ModelSpec]:
+    for name, (features, layers, scales) in FAMILY.items():
+        for scale in scales:
+            yield ModelSpec(
+                name=name,
+                scale=scale,
+                channels="luma",
+                build=partial(build, scale, features, layers),
+                build_for_training=partial(build, scale, features, layers, training=True),
+                receptive_radius=layers + 2,
+                weights=pretrained(name, scale),
+                architecture=f"post-upsampling, plain 3x3 convolutions ({layers} of {features}), folded branches",
+                license="MIT",
+            )

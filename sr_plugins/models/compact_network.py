@@ -1,0 +1,91 @@
+"""The torch modules of ``compact``: kept apart so that listing models imports no torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sr_plugins.models.interpolation import BicubicUpsample
+
+SLOPE = 0.1
+
+
+class BranchedConv3x3(nn.Module):
+    """A 3x3 convolution whose kernel is a sum of linear branches, folded in every forward pass.
+
+    kernel = K + 1x1 + (E x 3x3 expanded to ``2 * features``), plus the identity where ``skip``. Folding kernels costs a
+    few thousandths of the convolution itself, so training runs at the speed of the folded network.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, skip: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.point = nn.Parameter(torch.zeros(outputs, inputs))
+        wide = 2 * max(inputs, outputs)
+        self.expand = nn.Parameter(torch.empty(wide, inputs, 3, 3))
+        self.squeeze = nn.Parameter(torch.empty(outputs, wide))
+        nn.init.kaiming_normal_(self.expand, a=SLOPE, nonlinearity="leaky_relu")
+        nn.init.normal_(self.squeeze, std=0.1 / wide**0.5)
+        nn.init.kaiming_normal_(self.conv.weight, a=SLOPE, nonlinearity="leaky_relu")
+        if skip:
+            # the skip carries the signal; what the branches add starts small
+            with torch.no_grad():
+                self.conv.weight.mul_(0.3)
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+        self.register_buffer("identity", torch.eye(outputs, inputs) if skip else torch.zeros(outputs, inputs), False)
+        self.identity: Tensor
+
+    def kernel(self) -> Tensor:
+        """The folded kernel, (outputs, inputs, 3, 3)."""
+        wide = (self.squeeze @ self.expand.flatten(1)).view_as(self.conv.weight)
+        return self.conv.weight + wide + F.pad((self.point + self.identity)[:, :, None, None], (1, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            kernel = self.kernel()
+        return F.conv2d(x, kernel, self.conv.bias, padding=1)
+
+    def fold(self) -> nn.Conv2d:
+        """The equal plain convolution."""
+        folded = nn.Conv2d(self.conv.in_channels, self.conv.out_channels, 3, padding=1)
+        with torch.no_grad():
+            folded.weight.copy_(self.kernel())
+            assert folded.bias is not None and self.conv.bias is not None
+            folded.bias.copy_(self.conv.bias)
+        return folded
+
+
+class CompactNetwork(nn.Module):
+    """Luma in, luma out: (N, 1, H, W) in [0, 1] to (N, 1, H * scale, W * scale), bicubic picture plus residual."""
+
+    def __init__(self, scale: int, features: int, layers: int, *, branches: bool) -> None:
+        super().__init__()
+        self.scale, self.features, self.layers = scale, features, layers
+
+        def conv(inputs: int, outputs: int, skip: bool) -> nn.Module:
+            if branches:
+                return BranchedConv3x3(inputs, outputs, skip=skip)
+            return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+        self.head = conv(1, features, False)
+        self.body = nn.ModuleList(conv(features, features, True) for _ in range(layers))
+        self.tail = conv(features, scale * scale, False)
+        self.base = BicubicUpsample(scale)
+        if branches:  # start from the bicubic picture
+            with torch.no_grad():
+                self.tail.conv.weight.mul_(0.1)  # type: ignore[union-attr,operator]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.leaky_relu(self.head(x), SLOPE, inplace=True)
+        for layer in self.body:
+            y = F.leaky_relu(layer(y), SLOPE, inplace=True)
+        return self.base(x) + F.pixel_shuffle(self.tail(y), self.scale).float()
+
+    def fold(self) -> CompactNetwork:
+        """The equal network of plain convolutions, in eval mode."""
+        folded = CompactNetwork(self.scale, self.features, self.layers, branches=False)
+        folded.head = self.head.fold()  # type: ignore[operator]
+        folded.body = nn.ModuleList(layer.fold() for layer in self.body)  # type: ignore[operator]
+        folded.tail = self.tail.fold()  # type: ignore[operator]
+        return folded.eval()

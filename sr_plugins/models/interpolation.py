@@ -1,0 +1,39 @@
+"""The interpolated image that every network adds its residual to, as a fixed convolution.
+
+A convolution and a pixel shuffle give the same numbers at every position, so a tile's picture equals the whole
+picture's; ``torch.nn.functional.interpolate`` computes positions in float32 and drifts on large pictures.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sr_plugins.models.cubic import cubic_weight
+
+
+class BicubicUpsample(nn.Module):
+    """(N, C, H, W) to (N, C, H * scale, W * scale) by Keys' bicubic, replicated border, no trained weights.
+
+    Always float32, also under autocast: the residual may be rough, the picture it is added to may not.
+    """
+
+    radius = 2
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        rows = []
+        for phase in range(scale):
+            position = (phase + 0.5) / scale - 0.5
+            rows.append([cubic_weight(tap - position) for tap in range(-2, 3)])
+        taps = torch.tensor(rows)  # (scale, 5); each row sums to one
+        kernel = torch.einsum("ai,bj->abij", taps, taps).reshape(scale * scale, 1, 5, 5)
+        self.register_buffer("kernel", kernel, persistent=False)
+        self.kernel: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        with torch.autocast(x.device.type, enabled=False):
+            padded = F.pad(x.float().reshape(n * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
+            y = F.pixel_shuffle(F.conv2d(padded, self.kernel.float()), self.scale)
+        return y.reshape(n, c, h * self.scale, w * self.scale)

@@ -1,0 +1,103 @@
+"""Training pictures in memory, and the random patches cut from them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from sr_plugins.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".avif"}
+Degrade = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
+Pair = tuple[NDArray[np.uint16], NDArray[np.uint16]]  # low and high resolution, (C, H, W), 0..65535
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The picture files of a folder, sorted by name; ``DataError`` when there are none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder with pictures")
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise DataError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """An 8-bit RGB picture, (H, W, 3); ``DataError`` when it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def to_channels(picture: NDArray[np.uint8], channels: str) -> NDArray[np.uint16]:
+    """(H, W, 3) 8-bit to (C, H, W) in 0..65535: R'G'B', or the luma Y' = 0.299 R' + 0.587 G' + 0.114 B' (BT.601)."""
+    if channels == "rgb":
+        return np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.uint16) * 257
+    luma = picture @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(luma * 257)[None].astype(np.uint16)
+
+
+class Pictures:
+    """Pairs of low- and high-resolution pictures, made once and held in memory (2 bytes a sample).
+
+    Args:
+        paths: picture files; damaged ones and those smaller than ``least`` pixels are skipped with a warning.
+        scale: how much smaller the low-resolution picture is.
+        channels: ``luma`` or ``rgb``.
+        degrade: (H, W, 3) 8-bit to (H / scale, W / scale, 3) 8-bit, with a seeded generator.
+        seed: seeds the generator of picture i with (seed, i).
+        least: the smallest usable side of a high-resolution picture.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], scale: int, channels: str, degrade: Degrade, seed: int, least: int
+    ) -> None:
+        self.scale = scale
+        self.pairs: list[Pair] = []
+        for i, path in enumerate(paths):
+            try:
+                picture = read_rgb(path)
+            except DataError as error:
+                logger.warning("skipped: %s", error)
+                continue
+            height, width = (side // scale * scale for side in picture.shape[:2])
+            if min(height, width) < least:
+                logger.warning("skipped: %s is %d x %d, smaller than a patch (%d)", path, width, height, least)
+                continue
+            picture = picture[:height, :width]
+            small = degrade(picture, np.random.default_rng([seed, i]))
+            self.pairs.append((to_channels(small, channels), to_channels(picture, channels)))
+        if not self.pairs:
+            raise DataError(f"none of {len(paths)} pictures can be used; the first is {paths[0] if paths else 'absent'}")
+
+    def batch(self, rng: np.random.Generator, size: int, patch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """``size`` random patches with random flips and transposition, (N, C, H, W) in [0, 1], low and high."""
+        lows, highs = [], []
+        for _ in range(size):
+            low, high = self.pairs[rng.integers(len(self.pairs))]
+            y = int(rng.integers(low.shape[1] - patch + 1))
+            x = int(rng.integers(low.shape[2] - patch + 1))
+            s = self.scale
+            small, large = low[:, y : y + patch, x : x + patch], high[:, y * s : (y + patch) * s, x * s : (x + patch) * s]
+            turn = int(rng.integers(8))
+            lows.append(_turned(small, turn))
+            highs.append(_turned(large, turn))
+        return np.stack(lows).astype(np.float32) / 65535, np.stack(highs).astype(np.float32) / 65535
+
+
+def _turned(picture: NDArray[np.uint16], turn: int) -> NDArray[np.uint16]:
+    """One of the eight flips and transpositions of a square."""
+    if turn & 1:
+        picture = picture[:, ::-1]
+    if turn & 2:
+        picture = picture[:, :, ::-1]
+    return picture.transpose(0, 2, 1) if turn & 4 else picture

@@ -1,0 +1,158 @@
+"""A training recipe: one TOML file that says everything about one training run.
+
+::
+
+    seed = 1
+    ema = 0.999
+    clip_gradient = 1.0
+
+    [model]
+    name = "fast"
+    scale = 2
+    # start = "fast-x2.safetensors"     weights to start from
+
+    [data]
+    validation = 12                     # pictures held out, spread evenly over the sorted folder
+
+    [[degradation]]
+    name = "bicubic"
+
+    [[stage]]                           # stages run one after another; weights and EMA carry over
+    iterations = 40000
+    patch = 48                          # side of the low-resolution patch, pixels
+    batch = 16
+    learning_rate = [1e-3, 1e-5]        # cosine from the first to the second
+    [stage.losses]
+    l1 = 1.0
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sr_plugins.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a run: its length, patch and batch size, learning rates (first, last) and weighted losses."""
+
+    iterations: int
+    patch: int
+    batch: int
+    learning_rate: tuple[float, float]
+    losses: Mapping[str, float | Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe; see the module's text for the file."""
+
+    path: Path
+    seed: int
+    ema: float
+    clip_gradient: float
+    model: str
+    scale: int
+    start: str | None
+    validation: int
+    degradation: tuple[Mapping[str, Any], ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def iterations(self) -> int:
+        """Length of the whole run."""
+        return sum(stage.iterations for stage in self.stages)
+
+    @property
+    def weights_name(self) -> str:
+        """The file name its weights are shipped under."""
+        return f"{self.path.stem}.safetensors"
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe; ``RecipeError`` names the file and the first wrong key."""
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise RecipeError(f"cannot read recipe {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from error
+
+    reader = _Reader(path)
+    reader.known(table, "", {"seed", "ema", "clip_gradient", "model", "data", "degradation", "stage"})
+    model = reader.table(table, "model")
+    reader.known(model, "model.", {"name", "scale", "start"})
+    data = reader.table(table, "data", {})
+    reader.known(data, "data.", {"validation"})
+    degradation = table.get("degradation", [{"name": "bicubic"}])
+    if not isinstance(degradation, list) or not all(isinstance(d, dict) and "name" in d for d in degradation):
+        raise RecipeError(f"{path}: degradation is a list of tables [[degradation]], each with a name")
+    stages = table.get("stage")
+    if not isinstance(stages, list) or not stages:
+        raise RecipeError(f"{path}: at least one [[stage]] is needed")
+    return Recipe(
+        path=path,
+        seed=reader.number(table, "seed", int, 1),
+        ema=reader.number(table, "ema", float, 0.999, least=0),
+        clip_gradient=reader.number(table, "clip_gradient", float, 1.0, least=0),
+        model=reader.string(model, "name"),
+        scale=reader.number(model, "scale", int),
+        start=reader.string(model, "start", None),
+        validation=reader.number(data, "validation", int, 12),
+        degradation=tuple(degradation),
+        stages=tuple(reader.stage(stage, i) for i, stage in enumerate(stages)),
+    )
+
+
+class _Reader:
+    """Reads typed values and names file and key when one is wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def fail(self, text: str) -> RecipeError:
+        return RecipeError(f"{self.path}: {text}")
+
+    def known(self, table: Mapping[str, Any], prefix: str, names: set[str]) -> None:
+        for key in table:
+            if key not in names:
+                raise self.fail(f"unknown key {prefix}{key}; there is {', '.join(sorted(names))}")
+
+    def table(self, table: Mapping[str, Any], key: str, default: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        value = table.get(key, default)
+        if not isinstance(value, Mapping):
+            raise self.fail(f"a table [{key}] is needed")
+        return value
+
+    def number(self, table: Mapping[str, Any], key: str, kind: type, default: Any = None, least: float = 1) -> Any:
+        value = table.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, (int, kind)) or value < least:
+            raise self.fail(f"{key} = {value!r} is not {'a whole' if kind is int else 'a'} number of at least {least}")
+        return kind(value)
+
+    def string(self, table: Mapping[str, Any], key: str, *default: str | None) -> Any:
+        value = table.get(key, *default)
+        if not isinstance(value, str) and value not in default:
+            raise self.fail(f"{key} = {value!r} is not a text")
+        return value
+
+    def stage(self, table: Any, index: int) -> Stage:
+        if not isinstance(table, Mapping):
+            raise self.fail("stage is a list of tables [[stage]]")
+        self.known(table, f"stage[{index}].", {f.name for f in fields(Stage)})
+        rates = table.get("learning_rate")
+        if not isinstance(rates, list) or len(rates) != 2 or not all(isinstance(r, float) and r > 0 for r in rates):
+            raise self.fail(f"stage[{index}].learning_rate is a pair [first, last], for example [1e-3, 1e-5]")
+        return Stage(
+            iterations=self.number(table, "iterations", int),
+            patch=self.number(table, "patch", int, least=4),
+            batch=self.number(table, "batch", int),
+            learning_rate=(rates[0], rates[1]),
+            losses=self.table(table, "losses", {"l1": 1.0}),
+        )

@@ -1,0 +1,17 @@
+"""Fixtures every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with training pictures, test sets and clips; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("SR_PLUGINS_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no test data: set SR_PLUGINS_TEST_DATA to a folder with benchmark/, train/ and video/")
+    return folder

@@ -1,0 +1,69 @@
+"""Small real models for tests: a network whose output is known exactly, and one with every property of ours."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sr_plugins import LoadedModel, ModelSpec
+from sr_plugins.model_spec import Channels
+
+
+class Nearest(nn.Module):
+    """Repeats every pixel; the exact answer is ``numpy.repeat``."""
+
+    def __init__(self, scale: int, channels: int) -> None:
+        super().__init__()
+        self.scale, self.channels = scale, channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[1] == self.channels, x.shape
+        assert x.dtype == torch.float32, x.dtype
+        return F.interpolate(x, scale_factor=self.scale, mode="nearest")
+
+
+class Blur(nn.Module):
+    """Three random 3x3 convolutions and a nearest skip: spreads over a radius of 3, so that wrong tiles show."""
+
+    def __init__(self, scale: int, channels: int) -> None:
+        super().__init__()
+        self.scale = scale
+        generator = torch.Generator().manual_seed(7)
+        widths = [channels, 8, 8, channels * scale * scale]
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for conv in self.convs:
+            y = torch.tanh(conv(y))
+        return F.interpolate(x, scale_factor=self.scale, mode="nearest") + F.pixel_shuffle(y, self.scale)
+
+
+def model_of(
+    network: Callable[[int, int], nn.Module], scale: int = 2, channels: Channels = "luma", radius: int = 0
+) -> LoadedModel:
+    """A loaded model, ready for ``Upscaler(model=...)``, made of a network class above."""
+    count = 1 if channels == "luma" else 3
+    module = network(scale, count).eval()
+    spec = ModelSpec(
+        name=network.__name__.lower(),
+        scale=scale,
+        channels=channels,
+        build=lambda: network(scale, count),
+        receptive_radius=radius,
+    )
+    return LoadedModel(spec, module)
+
+
+def nearest(scale: int = 2, channels: Channels = "luma") -> LoadedModel:
+    """A model that repeats pixels."""
+    return model_of(Nearest, scale, channels)
+
+
+def blur(scale: int = 2, channels: Channels = "luma") -> LoadedModel:
+    """A model with a receptive radius of 3."""
+    return model_of(Blur, scale, channels, radius=3)
