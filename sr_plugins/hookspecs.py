@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pluggy
 
-from sr_plugins.model_spec import BackendSpec, LoadedModel, ModelSpec
+from sr_plugins.model_spec import BackendSpec, DegradationSpec, LoadedModel, LossSpec, MetricSpec, ModelSpec
 
 PROJECT = "sr_plugins"
 
@@ -31,6 +31,24 @@ def sr_models() -> Iterable[ModelSpec]:
 @hookspec
 def sr_backends() -> Iterable[BackendSpec]:
     """Return the ways to run a network that this plugin offers."""
+    raise NotImplementedError
+
+
+@hookspec
+def sr_degradations() -> Iterable[DegradationSpec]:
+    """Return the degradation steps this plugin offers to the ``[[degradation]]`` tables of recipes."""
+    raise NotImplementedError
+
+
+@hookspec
+def sr_losses() -> Iterable[LossSpec]:
+    """Return the losses this plugin offers to the ``[stage.losses]`` tables of recipes."""
+    raise NotImplementedError
+
+
+@hookspec
+def sr_metrics() -> Iterable[MetricSpec]:
+    """Return the measures of quality this plugin offers to ``srp evaluate``."""
     raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""What a plugin tells us about one model, one backend and one opened weights file."""
+"""What a plugin tells us about one model, backend, degradation, loss, metric and one opened weights file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
@@ -104,5 +107,78 @@ class BackendSpec:
     name: str
     build: Callable[[nn.Module, str, Precision], Runner]
     precisions: Callable[[str], tuple[Precision, ...]]
+    missing: Callable[[], str | None] = lambda: None
+    replaces: str | None = None
+
+
+# A clean picture on its way to a bad one: float32 (H, W, 3) R'G'B' in 8-bit code values 0..255, not rounded between steps.
+Picture = NDArray[np.float32]
+Degradation = Callable[[Picture, np.random.Generator], Picture]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DegradationSpec:
+    """One step of a degradation chain, as a recipe's ``[[degradation]]`` table names it.
+
+    Attributes:
+        name: what recipes write in ``name``.
+        build: ``build(scale, **options)`` returns the step; ``options`` are the table's other keys. The step takes a
+            picture (float32, (H, W, 3), R'G'B', 0..255) and a seeded generator, from which every random choice comes,
+            and returns a picture of the same kind. Exactly one step of a chain makes the picture ``scale`` times smaller.
+        random: whether two calls differ, so that training pictures are degraded anew during a run.
+        replaces: the distribution whose step of the same name this one stands in for.
+    """
+
+    name: str
+    build: Callable[..., Degradation]
+    random: bool = True
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec:
+    """One training loss, as a recipe's ``[stage.losses]`` names it.
+
+    Attributes:
+        name: what recipes write.
+        build: ``build(channels, **options)`` returns a ``nn.Module`` that takes output and target, float32
+            (N, C, H, W) nominally in [0, 1] with C = ``channels`` (1 luma, 3 R'G'B'), and returns a scalar. A module
+            with a method ``update(output, target)`` learns along (a discriminator): the trainer calls it once an
+            iteration, after the network's own step.
+        missing: returns what to install or fetch when the loss cannot be used here, else ``None``.
+        replaces: the distribution whose loss of the same name this one stands in for.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    missing: Callable[[], str | None] = lambda: None
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec:
+    """One measure of quality.
+
+    Attributes:
+        name: what users type after ``--metrics``.
+        build: returns ``measure(picture, reference)``, both 8-bit arrays of one shape: ``luma`` (H, W), limited range
+            (16..235); ``rgb`` (H, W, 3). With ``clip`` a time axis comes first. Raises ``DataError`` where the
+            pictures are too small. A metric without ``reference`` ignores its second argument.
+        channels: what it looks at.
+        larger_is_better: the direction.
+        decimals: digits worth printing.
+        reference: it compares with the true picture.
+        clip: it looks at consecutive pictures of one size instead of one.
+        missing: returns what to install or fetch when it cannot be used here, else ``None``.
+        replaces: the distribution whose metric of the same name this one stands in for.
+    """
+
+    name: str
+    build: Callable[[], Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]]
+    channels: Channels = "luma"
+    larger_is_better: bool = True
+    decimals: int = 4
+    reference: bool = True
+    clip: bool = False
     missing: Callable[[], str | None] = lambda: None
     replaces: str | None = None

@@ -25,6 +25,8 @@ OUR_DISTRIBUTION = "sr-plugins"
 # Registered first, so that pluggy (last registered, first called) asks an installed plugin before them.
 BUILT_IN = (
     "sr_plugins.models.compact",
+    "sr_plugins.metrics.built_in",
+    "sr_plugins.backends.torch_eager",
     "sr_plugins.weights",
 )
 

@@ -61,6 +61,8 @@ def train(
         raise RecipeError(f"{run} already holds a run: add --resume to go on, or name another folder with --out")
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
 
     spec = plugins().model(recipe.model, recipe.scale)
     model = (spec.build_for_training or spec.build)().to(device)

@@ -1,0 +1,15 @@
+"""The metrics that come with us."""
+
+from collections.abc import Iterable
+
+from sr_plugins.hookspecs import hookimpl
+from sr_plugins.metrics.psnr import psnr
+from sr_plugins.metrics.ssim import ms_ssim, ssim
+from sr_plugins.model_spec import MetricSpec
+
+
+@hookimpl
+def sr_metrics() -> Iterable[MetricSpec]:
+    yield MetricSpec(name="psnr", build=lambda: psnr, decimals=2)
+    yield MetricSpec(name="ssim", build=lambda: ssim)
+    yield MetricSpec(name="ms-ssim", build=lambda: ms_ssim)
