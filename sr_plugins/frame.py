@@ -70,7 +70,9 @@ class FrameFormat:
         allowed = (16, 32) if self.is_float else range(8, 17)
         if self.bits not in allowed:
             kind = "float" if self.is_float else "integer"
-            raise FrameError(f"{self.bits}-bit {kind} samples are not supported: {min(allowed)} to {max(allowed)} bits are")
+            raise FrameError(
+                f"{self.bits}-bit {kind} samples are not supported: {min(allowed)} to {max(allowed)} bits are"
+            )
         if self.family != "yuv" and self.subsampling != (0, 0):
             raise FrameError(f"{self.family} frames have no subsampled planes, got subsampling {self.subsampling}")
         if not all(0 <= s <= 2 for s in self.subsampling):

@@ -1,0 +1,50 @@
+"""Backend ``torch``: the network as it is, layer by layer, on CPU or CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sr_plugins.hookspecs import hookimpl
+from sr_plugins.model_spec import BackendSpec, Precision, Runner
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@cache
+def precisions(device: str) -> tuple[Precision, ...]:
+    """Best first: half precision only where the device computes in it faster than in float32."""
+    import torch
+
+    if device.startswith("cuda"):
+        if torch.cuda.get_device_capability(device) >= (8, 0):
+            return ("bfloat16", "float16", "float32")
+        # cards before Volta, and the 16xx family, are slow or wrong in float16
+        return ("float16", "float32") if torch.cuda.get_device_capability(device)[0] == 7 else ("float32",)
+    if device == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return ("bfloat16", "float32")
+    return ("float32",)
+
+
+def build(module: nn.Module, device: str, precision: Precision) -> Runner:
+    """The network on ``device``, channels last, its layers in ``precision`` by autocast."""
+    import torch
+
+    kind = torch.device(device).type
+    dtype = getattr(torch, precision)
+    module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def run(x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), torch.autocast(kind, dtype, enabled=precision != "float32"):
+            y: Tensor = module(x)
+        return y.float()
+
+    return run
+
+
+@hookimpl
+def sr_backends() -> Iterable[BackendSpec]:
+    yield BackendSpec(name="torch", build=build, precisions=precisions)
