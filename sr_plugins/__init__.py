@@ -5,11 +5,15 @@
 ...     larger = upscaler.upscale(Frame([luma], FrameFormat(family="gray")))
 """
 
+from typing import TYPE_CHECKING, Any
+
 from sr_plugins.errors import SRError
 from sr_plugins.frame import ChromaLocation, Frame, FrameFormat, Matrix
 from sr_plugins.hookspecs import hookimpl
 from sr_plugins.model_spec import BackendSpec, LoadedModel, ModelSpec
-from sr_plugins.upscaler import Upscaler
+
+if TYPE_CHECKING:
+    from sr_plugins.upscaler import Upscaler
 
 __version__ = "0.1.0"
 
@@ -26,3 +30,12 @@ __all__ = [
     "__version__",
     "hookimpl",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Upscaler brings torch, which takes seconds to import: only who asks for it waits.
+    if name == "Upscaler":
+        from sr_plugins.upscaler import Upscaler
+
+        return Upscaler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Planes <-> model tensor, on the device: matrix, range, siting, subsampling, rounding.
 
-Sources: ITU-R BT.601-7, BT.709-6, BT.2020-2 (non-constant luminance) and BT.2100 for the formulas, ITU-T H.273 for codes and siting. A luma
-model touches no matrix on YUV and gray; on RGB its luma is BT.601's, and since Y' enters R', G' and B' with the same
+Sources: ITU-R BT.601-7, BT.709-6, BT.2020-2 (non-constant luminance) and BT.2100 for the formulas, ITU-T H.273 for
+codes and siting. A luma model touches no matrix on YUV and gray; on RGB its luma is BT.601's, and since Y' enters R', G' and B' with the same
 weight, what the network changes in luma is added to each of the three interpolated planes.
 """
 
@@ -37,7 +37,7 @@ COEFFICIENTS: dict[int, tuple[float, float]] = {
 
 
 def matrix_in_use(format: FrameFormat, width: int, height: int) -> int:
-    """The matrix of a YUV frame; where it is unspecified, BT.601 up to 1024 x 576 and BT.709 above, as players guess."""
+    """The matrix of a YUV frame; if unspecified, BT.601 up to 1024 x 576 and BT.709 above, as players guess."""
     if format.matrix != Matrix.UNSPECIFIED:
         return format.matrix
     return Matrix.SMPTE170M if width <= 1024 and height <= 576 else Matrix.BT709
@@ -48,7 +48,8 @@ def check_format(format: FrameFormat, channels: Channels) -> None:
     if channels == "rgb" and format.family == "yuv" and format.matrix not in (*COEFFICIENTS, Matrix.UNSPECIFIED):
         known = ", ".join(f"{m.value} ({m.name})" for m in Matrix)
         raise FrameError(
-            f"matrix {format.matrix} is not supported by an RGB model: convert the clip, or use a luma model; known: {known}"
+            f"matrix {format.matrix} is not supported by an RGB model; convert the picture to one that is ({known}), "
+            "or use a luma model"
         )
 
 

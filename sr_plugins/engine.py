@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import cast
 
 import torch
 
@@ -182,4 +181,4 @@ def _precision(backend: BackendSpec, device: str, asked: str) -> Precision:
         return available[0]
     if asked not in available:
         raise UnknownNameError(f"precision of backend {backend.name} on {device}", asked, available)
-    return cast(Precision, asked)
+    return next(p for p in available if p == asked)

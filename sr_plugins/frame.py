@@ -77,7 +77,7 @@ class FrameFormat:
             raise FrameError(f"{self.family} frames have no subsampled planes, got subsampling {self.subsampling}")
         if not all(0 <= s <= 2 for s in self.subsampling):
             raise FrameError(f"subsampling {self.subsampling} is not supported: each factor is 1, 2 or 4")
-        if self.chroma_location not in iter(ChromaLocation):
+        if self.chroma_location not in [int(at) for at in ChromaLocation]:
             raise FrameError(f"chroma location {self.chroma_location} is not one of ITU-T H.273 (0 to 5)")
         if self.full_range is None:
             object.__setattr__(self, "full_range", self.family != "yuv")

@@ -51,7 +51,7 @@ class Plugins:
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.problems: list[str] = []
-        self._owner: dict[Any, str] = {}
+        self._owner: dict[int, str] = {}  # by id of the plugin; pluggy keeps it alive
         self._collected: dict[str, dict[Any, list[tuple[str, Any]]]] = {}
         for name in BUILT_IN:
             self.register(importlib.import_module(name), OUR_DISTRIBUTION)
@@ -59,7 +59,7 @@ class Plugins:
             self._load_entry_points(distributions())
 
     def register(self, plugin: object, distribution: str) -> None:
-        """Register one plugin; raises ``PluginError`` if pluggy refuses it or it implements a hook that does not exist."""
+        """Register one plugin; ``PluginError`` if pluggy refuses it or it implements a hook that does not exist."""
         try:
             self.manager.register(plugin)
             # Without this check a misspelt hook is silently never called.
@@ -68,7 +68,7 @@ class Plugins:
             if self.manager.is_registered(plugin):
                 self.manager.unregister(plugin)
             raise PluginError(f"plugin {distribution}: {_first_line(error)}") from error
-        self._owner[plugin] = distribution
+        self._owner[id(plugin)] = distribution
         self._collected.clear()
 
     def _load_entry_points(self, found: Iterable[Distribution]) -> None:
@@ -84,9 +84,8 @@ class Plugins:
                 except PluginError as error:
                     self.problems.append(str(error))
                 except Exception as error:  # a plugin's import may raise anything
-                    self.problems.append(
-                        f"plugin {owner}: {entry.value} could not be loaded: {type(error).__name__}: {_first_line(error)}"
-                    )
+                    reason = f"{type(error).__name__}: {_first_line(error)}"
+                    self.problems.append(f"plugin {owner}: {entry.value} could not be loaded: {reason}")
 
     def collect(self, hook: str, key: Callable[[Any], Any]) -> dict[Any, list[tuple[str, Any]]]:
         """Call ``hook`` on every plugin; returns key -> [(distribution, spec), ...], replaced ones left out.
@@ -96,14 +95,15 @@ class Plugins:
         if hook not in self._collected:
             offers: dict[Any, list[tuple[str, Any]]] = {}
             for implementation in getattr(self.manager.hook, hook).get_hookimpls():
-                owner = self._owner[implementation.plugin]
+                owner = self._owner[id(implementation.plugin)]
                 try:
                     # A generator does its work, and fails, only when it is listed.
                     specs = list(implementation.function())
                     for spec in specs:
                         offers.setdefault(key(spec), []).append((owner, spec))
                 except Exception as error:
-                    self.problems.append(f"plugin {owner}: {hook} failed: {type(error).__name__}: {_first_line(error)}")
+                    reason = f"{type(error).__name__}: {_first_line(error)}"
+                    self.problems.append(f"plugin {owner}: {hook} failed: {reason}")
             for name, providers in offers.items():
                 replaced = {spec.replaces for _, spec in providers if spec.replaces}
                 offers[name] = [p for p in providers if p[0] not in replaced or p[1].replaces]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-
 SMALLEST_INNER = 16  # pixels; below it nearly all work would be margin
 
 
@@ -34,7 +33,8 @@ class Tile:
 def spans(length: int, largest: int, margin: int, align: int = 1) -> list[Span]:
     """Cover 0..length with the fewest even spans whose outer part is at most ``largest``.
 
-    Starts are multiples of ``align`` (chroma subsampling). ``largest`` is raised where it leaves an inner part of less than ``SMALLEST_INNER``.
+    Starts are multiples of ``align`` (chroma subsampling). ``largest`` is raised where it leaves an inner part of less
+    than ``SMALLEST_INNER``.
     """
     margin = -(-margin // align) * align
     if length <= largest:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sr_plugins.upscaler import Upscaler
+if TYPE_CHECKING:
+    from sr_plugins import Upscaler
 
 Command = Callable[..., Any]
 
@@ -77,4 +78,6 @@ def make_upscaler(
     """The Upscaler that the shared options ask for; the parameters are those options' values."""
     if scale is not None and size is not None:
         raise click.UsageError("--scale and --size exclude each other")
+    from sr_plugins import Upscaler
+
     return Upscaler(model, scale, size=size, device=device, backend=backend, precision=precision, tile=tile)
