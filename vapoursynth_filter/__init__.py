@@ -1,0 +1,5 @@
+"""Super-resolution for VapourSynth scripts: ``from vapoursynth_filter import upscale``."""
+
+from vapoursynth_filter.filter import upscale
+
+__all__ = ["upscale"]

@@ -1,0 +1,95 @@
+"""VapourSynth video frames <-> :class:`sr_plugins.frame.Frame`: the same planes, and what its properties say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import vapoursynth as vs
+
+from sr_plugins.errors import FrameError
+from sr_plugins.frame import ChromaLocation, Family, Frame, FrameFormat, Matrix, Plane
+
+_FAMILIES: dict[int, Family] = {vs.GRAY: "gray", vs.YUV: "yuv", vs.RGB: "rgb"}
+
+
+def frame_format(video_format: vs.VideoFormat, props: vs.FrameProps | None = None) -> FrameFormat:
+    """What samples of this format mean, given a frame's properties.
+
+    What a frame does not say is taken as VapourSynth's own resizer takes it: full range for RGB and limited for the
+    others, chroma sited left. An absent matrix stays unspecified.
+
+    Raises:
+        FrameError: samples or subsampling that no model can take.
+    """
+    if video_format.color_family not in _FAMILIES:
+        raise FrameError("the clip's format varies or is unknown: split it by format, or convert it with resize")
+    said = {} if props is None else props
+    full_range = said.get("_Range", vs.RANGE_FULL if video_format.color_family == vs.RGB else vs.RANGE_LIMITED)
+    return FrameFormat(
+        family=_FAMILIES[video_format.color_family],
+        bits=video_format.bits_per_sample,
+        is_float=video_format.sample_type == vs.FLOAT,
+        subsampling=(video_format.subsampling_w, video_format.subsampling_h),
+        full_range=full_range == vs.RANGE_FULL,
+        matrix=int(said.get("_Matrix", Matrix.UNSPECIFIED)),
+        chroma_location=int(said.get("_ChromaLocation", ChromaLocation.LEFT)),
+    )
+
+
+def to_frame(source: vs.VideoFrame) -> Frame:
+    """The frame's planes as views on VapourSynth's memory, with its ``_Alpha`` frame as the alpha plane.
+
+    Raises:
+        FrameError: an interlaced frame, or an ``_Alpha`` that does not belong to it.
+    """
+    if source.props.get("_FieldBased", vs.FIELD_PROGRESSIVE) != vs.FIELD_PROGRESSIVE:
+        raise FrameError(
+            "the frame is interlaced (_FieldBased): deinterlace the clip first, or, if it is progressive in truth, "
+            "say so with clip.std.SetFieldBased(0)"
+        )
+    alpha = source.props.get("_Alpha")
+    return Frame(
+        [np.asarray(source[i]) for i in range(source.format.num_planes)],
+        frame_format(source.format, source.props),
+        None if alpha is None else _alpha_plane(source, alpha),
+    )
+
+
+def _alpha_plane(source: vs.VideoFrame, alpha: object) -> Plane:
+    if not isinstance(alpha, vs.VideoFrame) or alpha.format.color_family != vs.GRAY:
+        raise FrameError("its _Alpha property is not a gray frame: remove it with clip.std.RemoveFrameProps('_Alpha')")
+    if (alpha.format.sample_type, alpha.format.bits_per_sample, alpha.width, alpha.height) != (
+        source.format.sample_type,
+        source.format.bits_per_sample,
+        source.width,
+        source.height,
+    ):
+        raise FrameError(
+            f"its _Alpha frame is {alpha.format.name} {alpha.width}x{alpha.height} beside {source.format.name} "
+            f"{source.width}x{source.height}: give it the same size and depth"
+        )
+    return np.asarray(alpha[0])
+
+
+def to_video_frame(frame: Frame, source: vs.VideoFrame) -> vs.VideoFrame:
+    """A new VapourSynth frame of ``source``'s format with these planes and every property of ``source``.
+
+    ``_Alpha`` becomes the frame's alpha plane, with the properties of the ``_Alpha`` it came from.
+    """
+    target = _filled(source.format, frame.planes, source.props)
+    if frame.alpha is not None:
+        before = source.props["_Alpha"]
+        assert isinstance(before, vs.VideoFrame)  # to_frame made the alpha plane of it
+        target.props["_Alpha"] = _filled(before.format, [frame.alpha], before.props)
+    return target
+
+
+def _filled(video_format: vs.VideoFormat, planes: Sequence[Plane], props: vs.FrameProps) -> vs.VideoFrame:
+    height, width = planes[0].shape
+    # Much cheaper than copying a blank frame, which is written twice: once as a copy of the blank, once by us.
+    target = vs.core.create_video_frame(video_format, width, height)
+    for i, plane in enumerate(planes):
+        np.copyto(np.asarray(target[i]), plane)
+    target.props.update(props)
+    return target
