@@ -25,6 +25,10 @@ OUR_DISTRIBUTION = "sr-plugins"
 # Registered first, so that pluggy (last registered, first called) asks an installed plugin before them.
 BUILT_IN = (
     "sr_plugins.models.compact",
+    "sr_plugins.models.vdsr",
+    "sr_plugins.models.edsr",
+    "sr_plugins.models.lapsrn",
+    "sr_plugins.models.dbpn",
     "sr_plugins.metrics.built_in",
     "sr_plugins.backends.torch_eager",
     "sr_plugins.weights",

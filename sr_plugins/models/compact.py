@@ -1,4 +1,4 @@
-"""Our compact networks ``tiny``, ``fast`` and ``quality``: plain 3x3 convolutions on luma, all at low resolution.
+"""Our compact networks (``tiny``, ``fast``, ``quality`` and two trained otherwise): plain 3x3 convolutions on luma, all at low resolution.
 
 Each hidden layer computes ``act(x + conv(x))``. While training, a layer's kernel is a sum of branches; for inference
 the branches and the skip connection fold into one 3x3 kernel, so that what runs is nothing but 3x3 convolutions,
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 FAMILY = {
     "tiny": (16, 4, (2,)),
     "fast": (32, 6, (2, 3, 4)),
-    "quality": (64, 16, (2,)),
+    "quality": (48, 12, (2,)),
+    "restore": (32, 6, (2,)),  # fast's network, trained on compressed video
+    "perceptual": (32, 6, (4,)),  # fast's network, trained with content, texture and adversarial losses
 }
 
 

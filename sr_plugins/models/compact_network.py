@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -46,6 +48,13 @@ class BranchedConv3x3(nn.Module):
             kernel = self.kernel()
         return F.conv2d(x, kernel, self.conv.bias, padding=1)
 
+    def load_folded(self, weight: Tensor, bias: Tensor) -> None:
+        """Make the folded kernel equal ``weight`` by changing the plain branch only."""
+        with torch.no_grad():
+            self.conv.weight.add_(weight - self.kernel())
+            assert self.conv.bias is not None
+            self.conv.bias.copy_(bias)
+
     def fold(self) -> nn.Conv2d:
         """The equal plain convolution."""
         folded = nn.Conv2d(self.conv.in_channels, self.conv.out_channels, 3, padding=1)
@@ -89,3 +98,14 @@ class CompactNetwork(nn.Module):
         folded.body = nn.ModuleList(layer.fold() for layer in self.body)  # type: ignore[operator]
         folded.tail = self.tail.fold()  # type: ignore[operator]
         return folded.eval()
+
+    def load_folded(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """Start from a folded network's tensors, wherever the shapes fit; returns the names of the layers taken."""
+        taken = []
+        for name, layer in self.named_modules():
+            weight, bias = tensors.get(f"{name}.weight"), tensors.get(f"{name}.bias")
+            if isinstance(layer, BranchedConv3x3) and weight is not None and bias is not None:
+                if weight.shape == layer.conv.weight.shape:
+                    layer.load_folded(weight, bias)
+                    taken.append(name)
+        return taken
