@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "sr_plugins.cli.train",
     "doctor": "sr_plugins.cli.doctor",
     "demo": "sr_plugins.cli.demo",
+    "gimp": "sr_plugins.cli.gimp",
 }
 
 

@@ -1,0 +1,229 @@
+"""The worker: the process that GIMP's plug-in starts to have pictures upscaled. Messages on stdin and stdout.
+
+``python -m gimp_bridge.worker [--device DEVICE]``. It ends when its stdin does, also in the middle of a picture,
+so that a cancelled or crashed plug-in leaves nothing running. See :mod:`gimp_bridge.plug_in.sr_upscale.worker_client`
+for the messages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gimp_bridge.plug_in.sr_upscale.worker_client import (
+    PROTOCOL,
+    ProtocolError,
+    payload_size,
+    read_header,
+    write_message,
+)
+from sr_plugins import Frame, FrameFormat, ModelSpec, SRError, __version__
+from sr_plugins.plugins import plugins
+
+if TYPE_CHECKING:
+    from sr_plugins import Upscaler
+
+DTYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
+HEARTBEAT = 0.5  # seconds
+
+Pixels = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Hello:
+    """GIMP's greeting."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A request to upscale ``pixels``, (height, width, channels) of uint8, uint16 or float32."""
+
+    pixels: Pixels
+    model: str
+    scale: int
+
+
+Request = Hello | Picture
+Answer = tuple[dict[str, Any], Pixels | None]
+
+
+def read_request(source: BinaryIO) -> Request:
+    """The next request.
+
+    Raises:
+        EOFError: the plug-in is gone.
+        ProtocolError: what came is no request; nothing that follows it can be trusted.
+    """
+    header, size = read_header(source)
+    if header["type"] == "hello":
+        if header.get("protocol") != PROTOCOL or size:
+            raise ProtocolError("the plug-in in GIMP is of another version: run 'srp gimp install' and restart GIMP")
+        return Hello()
+    if header["type"] != "upscale":
+        raise ProtocolError(f"unknown request {header['type']!r:.60}")
+    channels, depth, model, scale = (header.get(key) for key in ("channels", "depth", "model", "scale"))
+    if type(channels) is not int or not 1 <= channels <= 4:
+        raise ProtocolError(f"{channels!r:.60} channels: 1 to 4 are possible")
+    if not isinstance(depth, str) or depth not in DTYPES:
+        raise ProtocolError(f"depth {depth!r:.60} is none of {', '.join(DTYPES)}")
+    if not isinstance(model, str) or type(scale) is not int or not 1 <= scale <= 16:
+        raise ProtocolError(f"model {model!r:.60} at scale {scale!r:.60}: a name and 1 to 16 are possible")
+    if size != payload_size(header, channels, depth):
+        raise ProtocolError(
+            f"{size} bytes of pixels are not {header['width']} x {header['height']} x {channels} {depth}"
+        )
+    try:
+        pixels = np.empty((header["height"], header["width"], channels), DTYPES[depth])
+    except MemoryError:
+        raise ProtocolError(f"not enough memory for a picture of {header['width']} x {header['height']}") from None
+    _read_into(source, pixels)
+    return Picture(pixels, model, scale)
+
+
+def _read_into(source: BinaryIO, pixels: Pixels) -> None:
+    view = memoryview(pixels).cast("B")
+    filled = 0
+    while filled < len(view):
+        count = source.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError(f"the picture ended {len(view) - filled} bytes early")
+        filled += count
+
+
+class Answerer:
+    """Answers requests with the shared core; keeps the upscaler of the last model and scale."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.doing = "starting"
+        self._upscaler: Upscaler | None = None
+        self._made_for: tuple[str, int] | None = None
+
+    def __call__(self, request: Request) -> Answer:
+        """Raises ``SRError`` for what cannot be done."""
+        if isinstance(request, Hello):
+            return self._hello(), None
+        upscaler = self._upscaler_for(request.model, request.scale)
+        channels = request.pixels.shape[2]
+        planes = [request.pixels[:, :, c] for c in range(channels)]
+        alpha = planes.pop() if channels in (2, 4) else None
+        is_float = request.pixels.dtype == np.float32
+        format = FrameFormat(
+            family="gray" if channels < 3 else "rgb", bits=8 * request.pixels.dtype.itemsize, is_float=is_float
+        )
+        self.doing = upscaler.description
+        frame = upscaler.upscale(Frame(planes, format, alpha))
+        answered = [*frame.planes, *(() if frame.alpha is None else (frame.alpha,))]
+        return {"type": "result", "width": frame.width, "height": frame.height}, np.stack(answered, axis=-1)
+
+    def _hello(self) -> dict[str, Any]:
+        models = list(model_choices(plugins().models()))
+        return {"type": "hello", "protocol": PROTOCOL, "version": __version__, "models": models}
+
+    def _upscaler_for(self, model: str, scale: int) -> Upscaler:
+        if self._upscaler is None or self._made_for != (model, scale):
+            self.doing = f"loading {model} {scale}x"
+            from sr_plugins import Upscaler  # brings PyTorch, which takes seconds
+
+            if self._upscaler is not None:
+                self._upscaler.close()
+            self._upscaler = Upscaler(model, scale, device=self.device)
+            self._made_for = model, scale
+        return self._upscaler
+
+
+def model_choices(models: Iterable[ModelSpec]) -> Iterable[dict[str, str]]:
+    """Models with weights as {name, label, help}, one for all scales of a name; the label says its trained scales."""
+    usable = [spec for spec in models if spec.weights is not None]
+    for name in dict.fromkeys(spec.name for spec in usable):
+        specs = [spec for spec in usable if spec.name == name]
+        scales = ", ".join(f"{spec.scale}x" for spec in specs)
+        yield {"name": name, "label": f"{name} (trained for {scales})", "help": specs[0].architecture}
+
+
+def serve(source: BinaryIO, sink: BinaryIO, answer: Answerer, hang_up: Callable[[], object]) -> int:
+    """Answer requests until the first that is none; returns the exit status.
+
+    ``hang_up`` is called, from the reading thread, when the source ends, also while an answer is being computed.
+    """
+    requests: queue.Queue[Request | ProtocolError] = queue.Queue(1)
+    threading.Thread(target=_receive, args=(source, requests, hang_up), daemon=True).start()
+    pool = ThreadPoolExecutor(1)
+    while True:
+        request = requests.get()
+        if isinstance(request, ProtocolError):
+            write_message(sink, {"type": "error", "message": str(request)})
+            return 2
+        future = pool.submit(answer, request)
+        started = time.monotonic()
+        while not wait([future], HEARTBEAT).done:
+            text = f"{answer.doing}, {time.monotonic() - started:.0f} s"
+            write_message(sink, {"type": "progress", "text": text})
+        header, pixels = _outcome(future)
+        if pixels is None:
+            write_message(sink, header)
+        else:
+            write_message(sink, header, pixels.nbytes, [memoryview(pixels).cast("B")])
+
+
+def _receive(source: BinaryIO, requests: queue.Queue[Request | ProtocolError], hang_up: Callable[[], object]) -> None:
+    try:
+        while True:
+            requests.put(read_request(source))
+    except ProtocolError as error:
+        requests.put(error)
+    except (EOFError, OSError):
+        hang_up()
+
+
+def _outcome(future: Future[Answer]) -> Answer:
+    """The answer, or what went wrong as an answer."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, SRError):
+        return {"type": "error", "message": " ".join(str(error).split())}, None
+    traceback.print_exception(error)
+    return {"type": "error", "message": f"a bug, please report it: {type(error).__name__}: {error}"}, None
+
+
+def reserve_stdout() -> BinaryIO:
+    """The real stdout for messages alone: whatever a plugin or library prints goes to stderr from now on."""
+    sys.stdout.flush()
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    if sys.platform == "win32":
+        import msvcrt
+
+        for stream in (sys.stdin, sink):
+            msvcrt.setmode(stream.fileno(), os.O_BINARY)
+    return sink
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m gimp_bridge.worker")
+    parser.add_argument("--device", default="auto", help="as for srp image")
+    options = parser.parse_args()
+    sink = reserve_stdout()
+    try:
+        status = serve(sys.stdin.buffer, sink, Answerer(options.device), lambda: os._exit(0))
+    except BrokenPipeError:
+        status = 0
+    # Not sys.exit: threads of the core may still compute for a plug-in that is gone.
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
