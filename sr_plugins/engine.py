@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-import torch
-
 from sr_plugins.color import check_format
 from sr_plugins.device_worker import DeviceWorker
-from sr_plugins.errors import DeviceError, FrameError, UnknownNameError
+from sr_plugins.devices import resolve_devices
+from sr_plugins.errors import FrameError, UnknownNameError
 from sr_plugins.frame import Frame, FrameFormat
 from sr_plugins.model_spec import BackendSpec, LoadedModel, Precision
 from sr_plugins.plugins import Plugins
@@ -121,7 +120,7 @@ class Engine:
                 None if tile == "auto" else int(tile),
                 (CUDA_BATCH if name.startswith("cuda") else 1) if batch == "auto" else int(batch),
             )
-            for name in _devices(device)
+            for name in resolve_devices(device)
         ]
         self._finalizer = weakref.finalize(self, self._queue.close)
         for worker in self._workers:
@@ -151,28 +150,6 @@ class Engine:
         for worker in self._workers:
             if worker is not threading.current_thread():
                 worker.join()
-
-
-def _devices(asked: str | Sequence[str]) -> list[str]:
-    names = [n.strip() for n in asked.split(",")] if isinstance(asked, str) else list(asked)
-    if names == ["auto"]:
-        return ["cuda:0" if torch.cuda.is_available() else "cpu"]
-    if not names:
-        raise DeviceError("no device was named: use 'auto', 'cpu' or 'cuda'")
-    result = []
-    for name in names:
-        try:
-            kind = torch.device(name).type
-            if kind == "cuda" and not torch.cuda.is_available():
-                raise DeviceError(f"device {name!r} cannot be used: no CUDA device was found; use 'cpu' or 'auto'")
-            torch.zeros(1, device=name)
-        except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-            if isinstance(error, DeviceError):
-                raise
-            reason = str(error).splitlines()[0]
-            raise DeviceError(f"device {name!r} cannot be used ({reason}); use 'auto', 'cpu' or 'cuda'") from error
-        result.append("cuda:0" if name == "cuda" else name)
-    return result
 
 
 def _precision(backend: BackendSpec, device: str, asked: str) -> Precision:

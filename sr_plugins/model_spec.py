@@ -35,6 +35,7 @@ class ModelSpec:
         receptive_radius: an output pixel depends on input pixels at most this far (in input pixels, both axes) from
             the input pixel it lies in. Tiles overlap by it; ``tests`` prove it by perturbing pixels.
         weights: the ``.safetensors`` file with the trained weights, or ``None`` where none are shipped (yet).
+        needs_weights: ``False`` for a network that ``build()`` returns ready to use (fixed filters).
         build_for_training: makes the network to train, where it differs from ``build()`` (branches that fold). Its
             module has ``fold() -> nn.Module`` returning the equal inference network. ``None``: ``build`` serves both.
         global_operations: the network mixes the whole picture (global attention, pooling), so that tiles can only be
@@ -51,6 +52,7 @@ class ModelSpec:
     build: Callable[[], nn.Module]
     receptive_radius: int
     weights: Path | None = None
+    needs_weights: bool = True
     build_for_training: Callable[[], nn.Module] | None = None
     global_operations: bool = False
     architecture: str = ""
@@ -69,6 +71,11 @@ class ModelSpec:
     def label(self) -> str:
         """Name and scale as people write them, for example ``fast x2``."""
         return f"{self.name} x{self.scale}"
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can upscale: its weights are there, or it needs none."""
+        return self.weights is not None or not self.needs_weights
 
 
 @dataclass(frozen=True)

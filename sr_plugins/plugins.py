@@ -29,6 +29,8 @@ BUILT_IN = (
     "sr_plugins.models.edsr",
     "sr_plugins.models.lapsrn",
     "sr_plugins.models.dbpn",
+    "sr_plugins.training.degradations",
+    "sr_plugins.training.losses",
     "sr_plugins.metrics.built_in",
     "sr_plugins.backends.torch_eager",
     "sr_plugins.weights",
@@ -142,7 +144,7 @@ class Plugins:
         if not scales:
             raise UnknownModelError(name, (n for n, _ in offers), self._note())
         if scale is None:
-            usable = [s for s in scales if any(spec.weights for _, spec in offers[name, s])]
+            usable = [s for s in scales if any(spec.usable for _, spec in offers[name, s])]
             scale = (usable or scales)[0]
         if scale not in scales:
             has = ", ".join(f"x{s}" for s in scales)

@@ -70,7 +70,7 @@ class Upscaler:
         if isinstance(model, Path) or path.suffix in (".safetensors", ".pt", ".pth", ".ckpt") or len(path.parts) > 1:
             return self._plugins.open_weights(path)
         self._plugins.model(model)  # raises for an unknown name before scales are looked at
-        trained = sorted(s.scale for s in self._plugins.models() if s.name == model and s.weights is not None)
+        trained = sorted(s.scale for s in self._plugins.models() if s.name == model and s.usable)
         enough = [s for s in trained if scale is not None and s >= scale]
         native = trained[0] if trained and scale is None else enough[0] if enough else trained[-1] if trained else None
         return load_model(self._plugins.model(model, native))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,15 @@ def read_card(path: Path) -> dict[str, Any]:
     return card
 
 
+def count_parameters(path: Path) -> int:
+    """How many values a ``.safetensors`` file holds, read from its header alone."""
+    from safetensors import safe_open
+
+    read_card(path)  # a damaged file gets its WeightsError
+    with safe_open(path, framework="numpy") as file:
+        return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a ``.safetensors`` file, or of a torch checkpoint read with ``weights_only=True``."""
     if path.suffix == ".safetensors":
@@ -78,6 +88,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def write_weights(path: Path, module: nn.Module, card: dict[str, Any]) -> None:
     """Write a module's tensors and its card as ``.safetensors``: whole or not at all."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -86,8 +97,8 @@ def write_weights(path: Path, module: nn.Module, card: dict[str, Any]) -> None:
         tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
         save_file(tensors, temporary, metadata={"format": "pt", "card": json.dumps(card, sort_keys=True)})
         temporary.replace(path)
-    except OSError as error:
-        raise WeightsError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -117,7 +128,9 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.M
 
 
 def load_model(spec: ModelSpec) -> LoadedModel:
-    """A registered model with its own weights."""
+    """A registered model with its own weights; ``WeightsError`` says where they were looked for."""
+    if not spec.needs_weights:
+        return LoadedModel(spec, spec.build().eval())
     if spec.weights is None:
         searched = [str(p) for p in (os.environ.get("SR_PLUGINS_WEIGHTS"), PRETRAINED) if p]
         raise WeightsError(

@@ -1,0 +1,35 @@
+# The words people and CI use. Everything is installed into .venv, with the versions of constraints.txt.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 12))
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.14 python3 python; do \
+	$$p -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
+
+.PHONY: install demo test lint bench clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.12 or newer was found. On Debian 13: apt-get install python3 python3-venv; elsewhere: https://www.python.org/downloads/ or 'uv python install 3.12', then make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	touch $@
+
+demo: install
+	$(BIN)/srp demo
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python benchmarks/hundred_megapixels.py
+
+clean:
+	rm -rf $(VENV) demo-output build *.egg-info

@@ -1,0 +1,35 @@
+"""``srp demo``: see on real photographs what the default model does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sr_plugins.cli.options import make_upscaler
+
+
+@click.command("demo")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("demo-output/before-after.png"),
+    show_default=True,
+    help="The picture to write.",
+)
+@click.option("--model", default="fast", show_default=True, help="A registered x2 model or a weights file.")
+@click.option("--device", default="auto", show_default=True)
+def command(output: Path, model: str, device: str) -> None:
+    """Shrink real photographs by 2, enlarge them again and draw the result beside the original."""
+    from sr_plugins.demonstration import demonstrate
+
+    with make_upscaler(
+        model=model, scale=2, size=None, device=device, backend="auto", precision="auto", tile="auto"
+    ) as upscaler:
+        click.echo(f"srp: {upscaler.description}", err=True)
+        comparisons = demonstrate(output, upscaler)
+    for comparison in comparisons:
+        values = ", ".join(f"{way} {value:.2f} dB" for way, value in comparison.psnr.items())
+        click.echo(f"{comparison.photograph}: {values}")
+    click.echo(f"The picture is {output.resolve()}")

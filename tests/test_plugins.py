@@ -1,0 +1,176 @@
+"""Plugins as installed distributions: the documented one works, broken ones are reported and stop nobody."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sr_plugins.errors import PluginError, UnknownModelError, UnknownNameError
+from sr_plugins.plugins import Plugins
+
+DOCS = Path(__file__).parent.parent / "docs"
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Puts a distribution on the import path as pip would: its module, its metadata and its entry point."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def do(name: str, source: str, version: str = "1.0") -> None:
+        module = name.replace("-", "_")
+        # a module of the same name imported for an earlier test must not answer for this one
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[sr_plugins]\n{module} = {module}\n")
+
+    return do
+
+
+MODEL = """
+from sr_plugins import ModelSpec, hookimpl
+
+def build():
+    from torch import nn
+    return nn.Upsample(scale_factor={scale})
+
+@hookimpl
+def sr_models():
+    yield ModelSpec(name="{name}", scale={scale}, channels="rgb", build=build, receptive_radius=0, replaces={replaces})
+"""
+
+
+def model_source(name: str, scale: int = 2, replaces: str | None = None) -> str:
+    return MODEL.format(name=name, scale=scale, replaces=repr(replaces))
+
+
+def documented_plugin() -> str:
+    """The plugin of docs/write-a-model.md: the first python block that defines sr_models."""
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "write-a-model.md").read_text(), re.DOTALL)
+    return next(b for b in blocks if "def sr_models" in b)
+
+
+def test_hook_sr_models(install: Install, tmp_path: Path) -> None:
+    """The documented plugin, installed, is listed, runs through ``srp image`` and gives the picture it promises."""
+    install("sr-plugins-sharpen", documented_plugin())
+    spec = Plugins().model("sharpen")
+    assert (spec.scale, spec.channels, spec.receptive_radius) == (2, "luma", 3)
+
+    import numpy as np
+    from PIL import Image
+    from skimage.data import camera
+
+    Image.fromarray(camera()[100:140, 200:260]).save(tmp_path / "in.png")
+    command = [sys.executable, "-m", "sr_plugins.cli", "image", "in.png", "-o", "out.png", "--model", "sharpen"]
+    environment = {"PYTHONPATH": f"{tmp_path}:{DOCS.parent}", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = np.asarray(Image.open(tmp_path / "out.png")).astype(float)
+    cubic = np.asarray(Image.open(tmp_path / "in.png").resize((120, 80), Image.Resampling.BICUBIC)).astype(float)
+    assert result.shape == cubic.shape
+    assert result.std() > cubic.std() * 1.01  # it does sharpen
+    assert np.abs(result - cubic).mean() < 10  # the same picture
+
+
+def test_hook_sr_backends(install: Install) -> None:
+    install(
+        "sr-plugins-slow",
+        "from sr_plugins import BackendSpec, hookimpl\n"
+        "@hookimpl\ndef sr_backends():\n"
+        "    one = dict(build=lambda m, d, p: m, precisions=lambda d: ('float32',))\n"
+        "    return [BackendSpec(name='slow', **one), BackendSpec(name='absent', missing=lambda: 'pip install x', **one)]\n",
+    )
+    plugins = Plugins()
+    assert {"slow", "absent", "torch"} <= {b.name for b in plugins.backends()}
+    assert plugins.backend("slow").precisions("cpu") == ("float32",)
+    with pytest.raises(PluginError, match="absent needs a package that is not installed: pip install x"):
+        plugins.backend("absent")
+
+
+def test_hook_sr_open_weights(install: Install, tmp_path: Path) -> None:
+    """An installed reader is asked before the built-in one, and only for what it knows."""
+    install(
+        "sr-plugins-reader",
+        model_source("own") + "\nfrom sr_plugins import LoadedModel\n@hookimpl\ndef sr_open_weights(path):\n"
+        "    if path.suffix == '.own':\n        spec = next(iter(sr_models()))\n        return LoadedModel(spec, spec.build())\n",
+    )
+    plugins = Plugins()
+    (tmp_path / "a.own").write_bytes(b"x")
+    assert plugins.open_weights(tmp_path / "a.own").spec.name == "own"
+    shipped = plugins.model("fast", 2).weights
+    assert shipped is not None
+    assert plugins.open_weights(shipped).spec.label == "fast x2"
+
+
+def test_a_plugin_that_fails_to_import_stops_nobody_and_is_named(install: Install) -> None:
+    install("sr-plugins-broken", "raise RuntimeError('no such driver\\nsecond line')\n")
+    install("sr-plugins-good", model_source("good"))
+    plugins = Plugins()
+    assert plugins.model("good").name == "good"
+    assert plugins.model("fast").name == "fast"
+    [problem] = plugins.problems
+    assert problem == "plugin sr-plugins-broken: sr_plugins_broken could not be loaded: RuntimeError: no such driver"
+    with pytest.raises(UnknownModelError, match="did you mean 'good'.*sr-plugins-broken"):
+        plugins.model("goood")
+
+
+def test_a_plugin_that_fails_while_listing_stops_nobody(install: Install) -> None:
+    install("sr-plugins-late", "from sr_plugins import hookimpl\n@hookimpl\ndef sr_models():\n    yield 1 / 0\n")
+    plugins = Plugins()
+    assert plugins.model("fast").name == "fast"
+    assert plugins.problems == ["plugin sr-plugins-late: sr_models failed: ZeroDivisionError: division by zero"]
+
+
+def test_a_misspelt_hook_is_reported_and_its_plugin_left_out(install: Install) -> None:
+    install("sr-plugins-typo", model_source("typo") + "\n@hookimpl\ndef sr_modells():\n    return []\n")
+    plugins = Plugins()
+    assert len(plugins.problems) == 1
+    assert "sr-plugins-typo" in plugins.problems[0]
+    assert "sr_modells" in plugins.problems[0]
+    with pytest.raises(UnknownModelError):
+        plugins.model("typo")
+
+
+def test_wrong_arguments_of_a_hook_are_reported(install: Install) -> None:
+    install("sr-plugins-args", "from sr_plugins import hookimpl\n@hookimpl\ndef sr_models(device):\n    return []\n")
+    plugins = Plugins()
+    assert "sr-plugins-args" in plugins.problems[0]
+    assert plugins.model("fast").name == "fast"
+
+
+def test_two_providers_of_one_name_are_an_error_that_names_both(install: Install) -> None:
+    install("sr-plugins-one", model_source("same"))
+    install("sr-plugins-two", model_source("same"))
+    plugins = Plugins()
+    assert plugins.model("fast").name == "fast"
+    with pytest.raises(PluginError, match="same x2 is offered by sr-plugins-one and sr-plugins-two"):
+        plugins.model("same", 2)
+    assert any("sr-plugins-one and sr-plugins-two" in p for p in plugins.problems)
+
+
+def test_an_installed_plugin_may_replace_a_built_in(install: Install) -> None:
+    install("sr-plugins-better", model_source("fast", replaces="sr-plugins"))
+    plugins = Plugins()
+    assert plugins.model("fast", 2).channels == "rgb"
+    assert plugins.model("fast", 3).channels == "luma"  # the scale it does not offer stays ours
+    assert plugins.problems == []
+
+
+def test_one_distribution_offering_a_name_twice_is_reported(install: Install) -> None:
+    twice = model_source("twice").replace("    yield", "    for _ in range(2):\n        yield")
+    install("sr-plugins-twice", twice)
+    with pytest.raises(PluginError, match="twice x2 is offered by sr-plugins-twice and sr-plugins-twice"):
+        Plugins().model("twice")
+
+
+def test_unknown_names_offer_close_ones() -> None:
+    with pytest.raises(UnknownNameError, match="no backend called 'torhc': did you mean 'torch'"):
+        Plugins(installed=False).backend("torhc")
+    with pytest.raises(UnknownModelError, match="fast has x2, x3, x4"):
+        Plugins(installed=False).model("fast", 7)
