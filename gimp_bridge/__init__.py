@@ -1,0 +1,28 @@
+"""Super-resolution inside GIMP 3 and for Pillow images.
+
+>>> from gimp_bridge import SuperResolution
+>>> image.filter(SuperResolution(2))  # doctest: +SKIP
+
+Names are imported when first used: the plug-in's installer and worker need no Pillow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gimp_bridge.image_files import save_like
+    from gimp_bridge.pillow_filter import SuperResolution, upscale_image
+
+__all__ = ["SuperResolution", "save_like", "upscale_image"]
+
+_WHERE = {
+    "SuperResolution": "gimp_bridge.pillow_filter",
+    "save_like": "gimp_bridge.image_files",
+    "upscale_image": "gimp_bridge.pillow_filter",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

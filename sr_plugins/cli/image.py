@@ -1,0 +1,170 @@
+"""``srp image``: enlarge picture files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import click
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gimp_bridge.image_files import upscale_file
+from gimp_bridge.image_formats import format_of
+from sr_plugins.cli.options import make_upscaler, upscaler_options
+from sr_plugins.errors import ImageError, SRError
+from sr_plugins.upscaler import Upscaler
+
+
+@click.command()
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, metavar="OUT", help="A file, or a folder for several.")
+@upscaler_options
+@click.option("--format", "ending", metavar="EXT", help="Write png, jpg, webp, tiff, avif, ... [default: as the input]")
+@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF. [default: 95, 90, 90]")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    help=f"Largest picture to open. [default: {2 * (Image.MAX_IMAGE_PIXELS or 0)}]",
+)
+def command(
+    inputs: tuple[Path, ...],
+    output: str,
+    ending: str | None,
+    quality: int | None,
+    overwrite: bool,
+    max_pixels: int | None,
+    **options: Any,
+) -> int:
+    """Enlarge pictures: files, and folders with everything in them.
+
+    PNG, JPEG, WebP, TIFF, AVIF, BMP, GIF and what else Pillow reads; colour profile, EXIF, resolution and every frame
+    of an animation are kept. A picture that fails does not stop the others; they are listed at the end.
+    """
+    tasks = _tasks(inputs, output, ending)
+    if max_pixels is not None:
+        Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)  # Pillow warns at this many and refuses twice as many
+    failures = []
+    with make_upscaler(**options) as upscaler, _Progress(len(tasks)) as progress:
+        for source, target in tasks:
+            try:
+                progress.finished(_upscaled(source, target, upscaler, quality, overwrite, progress.frames))
+            except SRError as error:
+                if len(tasks) == 1:
+                    raise
+                failures.append(error)
+                progress.finished(f"{source}: failed")
+    if failures:
+        click.echo(f"{len(failures)} of {len(tasks)} pictures failed:", err=True)
+    for failure in failures:
+        click.echo(f"  {' '.join(str(failure).split())}", err=True)
+    return 1 if failures else 0
+
+
+def _upscaled(
+    source: Path,
+    target: Path,
+    upscaler: Upscaler,
+    quality: int | None,
+    overwrite: bool,
+    done: Callable[[Path, int, int], None],
+) -> str:
+    """Do one picture and say what was done."""
+    if target.exists() and not overwrite:
+        raise ImageError(f"{target} exists: --overwrite replaces it")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"{target.parent} cannot be made: {error.strerror}") from error
+    started = time.monotonic()
+    before, after = upscale_file(source, target, upscaler, quality=quality, done=partial(done, source))
+    seconds = time.monotonic() - started
+    return f"{source} {before[0]}x{before[1]} -> {target} {after[0]}x{after[1]}, {seconds:.1f} s"
+
+
+def _tasks(inputs: Sequence[Path], output: str, ending: str | None) -> list[tuple[Path, Path]]:
+    """Every picture and where its enlargement goes; wrong usage is found here, before any work."""
+    suffix = f".{ending.lower().lstrip('.')}" if ending else None
+    if suffix and not _writable(suffix):
+        raise click.BadParameter(f"{ending!r} is no picture format that can be written", param_hint="--format")
+    target = Path(output)
+    several = len(inputs) > 1 or inputs[0].is_dir()
+    if not several and not target.is_dir() and not output.endswith(("/", os.sep)) and (target.suffix or suffix):
+        if suffix and target.suffix.lower() != suffix:
+            target = target.with_name(target.name + suffix)
+        if not _writable(target.suffix):
+            raise click.BadParameter(
+                f"{target.suffix} pictures cannot be written: use .png, .jpg, .webp, .tiff, .avif or .bmp, "
+                "or end a folder with /",
+                param_hint="--output",
+            )
+        return [(inputs[0], target)]
+    if target.exists() and not target.is_dir():
+        raise click.BadParameter(f"{target} is a file: several pictures need a folder", param_hint="--output")
+    tasks: dict[Path, Path] = {}
+    for given in inputs:
+        for found in _pictures(given, target):
+            place = found.relative_to(given) if given.is_dir() else Path(found.name)
+            result = target / place.with_suffix(suffix or (place.suffix if _writable(place.suffix) else ".png"))
+            if result in tasks:
+                raise click.UsageError(f"{tasks[result]} and {found} would both become {result}: name other folders")
+            tasks[result] = found
+    if not tasks:
+        raise click.UsageError(f"no pictures in {', '.join(str(p) for p in inputs)}")
+    return [(source, result) for result, source in tasks.items()]
+
+
+def _pictures(given: Path, target: Path) -> Iterator[Path]:
+    """The file itself, or what is in the folder by its ending; hidden files and earlier results are left out."""
+    if not given.is_dir():
+        yield given
+        return
+    Image.init()
+    for path in sorted(given.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(given).parts)
+        if path.suffix.lower() in Image.EXTENSION and path.is_file() and not hidden and target not in path.parents:
+            yield path
+
+
+def _writable(suffix: str) -> bool:
+    try:
+        format_of(Path("picture" + suffix))
+    except ImageError:
+        return False
+    return True
+
+
+class _Progress:
+    """A line on stderr for each finished picture; on a terminal a bar below them."""
+
+    def __init__(self, count: int) -> None:
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("upscaling", total=count)
+
+    def frames(self, source: Path, ready: int, count: int) -> None:
+        """So many of a picture's frames are ready."""
+        if count > 1:
+            self._bar.update(self._task, description=f"{source.name}, frame {ready} of {count}")
+
+    def finished(self, line: str) -> None:
+        """One more picture is done; ``line`` says how."""
+        if self._bar.disable:
+            click.echo(line, err=True)
+        else:
+            self._bar.console.print(line, markup=False)
+        self._bar.advance(self._task)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
