@@ -1,0 +1,357 @@
+"""The VapourSynth filter as a filter: properties, order, concurrency, errors, and what is left when it ends."""
+
+import gc
+import os
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import vapoursynth as vs
+from fakes import Nearest, blur, model_of, nearest
+from torch import Tensor
+from vapoursynth_clips import clip_of, planes_of
+
+import sr_plugins
+from sr_plugins import Upscaler
+from vapoursynth_filter import upscale
+from vapoursynth_filter.__main__ import SCRIPT
+
+FRAMES = 200
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Gives the core back as many threads as it had."""
+    before = vs.core.num_threads
+    yield
+    vs.core.num_threads = before
+
+
+def workers() -> int:
+    gc.collect()
+    return sum(t.name.startswith("sr_plugins-") for t in threading.enumerate())
+
+
+def stamp(n: int) -> dict[str, Any]:
+    """Properties that only frame ``n`` has; what decides over colour changes by the scene, so that batches form."""
+    scene = n // 50
+    return {
+        "_DurationNum": 1000 + n,
+        "_DurationDen": 24000 + n % 7,
+        "_AbsoluteTime": n / 23.976,
+        "_SARNum": 1 + n,
+        "_SARDen": 1 + n % 5,
+        "_Matrix": (1, 5, 6, 9)[scene],
+        "_Primaries": 9,
+        "_Transfer": (1, 16, 18)[n % 3],
+        "_Range": scene % 2,
+        "_ChromaLocation": scene,
+        "_PictType": "IPB"[n % 3],
+        "_SceneChangePrev": int(n % 10 == 0),
+        "_SceneChangeNext": int(n % 10 == 9),
+        "MasteringDisplayMaxLuminance": 1000.0 + n,
+        "ContentLightLevelMax": n,
+        "HDR10Plus": bytes((n, 0, 255)),
+        "text": f"frame {n}, ünïcode",
+        "several": [n, n + 1, n + 2],
+    }
+
+
+def stamped_clip(length: int = FRAMES) -> vs.VideoNode:
+    """Every sample of frame n is n; so are the properties, and a frame among them."""
+    marks = clip_of(vs.GRAY8, 2, 2, length, plane_of=lambda n, i, shape: np.full(shape, n, np.uint8))
+    clip = clip_of(
+        vs.YUV420P8, 4, 4, length, plane_of=lambda n, i, shape: np.full(shape, (n + i) % 256, np.uint8), props=stamp
+    )
+    return clip.std.ClipToProp(marks, prop="attached")
+
+
+def check_frame(frame: vs.VideoFrame, n: int) -> None:
+    props = dict(frame.props)
+    attached = props.pop("attached")
+    assert isinstance(attached, vs.VideoFrame)
+    assert np.asarray(attached[0])[0, 0] == n
+    assert props == stamp(n)
+    # a flat frame stays what it is to within one code value, however far it is from its neighbours in the batch
+    assert all(np.ptp(np.asarray(frame[i])) == 0 for i in range(3))
+    assert [int(np.asarray(frame[i])[0, 0]) for i in range(3)] == [(n + i) % 256 for i in range(3)]
+
+
+@pytest.mark.parametrize(("batch", "cores"), [(1, 1), (1, 16), (2, 3), (3, 4), (4, 16), (8, 1), (8, 4), (8, 16)])
+@pytest.mark.parametrize("order", ["forward", "reversed", "random"])
+def test_every_frame_keeps_its_own_properties_and_pixels(batch: int, cores: int, order: str, threads: None) -> None:
+    larger = upscale(stamped_clip(), nearest(), device="cpu", batch=batch)
+    vs.core.num_threads = cores
+    numbers = list(range(FRAMES))
+    if order == "forward":
+        for n, frame in zip(numbers, larger.frames(), strict=True):
+            check_frame(frame, n)
+        return
+    numbers.reverse()
+    if order == "random":
+        random.Random(batch).shuffle(numbers)
+    for start in range(0, FRAMES, 20):  # twenty requests in flight at once
+        asked = numbers[start : start + 20]
+        for n, future in [(n, larger.get_frame_async(n)) for n in asked]:
+            check_frame(future.result(timeout=30), n)
+
+
+class Counting(Nearest):
+    """Notes the sizes of the batches it is given."""
+
+    sizes: list[int]
+
+    def forward(self, x: Tensor) -> Tensor:
+        type(self).sizes.append(len(x))
+        return super().forward(x)
+
+
+def test_concurrent_requests_share_batches(threads: None) -> None:
+    Counting.sizes = []
+    for _ in upscale(stamped_clip(40), model_of(Counting), device="cpu", batch=4).frames():
+        pass
+    assert sum(Counting.sizes) == 40
+    assert Counting.sizes.count(4) >= 8, Counting.sizes
+
+
+def test_threads_are_raised_for_batches_and_never_lowered(threads: None) -> None:
+    vs.core.num_threads = 2
+    upscale(stamped_clip(2), nearest(), device="cpu", batch=4)
+    assert vs.core.num_threads >= 8
+    vs.core.num_threads = 64
+    upscale(stamped_clip(2), nearest(), device="cpu", batch=1)
+    assert vs.core.num_threads == 64
+
+
+def test_rate_length_and_unknown_rate_are_kept() -> None:
+    clip = clip_of(vs.GRAY8, length=7).std.AssumeFPS(fpsnum=24000, fpsden=1001)
+    larger = upscale(clip, nearest())
+    assert (len(larger), larger.fps) == (7, Fraction(24000, 1001))
+    varying = upscale(vs.core.std.Splice([clip, clip.std.AssumeFPS(fpsnum=50)]), nearest())
+    assert (len(varying), varying.fps) == (14, 0)
+    rates = [Fraction(f.props["_DurationDen"], f.props["_DurationNum"]) for f in varying.frames()]
+    assert rates == [Fraction(24000, 1001)] * 7 + [Fraction(50)] * 7
+
+
+def test_filter_twice_and_two_clips_at_once() -> None:
+    clip = stamped_clip(6)
+    fourfold = upscale(upscale(clip, nearest()), nearest())
+    assert (fourfold.width, fourfold.height) == (16, 16)
+    with Upscaler(nearest(), device="cpu") as shared:
+        both = vs.core.std.Interleave([upscale(clip, shared), upscale(clip, shared)], modify_duration=False)
+        for n, frame in enumerate(both.frames()):
+            check_frame(frame, n // 2)
+    for n, frame in enumerate(fourfold.frames()):
+        check_frame(frame, n)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "says"),
+    [
+        (lambda: "clip", {}, "takes a clip, got str"),
+        (
+            lambda: vs.core.std.Splice([clip_of(vs.GRAY8), clip_of(vs.GRAY16)], mismatch=True),
+            {},
+            "format varies or is unknown: split",
+        ),
+        (
+            lambda: vs.core.std.Splice([clip_of(vs.GRAY8, 8, 8), clip_of(vs.GRAY8, 9, 9)], mismatch=True),
+            {},
+            "size varies: split",
+        ),
+        (lambda: vs.core.std.BlankClip(format=vs.GRAY32), {}, "32-bit integer samples are not supported: 8 to 16"),
+        (
+            lambda: vs.core.std.BlankClip(format=vs.core.query_video_format(vs.YUV, vs.INTEGER, 8, 3, 0).id),
+            {},
+            "each factor is 1, 2 or 4",
+        ),
+        (lambda: clip_of(vs.YUV420P8), {"model": "fats"}, "no model called 'fats': did you mean 'fast'"),
+        (lambda: clip_of(vs.YUV420P8), {"model": "no/such.safetensors"}, "no weights file at no/such.safetensors"),
+        (lambda: clip_of(vs.YUV420P8), {"device": "cuda:77"}, "device 'cuda:77' cannot be used"),
+        (lambda: clip_of(vs.YUV420P8), {"backend": "abacus"}, "no backend called 'abacus'"),
+        (lambda: clip_of(vs.YUV420P8), {"batch": 0}, "batch 0 is neither"),
+        (lambda: clip_of(vs.YUV420P8), {"scale": 0.5}, "scale 0.5 is not between 1 and 16"),
+        (lambda: clip_of(vs.YUV420P8), {"scale": 2, "width": 640}, "exclude each other"),
+        (lambda: clip_of(vs.YUV420P8, 26), {"scale": 1.5}, "its width must be a multiple of 2, for example width=38"),
+        (lambda: clip_of(vs.YUV410P8), {"width": 64, "height": 34}, "multiple of 4, for example height=32"),
+        (lambda: clip_of(vs.YUV420P8), {"planes": 3}, "the clip's planes are 0 to 2"),
+        (lambda: clip_of(vs.GRAY8), {"planes": []}, "the clip's planes are 0 to 0, give at least one"),
+    ],
+)
+def test_mistakes_are_told_when_the_filter_is_built(make: Any, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(vs.Error) as caught:
+        upscale(make(), **({"model": nearest()} | arguments))
+    text = str(caught.value)
+    assert text.startswith("sr_plugins: ")
+    assert says in text
+    assert "\n" not in text
+
+
+def test_an_upscaler_takes_no_other_settings() -> None:
+    with Upscaler(nearest()) as upscaler, pytest.raises(vs.Error, match="brings its own settings"):
+        upscale(clip_of(vs.GRAY8), upscaler, batch=2)
+
+
+@pytest.mark.parametrize(
+    ("props", "says"),
+    [
+        ({"_FieldBased": 2}, "interlaced (_FieldBased): deinterlace"),
+        ({"_Matrix": 14}, "matrix 14 is not supported by an RGB model"),
+        ({"_ChromaLocation": 9}, "chroma location 9 is not one of"),
+    ],
+)
+def test_a_frame_that_cannot_be_done_is_named(props: dict[str, Any], says: str) -> None:
+    clip = clip_of(vs.YUV420P8, length=5, props=lambda n: props if n == 3 else {})
+    larger = upscale(clip, nearest(channels="rgb"))
+    assert larger.get_frame(2).props.keys() == clip.get_frame(2).props.keys()
+    with pytest.raises(vs.Error, match=r"sr_plugins: frame 3: ") as caught:
+        larger.get_frame(3)
+    assert says in str(caught.value)
+    assert larger.get_frame(4).width == 48  # the others still work
+
+
+@pytest.mark.parametrize("alpha", [(vs.GRAY16, 24, 16), (vs.GRAY8, 12, 16), (vs.YUV444P8, 24, 16)])
+def test_alpha_that_does_not_fit_is_named(alpha: tuple[int, int, int]) -> None:
+    clip = clip_of(vs.RGB24).std.ClipToProp(clip_of(*alpha), prop="_Alpha")
+    with pytest.raises(vs.Error, match=r"sr_plugins: frame 0: its _Alpha"):
+        upscale(clip, nearest()).get_frame(0)
+
+
+def test_a_zero_length_property_is_no_property() -> None:
+    clip = clip_of(vs.YUV420P8).std.SetFrameProps(_Matrix=[], _Alpha=[], _FieldBased=[], anything=[])
+    assert set(upscale(clip, nearest()).get_frame(0).props) == {"_DurationNum", "_DurationDen"}
+
+
+class Crash(Nearest):
+    """Fails on a frame that is all 77."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool((x[:, 0, 0, 0] * 255).round().eq(77).any()):
+            raise ZeroDivisionError("the model has a bug")
+        return super().forward(x)
+
+
+def test_a_crash_in_the_model_names_the_frame_and_frees_the_device() -> None:
+    def run() -> None:
+        clip = stamped_clip(90).std.SetFrameProps(_Range=vs.RANGE_FULL)
+        larger = upscale(clip, model_of(Crash), device="cpu", batch=4)
+        with pytest.raises(vs.Error, match=r"sr_plugins: frame 77: ZeroDivisionError: the model has a bug"):
+            for _ in larger.frames():
+                pass
+
+    before = workers()
+    for _ in range(2):  # the second time as a script that is loaded again
+        run()
+        assert workers() == before
+
+
+def test_device_is_freed_with_the_last_clip_that_needs_it() -> None:
+    before = workers()
+    larger = upscale(clip_of(vs.GRAY8), blur(), device="cpu")
+    cropped = larger.std.CropRel(left=2)
+    larger.get_frame(0)
+    del larger
+    assert workers() == before + 1
+    cropped.get_frame(0)
+    del cropped
+    assert workers() == before
+
+
+def test_nothing_is_kept_when_building_fails() -> None:
+    before = workers()
+    with pytest.raises(vs.Error):
+        upscale(clip_of(vs.YUV420P8, 26), nearest(), scale=1.5)
+    assert workers() == before
+
+
+# Previewers keep one process and make a new environment for each load of a script.
+RELOAD = """
+import threading
+import vapoursynth as vs
+
+class Policy(vs.EnvironmentPolicy):
+    current = None
+    def on_policy_registered(self, api): self.api = api
+    def on_policy_cleared(self): pass
+    def get_current_environment(self): return self.current
+    def set_environment(self, environment):
+        before, self.current = self.current, environment
+        return before
+    def is_alive(self, environment): return environment is not None
+
+policy = Policy()
+vs.register_policy(policy)
+kept = []
+for load in range(3):
+    data = policy.api.create_environment()
+    environment = policy.api.wrap_environment(data)
+    with environment.use():
+        from fakes import blur
+        from vapoursynth_filter import upscale
+        larger = upscale(vs.core.std.BlankClip(format=vs.YUV420P8, width=32, height=16, length=4), blur(), device="cpu")
+        assert larger.get_frame(load).width == 64
+        running = [t for t in threading.enumerate() if t.name.startswith("sr_plugins-")]
+        assert len(running) == 1, running
+        kept.append(larger)  # as an editor that has not let go yet
+    policy.api.destroy_environment(data)
+    assert not any(t.is_alive() for t in running)
+print("reloaded")
+"""
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    path = [str(Path(__file__).parent), str(Path(sr_plugins.__file__).parent.parent)]
+    code = f"import sys; sys.path[:0] = {path}\n{code}"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_script_reloads_in_one_process_and_each_load_frees_its_device() -> None:
+    done = run_python(RELOAD)
+    assert (done.returncode, done.stdout) == (0, "reloaded\n"), done.stderr
+
+
+def test_import_touches_no_core() -> None:
+    """Editors set their own policy first; an import that asks for the core would take that away."""
+    done = run_python("import vapoursynth as vs, vapoursynth_filter; print(vs.has_policy())")
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc, which is Linux's")
+def test_memory_is_flat_over_2000_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without trimming the heap this grows by some 0.15 MB a frame: fragments, not objects."""
+    monkeypatch.setattr("vapoursynth_filter.filter.TRIM_SECONDS", 0.05)
+    larger = upscale(clip_of(vs.RGBS, 96, 64, 2000, plane_of=lambda n, i, shape: np.full(shape, 0.5)), nearest())
+    resident = []
+    for n, frame in enumerate(larger.frames(close=True)):
+        if n % 100 == 99:
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+        del frame
+    assert max(resident[10:]) - max(resident[:10]) < 40e6, [round(r / 1e6) for r in resident]
+
+
+def test_example_script_is_valid_and_uses_the_filter(capsys: pytest.CaptureFixture[str]) -> None:
+    compile(SCRIPT, "upscale.vpy", "exec")
+    done = run_python("import runpy; runpy.run_module('vapoursynth_filter', run_name='__main__')")
+    assert (done.returncode, done.stdout, done.stderr) == (0, SCRIPT, "")
+
+
+def test_torch_threads_are_left_as_they_are() -> None:
+    before = torch.get_num_threads()
+    upscale(clip_of(vs.GRAY8), nearest()).get_frame(0)
+    assert torch.get_num_threads() == before
+
+
+def test_planes_read_back_equal_the_frames_asked_for_twice() -> None:
+    larger = upscale(clip_of(vs.YUV420P8, length=3), blur(), device="cpu")
+    first = [planes_of(larger.get_frame(n)) for n in range(3)]
+    second = [planes_of(larger.get_frame(n)) for n in (2, 0, 1)]
+    for n, planes in zip((2, 0, 1), second, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(first[n], planes, strict=True))
