@@ -37,7 +37,10 @@ class ModelSpec:
         weights: the ``.safetensors`` file with the trained weights, or ``None`` where none are shipped (yet).
         needs_weights: ``False`` for a network that ``build()`` returns ready to use (fixed filters).
         build_for_training: makes the network to train, where it differs from ``build()`` (branches that fold). Its
-            module has ``fold() -> nn.Module`` returning the equal inference network. ``None``: ``build`` serves both.
+            module has ``fold() -> nn.Module`` returning the equal inference network, and may have
+            ``load_folded(tensors) -> list[str]`` to start from one. It may return a list of pictures, the smallest first,
+            each of which is trained; and where a recipe trains smaller scales too, the scale is its second argument.
+            ``None``: ``build`` serves both.
         global_operations: the network mixes the whole picture (global attention, pooling), so that tiles can only be
             blended, not exact. ``receptive_radius`` is then the overlap used for blending.
         architecture: shape of the network in the field's terms, and the paper it follows.

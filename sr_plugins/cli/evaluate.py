@@ -50,7 +50,7 @@ def command(data: Path, metrics: str, degradation: Path | None, as_json: bool, *
         scale = int(scale)
         shrink = None
         if degradation is not None:
-            from sr_plugins.training.degradation import read_chain
+            from sr_plugins.training.degradation_chain import read_chain
 
             shrink = read_chain(degradation, scale).seeded(seed=1)
         talk = Console(stderr=True)

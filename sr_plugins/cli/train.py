@@ -14,16 +14,15 @@ import click
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this long; --resume goes on.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
-def command(
-    recipe: Path, data: Path, out: Path | None, resume: bool, minutes: float | None, device: str
-) -> None:
+def command(recipe: Path, data: Path, out: Path | None, resume: bool, minutes: float | None, device: str) -> None:
     """Train the network that RECIPE describes on the pictures of a folder.
 
     The run's folder receives the weights, checkpoints, log.jsonl and a plot of the loss. SIGTERM and Ctrl-C save a
-    checkpoint first. On several GPUs: torchrun --nproc-per-node=4 -m sr_plugins.cli.main train RECIPE ...
+    checkpoint first. On several GPUs: torchrun --nproc-per-node=4 --no-python srp train RECIPE ...
     """
     from sr_plugins.training.recipe import read_recipe
-    from sr_plugins.training.trainer import Progress, train
+    from sr_plugins.training.run_folder import Progress
+    from sr_plugins.training.trainer import train
 
     def report(progress: Progress) -> None:
         psnr = "" if progress.psnr is None else f"  validation {progress.psnr:.3f} dB"

@@ -46,14 +46,15 @@ class LapSRN(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """:class:`LapSRN` to train: ``module(x, scale)`` returns the pictures of all levels up to ``scale``."""
+    """:class:`LapSRN` to train: returns the pictures of all levels, or of those up to ``scale``."""
 
     def __init__(self, levels: int, features: int, layers: int) -> None:
         super().__init__()
         self.network = LapSRN(levels, features, layers)
 
-    def forward(self, x: Tensor, scale: int) -> list[Tensor]:
-        return self.network.pyramid(x, scale.bit_length() - 1)
+    def forward(self, x: Tensor, scale: int | None = None) -> list[Tensor]:
+        levels = self.network.levels if scale is None else scale.bit_length() - 1
+        return self.network.pyramid(x, levels)
 
     def fold(self) -> nn.Module:
         """The inference network, in eval mode."""

@@ -47,40 +47,67 @@ def to_channels(picture: NDArray[np.uint8], channels: str) -> NDArray[np.uint16]
 
 
 class Pictures:
-    """Pairs of low- and high-resolution pictures, made once and held in memory (2 bytes a sample).
+    """Pairs of low- and high-resolution pictures, held in memory (2 bytes a sample).
+
+    A random degradation is drawn anew during training: picture by picture, in turn, a fresh low-resolution copy takes
+    the place of the old one. Which copy is in use at an iteration depends on the seed and the iteration alone.
 
     Args:
         paths: picture files; damaged ones and those smaller than ``least`` pixels are skipped with a warning.
         scale: how much smaller the low-resolution picture is.
         channels: ``luma`` or ``rgb``.
         degrade: (H, W, 3) 8-bit to (H / scale, W / scale, 3) 8-bit, with a seeded generator.
-        seed: seeds the generator of picture i with (seed, i).
+        seed: seeds the generator of picture i with (seed, i), of its n-th fresh copy with (seed, i, n).
         least: the smallest usable side of a high-resolution picture.
+        renewed: how many fresh copies there were before.
     """
 
     def __init__(
-        self, paths: Sequence[Path], scale: int, channels: str, degrade: Degrade, seed: int, least: int
+        self, paths: Sequence[Path], scale: int, channels: str, degrade: Degrade, seed: int, least: int, renewed: int = 0
     ) -> None:
-        self.scale = scale
+        self.scale, self.channels, self.degrade, self.seed = scale, channels, degrade, seed
         self.pairs: list[Pair] = []
+        self.sources: list[tuple[Path, int]] = []
         for i, path in enumerate(paths):
             try:
-                picture = read_rgb(path)
+                picture = self._cropped(read_rgb(path))
             except DataError as error:
                 logger.warning("skipped: %s", error)
                 continue
-            height, width = (side // scale * scale for side in picture.shape[:2])
+            height, width = picture.shape[:2]
             if min(height, width) < least:
                 logger.warning("skipped: %s is %d x %d, smaller than a patch (%d)", path, width, height, least)
                 continue
-            picture = picture[:height, :width]
             small = degrade(picture, np.random.default_rng([seed, i]))
             self.pairs.append((to_channels(small, channels), to_channels(picture, channels)))
+            self.sources.append((path, i))
         if not self.pairs:
             raise DataError(f"none of {len(paths)} pictures can be used; the first is {paths[0] if paths else 'absent'}")
+        for n in range(max(0, renewed - len(self.pairs)), renewed):
+            self.put(n, self.renewal(n))
 
-    def batch(self, rng: np.random.Generator, size: int, patch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """``size`` random patches with random flips and transposition, (N, C, H, W) in [0, 1], low and high."""
+    def _cropped(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = (side // self.scale * self.scale for side in picture.shape[:2])
+        return picture[:height, :width]
+
+    def renewal(self, n: int) -> NDArray[np.uint16]:
+        """The n-th fresh low-resolution copy; may run in another thread."""
+        path, i = self.sources[n % len(self.sources)]
+        rng = np.random.default_rng([self.seed, i, 1 + n // len(self.sources)])
+        return to_channels(self.degrade(self._cropped(read_rgb(path)), rng), self.channels)
+
+    def put(self, n: int, low: NDArray[np.uint16]) -> None:
+        """Put the n-th fresh copy in its place."""
+        slot = n % len(self.pairs)
+        self.pairs[slot] = (low, self.pairs[slot][1])
+
+    def batch(
+        self, rng: np.random.Generator, size: int, patch: int, share: slice = slice(None)
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """``size`` random patches with random flips and transposition, (N, C, H, W) in [0, 1], low and high.
+
+        ``share`` picks some of them: what one of several processes works on.
+        """
         lows, highs = [], []
         for _ in range(size):
             low, high = self.pairs[rng.integers(len(self.pairs))]
@@ -91,7 +118,7 @@ class Pictures:
             turn = int(rng.integers(8))
             lows.append(_turned(small, turn))
             highs.append(_turned(large, turn))
-        return np.stack(lows).astype(np.float32) / 65535, np.stack(highs).astype(np.float32) / 65535
+        return np.stack(lows[share]).astype(np.float32) / 65535, np.stack(highs[share]).astype(np.float32) / 65535
 
 
 def _turned(picture: NDArray[np.uint16], turn: int) -> NDArray[np.uint16]:

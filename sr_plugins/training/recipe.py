@@ -5,14 +5,18 @@
     seed = 1
     ema = 0.999
     clip_gradient = 1.0
+    validate_every = 1000
 
     [model]
     name = "fast"
     scale = 2
-    # start = "fast-x2.safetensors"     weights to start from
+    # start = "fast-x2.safetensors"     weights to start from, wherever shapes fit: a path, or a file we ship
+    # also = [2]                        smaller scales trained in turn, for a network that has them inside (LapSRN)
 
     [data]
     validation = 12                     # pictures held out, spread evenly over the sorted folder
+    # renew = 10                        a random degradation gives one picture a fresh copy every 10 iterations
+    # description = "..."               what the pictures are and their licence, for the model card
 
     [[degradation]]
     name = "bicubic"
@@ -24,6 +28,7 @@
     learning_rate = [1e-3, 1e-5]        # cosine from the first to the second
     [stage.losses]
     l1 = 1.0
+    # adversarial = { weight = 0.1, features = 32 }     a loss with options
 """
 
 from __future__ import annotations
@@ -56,12 +61,24 @@ class Recipe:
     seed: int
     ema: float
     clip_gradient: float
+    validate_every: int
     model: str
     scale: int
     start: str | None
+    also: tuple[int, ...]
     validation: int
+    renew: int
+    description: str
     degradation: tuple[Mapping[str, Any], ...]
     stages: tuple[Stage, ...]
+
+    def stage_at(self, iteration: int) -> tuple[int, int]:
+        """The stage of an iteration: its index, and how many iterations of it are done."""
+        for index, stage in enumerate(self.stages):
+            if iteration < stage.iterations:
+                return index, iteration
+            iteration -= stage.iterations
+        raise IndexError(iteration)
 
     @property
     def iterations(self) -> int:
@@ -85,14 +102,18 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path} is not TOML: {error}") from error
 
     reader = _Reader(path)
-    reader.known(table, "", {"seed", "ema", "clip_gradient", "model", "data", "degradation", "stage"})
+    reader.known(table, "", {"seed", "ema", "clip_gradient", "validate_every", "model", "data", "degradation", "stage"})
     model = reader.table(table, "model")
-    reader.known(model, "model.", {"name", "scale", "start"})
+    reader.known(model, "model.", {"name", "scale", "start", "also"})
     data = reader.table(table, "data", {})
-    reader.known(data, "data.", {"validation"})
+    reader.known(data, "data.", {"validation", "renew", "description"})
     degradation = table.get("degradation", [{"name": "bicubic"}])
     if not isinstance(degradation, list) or not all(isinstance(d, dict) and "name" in d for d in degradation):
         raise RecipeError(f"{path}: degradation is a list of tables [[degradation]], each with a name")
+    scale = reader.number(model, "scale", int)
+    also = model.get("also", [])
+    if not isinstance(also, list) or not all(isinstance(a, int) and 1 < a < scale and scale % a == 0 for a in also):
+        raise RecipeError(f"{path}: model.also = {also!r} is not a list of scales that divide {scale}")
     stages = table.get("stage")
     if not isinstance(stages, list) or not stages:
         raise RecipeError(f"{path}: at least one [[stage]] is needed")
@@ -101,10 +122,14 @@ def read_recipe(path: Path) -> Recipe:
         seed=reader.number(table, "seed", int, 1),
         ema=reader.number(table, "ema", float, 0.999, least=0),
         clip_gradient=reader.number(table, "clip_gradient", float, 1.0, least=0),
+        validate_every=reader.number(table, "validate_every", int, 1000),
         model=reader.string(model, "name"),
-        scale=reader.number(model, "scale", int),
+        scale=scale,
         start=reader.string(model, "start", None),
+        also=tuple(also),
         validation=reader.number(data, "validation", int, 12),
+        renew=reader.number(data, "renew", int, 10),
+        description=reader.string(data, "description", ""),
         degradation=tuple(degradation),
         stages=tuple(reader.stage(stage, i) for i, stage in enumerate(stages)),
     )
@@ -149,10 +174,15 @@ class _Reader:
         rates = table.get("learning_rate")
         if not isinstance(rates, list) or len(rates) != 2 or not all(isinstance(r, float) and r > 0 for r in rates):
             raise self.fail(f"stage[{index}].learning_rate is a pair [first, last], for example [1e-3, 1e-5]")
+        losses = self.table(table, "losses", {"l1": 1.0})
+        for name, value in losses.items():
+            weight = value.get("weight") if isinstance(value, Mapping) else value
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+                raise self.fail(f"stage[{index}].losses.{name} is a weight, or a table with a weight and options")
         return Stage(
             iterations=self.number(table, "iterations", int),
             patch=self.number(table, "patch", int, least=4),
             batch=self.number(table, "batch", int),
             learning_rate=(rates[0], rates[1]),
-            losses=self.table(table, "losses", {"l1": 1.0}),
+            losses=losses,
         )

@@ -1,236 +1,250 @@
 """The training loop: data -> network -> loss -> step, and everything a run must survive.
 
-Every random choice of iteration i comes from the seed (recipe.seed, i), so a resumed run is the uninterrupted run.
+Every random choice of iteration i comes from the seed (recipe.seed, i), so a resumed run is the uninterrupted run, and
+several processes that share the batches do the run of one.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sr_plugins.errors import DataError, RecipeError
+from sr_plugins.model_spec import ModelSpec
 from sr_plugins.plugins import plugins
-from sr_plugins.training.bicubic import downscale_bicubic
-from sr_plugins.training.pictures import Pictures, list_pictures
-from sr_plugins.training.recipe import Recipe, Stage
-from sr_plugins.weights import write_weights
+from sr_plugins.training.average import Average
+from sr_plugins.training.batches import Batches, load_pictures
+from sr_plugins.training.loss_sum import WeightedSum
+from sr_plugins.training.pictures import Pictures
+from sr_plugins.training.processes import Processes, processes
+from sr_plugins.training.recipe import Recipe
+from sr_plugins.training.run_folder import Progress, RunFolder
+from sr_plugins.weights import PRETRAINED, read_tensors, write_weights
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass
-class Progress:
-    """What is told after every report interval."""
-
-    iteration: int
-    iterations: int
-    loss: float
-    psnr: float | None
-    seconds: float
+SAVE_EVERY = 120  # seconds
+CHECK_EVERY = 10  # iterations between looks at the clock, at signals and at the loss
 
 
 def train(
     recipe: Recipe,
     data: Path,
-    run: Path,
+    folder: Path,
     *,
     resume: bool = False,
     minutes: float | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Path:
-    """Run a recipe on the pictures in ``data``; returns the weights file written into the folder ``run``.
+    """Run a recipe on the pictures in ``data``; returns the weights file written into ``folder``.
 
-    ``run`` receives ``checkpoint.pt`` (every two minutes and on SIGTERM or SIGINT), ``log.jsonl`` and the weights.
-    ``minutes`` stops early, after which ``resume`` goes on. Raises ``DataError`` and ``RecipeError``.
+    ``folder`` receives ``checkpoint.pt`` (every two minutes and on SIGTERM or SIGINT), ``log.jsonl``, ``curve.png`` and
+    the weights. ``minutes`` stops early, after which ``resume`` goes on. Under ``torchrun`` every process calls this.
+
+    Raises:
+        RecipeError, DataError, DeviceError, UnknownModelError: told in one line each.
     """
-    checkpoint = run / "checkpoint.pt"
-    if checkpoint.exists() and not resume:
-        raise RecipeError(f"{run} already holds a run: add --resume to go on, or name another folder with --out")
-    run.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(recipe.seed)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    with processes(device) as place:
+        return _train(recipe, data, RunFolder(folder, resume=resume), minutes, place, report)
 
+
+def _train(
+    recipe: Recipe,
+    data: Path,
+    run: RunFolder,
+    minutes: float | None,
+    place: Processes,
+    report: Callable[[Progress], None],
+) -> Path:
     spec = plugins().model(recipe.model, recipe.scale)
-    model = (spec.build_for_training or spec.build)().to(device)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = _Average(model, recipe.ema)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.99))
+    build = spec.build_for_training or spec.build
+    torch.manual_seed(recipe.seed)
+    model = build()
+    if recipe.start is not None:
+        _start_from(model, recipe)
+    model = model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = Average(model, recipe.ema)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=place.device.type == "cuda" or None
+    )
+    losses = [_losses(recipe, i, spec, place.device) for i in range(len(recipe.stages))]
     iteration, seconds = 0, 0.0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
+    if state := run.load(place.device):
         model.load_state_dict(state["model"])
         average.tensors = state["average"]
         optimizer.load_state_dict(state["optimizer"])
         iteration, seconds = state["iteration"], state["seconds"]
+        if "losses" in state and iteration < recipe.iterations:
+            losses[recipe.stage_at(iteration)[0]].load_state_dict(state["losses"])
+        run.forget_after(iteration)
 
-    train_set, validation_set = _load_pictures(recipe, data, spec.channels)
-    started, saved, reported, losses = time.monotonic(), time.monotonic(), iteration, []
+    for stage in recipe.stages:
+        if stage.batch % place.world:
+            raise RecipeError(f"{recipe.path}: batch = {stage.batch} cannot be shared by {place.world} processes")
+    sets, validation = load_pictures(recipe, data, spec.channels, iteration)
+    batches = Batches(recipe, sets, iteration, place.rank, place.world, pinned=place.device.type == "cuda")
+    network = place.wrapped(model)
+    started = saved = time.monotonic()
+    recent: list[Tensor] = []
+
+    def elapsed() -> float:
+        return seconds + time.monotonic() - started
 
     def save() -> None:
-        state = {
-            "model": model.state_dict(),
-            "average": average.tensors,
-            "optimizer": optimizer.state_dict(),
-            "iteration": iteration,
-            "seconds": seconds + time.monotonic() - started,
-        }
-        temporary = checkpoint.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(checkpoint)
+        if place.first:
+            states = {"model": model.state_dict(), "average": average.tensors, "optimizer": optimizer.state_dict()}
+            index = recipe.stage_at(min(iteration, recipe.iterations - 1))[0]
+            run.save(states | {"losses": losses[index].state_dict(), "iteration": iteration, "seconds": elapsed()})
 
-    with _stop_requested() as stop, (run / "log.jsonl").open("a") as log:
-        while iteration < recipe.iterations and not stop():
-            stage, within = _stage_at(recipe, iteration)
+    with _stop_requested() as stop:
+        stopping = False
+        while iteration < recipe.iterations and not stopping:
+            index, within = recipe.stage_at(iteration)
+            stage = recipe.stages[index]
             for group in optimizer.param_groups:
                 group["lr"] = _cosine(*stage.learning_rate, within / stage.iterations)
-            rng = np.random.default_rng([recipe.seed, iteration])
-            low, high = (torch.from_numpy(a).to(device) for a in train_set.batch(rng, stage.batch, stage.patch))
-            with torch.autocast(device.split(":")[0], torch.bfloat16):
-                output = model(low.contiguous(memory_format=torch.channels_last))
-            loss = _loss(stage, output.float(), high)
+
+            scale, low, high = batches.get()
+            x = low.to(place.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+            target = high.to(place.device, non_blocking=True)
+            with torch.autocast(place.device.type, torch.bfloat16):
+                output = network(x) if scale == recipe.scale else network(x, scale)
+            loss, picture = _loss(losses[index], output, target)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_gradient)
             optimizer.step()
+            losses[index].update(picture, target)
             average.update(model, iteration)
             iteration += 1
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                raise DataError(f"the loss is not finite at iteration {iteration}: lower the learning rate; {checkpoint} is the last good state")
+            recent.append(loss.detach())
 
+            ends = iteration == recipe.iterations or recipe.stage_at(iteration)[1] == 0
+            if iteration % CHECK_EVERY and not ends:
+                continue
             now = time.monotonic()
-            done = minutes is not None and now - started > minutes * 60
-            if iteration % 1000 == 0 or iteration == recipe.iterations or done:
-                psnr = _validate(average.into(spec.build_for_training or spec.build), validation_set, device)
-                entry = Progress(iteration, recipe.iterations, float(np.mean(losses)), psnr, seconds + now - started)
-                log.write(json.dumps(vars(entry)) + "\n")
-                log.flush()
-                report(entry)
-                losses, reported = [], iteration
-            if now - saved > 120:
+            stopping = place.any(stop() or (minutes is not None and now - started > minutes * 60))
+            if not torch.stack(recent).isfinite().all():
+                raise DataError(f"the loss is not finite near iteration {iteration}: lower the learning rate and --resume")
+            if (iteration % recipe.validate_every == 0 or ends or stopping) and place.first:
+                psnr = _validate(average.network(build), validation, place.device)
+                line = Progress(iteration, recipe.iterations, torch.stack(recent).mean().item(), psnr, elapsed())
+                run.add(line)
+                report(line)
+                recent = []
+            if now - saved > SAVE_EVERY:
                 save()
                 saved = now
-            if done:
-                break
         save()
+    batches.close()
+    seconds = elapsed()
 
-    final = average.into(spec.build_for_training or spec.build)
-    card = {
-        "model": recipe.model,
-        "scale": recipe.scale,
-        "architecture": spec.architecture,
-        "license": spec.license,
-        "recipe": recipe.path.name,
-        "degradation": list(recipe.degradation),
-        "losses": [dict(stage.losses) for stage in recipe.stages],
-        "iterations": iteration,
-        "of_iterations": recipe.iterations,
-        "seed": recipe.seed,
-        "pictures": len(train_set.pairs),
-        "validation_psnr": _validate(final, validation_set, device),
-        "seconds": round(seconds + time.monotonic() - started),
-    }
-    target = run / recipe.weights_name
-    write_weights(target, final, card)
-    return target
+    target_path = run.folder / recipe.weights_name
+    if place.first:
+        run.plot()
+        final = average.network(build)
+        card = _card(recipe, spec, len(sets[recipe.scale].pairs), iteration, seconds)
+        write_weights(target_path, final, card | {"validation_psnr": _validate(final, validation, place.device)})
+    return target_path
 
 
-def _stage_at(recipe: Recipe, iteration: int) -> tuple[Stage, int]:
-    for stage in recipe.stages:
-        if iteration < stage.iterations:
-            return stage, iteration
-        iteration -= stage.iterations
-    raise IndexError(iteration)
+def _start_from(model: nn.Module, recipe: Recipe) -> None:
+    """Take over the tensors of the recipe's ``model.start``, wherever their shapes fit."""
+    assert recipe.start is not None
+    places = [recipe.path.parent / recipe.start, PRETRAINED / recipe.start]
+    if folder := os.environ.get("SR_PLUGINS_WEIGHTS"):
+        places.insert(1, Path(folder) / recipe.start)
+    path = next((p for p in places if p.is_file()), None)
+    if path is None:
+        raise RecipeError(f"{recipe.path}: no weights to start from: {recipe.start} is not in {places[0].parent} or {PRETRAINED}")
+    tensors = read_tensors(path)
+    load_folded = getattr(model, "load_folded", None)
+    if callable(load_folded):
+        taken = load_folded(tensors)
+    else:
+        own = model.state_dict()
+        taken = [key for key, value in tensors.items() if key in own and own[key].shape == value.shape]
+        model.load_state_dict({key: tensors[key] for key in taken}, strict=False)
+    if not taken:
+        raise RecipeError(f"{recipe.path}: nothing in {path} fits {recipe.model} x{recipe.scale}")
+    logger.info("started from %s: %s", path, ", ".join(taken))
+
+
+def _losses(recipe: Recipe, index: int, spec: ModelSpec, device: torch.device) -> WeightedSum:
+    with torch.random.fork_rng(devices=[]):  # a discriminator's first weights are the same after --resume
+        torch.manual_seed(recipe.seed + index)
+        return WeightedSum(recipe.stages[index].losses, 1 if spec.channels == "luma" else 3, recipe.path).to(device)
+
+
+def _loss(losses: WeightedSum, output: Tensor | list[Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss, and the largest picture; where there are smaller ones, each is held to the target shrunk to its size."""
+    pictures = [p.float() for p in (output if isinstance(output, list) else [output])]
+    loss = losses(pictures[-1], target)
+    for picture in pictures[:-1]:
+        shrunk = F.interpolate(target, size=picture.shape[-2:], mode="bicubic", antialias=True)
+        loss = loss + losses(picture, shrunk)
+    return loss, pictures[-1]
 
 
 def _cosine(first: float, last: float, t: float) -> float:
     return last + (first - last) * 0.5 * (1 + math.cos(math.pi * t))
 
 
-def _loss(stage: Stage, output: Tensor, target: Tensor) -> Tensor:
-    total = output.new_zeros(())
-    for name, weight in stage.losses.items():
-        if not isinstance(weight, (int, float)):
-            raise RecipeError(f"loss {name} needs a weight")
-        if name == "l1":
-            total = total + weight * nn.functional.l1_loss(output, target)
-        elif name == "l2":
-            total = total + weight * nn.functional.mse_loss(output, target)
-        else:
-            raise RecipeError(f"no loss called {name!r}")
-    return total
-
-
-def _load_pictures(recipe: Recipe, data: Path, channels: str) -> tuple[Pictures, Pictures]:
-    paths = list_pictures(data)
-    held_out = {int(i) for i in np.linspace(0, len(paths) - 1, recipe.validation)}
-    least = max(stage.patch for stage in recipe.stages) * recipe.scale
-
-    def degrade(picture: Any, rng: np.random.Generator) -> Any:
-        return downscale_bicubic(picture, recipe.scale)
-
-    parts = [[p for i, p in enumerate(paths) if (i in held_out) is held] for held in (False, True)]
-    train_set, validation_set = (
-        Pictures(part, recipe.scale, channels, degrade, recipe.seed + n, least) for n, part in enumerate(parts)
-    )
-    return train_set, validation_set
+def _card(recipe: Recipe, spec: ModelSpec, pictures: int, iteration: int, seconds: float) -> dict[str, Any]:
+    return {
+        "model": recipe.model,
+        "scale": recipe.scale,
+        "architecture": spec.architecture,
+        "license": spec.license,
+        "data": recipe.description,
+        "pictures": pictures,
+        "degradation": list(recipe.degradation),
+        "losses": [dict(stage.losses) for stage in recipe.stages],
+        "iterations": iteration,
+        "of_iterations": recipe.iterations,
+        "seed": recipe.seed,
+        "recipe": recipe.path.name,
+        "seconds": round(seconds),
+        "metrics": {},
+    }
 
 
 @torch.no_grad()
-def _validate(model: nn.Module, pictures: Pictures, device: str) -> float:
+def _validate(model: nn.Module, pictures: Pictures, device: torch.device) -> float:
     """Mean PSNR in dB over the held-out pictures, border of ``scale`` left out."""
     model = model.to(device)
     total = 0.0
     for low, high in pictures.pairs:
         x = torch.from_numpy(low.astype(np.float32) / 65535)[None].to(device)
         target = torch.from_numpy(high.astype(np.float32) / 65535)[None].to(device)
-        with torch.autocast(device.split(":")[0], torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             y = model(x.contiguous(memory_format=torch.channels_last)).float().clamp(0, 1)
         s = pictures.scale
-        total += -10 * math.log10((y - target)[..., s:-s, s:-s].square().mean().item())
+        total += -10 * math.log10(max((y - target)[..., s:-s, s:-s].square().mean().item(), 1e-12))
     return total / len(pictures.pairs)
-
-
-class _Average:
-    """Exponential moving average of the weights; ramps up so that early weights do not linger."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.tensors = {k: v.detach().clone() for k, v in model.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, iteration: int) -> None:
-        decay = min(self.decay, (1 + iteration) / (10 + iteration))
-        for key, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.tensors[key].lerp_(value, 1 - decay)
-
-    def into(self, build: Callable[[], nn.Module]) -> nn.Module:
-        """The inference network with the averaged weights."""
-        model = build()
-        model.load_state_dict({k: v.cpu() for k, v in self.tensors.items()})
-        fold = getattr(model, "fold", None)
-        return (fold() if callable(fold) and hasattr(model, "fold") else model).eval()
 
 
 @contextmanager
 def _stop_requested() -> Iterator[Callable[[], bool]]:
-    """Turns SIGTERM and SIGINT into a request to stop after the current iteration."""
+    """Turns SIGTERM and SIGINT into a request to stop soon; does nothing outside the main thread."""
     asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     old = {s: signal.signal(s, lambda number, frame: asked.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield lambda: bool(asked)
