@@ -25,7 +25,11 @@ Kind = Literal["native", "flatpak", "snap", "windows", "macos", "given"]
 
 NAME = "sr_upscale"
 SOURCE = Path(__file__).parent / "plug_in" / NAME
-FILES = ("worker_client.py", "sr_upscale.py")  # in the order of writing: GIMP looks at the time of the last
+FILES = (
+    "worker_client.py",
+    "gimp_pixels.py",
+    "sr_upscale.py",
+)  # in the order of writing: GIMP looks at the time of the last
 MANIFEST = "manifest.json"
 RECORDED = ("PYTHONPATH", "SR_PLUGINS_WEIGHTS")  # settings of this shell that GIMP, started from a menu, does not have
 SYSTEM_PYTHON = Path("/usr/bin/python3")

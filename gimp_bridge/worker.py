@@ -144,13 +144,14 @@ class Answerer:
         return self._upscaler
 
 
-def model_choices(models: Iterable[ModelSpec]) -> Iterable[dict[str, str]]:
-    """Models with weights as {name, label, help}, one for all scales of a name; the label says its trained scales."""
+def model_choices(models: Iterable[ModelSpec]) -> Iterable[dict[str, Any]]:
+    """Models with weights as {name, label, help, scales}, one for all trained scales of a name."""
     usable = [spec for spec in models if spec.weights is not None]
     for name in dict.fromkeys(spec.name for spec in usable):
         specs = [spec for spec in usable if spec.name == name]
-        scales = ", ".join(f"{spec.scale}x" for spec in specs)
-        yield {"name": name, "label": f"{name} (trained for {scales})", "help": specs[0].architecture}
+        scales = [spec.scale for spec in specs]
+        label = f"{name} (trained for {', '.join(f'{scale}x' for scale in scales)})"
+        yield {"name": name, "label": label, "help": specs[0].architecture, "scales": scales}
 
 
 def serve(source: BinaryIO, sink: BinaryIO, answer: Answerer, hang_up: Callable[[], object]) -> int:
@@ -195,6 +196,8 @@ def _outcome(future: Future[Answer]) -> Answer:
         return future.result()
     if isinstance(error, SRError):
         return {"type": "error", "message": " ".join(str(error).split())}, None
+    if isinstance(error, MemoryError):
+        return {"type": "error", "message": "not enough memory for the result: choose a smaller scale"}, None
     traceback.print_exception(error)
     return {"type": "error", "message": f"a bug, please report it: {type(error).__name__}: {error}"}, None
 

@@ -146,7 +146,7 @@ class Conversion:
 
     def _bled(self, value: Tensor, alpha: Tensor, *, chroma: bool, reach: int) -> Tensor:
         """Colour of visible pixels spread into fully transparent ones, so that no hidden colour fringes an edge."""
-        visible = (alpha > 0).to(torch.float32).unsqueeze(1)
+        visible = (alpha.to(torch.float32) > 0).to(torch.float32).unsqueeze(1)
         if chroma and max(self.shifts):
             kernel = (1 << self.shifts[0], 1 << self.shifts[1])
             visible = torch.nn.functional.max_pool2d(visible, kernel, ceil_mode=True)

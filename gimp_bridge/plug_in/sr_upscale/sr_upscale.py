@@ -3,10 +3,7 @@
 
 GIMP's Python has neither numpy nor PyTorch, so this file needs only gi and the standard library. It hands the pixels
 to a worker, a process of the Python that ``srp gimp install`` recorded in bridge.json beside this file.
-
-Pixels travel in the layer's own colour space (a plain format name such as "R'G'B' u8" would convert to sRGB and clip),
-in pieces of at most STRIP bytes. Results wait in GEGL buffers, which swap to disk; the image is not touched before
-all of them have arrived, so that cancel or an error leaves it as it was.
+The image is not touched before all results have arrived, so that cancel or an error leaves it as it was.
 """
 
 from __future__ import annotations
@@ -21,96 +18,16 @@ from typing import Any, NamedTuple
 
 import gi
 
-gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
-from gi.repository import Babl, Gegl, Gimp, GLib, GObject  # noqa: E402
-from worker_client import Worker, WorkerError  # type: ignore[import-not-found]  # noqa: E402
+from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
+from gimp_pixels import Box, grown, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
+from worker_client import WorkerError  # type: ignore[import-not-found]  # noqa: E402
 
 BRIDGE = Path(__file__).with_name("bridge.json")
-STRIP = 32 << 20  # bytes
-MARGIN = 64  # pixels around a selection that the network sees, more than our networks' receptive radius
 SCALES = (2, 3, 4, 6, 8)
 
 IMAGE, LAYER, RESTORE = "plug-in-sr-upscale", "plug-in-sr-upscale-layer", "plug-in-sr-restore"
-
-
-class Box(NamedTuple):
-    """A part of a drawable, in its own pixels."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
-class Encoding(NamedTuple):
-    """How a drawable's pixels travel."""
-
-    format: str  # a Babl format in the drawable's own space
-    channels: int
-    depth: str
-    pixel: int  # bytes
-
-
-def encoding_of(drawable: Any) -> Encoding:
-    """8 and 16 bit travel as they are; linear, 32-bit and floating-point pixels as encoded (R'G'B') floats."""
-    precision = drawable.get_image().get_precision()
-    exact = {Gimp.Precision.U8_NON_LINEAR: ("u8", 1), Gimp.Precision.U16_NON_LINEAR: ("u16", 2)}
-    depth, size = exact.get(precision, ("float", 4))
-    colours, channels = ("Y'", 1) if drawable.is_gray() else ("R'G'B'", 3)
-    if drawable.has_alpha():
-        colours, channels = colours + "A", channels + 1
-    space = Babl.format_get_space(drawable.get_format())
-    format = Babl.get_name(Babl.format_with_space(f"{colours} {depth}", space))
-    return Encoding(format, channels, depth, channels * size)
-
-
-def strips(box: Box, pixel: int) -> Iterator[Any]:
-    """The box as rectangles of at most STRIP bytes."""
-    rows = max(1, STRIP // (box.width * pixel))
-    for y in range(0, box.height, rows):
-        yield Gegl.Rectangle.new(box.x, box.y + y, box.width, min(rows, box.height - y))
-
-
-def pixels_of(drawable: Any, box: Box, encoding: Encoding) -> Iterator[bytes]:
-    buffer = drawable.get_buffer()
-    for part in strips(box, encoding.pixel):
-        yield buffer.get(part, 1.0, encoding.format, Gegl.AbyssPolicy.NONE)
-
-
-def process(jobs: list[tuple[Any, Box]], model: str, scale: int) -> list[Any]:
-    """Have parts of drawables upscaled; returns a GEGL buffer for each, at the origin. Touches no image.
-
-    Raises WorkerError.
-    """
-    total = sum(box.width * box.height for _, box in jobs)
-    done = 0
-    results = []
-    Gimp.progress_init("Super-resolution: starting the worker")
-    with Worker(read_bridge()) as worker:
-        for number, (drawable, box) in enumerate(jobs, 1):
-            encoding = encoding_of(drawable)
-            title = f"{drawable.get_name()} ({number} of {len(jobs)})" if len(jobs) > 1 else drawable.get_name()
-
-            def tell(text: str, title: str = title) -> None:
-                Gimp.progress_set_text(f"{title}: {text}")
-                # Only whole layers are counted; within one the bar moves to say that work goes on.
-                Gimp.progress_pulse()
-
-            Gimp.progress_set_text(f"{title}: sending pixels")
-            request = {"width": box.width, "height": box.height, "channels": encoding.channels, "depth": encoding.depth}
-            request.update(model=model, scale=scale)
-            width, height = worker.upscale(request, pixels_of(drawable, box, encoding), tell)
-            whole = Box(0, 0, width, height)
-            result = Gegl.Buffer.new(encoding.format, *whole)
-            for part in strips(whole, encoding.pixel):
-                # GEGL answers a wrong length with a mere warning; read() returns all or raises.
-                result.set(part, encoding.format, worker.read(part.width * part.height * encoding.pixel))
-            results.append(result)
-            done += box.width * box.height
-            Gimp.progress_update(done / total)
-    return results
 
 
 def read_bridge() -> dict[str, Any]:
@@ -146,23 +63,6 @@ def leaves(items: list[Any]) -> Iterator[Any]:
             yield item
 
 
-def whole(drawable: Any) -> Box:
-    return Box(0, 0, drawable.get_width(), drawable.get_height())
-
-
-def put(result: Any, drawable: Any) -> None:
-    """Replace a drawable's pixels, with its size if need be."""
-    box = result.get_extent()
-    if hasattr(drawable, "rasterize"):  # link and vector layers, since GIMP 3.2
-        drawable.rasterize()
-    if (drawable.get_width(), drawable.get_height()) != (box.width, box.height):
-        drawable.scale(box.width, box.height, True)
-    buffer = drawable.get_buffer()
-    result.copy(box, Gegl.AbyssPolicy.NONE, buffer, box)
-    buffer.flush()
-    drawable.update(0, 0, box.width, box.height)
-
-
 def upscale_image(image: Any, drawables: list[Any], model: str, scale: int) -> None:
     """Every layer through the network; offsets, masks, groups, guides and selection scaled by GIMP."""
     if image.get_floating_sel() is not None:
@@ -170,7 +70,7 @@ def upscale_image(image: Any, drawables: list[Any], model: str, scale: int) -> N
     layers = list(leaves(image.get_layers()))
     if not layers:
         raise WorkerError("the image has no layer")
-    results = process([(layer, whole(layer)) for layer in layers], model, scale)
+    results = process([(layer, whole(layer)) for layer in layers], model, scale, read_bridge())
     with undo_step(image):
         if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
             image.convert_rgb()
@@ -185,7 +85,7 @@ def upscale_layers(image: Any, drawables: list[Any], model: str, scale: int) -> 
     layers = [d for d in drawables if isinstance(d, Gimp.Layer)]
     if not layers:
         raise WorkerError("select a layer first")
-    results = process([(layer, whole(layer)) for layer in layers], model, scale)
+    results = process([(layer, whole(layer)) for layer in layers], model, scale, read_bridge())
     with undo_step(image):
         for layer, result in zip(layers, results, strict=True):
             if layer.is_group():
@@ -217,7 +117,7 @@ def restore(image: Any, drawables: list[Any], model: str, scale: int) -> None:
     if not parts:
         raise WorkerError("nothing is selected: the selection does not touch the chosen layer")
     jobs = [(drawable, grown(box, drawable)) for drawable, box in parts]
-    results = process(jobs, model, scale)
+    results = process(jobs, model, scale, read_bridge())
     with undo_step(image):
         for (drawable, box), (_, sent), result in zip(parts, jobs, results, strict=True):
             shadow = drawable.get_shadow_buffer()
@@ -226,14 +126,6 @@ def restore(image: Any, drawables: list[Any], model: str, scale: int) -> None:
             shadow.flush()
             drawable.merge_shadow(True)
             drawable.update(*box)
-
-
-def grown(box: Box, drawable: Any) -> Box:
-    """The box with MARGIN around it, as far as the drawable reaches."""
-    x, y = max(0, box.x - MARGIN), max(0, box.y - MARGIN)
-    right = min(drawable.get_width(), box.x + box.width + MARGIN)
-    bottom = min(drawable.get_height(), box.y + box.height + MARGIN)
-    return Box(x, y, right - x, bottom - y)
 
 
 class Action(NamedTuple):
@@ -286,14 +178,7 @@ class SuperResolution(Gimp.PlugIn):  # type: ignore[misc]
         procedure.add_menu_path(action.menu)
         procedure.set_documentation(action.blurb, "Runs a super-resolution network in a worker process.", name)
         procedure.set_attribution("sr-plugins", "sr-plugins", "2026")
-        models = Gimp.Choice.new()
-        try:
-            known = [(m["name"], m["label"], m["help"]) for m in read_bridge()["models"]]
-        except (WorkerError, KeyError, TypeError):
-            known = []  # running then tells how to cure it
-        for number, (model, label, help) in enumerate(known or [("fast", "fast", "")]):
-            models.add(model, number, label, help)
-        default = "fast" if models.is_valid("fast") else known[0][0]
+        models, default = model_choice(restores=name == RESTORE)
         writable = GObject.ParamFlags.READWRITE
         procedure.add_choice_argument("model", "_Model", "The network", models, default, writable)
         if name != RESTORE:
@@ -316,6 +201,24 @@ class SuperResolution(Gimp.PlugIn):  # type: ignore[misc]
             traceback.print_exc()
             return failed(procedure, f"a bug, please report it: {type(error).__name__}: {error}")
         return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
+
+
+def model_choice(restores: bool) -> tuple[Any, str]:
+    """The models that were there at installation, and the one to begin with.
+
+    Every network can restore (its result is resized back), but one made for that comes first.
+    """
+    try:
+        known = [(m["name"], m["label"], m["help"], m["scales"]) for m in read_bridge()["models"]]
+    except (WorkerError, KeyError, TypeError):
+        known = []
+    fit = [model for model in known if restores or model[3] != [1]]
+    fit = fit or [("fast", "fast", "", [2])]  # running then tells what is wrong
+    choice = Gimp.Choice.new()
+    for number, (name, label, help, _) in enumerate(fit):
+        choice.add(name, number, label, help)
+    made_for_it = [name for name, _, _, scales in fit if restores and 1 in scales]
+    return choice, (made_for_it or ["fast" if choice.is_valid("fast") else fit[0][0]])[0]
 
 
 def confirmed(procedure: Any, config: Any, action: Action) -> bool:

@@ -11,7 +11,7 @@ with little-endian lengths. ``header["type"]`` is one of
 type        from       fields                                                                     payload
 ==========  =========  =========================================================================  ===========
 hello       GIMP       protocol
-hello       worker     protocol, version, models: list of {name, label, help}
+hello       worker     protocol, version, models: list of {name, label, help, scales}
 upscale     GIMP       width, height, channels (1 gray, 2 + alpha, 3 RGB, 4 + alpha),             the pixels
                        depth (u8, u16 or float), model, scale
 progress    worker     text; sent at least once a second while an answer is under way

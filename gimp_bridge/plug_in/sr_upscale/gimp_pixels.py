@@ -1,0 +1,128 @@
+"""Pixels between GIMP's drawables and the worker.
+
+They travel in the drawable's own colour space (a plain format name such as "R'G'B' u8" would convert to sRGB and clip),
+in pieces of at most STRIP bytes. Results wait in GEGL buffers, which swap to disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import gi
+
+gi.require_version("Babl", "0.1")
+gi.require_version("Gegl", "0.4")
+gi.require_version("Gimp", "3.0")
+from gi.repository import Babl, Gegl, Gimp  # noqa: E402
+from worker_client import LARGEST_SIDE, Worker, WorkerError  # type: ignore[import-not-found]  # noqa: E402
+
+STRIP = 32 << 20  # bytes
+MARGIN = 64  # pixels around a selection that the network sees, more than our networks' receptive radius
+
+
+class Box(NamedTuple):
+    """A part of a drawable, in its own pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Encoding(NamedTuple):
+    """How a drawable's pixels travel."""
+
+    format: str  # a Babl format in the drawable's own space
+    channels: int
+    depth: str
+    pixel: int  # bytes
+
+
+def encoding_of(drawable: Any) -> Encoding:
+    """8 and 16 bit travel as they are; linear, 32-bit and floating-point pixels as encoded (R'G'B') floats."""
+    precision = drawable.get_image().get_precision()
+    exact = {Gimp.Precision.U8_NON_LINEAR: ("u8", 1), Gimp.Precision.U16_NON_LINEAR: ("u16", 2)}
+    depth, size = exact.get(precision, ("float", 4))
+    colours, channels = ("Y'", 1) if drawable.is_gray() else ("R'G'B'", 3)
+    if drawable.has_alpha():
+        colours, channels = colours + "A", channels + 1
+    space = Babl.format_get_space(drawable.get_format())
+    format = Babl.get_name(Babl.format_with_space(f"{colours} {depth}", space))
+    return Encoding(format, channels, depth, channels * size)
+
+
+def whole(drawable: Any) -> Box:
+    return Box(0, 0, drawable.get_width(), drawable.get_height())
+
+
+def grown(box: Box, drawable: Any) -> Box:
+    """The box with MARGIN around it, as far as the drawable reaches."""
+    x, y = max(0, box.x - MARGIN), max(0, box.y - MARGIN)
+    right = min(drawable.get_width(), box.x + box.width + MARGIN)
+    bottom = min(drawable.get_height(), box.y + box.height + MARGIN)
+    return Box(x, y, right - x, bottom - y)
+
+
+def strips(box: Box, pixel: int) -> Iterator[Any]:
+    """The box as rectangles of at most STRIP bytes."""
+    rows = max(1, STRIP // (box.width * pixel))
+    for y in range(0, box.height, rows):
+        yield Gegl.Rectangle.new(box.x, box.y + y, box.width, min(rows, box.height - y))
+
+
+def pixels_of(drawable: Any, box: Box, encoding: Encoding) -> Iterator[bytes]:
+    buffer = drawable.get_buffer()
+    for part in strips(box, encoding.pixel):
+        yield buffer.get(part, 1.0, encoding.format, Gegl.AbyssPolicy.NONE)
+
+
+def process(jobs: list[tuple[Any, Box]], model: str, scale: int, bridge: Mapping[str, Any]) -> list[Any]:
+    """Have parts of drawables upscaled; returns a GEGL buffer for each, at the origin. Touches no image.
+
+    Raises WorkerError.
+    """
+    total = sum(box.width * box.height for _, box in jobs)
+    done = 0
+    results = []
+    for drawable, box in jobs:
+        if max(box.width, box.height) * scale > LARGEST_SIDE:
+            raise WorkerError(f"{drawable.get_name()} would be larger than GIMP allows: choose a smaller scale")
+    Gegl.init(None)
+    Gimp.progress_init("Super-resolution: starting the worker")
+    with Worker(bridge) as worker:
+        for number, (drawable, box) in enumerate(jobs, 1):
+            encoding = encoding_of(drawable)
+            title = f"{drawable.get_name()} ({number} of {len(jobs)})" if len(jobs) > 1 else drawable.get_name()
+
+            def tell(text: str, title: str = title) -> None:
+                Gimp.progress_set_text(f"{title}: {text}")
+                # Only whole layers are counted; within one the bar moves to say that work goes on.
+                Gimp.progress_pulse()
+
+            Gimp.progress_set_text(f"{title}: sending pixels")
+            request = {"width": box.width, "height": box.height, "channels": encoding.channels, "depth": encoding.depth}
+            request.update(model=model, scale=scale)
+            width, height = worker.upscale(request, pixels_of(drawable, box, encoding), tell)
+            larger = Box(0, 0, width, height)
+            result = Gegl.Buffer.new(encoding.format, *larger)
+            for part in strips(larger, encoding.pixel):
+                # GEGL answers a wrong length with a mere warning; read() returns all or raises.
+                result.set(part, encoding.format, worker.read(part.width * part.height * encoding.pixel))
+            results.append(result)
+            done += box.width * box.height
+            Gimp.progress_update(done / total)
+    return results
+
+
+def put(result: Any, drawable: Any) -> None:
+    """Replace a drawable's pixels, with its size if need be."""
+    box = result.get_extent()
+    if hasattr(drawable, "rasterize"):  # link and vector layers, since GIMP 3.2
+        drawable.rasterize()
+    if (drawable.get_width(), drawable.get_height()) != (box.width, box.height):
+        drawable.scale(box.width, box.height, True)
+    buffer = drawable.get_buffer()
+    result.copy(box, Gegl.AbyssPolicy.NONE, buffer, box)
+    buffer.flush()
+    drawable.update(0, 0, box.width, box.height)
