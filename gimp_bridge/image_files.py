@@ -16,10 +16,11 @@ from typing import IO, Any
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from gimp_bridge import sixteen_bit
 from gimp_bridge.image_formats import ANIMATIONS, check_fits, encoder_arguments, fitted, format_of
 from gimp_bridge.image_metadata import Metadata, metadata_of
 from gimp_bridge.pillow_filter import Picture, check_output_size, upscale_pictures
+from gimp_bridge.sixteen_bit import deep_pages, to_eight_bit, write_png
+from gimp_bridge.tiff_writer import write_tiff
 from sr_plugins import Frame, Upscaler
 from sr_plugins.errors import FrameError, ImageError, SRError
 
@@ -53,7 +54,7 @@ def read_pictures(path: Path, source: Image.Image) -> Iterator[Picture]:
         ImageError: the file is damaged or cut off.
     """
     with _told(path, "is damaged"):
-        deep = sixteen_bit.deep_pages(path, source)
+        deep = deep_pages(path, source)
     if deep is not None:
         yield from deep
         return
@@ -132,18 +133,20 @@ def save_like(
     carried = metadata_of(source, _size(pictures[0]))
     arguments = encoder_arguments(format, source, quality)
     with _told(target, "cannot be written"), _written_whole(target) as file:
-        frames = [p for p in pictures if isinstance(p, Frame)]
-        if frames and len(frames) == len(pictures) and format in sixteen_bit.FORMATS:
-            mode = "L" if frames[0].format.family == "gray" else "RGB"
-            if format == "PNG":
-                sixteen_bit.write_png(file, frames[0], carried.for_format(format, mode))
-            else:
-                sixteen_bit.write_tiff(file, frames, carried.for_format(format, mode))
+        if format == "PNG" and isinstance(pictures[0], Frame):
+            mode = "L" if pictures[0].format.family == "gray" else "RGB"
+            write_png(file, pictures[0], carried.for_format(format, mode))
+            return
+        if format == "TIFF" and all(isinstance(p, Frame) for p in pictures):
+            write_tiff(file, pictures, carried.for_format(format, "RGB"))
             return
         images = [fitted(_upright(p, carried), format) for p in pictures]
         first = images[0]
         carried = replace(carried, icc_profile=first.info.get("icc_profile", carried.icc_profile))
         arguments |= carried.for_format(format, first.mode)
+        if format == "TIFF":
+            write_tiff(file, images, arguments)
+            return
         if len(images) > 1:
             arguments |= {"save_all": True, "append_images": images[1:], **_animation(images, source, format)}
         for image in images:
@@ -157,7 +160,7 @@ def _size(picture: Picture) -> tuple[int, int]:
 
 def _upright(picture: Picture, carried: Metadata) -> Image.Image:
     if isinstance(picture, Frame):
-        image = sixteen_bit.to_eight_bit(picture)
+        image = to_eight_bit(picture)
         image.info["icc_profile"] = carried.icc_profile
         return image
     if picture.getexif().get(Base.Orientation, 1) != 1:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from gimp_bridge.pillow_color import profile_fits, srgb_profile, to_srgb
+from gimp_bridge.tiff_writer import PHOTOMETRIC
 from sr_plugins.errors import ImageError
 
 logger = logging.getLogger("sr_plugins")
@@ -29,10 +30,9 @@ _MODES: dict[str, tuple[str, ...]] = {
     "PNG": (*_ANY_8_BIT, "P", *_SIXTEEN_BIT_GRAY),
     "PPM": ("1", "L", "RGB", "I;16"),
     "TGA": _ANY_8_BIT,
-    "TIFF": (*_ANY_8_BIT, "P", *_SIXTEEN_BIT_GRAY, "I", "F", "CMYK", "LAB", "YCbCr"),
+    "TIFF": tuple(PHOTOMETRIC),
     "WEBP": ("RGB", "RGBA"),
 }
-_LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "lzma", "zstd")
 
 
 def format_of(path: Path) -> str:
@@ -82,11 +82,12 @@ def fitted(image: Image.Image, format: str) -> Image.Image:
         return fitted(_in_srgb(image), format)
     if mode == "1":
         return fitted(image.convert("L"), format)
-    if mode in ("LA", "La", "RGBa", "RGBA") and not {"LA", "RGBA"} & set(modes):
+    if not {"LA", "RGBA"} & set(modes) and (image.has_transparency_data or mode in ("La", "RGBa")):
         return fitted(_on_white(image, format), format)
     if mode in ("L", "LA") and (profile := info.get("icc_profile")) and profile_fits(profile, "L"):
         return fitted(_in_srgb(image), format)
-    return image.convert("RGBA" if mode in ("LA", "La", "RGBa", "RGBA", "PA") else "RGB")
+    straight = image.convert({"La": "LA"}.get(mode, mode))
+    return straight.convert("RGBA" if straight.has_transparency_data or mode == "RGBa" else "RGB")
 
 
 def encoder_arguments(format: str, source: Image.Image, quality: int | None) -> dict[str, Any]:
@@ -100,9 +101,6 @@ def encoder_arguments(format: str, source: Image.Image, quality: int | None) -> 
         return {"quality": quality or 90}
     if format == "AVIF":
         return {"quality": quality or 90, "subsampling": "4:4:4"}
-    if format == "TIFF":
-        compression = source.info.get("compression")
-        return {"compression": compression if compression in _LOSSLESS_TIFF else "tiff_adobe_deflate"}
     return {}
 
 
@@ -126,7 +124,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 
 def _on_white(image: Image.Image, format: str) -> Image.Image:
     logger.warning("%s holds no transparency: the picture was put on white", format)
-    straight = image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode))
+    straight = image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA")
     opaque = Image.new("L" if straight.mode == "LA" else "RGB", image.size, "white")
     opaque.paste(straight.convert(opaque.mode), mask=straight.getchannel("A"))
     return _like(opaque, image.info)

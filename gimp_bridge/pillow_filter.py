@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ Size = tuple[int | None, int | None]
 # More than this is refused before any work: four bytes each are what an image of it takes.
 MAX_OUTPUT_PIXELS = 1 << 30
 
-_FRAME_INFO = ("duration", "disposal", "loop", "default_image", "compression", "progressive")
+_FRAME_INFO = ("duration", "disposal", "loop", "default_image")
 
 
 class SuperResolution(ImageFilter.MultibandFilter):
@@ -68,7 +68,7 @@ class SuperResolution(ImageFilter.MultibandFilter):
         upscaler: Upscaler | None = None,
     ) -> None:
         self._given = upscaler
-        self._make = lambda: _upscaler_for(scale, model, size, device, backend, precision, tile)
+        self._make = partial(_upscaler_for, scale, model, size, device, backend, precision, tile)
 
     @cached_property
     def upscaler(self) -> Upscaler:
@@ -77,7 +77,7 @@ class SuperResolution(ImageFilter.MultibandFilter):
 
     def filter(self, image: ImagingCore) -> ImagingCore:
         """Called by ``Image.filter`` with the core image; returns the enlarged one."""
-        wrapped = Image.new("L", (1, 1))._new(image)  # how Pillow itself makes an image of a core
+        wrapped = Image.Image()._new(image)  # how Pillow itself makes an image of a core
         if wrapped.mode == "P":
             raise FrameError("a filter cannot see a palette image's transparency: use gimp_bridge.upscale_image(image)")
         check_output_size(self.upscaler, wrapped.size)
