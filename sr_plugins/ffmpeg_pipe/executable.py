@@ -1,0 +1,166 @@
+"""Which ffmpeg runs, and how: as a child whose stderr is always drained, whose exit code is always looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from sr_plugins.errors import PipeError
+
+MINIMUM = (5, 1)
+# Nothing but local files and pipes is ever opened, whatever a playlist or a name asks for.
+PROTOCOLS = "file,pipe"
+_QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
+_INSTALL = "install ffmpeg 5.1 or newer, or: pip install imageio-ffmpeg"
+
+
+@cache
+def version(ffmpeg: str) -> str:
+    """The version ffmpeg reports of itself, such as ``5.1.9``; ``PipeError`` if it does not run."""
+    try:
+        shown = subprocess.run([ffmpeg, "-version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise PipeError(f"{ffmpeg} does not run as ffmpeg ({error}): {_INSTALL}") from error
+    return shown.split()[2] if shown.startswith("ffmpeg version ") else "unknown"
+
+
+def version_number(ffmpeg: str) -> tuple[int, int]:
+    """(major, minor); a build from source without a number counts as new."""
+    found = re.match(r"[nN]?(\d+)\.(\d+)", version(ffmpeg))
+    return (int(found[1]), int(found[2])) if found else (99, 0)
+
+
+def bundled_ffmpeg() -> str | None:
+    """The ffmpeg that imageio-ffmpeg brings, if there is one for this system."""
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError):
+        return None
+
+
+def find_ffmpeg(chosen: str | Path | None = None) -> str:
+    """``chosen``, else ``$SR_PLUGINS_FFMPEG``, else the system's if it is 5.1 or newer, else the bundled one.
+
+    Raises:
+        PipeError: there is none; the message says how to get one.
+    """
+    if asked := chosen or os.environ.get("SR_PLUGINS_FFMPEG"):
+        if version_number(str(asked)) < MINIMUM:
+            raise PipeError(f"{asked} is ffmpeg {version(str(asked))}, too old: {_INSTALL}")
+        return str(asked)
+    system = shutil.which("ffmpeg")
+    if system and version_number(system) >= MINIMUM:
+        return system
+    if bundled := bundled_ffmpeg():
+        return bundled
+    raise PipeError(f"no ffmpeg found: {_INSTALL}")
+
+
+@cache
+def encoder_formats(ffmpeg: str, encoder: str) -> tuple[str, ...]:
+    """Pixel formats that an encoder takes; empty if it names none. ``PipeError`` if there is no such encoder."""
+    shown = subprocess.run([ffmpeg, *_QUIET, "-h", f"encoder={encoder}"], capture_output=True, text=True).stdout
+    if "Encoder " not in shown:
+        raise PipeError(f"{ffmpeg} has no encoder {encoder!r}: see {Path(ffmpeg).name} -encoders")
+    found = re.search(r"Supported pixel formats: (.*)", shown)
+    return tuple(found[1].split()) if found else ()
+
+
+class Child:
+    """One running ffmpeg.
+
+    Args:
+        command: as ffmpeg-python compiled it, the executable first.
+        what: what it does, for messages: ``decoding film.mkv``.
+        extra: further output options, put last so that they win.
+        stdin, stdout: open a pipe there.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        what: str,
+        *,
+        extra: Sequence[str] = (),
+        stdin: bool = False,
+        stdout: bool = False,
+    ) -> None:
+        self.what = what
+        self.command = [command[0], *_QUIET, *command[1:-1], *extra, command[-1]]
+        try:
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                # A group of its own: Ctrl-C in the terminal reaches us alone, and we decide how the child ends.
+                process_group=0 if os.name == "posix" else None,
+            )
+        except OSError as error:
+            raise PipeError(f"{what}: {command[0]} does not run: {error.strerror}") from error
+        self._tail: deque[str] = deque(maxlen=12)
+        self._drain = threading.Thread(target=self._read_stderr, name=f"stderr of {what}", daemon=True)
+        self._drain.start()
+
+    def _read_stderr(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if text := line.decode(errors="replace").strip():
+                self._tail.append(text)
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def finish(self) -> None:
+        """Close its input, wait for its end; ``PipeError`` with its last lines if it failed."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        code = self._process.wait()
+        self._drain.join()
+        self._close()
+        if code != 0:
+            raise self.error(code)
+
+    def error(self, code: int | None = None) -> PipeError:
+        """What went wrong, with the exit code and the last lines."""
+        if code is None:
+            code = self.stop()
+        said = "; ".join(dict.fromkeys(list(self._tail)[-4:])) or "it said nothing"
+        return PipeError(f"{self.what}: ffmpeg failed with status {code}: {said}", code, self._tail)
+
+    def stop(self) -> int:
+        """End it now if it still runs, and reap it."""
+        try:
+            # A child that just failed is about to leave by itself: its own exit code says more than our signal.
+            code = self._process.wait(timeout=0.5 if self._tail else 0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._drain.join()
+        self._close()
+        return code
+
+    def _close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()

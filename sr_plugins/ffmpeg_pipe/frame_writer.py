@@ -1,0 +1,50 @@
+"""Frames into a NUT pipe."""
+
+from __future__ import annotations
+
+import contextlib
+from fractions import Fraction
+from types import TracebackType
+from typing import IO, Any, Self
+
+import av
+
+from sr_plugins.ffmpeg_pipe.formats import to_picture
+from sr_plugins.frame import Frame
+
+_BUFFER = 1 << 20
+
+
+class FrameWriter:
+    """Writes raw frames like ``first`` to ``file`` in NUT, with times in ``time_base``.
+
+    Leaving the block in good order ends the stream; leaving it with an error writes nothing more.
+    """
+
+    def __init__(self, file: IO[bytes], first: Frame, time_base: Fraction) -> None:
+        self._container = av.open(file, "w", format="nut", buffer_size=_BUFFER)
+        self._time_base = time_base
+        picture = to_picture(first)
+        self._stream: Any = self._container.add_stream("rawvideo")
+        self._stream.width, self._stream.height = first.width, first.height
+        self._stream.pix_fmt = picture.format.name
+        self._stream.time_base = self._stream.codec_context.time_base = time_base
+
+    def write(self, frame: Frame, time: int) -> None:
+        """One frame, shown at ``time`` (in ``time_base``)."""
+        picture = to_picture(frame)
+        picture.pts, picture.time_base = time, self._time_base
+        self._container.mux(self._stream.encode(picture))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+        else:
+            with contextlib.suppress(av.FFmpegError, OSError):
+                self._container.close()

@@ -1,0 +1,227 @@
+"""Chunks into the final file: no re-encoding, the source's own frame times, and all of its other streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import ffmpeg
+from av.stream import Stream
+
+from sr_plugins.errors import PipeError
+from sr_plugins.ffmpeg_pipe.executable import PROTOCOLS, Child, version_number
+from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
+from sr_plugins.ffmpeg_pipe.probe import Source, StreamInfo, fraction, opened
+from sr_plugins.ffmpeg_pipe.streams import Kept, StreamPlan
+
+# Added to every time on the way through NUT, which holds none below zero; ffmpeg takes it off again. Whole seconds,
+# so that it is exact in every time base; enough for the decoding times that lie before the first frame.
+_LIFT = 60
+_QUICKTIME = {"mp4", "mov", "ipod"}
+# Statistics that Matroska muxers write about a stream's old bytes.
+_STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate")
+
+
+@dataclass(frozen=True)
+class Join:
+    """Everything the last step needs to know. ``start`` and ``end`` are seconds on the source's clock, if it is cut."""
+
+    executable: str
+    source: Source
+    plan: StreamPlan
+    options: OutputOptions
+    aspect: Fraction | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
+
+    @property
+    def kept(self) -> list[Kept]:
+        """The streams we map ourselves: all, or the video alone if the person chose the others."""
+        if self.options.own_maps:
+            return [k for k in self.plan.kept if k.stream.index == self.source.main]
+        return [k for k in self.plan.kept if k.stream not in self.covers]
+
+    @property
+    def covers(self) -> list[StreamInfo]:
+        """Pictures that go in as attachments: Matroska has no other way, ffmpeg would make them films of one frame."""
+        if self.plan.muxer != "matroska" or self.options.own_maps:
+            return []
+        return [k.stream for k in self.plan.kept if k.stream.is_cover]
+
+    @property
+    def origin(self) -> Fraction:
+        """The time on the source's clock that becomes zero."""
+        return self.source.origin if self.start is None else self.start
+
+
+def join_chunks(
+    join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]], target: Path, *, extra: tuple[str, ...] = ()
+) -> None:
+    """Write ``target`` from chunk files, each with the times of its frames.
+
+    Raises:
+        PipeError: ffmpeg failed.
+    """
+    with opened(chunks[0][0]) as first:
+        video = first.streams.video[0]
+        settings = _settings(join)
+        if join.aspect is not None:  # also for the container: AV1 and others leave it to it
+            ratio = join.aspect * Fraction(video.width, video.height)
+            settings += ["-aspect", f"{ratio.numerator}:{ratio.denominator}"]
+    settings += _attach_covers(join, target.parent)
+    extra = (*settings, *join.options.join, *extra)
+    child = Child(_command(join, target), f"writing {target.name}", extra=extra, stdin=True)
+    try:
+        with opened(chunks[0][0]) as first, av.open(child.stdin, "w", format="nut", buffer_size=1 << 20) as out:
+            stream = out.add_stream_from_template(first.streams.video[0], opaque=True)
+            stream.time_base = join.source.time_base
+            for packet in _packets(join, chunks):
+                packet.stream = stream
+                out.mux_one(packet)
+        child.finish()
+    except (BrokenPipeError, av.FFmpegError):
+        raise child.error() from None
+    except BaseException:
+        child.stop()
+        raise
+
+
+def expected_times(join: Join, times: Iterable[int]) -> list[Fraction]:
+    """When, in seconds, the frames of these source times are shown in the result."""
+    return [time * join.source.time_base - join.origin for time in times]
+
+
+def verify_target(join: Join, target: Path, times: Sequence[int]) -> None:
+    """Read the result back: every frame is there, each at its time to the tick of the container.
+
+    Raises:
+        PipeError: it is not so.
+    """
+    with opened(target) as container:
+        stream = next(s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
+        tick = fraction(stream.time_base)
+        found = sorted(p.pts for p in container.demux(stream) if p.size and p.pts is not None)
+    wanted = expected_times(join, times)
+    if len(found) != len(wanted):
+        raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found)} are in the file")
+    # A container may begin its clock elsewhere, for all streams alike, where it holds no time below zero.
+    shift = found[0] * tick - wanted[0]
+    for index, (time, want) in enumerate(zip(found, wanted, strict=True)):
+        if abs(time * tick - want - shift) > tick:
+            raise PipeError(f"{target.name}: frame {index} is shown at {float(time * tick)} s, not at {float(want)} s")
+
+
+def _packets(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> Iterator[av.Packet[Stream]]:
+    """The packets of all chunks with the source's times.
+
+    Decoding times are those of the frames in order, held back by as many frames as the encoder reorders: each packet
+    is decoded no later than it is shown, and no two at once.
+    """
+    base, times = join.source.time_base, [time for _, chunk in chunks for time in chunk]
+    offset = round((_LIFT - join.origin) / base)
+    delay = max(_delay(path) for path, _ in chunks)
+    number = 0
+    for path, shown in chunks:
+        begin = number
+        order = {pts: rank for rank, pts in enumerate(sorted(_times(path)))}
+        with opened(path) as container:
+            for packet in container.demux(container.streams.video[0]):
+                if not packet.size:
+                    continue
+                assert packet.pts is not None
+                fresh = av.Packet(bytes(packet))
+                fresh.is_keyframe = packet.is_keyframe
+                fresh.time_base = base
+                fresh.pts = shown[order[packet.pts]] + offset
+                before = number - delay
+                fresh.dts = (times[before] if before >= 0 else times[0] + before) + offset
+                number += 1
+                yield fresh
+        assert number - begin == len(shown)
+
+
+def _times(path: Path) -> list[int]:
+    with opened(path) as container:
+        return [p.pts for p in container.demux(container.streams.video[0]) if p.size and p.pts is not None]
+
+
+def _delay(path: Path) -> int:
+    times = _times(path)
+    rank = {pts: i for i, pts in enumerate(sorted(times))}
+    return max((i - rank[pts] for i, pts in enumerate(times)), default=0)
+
+
+def _command(join: Join, target: Path) -> list[str]:
+    source, plan = join.source, join.plan
+    given: dict[str, object] = {"protocol_whitelist": PROTOCOLS, "copyts": None, "itsoffset": _seconds(-join.origin)}
+    if join.start is not None:
+        given["ss"] = _seconds(join.start - source.start)
+    original = ffmpeg.input(f"file:{source.path.absolute()}", **given)
+    turned: dict[str, object] = {}
+    if (source.rotation or source.mirrored) and version_number(join.executable) >= (6, 0):
+        turned = {"display_rotation": source.rotation} | ({"display_hflip": None} if source.mirrored else {})
+    video = ffmpeg.input("pipe:0", format="nut", itsoffset=-_LIFT, thread_queue_size=64, **turned)
+    # A map that matches nothing: it makes the source input 0 whatever follows, as people expect of their own -map.
+    streams = [original["v:999?"]]
+    streams += [video["v:0"] if k.stream.index == source.main else original[str(k.stream.index)] for k in join.kept]
+    output = ffmpeg.output(*streams, f"file:{target.absolute()}", format=plan.muxer)
+    command = ffmpeg.compile(output, cmd=join.executable)
+    return [*command[:-1], "-y", command[-1]]
+
+
+def _settings(join: Join) -> list[str]:
+    """Options of the output that ffmpeg-python cannot say, for some come more than once; the person's come last."""
+    source, plan = join.source, join.plan
+    rational = source.time_base
+    said = ["-c", "copy", "-map_metadata", "0", "-map_chapters", "0", "-avoid_negative_ts", "disabled"]
+    said += ["-copypriorss", "0", "-fps_mode", "passthrough", "-max_interleave_delta", "0"]
+    if plan.muxer in _QUICKTIME and rational.denominator < 2**31:
+        # The clock of the track as in the source, and that of the edit list no coarser.
+        said += ["-video_track_timescale", str(rational.denominator), "-movie_timescale", str(rational.denominator)]
+    if join.end is not None:
+        said += ["-t", _seconds(join.end - join.origin)]
+    for number, entry in enumerate(join.kept):
+        if entry.codec != "copy":
+            said += [f"-c:{number}", entry.codec]
+        said += [f"-disposition:{number}", "+".join(entry.stream.disposition) or "0"]
+        if entry.stream.index == source.main:
+            said += _video_settings(join, number, entry.stream)
+    return said
+
+
+def _video_settings(join: Join, number: int, stream: StreamInfo) -> list[str]:
+    source = join.source
+    said: list[str] = []
+    for key, value in stream.metadata.items():
+        if not key.lower().startswith(_STALE):
+            said += [f"-metadata:s:{number}", f"{key}={value}"]
+    rgb = source.pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal8", "0"))
+    for name, code in source.colors.options(with_range=True, rgb=rgb).items():
+        said += [f"-{name}:{number}", str(code)]
+    if (source.rotation or source.mirrored) and version_number(join.executable) < (6, 0):
+        said += [f"-metadata:s:{number}", f"rotate={-source.rotation % 360}"]
+    return said
+
+
+def _attach_covers(join: Join, folder: Path) -> list[str]:
+    said: list[str] = []
+    with opened(join.source.path) as container:
+        pictures = {p.stream_index: bytes(p) for s in join.covers for p in container.demux(s.index) if p.size}
+    for number, stream in enumerate(join.covers, len(join.kept)):
+        if stream.index not in pictures:
+            continue
+        kind = {"mjpeg": "jpg"}.get(stream.codec, stream.codec)
+        tags = {key.lower(): value for key, value in stream.metadata.items()}
+        file = folder / f"cover{number}.{kind}"
+        file.write_bytes(pictures[stream.index])
+        said += ["-attach", f"file:{file.absolute()}"]
+        said += [f"-metadata:s:{number}", f"filename={tags.get('filename', f'cover.{kind}')}"]
+        said += [f"-metadata:s:{number}", f"mimetype={tags.get('mimetype', 'image/' + kind.replace('jpg', 'jpeg'))}"]
+    return said
+
+
+def _seconds(value: Fraction) -> str:
+    return f"{float(value):.6f}"

@@ -1,0 +1,78 @@
+"""The options that a person writes after ``--``: which of them go to the encoder and which to the final join."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sr_plugins.errors import PipeError
+
+# Options of the container and of the other streams; everything else concerns the encoding of the video.
+_JOIN = {
+    *("map", "map_metadata", "map_chapters", "metadata", "disposition", "movflags", "brand", "f", "shortest", "attach"),
+    *("acodec", "scodec", "dcodec", "ab", "ar", "ac", "af", "aq", "an", "sn", "dn", "bitexact", "fflags"),
+    *("max_interleave_delta", "muxdelay", "muxpreload", "avoid_negative_ts", "cues_to_front", "reserve_index_space"),
+    *("copy_unknown", "default_mode", "strict", "timecode", "ignore_unknown"),
+}
+_FLAGS = {"an", "sn", "dn", "shortest", "bitexact", "copy_unknown", "ignore_unknown", "y", "n"}
+_CODEC = {"c", "codec", "vcodec"}
+_REFUSED = {
+    **dict.fromkeys(("ss", "t", "to", "sseof", "frames", "vframes", "fs"), "use --start and --end"),
+    **dict.fromkeys(("r", "fps_mode", "vsync", "fpsmax", "copyts", "enc_time_base"), "every frame keeps its time"),
+    **dict.fromkeys(("pass", "passlogfile"), "chunks are encoded one by one, in a single pass: use -crf"),
+    **dict.fromkeys(("vn", "i", "filter_complex", "lavfi"), "the picture comes from the upscaler"),
+}
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """``encoder`` as asked for (or ``None``), tokens for encoding a chunk, tokens for the join."""
+
+    encoder: str | None = None
+    encode: tuple[str, ...] = ()
+    join: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, tokens: Sequence[str]) -> OutputOptions:
+        """Sort ffmpeg output options.
+
+        Raises:
+            PipeError: not an option, or one that would break a promise; the message says what to do instead.
+        """
+        encoder: str | None = None
+        encode: list[str] = []
+        join: list[str] = []
+        rest = list(tokens)
+        while rest:
+            token = rest.pop(0)
+            if not re.match(r"-[A-Za-z]", token):
+                raise PipeError(f"after -- come ffmpeg output options such as -crf 18; {token!r} is none")
+            name, _, specifier = token[1:].partition(":")
+            if name in _REFUSED:
+                raise PipeError(f"{token} cannot be given here: {_REFUSED[name]}")
+            values = [rest.pop(0)] if name not in _FLAGS and rest else []
+            if name not in _FLAGS and not values:
+                raise PipeError(f"the ffmpeg option {token} lacks its value")
+            if name in _CODEC and specifier[:1] in ("", "v", "V"):
+                if values == ["copy"]:
+                    raise PipeError(f"{token} copy cannot be: upscaled video has to be encoded")
+                encoder = values[0]
+            elif name in _JOIN or specifier[:1] in ("a", "s", "d", "t"):
+                join += [token, *values]
+            else:
+                encode += [token, *values]
+        return cls(encoder, tuple(encode), tuple(join))
+
+    def value(self, name: str) -> str | None:
+        """The last value given for an encoder option, with or without a ``:v`` behind it."""
+        found = None
+        for token, value in zip(self.encode, self.encode[1:], strict=False):
+            if token[1:].partition(":")[0] == name and token.startswith("-"):
+                found = value
+        return found
+
+    @property
+    def own_maps(self) -> bool:
+        """The person chose streams; ours then step back (a negative ``-map`` only takes some away)."""
+        return any(a == "-map" and not b.startswith("-") for a, b in zip(self.join, self.join[1:], strict=False))

@@ -1,0 +1,256 @@
+"""A film, larger: ``upscale_video``. Interrupt it at any moment; the same call goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sr_plugins.errors import PipeError
+from sr_plugins.ffmpeg_pipe.chunks import Chunk, FrameReader, plan_chunks, process_chunk
+from sr_plugins.ffmpeg_pipe.decode import DecodeOptions, Decoder
+from sr_plugins.ffmpeg_pipe.encode import ChunkEncoder, Encoding, plan_encoding
+from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg, version
+from sr_plugins.ffmpeg_pipe.formats import PixelLayout, frame_format, pipe_format
+from sr_plugins.ffmpeg_pipe.join import Join, join_chunks, verify_target
+from sr_plugins.ffmpeg_pipe.journal import Journal, sync_folder
+from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
+from sr_plugins.ffmpeg_pipe.probe import Source, probe
+from sr_plugins.ffmpeg_pipe.streams import plan_streams
+from sr_plugins.frame import empty_frame
+from sr_plugins.upscaler import Upscaler
+
+logger = logging.getLogger(__name__)
+
+CHUNK_FRAMES = 500
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a film is. ``resumed`` frames were finished by an earlier run, ``reused`` equal the frame before."""
+
+    done: int
+    total: int
+    chunk: int
+    chunks: int
+    resumed: int
+    reused: int
+    seconds: float
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of this run."""
+        return (self.done - self.resumed) / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def eta(self) -> float:
+        """Seconds still to go at this rate; infinite before the first frame."""
+        return (self.total - self.done) / self.fps if self.fps else math.inf
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """A finished film. ``resumed`` frames came from an earlier run, ``reused`` were equal to the one before them."""
+
+    target: Path
+    frames: int
+    resumed: int
+    reused: int
+    seconds: float
+
+
+def upscale_video(
+    source: str | Path,
+    target: str | Path,
+    upscaler: Upscaler,
+    *,
+    options: Sequence[str] = (),
+    start: float | None = None,
+    end: float | None = None,
+    deinterlace: bool = False,
+    hwaccel: str | None = None,
+    chunk_frames: int = CHUNK_FRAMES,
+    restart: bool = False,
+    overwrite: bool = False,
+    ffmpeg: str | Path | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+    notice: Callable[[str], None] = logger.warning,
+) -> VideoResult:
+    """Upscale the main video stream of ``source`` into ``target``; everything else stays as it was.
+
+    Finished chunks lie in the folder ``<target>.parts`` until the film is whole; if a call ends early, for whatever
+    reason, the same call continues with them.
+
+    Args:
+        source: any file that ffmpeg reads.
+        target: its name chooses the container; ``.mkv`` holds everything.
+        upscaler: computes the frames.
+        options: ffmpeg output options, as words: ``["-c:v", "libx265", "-crf", "18", "-c:a", "libopus"]``.
+        start, end: seconds from the beginning of the file; frames with ``start`` <= time < ``end`` are taken.
+        deinterlace: run ffmpeg's bwdif first, one frame for each frame. Without it interlaced sources are refused.
+        hwaccel: decode by this hardware interface, as ffmpeg names it (``auto``, ``cuda``, ``vaapi``).
+        chunk_frames: frames of a chunk: what is lost at most when the process is killed.
+        restart: begin anew, even if there are finished chunks.
+        overwrite: replace ``target`` if it exists.
+        ffmpeg: the executable to use; by default the system's, else the bundled one.
+        progress: called after every frame.
+        notice: called with a line for everything that cannot be kept, before work begins.
+
+    Raises:
+        PipeError: the source cannot be read, the target not written, or ffmpeg failed.
+        SRError: what the upscaler raises.
+    """
+    source, target = Path(source), Path(target)
+    try:
+        job = _plan(
+            source,
+            target,
+            upscaler,
+            OutputOptions.parse(options),
+            (start, end),
+            DecodeOptions(deinterlace, hwaccel),
+            chunk_frames,
+            find_ffmpeg(ffmpeg),
+            overwrite,
+        )
+        for line in (*job.join.plan.notices, *job.encoding.notices):
+            notice(f"{source.name}: {line}")
+        with Journal(target, job.identity, restart=restart) as journal:
+            return _run(job, journal, upscaler, progress)
+    except OSError as error:
+        raise PipeError(f"{error.filename or target}: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One film: the plan that every chunk shares, and what its pixels depend on."""
+
+    executable: str
+    source: Source
+    target: Path
+    size: tuple[int, int]
+    decode: DecodeOptions
+    encoding: Encoding
+    join: Join
+    chunks: tuple[Chunk, ...]
+    identity: dict[str, object]
+
+
+def _plan(
+    path: Path,
+    target: Path,
+    upscaler: Upscaler,
+    options: OutputOptions,
+    cut: tuple[float | None, float | None],
+    decode: DecodeOptions,
+    chunk_frames: int,
+    executable: str,
+    overwrite: bool,
+) -> _Job:
+    if chunk_frames < 1:
+        raise PipeError(f"a chunk of {chunk_frames} frames is not possible: it has at least 1")
+    source = probe(path)
+    if target.exists() and target.samefile(path):
+        raise PipeError(f"{target} is the source itself: choose another name")
+    if target.exists() and not overwrite:
+        raise PipeError(f"{target} exists already: --overwrite replaces it")
+    if not target.absolute().parent.is_dir():
+        raise PipeError(f"{target.absolute().parent}: there is no such folder")
+    if source.interlaced and not decode.deinterlace:
+        raise PipeError(f"{path} is interlaced, which upscaling would bake in: add --deinterlace")
+    start, end = (None if t is None else Fraction(t).limit_denominator(10**6) + source.start for t in cut)
+    chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
+    size = upscaler.output_size(source.width, source.height)
+    aspect = source.aspect and source.aspect * Fraction(source.width * size[1], source.height * size[0])
+    encoding = plan_encoding(executable, source, aspect, options)
+    join = Join(executable, source, plan_streams(source, target, options), options, aspect, start, end)
+    identity = {
+        "input": source.digest(),
+        "model": upscaler.description,
+        "weights": _weights_digest(upscaler),
+        "size": list(size),
+        "encoder": [encoding.encoder, encoding.pix_fmt, *encoding.options],
+        "deinterlace": decode.deinterlace,
+        "cut": [None if t is None else str(t) for t in (start, end)],
+        "chunk frames": chunk_frames,
+        "ffmpeg": version(executable),
+    }
+    return _Job(executable, source, target, size, decode, encoding, join, tuple(chunks), identity)
+
+
+def _weights_digest(upscaler: Upscaler) -> str:
+    state = hashlib.sha256()
+    for name, tensor in sorted(upscaler.loaded.module.state_dict().items()):
+        state.update(name.encode())
+        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return state.hexdigest()[:32]
+
+
+def _run(job: _Job, journal: Journal, upscaler: Upscaler, progress: Callable[[Progress], None]) -> VideoResult:
+    begun = time.monotonic()
+    total = sum(chunk.frames for chunk in job.chunks)
+    resumed = sum(len(record.times) for record in journal.records)
+    joined = journal.folder / f"joined{job.target.suffix}"
+    if len(journal.records) < len(job.chunks):
+        _rehearse(job, journal, joined)
+    reader = FrameReader(job.source, lambda since: Decoder(job.executable, job.source, job.decode, since=since))
+    try:
+        for chunk in job.chunks[len(journal.records) :]:
+            before = list(journal.records)
+            done, reused = sum(len(r.times) for r in before), sum(r.reused for r in before)
+
+            def advance(written: int, same: int, done: int = done, reused: int = reused, at: int = chunk.index) -> None:
+                spent = time.monotonic() - begun
+                progress(Progress(done + written, total, at, len(job.chunks), resumed, reused + same, spent))
+
+            partial = journal.partial(chunk.index)
+            previous = before[-1] if before else None
+            record = process_chunk(
+                chunk, reader, upscaler, job.executable, job.encoding, partial, previous=previous, advance=advance
+            )
+            if previous is not None and record.header != previous.header:
+                raise PipeError(f"{job.encoding.encoder} gave chunk {chunk.index} other parameters than those before")
+            journal.add(record, partial)
+    finally:
+        reader.close()
+    times = [time for record in journal.records for time in record.times]
+    join_chunks(job.join, [(journal.path(record), record.times) for record in journal.records], joined)
+    verify_target(job.join, joined, times)
+    with joined.open("rb") as file:
+        os.fsync(file.fileno())
+    joined.replace(job.target)
+    sync_folder(job.target.absolute().parent)
+    journal.remove()
+    reused = sum(record.reused for record in journal.records)
+    return VideoResult(job.target, len(times), resumed, reused, time.monotonic() - begun)
+
+
+def _rehearse(job: _Job, journal: Journal, joined: Path) -> None:
+    """Encode two gray frames and join them with the real streams: what cannot work fails now, not after a night."""
+    format = frame_format(job.source.pix_fmt, job.source.colors)
+    frame = empty_frame(format, *job.size, alpha=PixelLayout.of(pipe_format(job.source.pix_fmt)).alpha)
+    for plane in (*frame.planes, *([] if frame.alpha is None else [frame.alpha])):
+        plane[:] = np.asarray(1 << (format.bits - 1), format.dtype)
+    times = job.source.timeline[:2]
+    trial = journal.folder / "rehearsal.nut"
+    encoder = ChunkEncoder(job.executable, job.encoding, trial)
+    try:
+        for _ in times:
+            encoder.write(frame)
+        encoder.finish()
+    except BaseException:
+        encoder.close()
+        raise
+    limit = str(float(times[-1] * job.source.time_base - job.join.origin) + 0.1)
+    join_chunks(job.join, [(trial, times)], joined, extra=("-t", limit))
+    trial.unlink()
+    joined.unlink()
