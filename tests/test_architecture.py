@@ -49,7 +49,7 @@ def test_dependencies_point_one_way(folder: str) -> None:
     files = [p for p in SOURCES if (ROOT / folder) in p.parents]
     assert files
     wrong = {str(p.relative_to(ROOT)): sorted(imported(p) & FORBIDDEN[folder]) for p in files}
-    # srp image stands on the Pillow adapter and srp gimp on its installer: commands may import adapters, the core may not
+    # srp image stands on the Pillow adapter, srp gimp on its installer: commands may import adapters, the core may not
     if folder == "sr_plugins":
         cli = ROOT / "sr_plugins" / "cli"
         wrong |= {str(p): ["gimp_bridge"] for p in files if cli not in p.parents and "gimp_bridge" in imported(p)}

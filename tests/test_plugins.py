@@ -84,7 +84,8 @@ def test_hook_sr_backends(install: Install) -> None:
         "from sr_plugins import BackendSpec, hookimpl\n"
         "@hookimpl\ndef sr_backends():\n"
         "    one = dict(build=lambda m, d, p: m, precisions=lambda d: ('float32',))\n"
-        "    return [BackendSpec(name='slow', **one), BackendSpec(name='absent', missing=lambda: 'pip install x', **one)]\n",
+        "    absent = BackendSpec(name='absent', missing=lambda: 'pip install x', **one)\n"
+        "    return [BackendSpec(name='slow', **one), absent]\n",
     )
     plugins = Plugins()
     assert {"slow", "absent", "torch"} <= {b.name for b in plugins.backends()}
@@ -98,7 +99,9 @@ def test_hook_sr_open_weights(install: Install, tmp_path: Path) -> None:
     install(
         "sr-plugins-reader",
         model_source("own") + "\nfrom sr_plugins import LoadedModel\n@hookimpl\ndef sr_open_weights(path):\n"
-        "    if path.suffix == '.own':\n        spec = next(iter(sr_models()))\n        return LoadedModel(spec, spec.build())\n",
+        "    if path.suffix == '.own':\n"
+        "        spec = next(iter(sr_models()))\n"
+        "        return LoadedModel(spec, spec.build())\n",
     )
     plugins = Plugins()
     (tmp_path / "a.own").write_bytes(b"x")
@@ -116,7 +119,7 @@ def test_a_plugin_that_fails_to_import_stops_nobody_and_is_named(install: Instal
     assert plugins.model("fast").name == "fast"
     [problem] = plugins.problems
     assert problem == "plugin sr-plugins-broken: sr_plugins_broken could not be loaded: RuntimeError: no such driver"
-    with pytest.raises(UnknownModelError, match="did you mean 'good'.*sr-plugins-broken"):
+    with pytest.raises(UnknownModelError, match=r"did you mean 'good'.*sr-plugins-broken"):
         plugins.model("goood")
 
 

@@ -293,7 +293,7 @@ def test_errors_come_before_work() -> None:
         Upscaler("fsat")
     with pytest.raises(DeviceError, match="warp9"):
         Upscaler("fast", device="warp9")
-    with pytest.raises(UnknownNameError, match="no backend called 'toroch'.*'torch'"):
+    with pytest.raises(UnknownNameError, match=r"no backend called 'toroch'.*'torch'"):
         Upscaler("fast", backend="toroch")
     for bad in ({"scale": 0.5}, {"scale": float("nan")}, {"size": (0, 5)}, {"tile": 0}, {"batch": -1}):
         with pytest.raises(FrameError):

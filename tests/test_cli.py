@@ -1,0 +1,122 @@
+"""``srp`` as a person calls it: exit statuses, one-line errors, data on stdout and talk on stderr."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import sr_plugins
+from sr_plugins.cli.main import COMMANDS
+from sr_plugins.cli.main import srp as group
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+
+
+def srp(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sr_plugins.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=ENVIRONMENT | more,
+    )
+
+
+def test_version_and_help_name_everything() -> None:
+    assert srp("--version").stdout.strip() == f"srp, version {sr_plugins.__version__}"
+    text = srp("--help").stdout
+    assert all(f"  {name} " in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    done = CliRunner().invoke(group, [name, "--help"])
+    assert done.exit_code == 0, done.output
+    assert len(done.stdout.splitlines()) > 4
+
+
+@pytest.mark.parametrize("arguments", [["imgae"], ["models", "--jsn"], ["image"]])
+def test_wrong_usage_is_status_two(arguments: list[str]) -> None:
+    done = srp(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_models_as_json() -> None:
+    done = srp("models", "--json")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    models = {(m["name"], m["scale"]): m for m in json.loads(done.stdout)}
+    fast = models["fast", 2]
+    assert {"name", "scale", "shape", "channels", "parameters", "weights"} <= fast.keys()
+    assert fast["channels"] == "luma"
+    assert 10_000 < fast["parameters"] <= 60_000
+    assert Path(fast["weights"]).is_file()
+
+
+def test_models_as_a_table() -> None:
+    done = srp("models")
+    assert done.returncode == 0
+    assert any(line.split()[:3] == ["fast", "x2", "luma"] for line in done.stdout.splitlines())
+
+
+def test_doctor_checks_that_upscaling_works() -> None:
+    done = srp("doctor")
+    assert done.returncode == 0, done.stderr
+    assert "check: fast x2 on " in done.stdout
+    assert "backend torch: ready" in done.stdout
+
+
+def test_doctor_names_a_broken_plugin(tmp_path: Path) -> None:
+    (tmp_path / "brk.py").write_text("import no_such_module\n")
+    info = tmp_path / "brk-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brk\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[sr_plugins]\nbrk = brk\n")
+    done = srp("doctor", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "problem: plugin brk: brk could not be loaded: ModuleNotFoundError" in done.stderr
+    assert "check: fast x2" in done.stdout
+
+
+def test_damaged_shipped_weights_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "fast-x2.safetensors").write_bytes(b"half a file")
+    done = srp("demo", "-o", str(tmp_path / "a.png"), SR_PLUGINS_WEIGHTS=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"srp: {tmp_path}/fast-x2.safetensors is not a readable safetensors file")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_demo_draws_every_photograph_and_beats_bicubic(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "before-after.png"
+    done = srp("demo", "-o", str(target))
+    assert done.returncode == 0, done.stderr
+    assert str(target) in done.stdout
+    lines = [line for line in done.stdout.splitlines() if " dB" in line]
+    assert len(lines) == 4
+    for line in lines:
+        nearest, bicubic, ours = (float(part.split()[-2]) for part in line.split(": ")[1].split(", "))
+        assert nearest < bicubic < ours - 1
+    sheet = np.asarray(Image.open(target))
+    assert sheet.shape[2] == 3
+    assert sheet.std() > 30
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m sr_plugins.cli models --json | head -c 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=ENVIRONMENT,
+    )
+    assert "Traceback" not in done.stderr
