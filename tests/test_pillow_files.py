@@ -1,4 +1,4 @@
-"""What files carry beside pixels: ICC, EXIF, XMP, DPI, texts and frames, through every format; and nothing half written."""
+"""What files carry beside pixels: ICC, EXIF, XMP, DPI, texts and frames, through every format."""
 
 import io
 import os
@@ -52,7 +52,11 @@ def exif(orientation: int = TURNED) -> bytes:
 
 def written(folder: Path, format: str, image: Image.Image | None = None, **arguments: object) -> Path:
     path = folder / f"in{STILL[format]}"
-    lossless = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}, "JPEG": {"quality": 100, "subsampling": 0}}
+    lossless = {
+        "WEBP": {"lossless": True},
+        "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+        "JPEG": {"quality": 100, "subsampling": 0},
+    }
     (image or corners()).save(path, format, **{**lossless.get(format, {}), **arguments})  # type: ignore[arg-type]
     return path
 
@@ -62,7 +66,7 @@ def written(folder: Path, format: str, image: Image.Image | None = None, **argum
 def test_profile_and_exif_go_from_any_format_to_any(format: str, out: str, tmp_path: Path, repeat: Upscaler) -> None:
     source = written(tmp_path, format, exif=exif(), icc_profile=srgb_profile(), dpi=(300, 300))
     target = tmp_path / f"out{STILL[out]}"
-    before, after = upscale_file(source, target, repeat)
+    _, after = upscale_file(source, target, repeat)
     with Image.open(target) as image:
         tags = image.getexif()
         assert image.size == after == (32, 64)
@@ -168,7 +172,9 @@ def test_filter_result_saved_like_its_source_is_turned_once(tmp_path: Path, repe
 def test_profile_of_the_result_wins_over_the_sources(tmp_path: Path) -> None:
     with Image.open(written(tmp_path, "PNG", icc_profile=srgb_profile())) as source:
         out = source.copy()
-        out.info["icc_profile"] = other = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()[:-1] + b"\1"
+        out.info["icc_profile"] = other = (
+            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()[:-1] + b"\1"
+        )
         save_like(out, tmp_path / "out.png", source)
     with Image.open(tmp_path / "out.png") as image:
         assert image.info["icc_profile"] == other

@@ -14,7 +14,25 @@ from gimp_bridge.pillow_modes import to_frame
 from sr_plugins import Frame, FrameFormat, SRError, Upscaler
 from sr_plugins.errors import FrameError, ImageError
 
-MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "LAB", "YCbCr", "HSV", "I;16", "I", "F")
+MODES = (
+    "1",
+    "L",
+    "LA",
+    "La",
+    "P",
+    "PA",
+    "RGB",
+    "RGBA",
+    "RGBa",
+    "RGBX",
+    "CMYK",
+    "LAB",
+    "YCbCr",
+    "HSV",
+    "I;16",
+    "I",
+    "F",
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,15 @@
 """``srp image``: enlarge picture files."""
 
+# os.path asks without raising; Path's questions raise for a name that is too long and for a locked folder.
+# ruff: noqa: PTH110, PTH112, PTH113
+
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +23,8 @@ from gimp_bridge.image_formats import format_of
 from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import ImageError, SRError
 from sr_plugins.upscaler import Upscaler
+
+SEPARATORS = ("/", os.sep)
 
 
 @click.command()
@@ -76,7 +82,7 @@ def _upscaled(
     done: Callable[[Path, int, int], None],
 ) -> str:
     """Do one picture and say what was done."""
-    if target.exists() and not overwrite:
+    if exists(target) and not overwrite:
         raise ImageError(f"{target} exists: --overwrite replaces it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -94,23 +100,28 @@ def _tasks(inputs: Sequence[Path], output: str, ending: str | None) -> list[tupl
     if suffix and not _writable(suffix):
         raise click.BadParameter(f"{ending!r} is no picture format that can be written", param_hint="--format")
     target = Path(output)
-    several = len(inputs) > 1 or inputs[0].is_dir()
-    if not several and not target.is_dir() and not output.endswith(("/", os.sep)) and (target.suffix or suffix):
-        if suffix and target.suffix.lower() != suffix:
-            target = target.with_name(target.name + suffix)
+    if (
+        len(inputs) == 1
+        and target.suffix
+        and not isdir(inputs[0])
+        and not isdir(target)
+        and not output.endswith(SEPARATORS)
+    ):
         if not _writable(target.suffix):
             raise click.BadParameter(
                 f"{target.suffix} pictures cannot be written: use .png, .jpg, .webp, .tiff, .avif or .bmp, "
                 "or end a folder with /",
                 param_hint="--output",
             )
+        if suffix and target.suffix.lower() != suffix:
+            raise click.UsageError(f"--format {ending} and --output {target} contradict each other")
         return [(inputs[0], target)]
-    if target.exists() and not target.is_dir():
+    if exists(target) and not isdir(target):
         raise click.BadParameter(f"{target} is a file: several pictures need a folder", param_hint="--output")
     tasks: dict[Path, Path] = {}
     for given in inputs:
         for found in _pictures(given, target):
-            place = found.relative_to(given) if given.is_dir() else Path(found.name)
+            place = found.relative_to(given) if isdir(given) else Path(found.name)
             result = target / place.with_suffix(suffix or (place.suffix if _writable(place.suffix) else ".png"))
             if result in tasks:
                 raise click.UsageError(f"{tasks[result]} and {found} would both become {result}: name other folders")
@@ -122,13 +133,13 @@ def _tasks(inputs: Sequence[Path], output: str, ending: str | None) -> list[tupl
 
 def _pictures(given: Path, target: Path) -> Iterator[Path]:
     """The file itself, or what is in the folder by its ending; hidden files and earlier results are left out."""
-    if not given.is_dir():
+    if not isdir(given):
         yield given
         return
     Image.init()
     for path in sorted(given.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(given).parts)
-        if path.suffix.lower() in Image.EXTENSION and path.is_file() and not hidden and target not in path.parents:
+        if path.suffix.lower() in Image.EXTENSION and isfile(path) and not hidden and target not in path.parents:
             yield path
 
 

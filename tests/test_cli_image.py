@@ -1,0 +1,240 @@
+"""``srp image`` as people call it: files, folders, formats, and one line for each thing that can go wrong."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sr_plugins.cli.main import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def srp(*arguments: object) -> int:
+    """The exit status of ``srp image ARGUMENTS``."""
+    before = sys.argv
+    sys.argv = ["srp", "image", *map(str, arguments)]
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.argv = before
+    raise AssertionError("srp ends by sys.exit")
+
+
+def picture(path: Path, size: tuple[int, int] = (20, 12)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (*size[::-1], 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        image.load()
+        return image.size
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_one_file(tmp_path: Path, capfd: Capture) -> None:
+    assert srp(picture(tmp_path / "a.png"), "-o", tmp_path / "b.png") == 0
+    assert size_of(tmp_path / "b.png") == (40, 24)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "20x12" in err
+    assert "40x24" in err
+    assert "\x1b" not in err  # no bar where there is no terminal
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        (["--scale", "1.5"], (30, 18)),
+        (["--scale", "3"], (60, 36)),
+        (["--size", "33x44"], (33, 44)),
+        (["--size", "50x"], (50, 30)),
+        (["--size", "x24"], (40, 24)),
+        (["--tile", "64", "--device", "cpu", "--precision", "float32"], (40, 24)),
+    ],
+)
+def test_sizes(options: list[str], size: tuple[int, int], tmp_path: Path) -> None:
+    assert srp(picture(tmp_path / "a.png"), "-o", tmp_path / "b.png", *options) == 0
+    assert size_of(tmp_path / "b.png") == size
+
+
+def test_same_bytes_twice(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", (90, 70))
+    for name in ("b", "c"):
+        assert srp(tmp_path / "a.png", "-o", tmp_path / f"{name}.png") == 0
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+
+
+def test_several_files_and_a_folder(tmp_path: Path) -> None:
+    one = picture(tmp_path / "one.png")
+    picture(tmp_path / "in" / "two.jpg")
+    picture(tmp_path / "in" / "deep" / "three.webp")
+    picture(tmp_path / "in" / ".hidden" / "four.png")
+    (tmp_path / "in" / "notes.txt").write_text("not a picture, and not meant as one")
+    assert srp(one, tmp_path / "in", "-o", tmp_path / "out") == 0
+    assert files(tmp_path / "out") == ["deep/three.webp", "one.png", "two.jpg"]
+
+
+def test_output_inside_the_input_is_not_read_again(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    out = tmp_path / "out"
+    assert srp(tmp_path, "-o", out) == 0
+    assert srp(tmp_path, "-o", out, "--overwrite") == 0
+    assert files(tmp_path) == ["a.png", "out/a.png"]
+    assert size_of(out / "a.png") == (40, 24)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tiff", "avif", "bmp", "gif"])
+def test_formats(ending: str, tmp_path: Path) -> None:
+    assert srp(picture(tmp_path / "a.png"), "-o", tmp_path / "out", "--format", ending.upper()) == 0
+    assert files(tmp_path / "out") == [f"a.{ending}"]
+    with Image.open(tmp_path / "out" / f"a.{ending}") as image:
+        assert image.format == {"jpg": "JPEG"}.get(ending, ending.upper())
+
+
+def test_what_cannot_be_written_becomes_png(tmp_path: Path) -> None:
+    source = tmp_path / "a.fits"
+    header = "".join(
+        f"{line:80}" for line in ("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 4", "NAXIS2  = 3", "END")
+    )
+    source.write_bytes(header.ljust(2880).encode() + bytes(2880))
+    assert srp(source, "-o", tmp_path / "out/") == 0
+    assert files(tmp_path / "out") == ["a.png"]
+
+
+def test_quality(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", (64, 64))
+    for quality in (20, 90):
+        assert srp(tmp_path / "a.png", "-o", tmp_path / f"{quality}.jpg", "--quality", quality) == 0
+    assert (tmp_path / "20.jpg").stat().st_size < (tmp_path / "90.jpg").stat().st_size / 2
+
+
+def test_overwrite_only_on_request(tmp_path: Path, capfd: Capture) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"precious")
+    assert srp(tmp_path / "a.png", "-o", tmp_path / "b.png") == 1
+    assert (tmp_path / "b.png").read_bytes() == b"precious"
+    assert "--overwrite" in capfd.readouterr().err
+    assert srp(tmp_path / "a.png", "-o", tmp_path / "b.png", "--overwrite") == 0
+    assert size_of(tmp_path / "b.png") == (40, 24)
+    assert srp(tmp_path / "a.png", "-o", tmp_path / "a.png", "--overwrite") == 0  # onto itself
+    assert size_of(tmp_path / "a.png") == (40, 24)
+
+
+def test_folder_goes_on_after_bad_files(tmp_path: Path, capfd: Capture) -> None:
+    folder = tmp_path / "in"
+    picture(folder / "a.png")
+    (folder / "b.png").write_bytes(b"")
+    (folder / "c.png").write_text("a text")
+    (folder / "d.jpg").write_bytes(picture(tmp_path / "whole.jpg", (90, 90)).read_bytes()[:900])
+    picture(folder / "e.png")
+    assert srp(folder, "-o", tmp_path / "out") == 1
+    assert files(tmp_path / "out") == ["a.png", "e.png"]
+    err = capfd.readouterr().err
+    listed = err[err.index("3 of 5 pictures failed:") :].splitlines()[1:]
+    assert [Path(line.split()[0]).name for line in listed] == ["b.png", "c.png", "d.jpg"]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.png", b""),
+        ("text.png", b"hello"),
+        ("none.gif", b"GIF89a\0\0\0\0\0\0\0;"),
+        ("missing.png", None),
+        ("folder.txt", None),
+    ],
+)
+def test_a_bad_file_is_one_line_and_status_1(name: str, content: bytes | None, tmp_path: Path, capfd: Capture) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert srp(tmp_path / name, "-o", tmp_path / "out.png") == 1
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("srp: ")
+    assert name in err
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1)])
+def test_tiny_pictures(size: tuple[int, int], tmp_path: Path) -> None:
+    assert srp(picture(tmp_path / "a.png", size), "-o", tmp_path / "b.png") == 0
+    assert size_of(tmp_path / "b.png") == (2 * size[0], 2 * size[1])
+
+
+def test_bombs(tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # restored afterwards
+    Image.new("1", (14000, 14000)).save(tmp_path / "in.png")  # 196 megapixels in some 25 kB
+    assert srp(tmp_path / "in.png", "-o", tmp_path / "out.png") == 1
+    Image.new("1", (9000, 9000)).save(tmp_path / "out-bomb.png")
+    assert srp(tmp_path / "out-bomb.png", "-o", tmp_path / "out.png", "--scale", "4") == 1
+    assert srp(picture(tmp_path / "a.png"), "-o", tmp_path / "out.png", "--max-pixels", 100) == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert "decompression bomb" in lines[0]
+    assert "36000 x 36000" in lines[1]
+    assert not (tmp_path / "out.png").exists()
+    assert srp(tmp_path / "a.png", "-o", tmp_path / "out.png", "--max-pixels", 1000) == 0
+
+
+def test_unwritable_place(tmp_path: Path, capfd: Capture) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "file").touch()
+    assert srp(tmp_path / "a.png", "-o", tmp_path / "file" / "b.png") == 1
+    assert srp(tmp_path / "a.png", "-o", tmp_path / ("n" * 300 + ".png")) == 1
+    assert capfd.readouterr().err.count("\n") == 2
+    assert files(tmp_path) == ["a.png", "file"]
+
+
+def test_unknown_model_offers_close_names(tmp_path: Path, capfd: Capture) -> None:
+    assert srp(picture(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--model", "fats") == 1
+    err = capfd.readouterr().err
+    assert "did you mean 'fast'" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["-o", "b.nope"],
+        ["-o", "out/", "--format", "nope"],
+        ["-o", "b.png", "--scale", "0.5"],
+        ["-o", "b.png", "--scale", "2", "--size", "9x9"],
+        ["-o", "b.png", "--quality", "101"],
+        ["-o", "b.png", "--format", "jpg"],
+        [],
+    ],
+)
+def test_wrong_usage_is_status_2(wrong: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "a.png")
+    assert srp("a.png", *wrong) == 2
+    assert files(tmp_path) == ["a.png"]
+
+
+def test_several_pictures_need_a_folder(tmp_path: Path, capfd: Capture) -> None:
+    one, two = picture(tmp_path / "a.png"), picture(tmp_path / "b.png")
+    (tmp_path / "c.png").touch()
+    assert srp(one, two, "-o", tmp_path / "c.png") == 2
+    (tmp_path / "empty").mkdir()
+    assert srp(tmp_path / "empty", "-o", tmp_path / "out") == 2
+    assert "no pictures in" in capfd.readouterr().err
+
+
+def test_two_pictures_never_share_a_result(tmp_path: Path, capfd: Capture) -> None:
+    picture(tmp_path / "in" / "a.png")
+    picture(tmp_path / "in" / "a.jpg")
+    assert srp(tmp_path / "in", "-o", tmp_path / "out", "--format", "png") == 2
+    assert "would both become" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
