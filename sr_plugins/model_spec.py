@@ -38,8 +38,8 @@ class ModelSpec:
         needs_weights: ``False`` for a network that ``build()`` returns ready to use (fixed filters).
         build_for_training: makes the network to train, where it differs from ``build()`` (branches that fold). Its
             module has ``fold() -> nn.Module`` returning the equal inference network, and may have
-            ``load_folded(tensors) -> list[str]`` to start from one. It may return a list of pictures, the smallest first,
-            each of which is trained; and where a recipe trains smaller scales too, the scale is its second argument.
+            ``load_folded(tensors) -> list[str]`` to start from one. It may return a list of pictures, the smallest
+            first, to train each; and where a recipe trains smaller scales too, the scale is its second argument.
             ``None``: ``build`` serves both.
         global_operations: the network mixes the whole picture (global attention, pooling), so that tiles can only be
             blended, not exact. ``receptive_radius`` is then the overlap used for blending.
@@ -110,6 +110,9 @@ class BackendSpec:
         build: ``build(module, device, precision)`` returns the :class:`Runner`. ``module`` is in eval mode on the
             CPU, ``device`` a torch device string ("cpu", "cuda:0"), ``precision`` one of ``precisions(device)``.
         precisions: ``precisions(device)`` lists what this backend can do on that device, best choice first.
+            Empty where it does not run on that device.
+        lanes: ``lanes(device)`` tells how many calls of one runner at once serve that device best. With more than one,
+            calls come from as many threads.
         missing: returns what to install when the backend's library is absent, else ``None``.
         replaces: the distribution whose backend of the same name this one stands in for.
     """
@@ -117,11 +120,12 @@ class BackendSpec:
     name: str
     build: Callable[[nn.Module, str, Precision], Runner]
     precisions: Callable[[str], tuple[Precision, ...]]
+    lanes: Callable[[str], int] = lambda device: 1
     missing: Callable[[], str | None] = lambda: None
     replaces: str | None = None
 
 
-# A clean picture on its way to a bad one: float32 (H, W, 3) R'G'B' in 8-bit code values 0..255, not rounded between steps.
+# On the way from clean to bad: float32 (H, W, 3) R'G'B' in 8-bit code values 0..255, not rounded between steps.
 Picture = NDArray[np.float32]
 Degradation = Callable[[Picture, np.random.Generator], Picture]
 
@@ -134,7 +138,7 @@ class DegradationSpec:
         name: what recipes write in ``name``.
         build: ``build(scale, **options)`` returns the step; ``options`` are the table's other keys. The step takes a
             picture (float32, (H, W, 3), R'G'B', 0..255) and a seeded generator, from which every random choice comes,
-            and returns a picture of the same kind. Exactly one step of a chain makes the picture ``scale`` times smaller.
+            and returns a picture of the same kind. One step of a chain makes the picture ``scale`` times smaller.
         random: whether two calls differ, so that training pictures are degraded anew during a run.
         replaces: the distribution whose step of the same name this one stands in for.
     """

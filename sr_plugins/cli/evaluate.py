@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -12,6 +13,10 @@ from rich.table import Table
 
 from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import PluginError
+
+if TYPE_CHECKING:
+    from sr_plugins.metrics.evaluation import Result
+    from sr_plugins.model_spec import MetricSpec
 
 
 @click.command()
@@ -28,51 +33,68 @@ from sr_plugins.errors import PluginError
     type=click.Path(path_type=Path),
     help="Make the low-resolution pictures with the [[degradation]] chain of this file.",
 )
+@click.option("--write-card", is_flag=True, help="Note the means in the weights file's model card.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(data: Path, metrics: str, degradation: Path | None, as_json: bool, **options: object) -> None:
+def command(
+    data: Path, metrics: str, degradation: Path | None, write_card: bool, as_json: bool, **options: Any
+) -> None:
     """Measure PSNR, SSIM and more on test pictures, with bicubic interpolation beside.
 
     The protocol is the literature's: luma (BT.601, 8 bits), a border of SCALE pixels left out.
     """
-    from sr_plugins.metrics.evaluation import Result, bicubic, evaluate, upscale_with
+    from sr_plugins.metrics import evaluation
     from sr_plugins.plugins import plugins
+    from sr_plugins.training.degradation_chain import read_chain
 
     if options["size"] is not None:
         raise click.UsageError("--size makes no sense here: test pictures have their own; use --scale")
-    specs = [plugins().named("sr_metrics", "metric", name.strip()) for name in metrics.split(",") if name.strip()]
+    specs: list[MetricSpec] = [
+        plugins().named("sr_metrics", "metric", name.strip()) for name in metrics.split(",") if name.strip()
+    ]
     for spec in specs:
         if missing := spec.missing():
             raise PluginError(f"metric {spec.name} cannot be used: {missing}")
-    with make_upscaler(**options) as upscaler:  # type: ignore[arg-type]
-        scale = upscaler.native_scale if upscaler.scale is None else upscaler.scale
-        if scale != int(scale):
-            raise click.UsageError(f"--scale {scale}: test pictures have whole scales")
-        scale = int(scale)
-        shrink = None
-        if degradation is not None:
-            from sr_plugins.training.degradation_chain import read_chain
+    with make_upscaler(**options) as upscaler:
+        factor = upscaler.native_scale if upscaler.scale is None else upscaler.scale
+        if factor != int(factor):
+            raise click.UsageError(f"--scale {factor}: test pictures have whole scales")
+        scale, spec_of_model = int(factor), upscaler.loaded.spec
+        shrink = read_chain(degradation, scale).seeded(seed=1) if degradation else None
+        ways = {spec_of_model.name: evaluation.upscale_with(upscaler), "bicubic": evaluation.bicubic(scale)}
+        with Console(stderr=True).status(f"{upscaler.description}, {data}") as status:
+            results = evaluation.evaluate(
+                ways, data, scale, specs, shrink=shrink, done=lambda name: status.update(f"{name} done")
+            )
 
-            shrink = read_chain(degradation, scale).seeded(seed=1)
-        talk = Console(stderr=True)
-        with talk.status(f"{upscaler.description}, {data}") as status:
-            ways = {upscaler.loaded.spec.name: upscale_with(upscaler), "bicubic": bicubic(scale)}
-            results = evaluate(ways, data, scale, specs, shrink=shrink, done=lambda name: status.update(f"{name} done"))
-
-    def rounded(value: float, decimals: int) -> float | None:
-        return round(value, decimals) if math.isfinite(value) else None
-
-    def told(result: Result) -> dict[str, object]:
-        pictures = [
-            {"name": name} | {s.name: rounded(result.values[s.name][i], s.decimals + 2) for s in specs if not s.clip}
-            for i, name in enumerate(result.names)
-        ]
-        return {"mean": {s.name: rounded(result.mean(s.name), s.decimals + 2) for s in specs}, "pictures": pictures}
-
+    title = f"{data.name} x{scale}" + (f" {degradation.stem}" if degradation else "")
+    if write_card:
+        path = Path(options["model"]) if Path(options["model"]).is_file() else spec_of_model.weights
+        if path is None:
+            raise click.UsageError("--write-card needs a model with a weights file")
+        means = {s.name: _rounded(results[spec_of_model.name].mean(s.name), s) for s in specs}
+        evaluation.write_card(path, title, means)
     if as_json:
-        means = {way: told(result) for way, result in results.items()}
-        click.echo(json.dumps({"scale": scale, "data": str(data), "results": means}, indent=2))
-        return
-    table = Table(title=f"{data} x{scale}")
+        told = {way: _told(result, specs) for way, result in results.items()}
+        click.echo(json.dumps({"scale": scale, "data": str(data), "results": told}, indent=2))
+    else:
+        Console(soft_wrap=True).print(_table(title, results, specs))
+
+
+def _rounded(value: float, spec: MetricSpec) -> float | None:
+    """Two digits more than are worth printing; JSON has no infinity."""
+    return round(value, spec.decimals + 2) if math.isfinite(value) else None
+
+
+def _told(result: Result, specs: list[MetricSpec]) -> dict[str, Any]:
+    pictures = [
+        {"name": name} | {s.name: _rounded(result.values[s.name][i], s) for s in specs if not s.clip}
+        for i, name in enumerate(result.names)
+    ]
+    return {"mean": {s.name: _rounded(result.mean(s.name), s) for s in specs}, "pictures": pictures}
+
+
+def _table(title: str, results: dict[str, Result], specs: list[MetricSpec]) -> Table:
+    table = Table(title=title)
     table.add_column("picture")
     for spec in specs:
         for way in results:
@@ -86,4 +108,4 @@ def command(data: Path, metrics: str, degradation: Path | None, as_json: bool, *
         table.add_row(name, *cells)
     table.add_section()
     table.add_row("mean", *(f"{r.mean(s.name):.{s.decimals}f}" for s in specs for r in results.values()))
-    Console(soft_wrap=True).print(table)
+    return table

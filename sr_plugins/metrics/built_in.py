@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 
 from sr_plugins.hookspecs import hookimpl
+from sr_plugins.metrics import lpips
+from sr_plugins.metrics.flicker import flicker
+from sr_plugins.metrics.niqe import niqe
 from sr_plugins.metrics.psnr import psnr
 from sr_plugins.metrics.ssim import ms_ssim, ssim
 from sr_plugins.model_spec import MetricSpec
@@ -13,3 +16,6 @@ def sr_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(name="psnr", build=lambda: psnr, decimals=2)
     yield MetricSpec(name="ssim", build=lambda: ssim)
     yield MetricSpec(name="ms-ssim", build=lambda: ms_ssim)
+    yield MetricSpec(name="niqe", build=lambda: niqe, larger_is_better=False, reference=False)
+    yield MetricSpec(name="lpips", build=lpips.build, channels="rgb", larger_is_better=False, missing=lpips.missing)
+    yield MetricSpec(name="flicker", build=lambda: flicker, larger_is_better=False, clip=True)

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from sr_plugins.errors import DataError
 from sr_plugins.frame import Frame, FrameFormat, Matrix
 from sr_plugins.model_spec import MetricSpec
+from sr_plugins.plugins import plugins
 from sr_plugins.training.bicubic import downscale_bicubic
 from sr_plugins.training.pictures import list_pictures, read_rgb
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.weights import write_weights
 
 Image = NDArray[np.uint8]
 Upscale = Callable[[Image], Image]
@@ -46,21 +48,24 @@ class Result:
 
 def to_ycbcr(rgb: Image) -> Image:
     """8-bit R'G'B' (H, W, 3) to 8-bit Y'CbCr, BT.601 limited range, as MATLAB's ``rgb2ycbcr``."""
-    return np.floor(rgb @ MATRIX.T + OFFSET + 0.5).astype(np.uint8)
+    ycbcr: Image = np.floor(rgb @ MATRIX.T + OFFSET + 0.5).astype(np.uint8)
+    return ycbcr
 
 
 def to_luma(rgb: Image) -> Image:
     """8-bit R'G'B' (H, W, 3) to 8-bit luma (H, W), BT.601, 16..235."""
-    return np.floor(rgb @ MATRIX[0] + OFFSET[0] + 0.5).astype(np.uint8)
+    luma: Image = np.floor(rgb @ MATRIX[0] + OFFSET[0] + 0.5).astype(np.uint8)
+    return luma
 
 
 def to_rgb(ycbcr: Image) -> Image:
     """The inverse of :func:`to_ycbcr`, rounded and clipped to 8 bits."""
-    rgb = (ycbcr - OFFSET) @ np.linalg.inv(MATRIX).T
-    return np.clip(np.floor(rgb + 0.5), 0, 255).astype(np.uint8)
+    exact = (ycbcr - OFFSET) @ np.linalg.inv(MATRIX).T
+    rgb: Image = np.clip(np.floor(exact + 0.5), 0, 255).astype(np.uint8)
+    return rgb
 
 
-def test_pairs(folder: Path, scale: int, shrink: Upscale | None = None) -> Iterator[tuple[str, Image, Image]]:
+def picture_pairs(folder: Path, scale: int, shrink: Upscale | None = None) -> Iterator[tuple[str, Image, Image]]:
     """Name, low and high resolution (R'G'B') of every picture in ``folder``.
 
     The low-resolution picture is that of the same name in ``LRx{scale}`` beside it; where there is no such folder, or
@@ -136,7 +141,7 @@ def evaluate(
     measures = [(metric, metric.build()) for metric in metrics]
     results = {way: Result(values={metric.name: [] for metric in metrics}) for way in ways}
     clips: dict[tuple[str, str], list[tuple[Image, Image]]] = {}
-    for name, low, high in test_pairs(folder, scale, shrink):
+    for name, low, high in picture_pairs(folder, scale, shrink):
         for way, (luma, rgb) in ways.items():
             results[way].names.append(name)
             for channels, upscale, truth in (("luma", luma, to_luma), ("rgb", rgb, np.asarray)):
@@ -152,14 +157,21 @@ def evaluate(
     for (way, metric_name), pairs in clips.items():
         if len({picture.shape for picture, _ in pairs}) > 1:
             raise DataError(f"{metric_name} needs the pictures of one clip, but those in {folder} differ in size")
-        measure = dict((m.name, f) for m, f in measures)[metric_name]
+        measure = {m.name: f for m, f in measures}[metric_name]
         results[way].values[metric_name].append(measure(*(np.stack(part) for part in zip(*pairs, strict=True))))
     return results
 
 
+def write_card(path: Path, name: str, means: dict[str, float | None]) -> None:
+    """Note the means on the test set ``name`` in a weights file's model card, under ``metrics``."""
+    loaded = plugins().open_weights(path)
+    metrics = dict(loaded.card.get("metrics", {})) | {name: means}
+    write_weights(path, loaded.module, loaded.card | {"metrics": metrics})
+
+
 def _inner(picture: Image, border: int) -> Image:
     if min(picture.shape[:2]) <= 2 * border:
-        raise DataError(f"a picture of {picture.shape[1]} x {picture.shape[0]} has nothing left inside a border of {border}")
+        raise DataError(f"{picture.shape[1]} x {picture.shape[0]} pixels have nothing left inside a border of {border}")
     return picture[border:-border, border:-border]
 
 

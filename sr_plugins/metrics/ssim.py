@@ -26,9 +26,7 @@ def filter_valid(plane: Plane, window: Plane) -> Plane:
     """Separable filtering of (H, W); only positions where the window fits wholly."""
     for axis in (0, 1):
         length = plane.shape[axis] - len(window) + 1
-        plane = sum(  # type: ignore[assignment]
-            weight * plane.take(range(i, i + length), axis) for i, weight in enumerate(window)
-        )
+        plane = sum(weight * plane.take(range(i, i + length), axis) for i, weight in enumerate(window))
     return plane
 
 

@@ -60,7 +60,8 @@ class BranchedConv3x3(nn.Module):
         folded = nn.Conv2d(self.conv.in_channels, self.conv.out_channels, 3, padding=1)
         with torch.no_grad():
             folded.weight.copy_(self.kernel())
-            assert folded.bias is not None and self.conv.bias is not None
+            assert folded.bias is not None
+            assert self.conv.bias is not None
             folded.bias.copy_(self.conv.bias)
         return folded
 
@@ -89,7 +90,8 @@ class CompactNetwork(nn.Module):
         y = F.leaky_relu(self.head(x), SLOPE, inplace=True)
         for layer in self.body:
             y = F.leaky_relu(layer(y), SLOPE, inplace=True)
-        return self.base(x) + F.pixel_shuffle(self.tail(y), self.scale).float()
+        enlarged: Tensor = self.base(x)
+        return enlarged + F.pixel_shuffle(self.tail(y), self.scale).float()
 
     def fold(self) -> CompactNetwork:
         """The equal network of plain convolutions, in eval mode."""
@@ -104,8 +106,9 @@ class CompactNetwork(nn.Module):
         taken = []
         for name, layer in self.named_modules():
             weight, bias = tensors.get(f"{name}.weight"), tensors.get(f"{name}.bias")
-            if isinstance(layer, BranchedConv3x3) and weight is not None and bias is not None:
-                if weight.shape == layer.conv.weight.shape:
-                    layer.load_folded(weight, bias)
-                    taken.append(name)
+            if not isinstance(layer, BranchedConv3x3) or weight is None or bias is None:
+                continue
+            if weight.shape == layer.conv.weight.shape:
+                layer.load_folded(weight, bias)
+                taken.append(name)
         return taken

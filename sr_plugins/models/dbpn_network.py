@@ -12,9 +12,7 @@ class _Up(nn.Sequential):
     """(N, C, H, W) to (N, C, H * scale, W * scale)."""
 
     def __init__(self, features: int, scale: int) -> None:
-        super().__init__(
-            nn.ConvTranspose2d(features, features, scale + 4, stride=scale, padding=2), nn.PReLU(init=0.2)
-        )
+        super().__init__(nn.ConvTranspose2d(features, features, scale + 4, stride=scale, padding=2), nn.PReLU(init=0.2))
 
 
 class _Down(nn.Sequential):
@@ -76,4 +74,5 @@ class DBPN(nn.Module):
             high = high + up(down(high))
             highs.append(high)
         residual: Tensor = self.tail(torch.cat(highs, 1))
-        return self.base(x) + residual.float()
+        enlarged: Tensor = self.base(x)
+        return enlarged + residual.float()

@@ -44,4 +44,5 @@ class EDSR(nn.Module):
         y = self.head(x)
         y = y + self.body(y)
         residual: Tensor = self.tail(self.upsample(y))
-        return self.base(x) + residual.float()
+        enlarged: Tensor = self.base(x)
+        return enlarged + residual.float()

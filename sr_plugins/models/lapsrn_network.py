@@ -28,7 +28,7 @@ class LapSRN(nn.Module):
         with torch.no_grad():  # start near the bicubic picture; the skips carry the features
             self.tail.weight.mul_(0.1)
             for layer in self.body:
-                layer.weight.mul_(0.3)  # type: ignore[operator,union-attr]
+                layer.weight.mul_(0.3)  # type: ignore[operator]
 
     def pyramid(self, x: Tensor, levels: int) -> list[Tensor]:
         """The pictures of the first ``levels`` levels, each twice the one before."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -15,17 +17,17 @@ class VDSR(nn.Module):
         super().__init__()
         self.base = BicubicUpsample(scale)
         widths = [1, *[features] * (layers - 1), 1]
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         for layer in self.layers:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         with torch.no_grad():  # start near the bicubic picture
-            self.layers[-1].weight.mul_(0.1)  # type: ignore[operator,union-attr]
+            self.layers[-1].weight.mul_(0.1)  # type: ignore[operator]
 
     def forward(self, x: Tensor) -> Tensor:
-        enlarged = self.base(x)
+        enlarged: Tensor = self.base(x)
         y = enlarged
         for layer in self.layers[:-1]:
             y = torch.relu_(layer(y))
-        residual: Tensor = self.layers[-1](y)
-        return enlarged + residual.float()
+        residual: Tensor = self.layers[-1](y).float()
+        return enlarged + residual

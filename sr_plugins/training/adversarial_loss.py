@@ -17,7 +17,7 @@ def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Modul
 class UNetDiscriminator(nn.Module):
     """Real or not, for every pixel: a U-Net with spectral norm (Schönfeld et al., CVPR 2020, as in Real-ESRGAN).
 
-    ``module(x)`` takes (N, C, H, W) with sides of at least 8 and returns logits (N, 1, H, W) and the encoder's features.
+    ``module(x)`` takes (N, C, H, W), sides of at least 8, and returns logits (N, 1, H, W) and the features on the way.
     """
 
     def __init__(self, channels: int, features: int) -> None:
@@ -56,9 +56,7 @@ class AdversarialLoss(nn.Module):
         matching: weight of the L1 distance of the discriminator's features (Salimans et al., 2016), beside.
     """
 
-    def __init__(
-        self, channels: int, features: int = 32, learning_rate: float = 1e-4, matching: float = 0.0
-    ) -> None:
+    def __init__(self, channels: int, features: int = 32, learning_rate: float = 1e-4, matching: float = 0.0) -> None:
         super().__init__()
         self.discriminator = UNetDiscriminator(channels, features)
         self.matching = matching
@@ -99,8 +97,8 @@ class AdversarialLoss(nn.Module):
         loss.backward()  # type: ignore[no-untyped-call]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             for parameter in self.discriminator.parameters():
-                torch.distributed.all_reduce(parameter.grad)
                 assert parameter.grad is not None
+                torch.distributed.all_reduce(parameter.grad)
                 parameter.grad /= torch.distributed.get_world_size()
         self.optimizer.step()
 

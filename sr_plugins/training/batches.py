@@ -24,6 +24,7 @@ from sr_plugins.training.recipe import Recipe
 LOOKAHEAD = 8  # batches
 Batch = tuple[int, Tensor, Tensor]  # scale, low, high
 
+
 def load_pictures(recipe: Recipe, data: Path, channels: str, iteration: int) -> tuple[dict[int, Pictures], Pictures]:
     """The training pictures of each scale, as they are at ``iteration``, and the held-out ones of the main scale."""
     paths = list_pictures(data)

@@ -84,7 +84,7 @@ def kernel_blur(scale: int, values: Any) -> Degradation:
     """Correlation with a given kernel (rows of numbers, odd sides), normalised to sum one."""
     kernel = np.asarray(values, np.float64)
     if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0 or abs(kernel.sum()) < 1e-6:
-        raise ValueError(f"values are no kernel: rows of numbers with odd sides and a sum are needed, got {kernel.shape}")
+        raise ValueError(f"values {kernel.shape} are no kernel: rows of numbers, odd sides and a sum are needed")
     kernel = kernel / kernel.sum()
 
     def step(picture: Picture, rng: np.random.Generator) -> Picture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,9 @@ def jpeg(scale: int, quality: Any, subsampling: str = "4:2:0") -> Degradation:
     return step
 
 
-def video(scale: int, codec: Any = "h264", quality: Any = (18, 34), frames: Any = (1, 4), motion: float = 3) -> Degradation:
+def video(
+    scale: int, codec: Any = "h264", quality: Any = (18, 34), frames: Any = (1, 4), motion: float = 3
+) -> Degradation:
     """Real video compression in 4:2:0: the picture becomes the last frame of a short pan and is decoded again.
 
     Args:
@@ -87,7 +89,7 @@ def transcode(clip: list[NDArray[np.uint8]], codec: str, quality: float) -> list
     encoder_name, decoder_name, options, (least, most) = CODECS[codec]
     value = round(min(max(quality / 2 if codec == "mpeg2" else quality, least), most))
     height, width = clip[0].shape[:2]
-    encoder = av.VideoCodecContext.create(encoder_name, "w")
+    encoder = cast(av.VideoCodecContext, av.CodecContext.create(encoder_name, "w"))
     # 4:2:0 needs even sides, and x265 refuses less than 32
     encoder.width, encoder.height = max(width + width % 2, 32), max(height + height % 2, 32)
     encoder.pix_fmt, encoder.framerate = "yuv420p", Fraction(25)
@@ -100,10 +102,10 @@ def transcode(clip: list[NDArray[np.uint8]], codec: str, quality: float) -> list
         frame.pts = i
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
-    decoder = av.VideoCodecContext.create(decoder_name, "r")
+    decoder = cast(av.VideoCodecContext, av.CodecContext.create(decoder_name, "r"))
     decoder.thread_count = 1
     decoded = [frame for packet in packets for frame in decoder.decode(packet)] + decoder.decode(None)
-    return [frame.to_ndarray(format="rgb24")[:height, :width] for frame in decoded]
+    return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)[:height, :width] for frame in decoded]
 
 
 def chroma_subsampling(scale: int) -> Degradation:

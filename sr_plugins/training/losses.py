@@ -61,9 +61,7 @@ def texture(channels: int, features: str = "random", patch: int = 16) -> nn.Modu
     return TextureLoss(features, patch)
 
 
-def adversarial(
-    channels: int, features: int = 32, learning_rate: float = 1e-4, matching: float = 0.0
-) -> nn.Module:
+def adversarial(channels: int, features: int = 32, learning_rate: float = 1e-4, matching: float = 0.0) -> nn.Module:
     """A discriminator's opinion, and the distance of its features times ``matching``."""
     from sr_plugins.training.adversarial_loss import AdversarialLoss
 

@@ -35,6 +35,6 @@ def poisson_noise(scale: int, photons: Any, gray: float = 0.4) -> Degradation:
         if rng.random() < gray:
             clean = (clean @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
         noise = rng.poisson(clean * (peak / 255)) * (255 / peak) - clean
-        return (picture + noise).astype(np.float32)
+        return np.asarray(picture + noise, np.float32)
 
     return step

@@ -34,7 +34,8 @@ class RandomFeatures(nn.Module):
                 kernel -= kernel.mean(1, keepdim=True)
             rows = min(outputs, inputs * 9)
             basis = torch.linalg.qr(kernel.T[:, :rows])[0].T
-            kernel = torch.cat([basis, kernel[rows:] / kernel[rows:].norm(dim=1, keepdim=True)]) if rows < outputs else basis
+            rest = kernel[rows:]  # more filters than dimensions cannot all be orthogonal
+            kernel = torch.cat([basis, rest / rest.norm(dim=1, keepdim=True)])
             conv.weight = nn.Parameter(kernel.view_as(conv.weight) * 2**0.5, requires_grad=False)
             self.convs.append(conv)
 
@@ -49,7 +50,7 @@ class RandomFeatures(nn.Module):
 
 
 class VGGFeatures(nn.Module):
-    """torchvision's VGG19: the inputs of the pooling layers' activations conv1_2, 2_2, 3_4, 4_4 and 5_4, before ReLU.
+    """torchvision's VGG19: conv1_2, 2_2, 3_4, 4_4 and 5_4 before their ReLU.
 
     Raises ``PluginError`` where torchvision or its weights file are absent; nothing is downloaded.
     """
@@ -74,6 +75,8 @@ class VGGFeatures(nn.Module):
         self.layers = network.features[: self.LAYERS[-1] + 1].requires_grad_(False).eval()
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(STD)[:, None, None])
+        self.mean: Tensor
+        self.std: Tensor
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = (x - self.mean) / self.std
@@ -139,7 +142,7 @@ class TextureLoss(nn.Module):
 
     def _gram(self, features: Tensor, size: int) -> Tensor:
         side = max(1, min(round(self.patch * features.shape[-1] / size), *features.shape[-2:]))
-        n, c, h, w = features.shape
+        c, h, w = features.shape[1:]
         whole = features[..., : h // side * side, : w // side * side]
         patches = whole.unfold(2, side, side).unfold(3, side, side)  # (N, C, rows, columns, side, side)
         return gram(patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, c, side * side))

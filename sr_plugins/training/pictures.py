@@ -15,6 +15,7 @@ from sr_plugins.errors import DataError
 logger = logging.getLogger(__name__)
 
 SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".avif"}
+MAXIMUM = np.float32(65535)
 Degrade = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
 Pair = tuple[NDArray[np.uint16], NDArray[np.uint16]]  # low and high resolution, (C, H, W), 0..65535
 
@@ -63,7 +64,14 @@ class Pictures:
     """
 
     def __init__(
-        self, paths: Sequence[Path], scale: int, channels: str, degrade: Degrade, seed: int, least: int, renewed: int = 0
+        self,
+        paths: Sequence[Path],
+        scale: int,
+        channels: str,
+        degrade: Degrade,
+        seed: int,
+        least: int,
+        renewed: int = 0,
     ) -> None:
         self.scale, self.channels, self.degrade, self.seed = scale, channels, degrade, seed
         self.pairs: list[Pair] = []
@@ -82,7 +90,9 @@ class Pictures:
             self.pairs.append((to_channels(small, channels), to_channels(picture, channels)))
             self.sources.append((path, i))
         if not self.pairs:
-            raise DataError(f"none of {len(paths)} pictures can be used; the first is {paths[0] if paths else 'absent'}")
+            raise DataError(
+                f"none of {len(paths)} pictures can be used, the first of them {paths[0] if paths else None}"
+            )
         for n in range(max(0, renewed - len(self.pairs)), renewed):
             self.put(n, self.renewal(n))
 
@@ -114,11 +124,12 @@ class Pictures:
             y = int(rng.integers(low.shape[1] - patch + 1))
             x = int(rng.integers(low.shape[2] - patch + 1))
             s = self.scale
-            small, large = low[:, y : y + patch, x : x + patch], high[:, y * s : (y + patch) * s, x * s : (x + patch) * s]
+            small = low[:, y : y + patch, x : x + patch]
+            large = high[:, y * s : (y + patch) * s, x * s : (x + patch) * s]
             turn = int(rng.integers(8))
             lows.append(_turned(small, turn))
             highs.append(_turned(large, turn))
-        return np.stack(lows[share]).astype(np.float32) / 65535, np.stack(highs[share]).astype(np.float32) / 65535
+        return np.stack(lows[share]).astype(np.float32) / MAXIMUM, np.stack(highs[share]).astype(np.float32) / MAXIMUM
 
 
 def _turned(picture: NDArray[np.uint16], turn: int) -> NDArray[np.uint16]:

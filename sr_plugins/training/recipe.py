@@ -155,7 +155,9 @@ class _Reader:
             raise self.fail(f"a table [{key}] is needed")
         return value
 
-    def number(self, table: Mapping[str, Any], key: str, kind: type, default: Any = None, least: float = 1) -> Any:
+    def number(
+        self, table: Mapping[str, Any], key: str, kind: type[int] | type[float], default: Any = None, least: float = 1
+    ) -> Any:
         value = table.get(key, default)
         if isinstance(value, bool) or not isinstance(value, (int, kind)) or value < least:
             raise self.fail(f"{key} = {value!r} is not {'a whole' if kind is int else 'a'} number of at least {least}")

@@ -48,7 +48,7 @@ def second_order(
         ("strength", strength, 0, 1),
     ):
         check_range(name, value, least, most)
-    compress = jpeg(scale, quality)
+    compress, ring = jpeg(scale, quality), ringing(scale)
 
     def step(picture: Picture, rng: np.random.Generator) -> Picture:
         height, width = (-(-side // scale) for side in picture.shape[:2])
@@ -76,17 +76,17 @@ def second_order(
                 return gaussian_noise(scale, [v * strength for v in noise])(x, rng)
             return poisson_noise(scale, [80.0 / max(strength, 0.01), 5000.0 / max(strength, 0.01)])(x, rng)
 
-        x = compress(noisy(resized(blurred(picture, blur[1]), *resize_range, (0.2, 0.7, 0.1))), rng)
+        x = compress(noisy(resized(blurred(picture, blur[1]), resize_range[0], resize_range[1], (0.2, 0.7, 0.1))), rng)
         if rng.random() < second:
             x = blurred(x, (blur[0] + blur[1]) / 2)
         x = noisy(resized(x, max(0.3, resize_range[0]), min(1.2, resize_range[1]), (0.3, 0.4, 0.3)))
         kernel = str(rng.choice(list(KERNELS)))
         x = resize(x, height, width, kernel)
-        last = [lambda x: compress(x, rng)]
+        last = [compress]
         if rng.random() < 0.8:
-            last.insert(int(rng.integers(2)), lambda x: ringing(scale)(x, rng))
+            last.insert(int(rng.integers(2)), ring)
         for final in last:
-            x = final(x)
+            x = final(x, rng)
         return x
 
     return step

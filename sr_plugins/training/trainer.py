@@ -139,7 +139,9 @@ def _train(
             now = time.monotonic()
             stopping = place.any(stop() or (minutes is not None and now - started > minutes * 60))
             if not torch.stack(recent).isfinite().all():
-                raise DataError(f"the loss is not finite near iteration {iteration}: lower the learning rate and --resume")
+                raise DataError(
+                    f"the loss is not finite near iteration {iteration}: lower the learning rate, then --resume"
+                )
             if (iteration % recipe.validate_every == 0 or ends or stopping) and place.first:
                 psnr = _validate(average.network(build), validation, place.device)
                 line = Progress(iteration, recipe.iterations, torch.stack(recent).mean().item(), psnr, elapsed())
@@ -170,7 +172,8 @@ def _start_from(model: nn.Module, recipe: Recipe) -> None:
         places.insert(1, Path(folder) / recipe.start)
     path = next((p for p in places if p.is_file()), None)
     if path is None:
-        raise RecipeError(f"{recipe.path}: no weights to start from: {recipe.start} is not in {places[0].parent} or {PRETRAINED}")
+        searched = ", ".join(str(p.parent) for p in places)
+        raise RecipeError(f"{recipe.path}: no weights {recipe.start} to start from: looked in {searched}")
     tensors = read_tensors(path)
     load_folded = getattr(model, "load_folded", None)
     if callable(load_folded):
@@ -191,7 +194,7 @@ def _losses(recipe: Recipe, index: int, spec: ModelSpec, device: torch.device) -
 
 
 def _loss(losses: WeightedSum, output: Tensor | list[Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss, and the largest picture; where there are smaller ones, each is held to the target shrunk to its size."""
+    """The loss and the largest picture; smaller ones, if any, are held to the target shrunk to their size."""
     pictures = [p.float() for p in (output if isinstance(output, list) else [output])]
     loss = losses(pictures[-1], target)
     for picture in pictures[:-1]:

@@ -1,0 +1,34 @@
+"""LPIPS (Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", CVPR 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def missing() -> str | None:
+    """What to install, or ``None``: the metric is its authors' trained weights, which come with their package."""
+    if find_spec("lpips") is None:
+        return "LPIPS is its authors' trained weights: pip install lpips, which fetches AlexNet's on first use"
+    return None
+
+
+def build() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]:
+    """LPIPS v0.1 with AlexNet, of 8-bit R'G'B' pictures (H, W, 3)."""
+    import lpips
+    import torch
+
+    network = lpips.LPIPS(net="alex", verbose=False).eval()
+
+    def measure(picture: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
+        pair = (
+            torch.from_numpy(np.ascontiguousarray(p.transpose(2, 0, 1)))[None].float() / 127.5 - 1
+            for p in (picture, reference)
+        )
+        with torch.inference_mode():
+            return float(network(*pair))
+
+    return measure
