@@ -20,8 +20,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/srp demo
 
+# One process a core, one thread each: threads of several processes would fight for the cores.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Small real models for tests: a network whose output is known exactly, and one with every property of ours."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ class Blur(nn.Module):
         self.scale = scale
         generator = torch.Generator().manual_seed(7)
         widths = [channels, 8, 8, channels * scale * scale]
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)

@@ -172,6 +172,20 @@ def test_out_of_memory_at_the_smallest_tile_is_an_error_and_the_next_frame_is_se
         assert np.array_equal(upscaler.upscale(gray(2)).planes[0], repeated(gray(2)))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_small_cuda_memory_limit_costs_no_frame() -> None:
+    frame = gray(1, 1500, 1500)
+    with Upscaler(blur(), device="cuda", precision="float32", tile=256) as upscaler:
+        expected = upscaler.upscale(frame).planes[0]
+    torch.cuda.set_per_process_memory_fraction(200e6 / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        with Upscaler(blur(), device="cuda", precision="float32", tile=1500) as upscaler:
+            result = upscaler.upscale(frame).planes[0]
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert np.abs(result.astype(int) - expected.astype(int)).max() <= 1
+
+
 class Overflows(nn.Module):
     """Infinite in half precision, right in float32."""
 

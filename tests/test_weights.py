@@ -127,7 +127,7 @@ def test_damaged_files_get_one_line_that_names_them(shipped: Path, tmp_path: Pat
 
 
 def test_missing_files_and_models_without_weights_say_where_was_looked(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="no weights file at .*nothing.safetensors"):
+    with pytest.raises(WeightsError, match=r"no weights file at .*nothing.safetensors"):
         Upscaler(tmp_path / "nothing.safetensors")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(WeightsError, match="no weights file that an installed plugin can read"):
@@ -136,7 +136,7 @@ def test_missing_files_and_models_without_weights_say_where_was_looked(tmp_path:
 
     with pytest.raises(WeightsError, match=r"no weights for fast x2: looked for fast-x2.safetensors in .*pretrained"):
         load_model(replace(plugins().model("fast", 2), weights=None))
-    with pytest.raises(WeightsError, match="gone.safetensors does not exist"):
+    with pytest.raises(WeightsError, match=r"gone.safetensors does not exist"):
         load_model(replace(plugins().model("fast", 2), weights=tmp_path / "gone.safetensors"))
 
 
@@ -150,5 +150,5 @@ def test_own_weights_folder_comes_first(shipped: Path, tmp_path: Path, monkeypat
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self").exists(), reason="needs a place that refuses writing")
 def test_an_unwritable_place_is_one_line(shipped: Path) -> None:
     loaded = plugins().open_weights(shipped)
-    with pytest.raises(WeightsError, match="cannot write /proc/self/mine.safetensors"):
+    with pytest.raises(WeightsError, match=r"cannot write /proc/self/mine.safetensors"):
         write_weights(Path("/proc/self/mine.safetensors"), loaded.module, {})
