@@ -32,7 +32,7 @@ FILES = (
 )  # in the order of writing: GIMP looks at the time of the last
 MANIFEST = "manifest.json"
 RECORDED = ("PYTHONPATH", "SR_PLUGINS_WEIGHTS")  # settings of this shell that GIMP, started from a menu, does not have
-SYSTEM_PYTHON = Path("/usr/bin/python3")
+SYSTEM = Path("/usr/bin")  # where a distribution puts GIMP and the Python it uses
 
 
 @dataclass(frozen=True)
@@ -235,14 +235,14 @@ def _with_interpreter(script: bytes, profile: Profile) -> bytes:
 
     ``env python3`` finds whatever is first on PATH, often a conda or pyenv without gi, and GIMP would drop the plug-in.
     """
-    if profile.kind not in ("native", "given") or sys.platform != "linux" or not shutil.which("gimp", path="/usr/bin"):
+    if profile.kind not in ("native", "given") or sys.platform != "linux" or not (SYSTEM / "gimp").exists():
         return script
-    check = [str(SYSTEM_PYTHON), "-I", "-c", "import gi; gi.require_version('Gimp', '3.0')"]
+    check = [str(SYSTEM / "python3"), "-I", "-c", "import gi; gi.require_version('Gimp', '3.0')"]
     try:
         subprocess.run(check, check=True, capture_output=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
         return script
-    return script.replace(b"#!/usr/bin/env python3\n", f"#!{SYSTEM_PYTHON}\n".encode(), 1)
+    return script.replace(b"#!/usr/bin/env python3\n", f"#!{SYSTEM / 'python3'}\n".encode(), 1)
 
 
 def _manifest(folder: Path) -> dict[str, str]:

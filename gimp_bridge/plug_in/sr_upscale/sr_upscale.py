@@ -185,7 +185,7 @@ class SuperResolution(Gimp.PlugIn):  # type: ignore[misc]
             scales = Gimp.Choice.new()
             for scale in SCALES:
                 scales.add(str(scale), scale, f"{scale} times larger", "")
-            procedure.add_choice_argument("scale", "_Scale", "How many times larger", scales, "2", writable)
+            procedure.add_choice_argument("scale", "Scal_e", "How many times larger", scales, "2", writable)
         return procedure
 
     def run(self, procedure: Any, mode: Any, image: Any, drawables: list[Any], config: Any, data: object) -> Any:

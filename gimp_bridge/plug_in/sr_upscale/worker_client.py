@@ -152,6 +152,8 @@ class Worker:
         self._listener.start()
         try:
             self.hello = self._ask({"type": "hello", "protocol": PROTOCOL}, "hello")
+            if self.hello.get("protocol") != PROTOCOL:
+                raise WorkerError("the worker is of another version: run 'srp gimp install' and restart GIMP")
         except BaseException:
             self.close()
             raise
@@ -216,8 +218,10 @@ class Worker:
                 if answer["type"] == "progress" and answer_size == 0:
                     on_progress(str(answer.get("text")))
                     continue
-                expected = payload_size(answer, header["channels"], header["depth"]) if wanted == "result" else 0
-                if answer["type"] != wanted or answer_size != expected:
+                fits = answer["type"] == wanted
+                if fits and wanted == "result":
+                    fits = answer_size == payload_size(answer, header["channels"], header["depth"])
+                if not fits:
                     raise ProtocolError(f"expected {wanted}, got {answer['type']} with {answer_size} bytes")
                 return answer
         except EOFError:
