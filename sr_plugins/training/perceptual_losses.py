@@ -28,11 +28,11 @@ class RandomFeatures(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         self.convs = nn.ModuleList()
         for i, (inputs, outputs) in enumerate(zip((3, *widths[:-1]), widths, strict=True)):
-            conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+            conv = nn.Conv2d(inputs, outputs, 3, bias=False)
             kernel = torch.randn(outputs, inputs * 9, generator=generator)
             if i == 0:
                 kernel -= kernel.mean(1, keepdim=True)
-            rows = min(outputs, inputs * 9)
+            rows = min(outputs, inputs * 9 - 1)
             basis = torch.linalg.qr(kernel.T[:, :rows])[0].T
             rest = kernel[rows:]  # more filters than dimensions cannot all be orthogonal
             kernel = torch.cat([basis, rest / rest.norm(dim=1, keepdim=True)])
@@ -44,7 +44,7 @@ class RandomFeatures(nn.Module):
         for i, conv in enumerate(self.convs):
             if i in (2, 4):
                 x = F.avg_pool2d(x, 2)
-            x = F.leaky_relu(conv(F.pad(x, (1, 1, 1, 1), mode="reflect"))[..., 1:-1, 1:-1], 0.2)
+            x = F.leaky_relu(conv(F.pad(x, (1, 1, 1, 1), mode="reflect")), 0.2)
             features.append(x)
         return features
 
