@@ -104,16 +104,16 @@ def _blocks(plane: Plane, side: int) -> Plane:
 
 def _statistics(block: Plane) -> list[float]:
     """Shape and spread of the coefficients, and of their products with four neighbours: 18 numbers."""
-    shape, left, right = _asymmetric_fit(block)
+    shape, left, right = asymmetric_fit(block)
     numbers = [shape, (left + right) / 2]
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        shape, left, right = _asymmetric_fit(block * np.roll(block, (dy, dx), (0, 1)))
+        shape, left, right = asymmetric_fit(block * np.roll(block, (dy, dx), (0, 1)))
         mean = (right - left) * math.exp(math.lgamma(2 / shape) - math.lgamma(1 / shape))
         numbers += [shape, mean, left, right]
     return numbers
 
 
-def _asymmetric_fit(x: Plane) -> tuple[float, float, float]:
+def asymmetric_fit(x: Plane) -> tuple[float, float, float]:
     """Shape and the two scales of an asymmetric generalised Gaussian, by moments (Lasmar et al., 2009)."""
     below, above = x[x < 0], x[x > 0]
     if not len(below) or not len(above):
