@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import os
 import secrets
-import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.ExifTags import Base
+from PIL import Image, UnidentifiedImageError
 
 from gimp_bridge.image_formats import ANIMATIONS, check_fits, encoder_arguments, fitted, format_of
-from gimp_bridge.image_metadata import Metadata, metadata_of
+from gimp_bridge.image_metadata import metadata_of, upright
 from gimp_bridge.pillow_filter import Picture, check_output_size, upscale_pictures
 from gimp_bridge.sixteen_bit import deep_pages, to_eight_bit, write_png
 from gimp_bridge.tiff_writer import write_tiff
 from sr_plugins import Frame, Upscaler
 from sr_plugins.errors import FrameError, ImageError, SRError
-
-# What decoders and encoders raise on damaged or unfitting data; some reach Python as anything but OSError.
-_CODEC_ERRORS = (
-    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError),
-    *(RuntimeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError),
-)
 
 
 @contextmanager
@@ -130,42 +121,52 @@ def save_like(
     check_fits(source, len(pictures), _size(pictures[0]), format)
     if count_pictures(source) > 1:
         source.seek(0)  # the first frame's info is the file's
-    carried = metadata_of(source, _size(pictures[0]))
-    arguments = encoder_arguments(format, source, quality)
+    if format in ("PNG", "TIFF") and all(isinstance(picture, Frame) for picture in pictures):
+        ready = pictures
+    else:
+        ready = [fitted(_image(picture, source), format) for picture in pictures]
+    arguments = _arguments(ready, source, format, quality)
+    first = ready[0]
     with _told(target, "cannot be written"), _written_whole(target) as file:
-        if format == "PNG" and isinstance(pictures[0], Frame):
-            mode = "L" if pictures[0].format.family == "gray" else "RGB"
-            write_png(file, pictures[0], carried.for_format(format, mode))
-            return
-        if format == "TIFF" and all(isinstance(p, Frame) for p in pictures):
-            write_tiff(file, pictures, carried.for_format(format, "RGB"))
-            return
-        images = [fitted(_upright(p, carried), format) for p in pictures]
-        first = images[0]
-        carried = replace(carried, icc_profile=first.info.get("icc_profile", carried.icc_profile))
-        arguments |= carried.for_format(format, first.mode)
         if format == "TIFF":
-            write_tiff(file, images, arguments)
-            return
-        if len(images) > 1:
-            arguments |= {"save_all": True, "append_images": images[1:], **_animation(images, source, format)}
-        for image in images:
-            image.info = {}  # Pillow's writers would take from it what was left out on purpose
-        first.save(file, format, **arguments)
+            write_tiff(file, ready, arguments)
+        elif isinstance(first, Frame):
+            write_png(file, first, arguments)
+        else:
+            first.save(file, format, **arguments)
+
+
+def _arguments(ready: Sequence[Picture], source: Image.Image, format: str, quality: int | None) -> dict[str, Any]:
+    """For ``Image.save`` and its likes; takes from images' ``info`` what Pillow's writers must not find there."""
+    first = ready[0]
+    carried = metadata_of(source, _size(first))
+    arguments = encoder_arguments(format, source, quality)
+    if isinstance(first, Frame):
+        gray = first.format.family == "gray" and format == "PNG"  # in TIFF it becomes RGB
+        return arguments | carried.for_format(format, "L" if gray else "RGB")
+    images = [image for image in ready if isinstance(image, Image.Image)]
+    carried = replace(carried, icc_profile=first.info.get("icc_profile", carried.icc_profile))
+    arguments |= carried.for_format(format, first.mode)
+    if len(images) > 1 and format != "TIFF":
+        arguments |= {"save_all": True, "append_images": images[1:], **_animation(images, source, format)}
+    for image in images:
+        image.info = {name: value for name, value in image.info.items() if name == "transparency"}
+    return arguments
 
 
 def _size(picture: Picture) -> tuple[int, int]:
     return picture.width, picture.height
 
 
-def _upright(picture: Picture, carried: Metadata) -> Image.Image:
+def _image(picture: Picture, source: Image.Image) -> Image.Image:
+    """The upright picture as an image whose ``info`` may be changed; the samples are shared where they can be."""
     if isinstance(picture, Frame):
         image = to_eight_bit(picture)
-        image.info["icc_profile"] = carried.icc_profile
+        image.info["icc_profile"] = source.info.get("icc_profile")
         return image
-    if picture.getexif().get(Base.Orientation, 1) != 1:
-        return ImageOps.exif_transpose(picture)
-    return picture.copy()
+    picture.load()
+    turned = upright(picture)
+    return turned._new(turned.im) if turned is picture else turned
 
 
 def _animation(images: Sequence[Image.Image], source: Image.Image, format: str) -> dict[str, Any]:
@@ -217,7 +218,7 @@ def _told(path: Path, what: str) -> Iterator[None]:
         raise ImageError(f"{path} {what}: {error}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it") from error
     except OSError as error:
         raise ImageError(f"{path} {what}: {error.strerror or error}") from error
-    except _CODEC_ERRORS as error:
+    except Exception as error:  # codecs raise what they like on damaged data
         raise ImageError(f"{path} {what}: {error or type(error).__name__}") from error
 
 

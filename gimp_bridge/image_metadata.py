@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +13,8 @@ from PIL.ExifTags import IFD, Base
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from gimp_bridge.pillow_color import profile_fits
+
+logger = logging.getLogger("sr_plugins")
 
 # Tags of the first image file directory that say how the pixels are stored (TIFF 6.0; EXIF 2.32, 4.6.4 A), or hold
 # what is carried otherwise. They would be wrong in the new file. Private tags from 50706 on describe raw sensors (DNG).
@@ -24,6 +28,16 @@ _FIRST_DNG_TAG = 50706
 _PIXEL_WIDTH, _PIXEL_HEIGHT = Base.ExifImageWidth.value, Base.ExifImageHeight.value
 _ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>')
 _XMP_KEYWORD = "XML:com.adobe.xmp"
+_UPRIGHT = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _EXIF_KEYS = ("exif", "Raw profile type exif", _XMP_KEYWORD)
 
 
@@ -103,20 +117,53 @@ def metadata_of(source: Image.Image, size: tuple[int, int]) -> Metadata:
 
 def _dpi(source: Image.Image) -> tuple[float, float] | None:
     """Dots per inch by the file's own field, or by its EXIF where the format has none."""
-    value = source.info.get("dpi")
-    if value is None:
-        exif = source.getexif()
-        per_inch = 2.54 if exif.get(Base.ResolutionUnit) == 3 else 1.0
-        value = [exif.get(tag, 0) * per_inch for tag in (Base.XResolution, Base.YResolution)]
+    unit = 1.0
+    value: Any = source.info.get("dpi")
     try:
-        x, y = (float(v) for v in value)
-    except (TypeError, ValueError, ZeroDivisionError):
+        if value is None:
+            exif = _exif_of(source)
+            unit = 2.54 if exif.get(Base.ResolutionUnit) == 3 else 1.0
+            value = exif.get(Base.XResolution), exif.get(Base.YResolution)
+        x, y = (float(v) * unit for v in value)
+    except Exception:  # absent, or damaged EXIF
         return None
     return (x, y) if x > 1 and y > 1 else None  # (1, 1) is how TIFF says that it does not know
 
 
+def orientation_of(image: Image.Image) -> int:
+    """How the picture lies in its file, 1 to 8 as in EXIF; 1, upright, where its EXIF is damaged."""
+    orientation = _exif_of(image).get(Base.Orientation, 1)
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture as it is to be seen: itself, or a turned copy, whose ``info`` still tells the old orientation."""
+    method = _UPRIGHT[orientation_of(image)]
+    return image if method is None else image.transpose(method)
+
+
+def _exif_of(image: Image.Image) -> Image.Exif:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return image.getexif()
+    except Exception as error:  # Pillow reads it without checks, so anything can happen in damaged EXIF
+        logger.warning("EXIF is damaged and left out: %s", error)
+        return Image.Exif()
+
+
 def _clean_exif(source: Image.Image, size: tuple[int, int]) -> bytes | None:
-    found = source.getexif()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            clean = _cleaned(_exif_of(source), size)
+            return clean.tobytes() if len(clean) else None
+    except Exception as error:  # as above
+        logger.warning("EXIF is damaged and left out: %s", error)
+        return None
+
+
+def _cleaned(found: Image.Exif, size: tuple[int, int]) -> Image.Exif:
     clean = Image.Exif()
     for tag, value in found.items():
         if tag not in _STORAGE_TAGS and tag < _FIRST_DNG_TAG and tag not in (IFD.Exif, IFD.GPSInfo):
@@ -132,4 +179,4 @@ def _clean_exif(source: Image.Image, size: tuple[int, int]) -> bytes | None:
     for directory, tags in ((IFD.Exif, details), (IFD.GPSInfo, found.get_ifd(IFD.GPSInfo))):
         if tags:
             clean[directory] = tags
-    return clean.tobytes() if len(clean) else None
+    return clean

@@ -16,9 +16,9 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter
 
-from gimp_bridge.image_metadata import metadata_of
+from gimp_bridge.image_metadata import metadata_of, upright
 from gimp_bridge.pillow_modes import to_frame
 from sr_plugins import Frame, LoadedModel, Upscaler
 from sr_plugins.errors import FrameError, ImageError
@@ -143,13 +143,14 @@ def check_output_size(upscaler: Upscaler, size: tuple[int, int], pictures: int =
 
 
 def _prepared(image: Image.Image, upscaler: Upscaler) -> tuple[Frame, Callable[[Frame], Image.Image]]:
-    upright = ImageOps.exif_transpose(image)
+    image.load()  # what stands behind the pixels is known only then
+    turned = upright(image)
     # now, not when the result is there: the caller may have gone on to the next frame by then
-    info: dict[Any, Any] = metadata_of(image, upscaler.output_size(*upright.size)).for_info()
+    info: dict[Any, Any] = metadata_of(image, upscaler.output_size(*turned.size)).for_info()
     info |= {name: image.info[name] for name in _FRAME_INFO if name in image.info}
     if (disposal := getattr(image, "disposal_method", None)) is not None:  # GIF keeps it outside of info
         info["disposal"] = disposal
-    frame, restore = to_frame(upright)
+    frame, restore = to_frame(turned)
 
     def back(result: Frame) -> Image.Image:
         enlarged = restore(result)

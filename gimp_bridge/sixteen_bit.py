@@ -13,8 +13,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
-from PIL.ExifTags import Base
 
+from gimp_bridge.image_metadata import orientation_of
 from gimp_bridge.pillow_modes import GRAY16
 from sr_plugins import Frame, FrameFormat
 
@@ -32,7 +32,7 @@ def deep_pages(path: Path, source: Image.Image) -> list[Frame] | None:
     """
     if source.format == "PNG" and _is_deep_png(source):
         samples = imagecodecs.png_decode(path.read_bytes())
-        return [_frame(samples, source.getexif().get(Base.Orientation, 1))]
+        return [_frame(samples, orientation_of(source))]
     if source.format == "TIFF":
         with tifffile.TiffFile(path) as file:
             pages: list[Any] = list(file.pages)

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import nearest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 from PIL.ExifTags import IFD
 
@@ -16,7 +18,7 @@ from gimp_bridge.image_files import open_image, upscale_file
 from gimp_bridge.image_formats import fitted
 from gimp_bridge.pillow_color import srgb_profile
 from sr_plugins import Upscaler
-from sr_plugins.errors import ImageError
+from sr_plugins.errors import ImageError, SRError
 
 STILL = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
 XMP = (
@@ -242,11 +244,16 @@ def test_a_failing_save_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_an_interrupted_save_leaves_nothing_behind(tmp_path: Path) -> None:
     class Interrupted(Image.Image):
-        def copy(self) -> Image.Image:
+        def save(self, *_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
+        def _new(self, im: object) -> Image.Image:
+            return self
+
+    image = Interrupted()
+    image.im, image._mode, image._size = Image.new("RGB", (4, 4)).im, "RGB", (4, 4)
     with pytest.raises(KeyboardInterrupt):
-        save_like(Interrupted(), tmp_path / "out.png", Image.new("RGB", (4, 4)))
+        save_like(image, tmp_path / "out.png", Image.new("RGB", (4, 4)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -296,6 +303,47 @@ def test_truncated_files_are_refused(format: str, tmp_path: Path, repeat: Upscal
         with pytest.raises(ImageError, match="cut"):
             upscale_file(cut, tmp_path / "out.png", repeat)
     assert not (tmp_path / "out.png").exists()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    format=st.sampled_from(sorted(STILL)),
+    places=st.lists(st.floats(0, 1), min_size=1, max_size=8),
+    value=st.binary(min_size=1),
+)
+def test_damaged_bytes_never_surprise(
+    format: str, places: list[float], value: bytes, tmp_path: Path, repeat: Upscaler
+) -> None:
+    """Whatever a few wrong bytes do to a file with metadata: a picture comes out, or one line."""
+    path = written(tmp_path, format, exif=exif(), icc_profile=srgb_profile(), dpi=(300, 300))
+    content = bytearray(path.read_bytes())
+    for i, place in enumerate(places):
+        content[int(place * (len(content) - 1))] = value[i % len(value)]
+    path.write_bytes(content)
+    (tmp_path / "out.png").unlink(missing_ok=True)
+    told = ""
+    try:
+        upscale_file(path, tmp_path / "out.png", repeat)
+    except SRError as error:
+        told = str(error)
+    assert "\n" not in told
+    assert (tmp_path / "out.png").exists() == (not told)
+    if not told:
+        with Image.open(tmp_path / "out.png") as image:
+            image.load()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(places=st.lists(st.tuples(st.integers(6, 200), st.integers(0, 255)), min_size=1, max_size=6))
+def test_damaged_exif_costs_no_picture(places: list[tuple[int, int]], tmp_path: Path, repeat: Upscaler) -> None:
+    damaged = bytearray(exif())
+    for place, value in places:
+        damaged[place % len(damaged)] = value
+    image = corners()
+    image.info["exif"] = bytes(damaged)
+    result = upscale_image(image, upscaler=repeat)
+    assert sorted(result.size) == [32, 64]
+    save_like(result, tmp_path / "out.jpg", image)
 
 
 def test_unreadable_place(tmp_path: Path) -> None:
