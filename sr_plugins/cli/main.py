@@ -18,6 +18,7 @@ from sr_plugins.errors import SRError
 # name -> module that holds ``command``
 COMMANDS = {
     "image": "sr_plugins.cli.image",
+    "video": "sr_plugins.cli.video",
     "models": "sr_plugins.cli.models",
     "evaluate": "sr_plugins.cli.evaluate",
     "train": "sr_plugins.cli.train",

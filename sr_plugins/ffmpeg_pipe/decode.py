@@ -23,10 +23,12 @@ _BUFFER = 1 << 20
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How a source is read: ``deinterlace`` with bwdif, one frame for each; ``hwaccel`` as ffmpeg names it."""
+    """How a source is read: ``deinterlace`` with bwdif, one frame for each; ``hwaccel`` as ffmpeg names it; ``turn``
+    the pixels as the display matrix says (otherwise they stay, and so does the matrix)."""
 
     deinterlace: bool = False
     hwaccel: str | None = None
+    turn: bool = False
 
 
 class Decoder:
@@ -55,7 +57,8 @@ class Decoder:
     def _stream(self, options: DecodeOptions, since: int | None) -> ffmpeg.nodes.OutputStream:
         source = self._source
         asked: dict[str, object] = {"protocol_whitelist": PROTOCOLS, "itsoffset": self._lift, "copyts": None}
-        asked["noautorotate"] = None  # the display matrix stays with the stream, so pixels must not turn
+        if not options.turn:
+            asked["noautorotate"] = None
         if options.hwaccel:
             asked["hwaccel"] = options.hwaccel
         if since is not None and (key := self._entry(since)) is not None:
@@ -72,7 +75,7 @@ class Decoder:
             "sws_flags": "accurate_rnd+full_chroma_int+bitexact",
         }
         wanted = pipe_format(source.pix_fmt)
-        if wanted != source.pix_fmt or options.hwaccel:
+        if wanted != source.pix_fmt or options.hwaccel or options.turn:
             output["pix_fmt"] = wanted
         return ffmpeg.output(stream, "pipe:1", **output)
 

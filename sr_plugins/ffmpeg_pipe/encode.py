@@ -48,10 +48,10 @@ def plan_encoding(executable: str, source: Source, aspect: Fraction | None, aske
     encoder = asked.encoder or _default_encoder(layout)
     defaults = () if asked.encoder or encoder == "ffv1" else ("-preset", "medium", "-crf", "16")
     offered = encoder_formats(executable, encoder)
-    pix_fmt = asked.value("pix_fmt") or (nearest_format(layout, offered) if offered else layout.planar)
+    pix_fmt = asked.value("pix_fmt") or (nearest_format(layout, offered) if offered else layout.carrier)
     notices = []
     if loss := _loss(layout, PixelLayout.of(pix_fmt)):
-        notices.append(f"{encoder} holds no {layout.planar}: encoding as {pix_fmt}, which loses {loss}")
+        notices.append(f"{encoder} holds no {layout.carrier}: encoding as {pix_fmt}, which loses {loss}")
     params, without = _light_params(encoder, source.light)
     notices += without
     options = ["-vf" if token in ("-filter:v", "-filter:v:0") else token for token in asked.encode]
@@ -91,11 +91,11 @@ def nearest_format(layout: PixelLayout, offered: tuple[str, ...]) -> str:
             other.bits,
             # A gray picture in a colour format has no chroma to keep.
             -ox - oy if layout.family == "gray" else x + y - ox - oy,
-            name != other.planar,
+            name != other.carrier,
         )
 
     known = [name for name in offered if not name.startswith("yuvj") and _known(name)]
-    return min(known, key=cost) if known else layout.planar
+    return min(known, key=cost) if known else layout.carrier
 
 
 def _known(name: str) -> bool:

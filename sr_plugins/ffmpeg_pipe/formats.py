@@ -15,6 +15,7 @@ from sr_plugins.frame import ChromaLocation, Family, Frame, FrameFormat, Matrix,
 _RGB_PLANES = (2, 0, 1)
 _PREFIX = {"gray": "gray", "yuv": "yuv", "rgb": "gbr"}
 _SUBSAMPLING = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (0, 1): "440", (2, 0): "411", (2, 2): "410"}
+_PACKED = "rgba"
 # Depths for which ffmpeg has a planar format; the next deeper one holds a picture exactly.
 _DEPTHS = {
     "gray": (8, 9, 10, 12, 14, 16),
@@ -74,15 +75,17 @@ class PixelLayout:
         bits = max(8, *(c.bits for c in info.components))
         if info.is_rgb or info.has_palette or pix_fmt.startswith(("bayer", "xyz")):
             return cls("rgb", min(bits, 16), (0, 0), alpha)
-        if not any(c.is_chroma for c in info.components):
+        if sum(not c.is_alpha for c in info.components) < 3:
             # There is no planar gray with alpha: such a picture travels as RGB, which holds it exactly.
             return cls("rgb" if alpha else "gray", min(bits, 16), (0, 0), alpha)
         sub = (64 // info.chroma_width()).bit_length() - 1, (64 // info.chroma_height()).bit_length() - 1
         return cls("yuv", min(bits, 16), sub, alpha)
 
     @property
-    def planar(self) -> str:
-        """The planar little-endian ffmpeg format that holds this exactly."""
+    def carrier(self) -> str:
+        """The ffmpeg format, planar and little-endian, that holds this exactly."""
+        if (self.family, self.bits, self.alpha) == ("rgb", 8, True):
+            return _PACKED  # ffmpeg 5.1 rounds when it makes gbrap of packed pixels
         kind = self.family + ("a" if self.alpha and self.family != "gray" else "")
         deeper = (d for d in _DEPTHS[kind] if d >= self.bits)
         bits = next(deeper)
@@ -93,13 +96,13 @@ class PixelLayout:
 
 @cache
 def pipe_format(pix_fmt: str) -> str:
-    """The planar format in which pictures of ``pix_fmt`` travel through the pipe; the same one where it is planar.
+    """The format in which pictures of ``pix_fmt`` travel through the pipe; the same one where it is planar.
 
     ``yuvj420p`` stays what it is: asking ffmpeg for ``yuv420p`` instead would make it squeeze the range.
     """
     if pix_fmt.startswith("yuvj"):
         return pix_fmt
-    return PixelLayout.of(pix_fmt).planar
+    return PixelLayout.of(pix_fmt).carrier
 
 
 def frame_format(pix_fmt: str, colors: Colors) -> FrameFormat:
@@ -117,7 +120,10 @@ def frame_format(pix_fmt: str, colors: Colors) -> FrameFormat:
 
 
 def _planes(picture: av.VideoFrame, format: FrameFormat) -> list[Plane]:
-    planes = []
+    planes: list[Plane] = []
+    if picture.format.name == _PACKED:
+        packed = np.frombuffer(picture.planes[0], np.uint8).reshape(picture.height, -1)[:, : 4 * picture.width]
+        return [packed[:, channel::4] for channel in range(4)]
     for plane in picture.planes:
         row = plane.line_size // format.dtype.itemsize
         planes.append(np.frombuffer(plane, format.dtype).reshape(-1, row)[: plane.height, : plane.width])
@@ -136,7 +142,7 @@ def to_frame(picture: av.VideoFrame, format: FrameFormat) -> Frame:
 def to_picture(frame: Frame) -> av.VideoFrame:
     """A copy of the frame in ffmpeg's memory, in the planar format of its kind."""
     layout = PixelLayout(frame.format.family, frame.format.bits, frame.format.subsampling, frame.alpha is not None)
-    picture = av.VideoFrame(frame.width, frame.height, layout.planar)
+    picture = av.VideoFrame(frame.width, frame.height, layout.carrier)
     sources = [*frame.planes, *([] if frame.alpha is None else [frame.alpha])]
     for target, source in zip(_planes(picture, frame.format), sources, strict=True):
         target[:] = source

@@ -25,6 +25,17 @@ _QUICKTIME = {"mp4", "mov", "ipod"}
 _STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate")
 
 
+# The ffmpeg from which on a display matrix can be given; before, QuickTime alone took a rotation, as a tag.
+_DISPLAY_OPTIONS = (6, 0)
+
+
+def holds_display_matrix(executable: str, muxer: str, source: Source) -> bool:
+    """Whether this ffmpeg can write the source's display matrix into this container."""
+    if version_number(executable) < _DISPLAY_OPTIONS:
+        return muxer in _QUICKTIME and not source.mirrored
+    return muxer in _QUICKTIME | {"matroska"}
+
+
 @dataclass(frozen=True)
 class Join:
     """Everything the last step needs to know. ``start`` and ``end`` are seconds on the source's clock, if it is cut."""
@@ -161,7 +172,7 @@ def _command(join: Join, target: Path) -> list[str]:
         given["ss"] = _seconds(join.start - source.start)
     original = ffmpeg.input(f"file:{source.path.absolute()}", **given)
     turned: dict[str, object] = {}
-    if (source.rotation or source.mirrored) and version_number(join.executable) >= (6, 0):
+    if source.turned and version_number(join.executable) >= _DISPLAY_OPTIONS:
         turned = {"display_rotation": source.rotation} | ({"display_hflip": None} if source.mirrored else {})
     video = ffmpeg.input("pipe:0", format="nut", itsoffset=-_LIFT, thread_queue_size=64, **turned)
     # A map that matches nothing: it makes the source input 0 whatever follows, as people expect of their own -map.
@@ -177,7 +188,9 @@ def _settings(join: Join) -> list[str]:
     source, plan = join.source, join.plan
     rational = source.time_base
     said = ["-c", "copy", "-map_metadata", "0", "-map_chapters", "0", "-avoid_negative_ts", "disabled"]
-    said += ["-copypriorss", "0", "-fps_mode", "passthrough", "-max_interleave_delta", "0"]
+    said += ["-fps_mode", "passthrough", "-max_interleave_delta", "0"]
+    if join.start is not None:
+        said += ["-copypriorss", "0"]
     if plan.muxer in _QUICKTIME and rational.denominator < 2**31:
         # The clock of the track as in the source, and that of the edit list no coarser.
         said += ["-video_track_timescale", str(rational.denominator), "-movie_timescale", str(rational.denominator)]
@@ -201,8 +214,8 @@ def _video_settings(join: Join, number: int, stream: StreamInfo) -> list[str]:
     rgb = source.pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal8", "0"))
     for name, code in source.colors.options(with_range=True, rgb=rgb).items():
         said += [f"-{name}:{number}", str(code)]
-    if (source.rotation or source.mirrored) and version_number(join.executable) < (6, 0):
-        said += [f"-metadata:s:{number}", f"rotate={-source.rotation % 360}"]
+    if source.turned and version_number(join.executable) < _DISPLAY_OPTIONS:
+        said += [f"-metadata:s:{number}", f"rotate={source.rotation % 360}"]
     return said
 
 

@@ -6,7 +6,7 @@ import hashlib
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,18 @@ class Source:
         """Seconds that are taken off every time stamp."""
         return self.start if self.container.split(",")[0] in _DISCONTINUOUS else Fraction(0)
 
+    @property
+    def turned(self) -> bool:
+        """A display matrix asks players to turn or mirror the picture."""
+        return bool(self.rotation or self.mirrored)
+
+    def upright(self) -> Source:
+        """The same with the picture turned as the display matrix says, and no matrix."""
+        if self.rotation % 180 != 90:
+            return replace(self, rotation=0, mirrored=False)
+        aspect = self.aspect and 1 / self.aspect
+        return replace(self, width=self.height, height=self.width, aspect=aspect, rotation=0, mirrored=False)
+
     def digest(self) -> str:
         """Changes when the file does: its size and a hash of its two ends; quick for a file of any size."""
         size = self.path.stat().st_size
@@ -156,12 +168,12 @@ def probe(path: Path) -> Source:
         aspect = stream.sample_aspect_ratio
         start = Fraction(container.start_time or 0, av.time_base)
         length = Fraction(container.duration or 0, av.time_base)
-        timeline, keyframes, end = _scan(container, main)
+        timeline, keyframes, count, end = _scan(container, main)
         chapters = len(container.chapters())
         name, coded = container.format.name, dict(stream.codec_context.coded_side_data)
     if not timeline:
         raise PipeError(f"{path}: its video has no time stamps; wrap it first: ffmpeg -i IN -c copy OUT.mkv")
-    missing = declared - len(timeline) if name.startswith("mov") else 0
+    missing = declared - count if name.startswith("mov") else 0
     if missing > max(2, declared // 100) or (length and length + start - end > max(Fraction(1, 2), length / 50)):
         raise PipeError(
             f"{path} is truncated: it ends after {float(end):.2f} s of {float(length + start):.2f} s; "
@@ -203,19 +215,22 @@ def _describe(stream: Any) -> StreamInfo:
     return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata))
 
 
-def _scan(container: InputContainer, main: int) -> tuple[tuple[int, ...], tuple[int, ...], Fraction]:
-    """(sorted times of the main stream, times of its key frames, end of the last packet of any stream in seconds)."""
-    times, keys, end = [], [], Fraction(0)
+def _scan(container: InputContainer, main: int) -> tuple[tuple[int, ...], tuple[int, ...], int, Fraction]:
+    """Of the main stream: sorted times, times of key frames, number of packets; and where the last stream ends (s)."""
+    times, keys, count, end = [], [], 0, Fraction(0)
     for packet in container.demux():
         time = packet.pts if packet.pts is not None else packet.dts
         if time is None or packet.size == 0 or packet.time_base is None:
             continue
         end = max(end, (time + (packet.duration or 0)) * fraction(packet.time_base))
-        if packet.stream_index == main and not packet.is_discard:
+        if packet.stream_index != main:
+            continue
+        count += 1
+        if not packet.is_discard:  # before the edit list's start: decoded, never shown
             times.append(time)
             if packet.is_keyframe:
                 keys.append(time)
-    return tuple(sorted(times)), tuple(sorted(keys)), end
+    return tuple(sorted(times)), tuple(sorted(keys)), count, end
 
 
 def _look(path: Path, main: int, timeline: tuple[int, ...], time_base: Fraction) -> list[av.VideoFrame]:

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from sr_plugins.ffmpeg_pipe.decode import DecodeOptions, Decoder
 from sr_plugins.ffmpeg_pipe.encode import ChunkEncoder, Encoding, plan_encoding
 from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg, version
 from sr_plugins.ffmpeg_pipe.formats import PixelLayout, frame_format, pipe_format
-from sr_plugins.ffmpeg_pipe.join import Join, join_chunks, verify_target
+from sr_plugins.ffmpeg_pipe.join import Join, holds_display_matrix, join_chunks, verify_target
 from sr_plugins.ffmpeg_pipe.journal import Journal, sync_folder
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
 from sr_plugins.ffmpeg_pipe.probe import Source, probe
@@ -167,12 +167,15 @@ def _plan(
         raise PipeError(f"{target.absolute().parent}: there is no such folder")
     if source.interlaced and not decode.deinterlace:
         raise PipeError(f"{path} is interlaced, which upscaling would bake in: add --deinterlace")
+    plan = plan_streams(source, target, options)
+    if source.turned and not holds_display_matrix(executable, plan.muxer, source):
+        source, decode = source.upright(), replace(decode, turn=True)
     start, end = (None if t is None else Fraction(t).limit_denominator(10**6) + source.start for t in cut)
     chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
     size = upscaler.output_size(source.width, source.height)
     aspect = source.aspect and source.aspect * Fraction(source.width * size[1], source.height * size[0])
     encoding = plan_encoding(executable, source, aspect, options)
-    join = Join(executable, source, plan_streams(source, target, options), options, aspect, start, end)
+    join = Join(executable, source, plan, options, aspect, start, end)
     identity = {
         "input": source.digest(),
         "model": upscaler.description,
@@ -240,7 +243,7 @@ def _rehearse(job: _Job, journal: Journal, joined: Path) -> None:
     frame = empty_frame(format, *job.size, alpha=PixelLayout.of(pipe_format(job.source.pix_fmt)).alpha)
     for plane in (*frame.planes, *([] if frame.alpha is None else [frame.alpha])):
         plane[:] = np.asarray(1 << (format.bits - 1), format.dtype)
-    times = job.source.timeline[:2]
+    times = tuple(t for t in job.source.timeline if t >= job.chunks[0].first)[:2]
     trial = journal.folder / "rehearsal.nut"
     encoder = ChunkEncoder(job.executable, job.encoding, trial)
     try:

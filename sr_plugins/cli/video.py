@@ -1,0 +1,205 @@
+"""``srp video``: films, larger."""
+
+from __future__ import annotations
+
+import glob
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from sr_plugins.cli.options import make_upscaler, upscaler_options
+from sr_plugins.errors import SRError
+from sr_plugins.ffmpeg_pipe.transcode import CHUNK_FRAMES, Progress, VideoResult, upscale_video
+
+_VIDEO = {
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"),
+    *(".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+}
+_KEEP_CONTAINER = {".mkv", ".mp4", ".m4v", ".mov"}
+_OPTIONS_KEY = "ffmpeg output options"
+_LINE_EVERY = 10.0  # seconds between progress lines where stderr is no terminal
+
+
+class _WithFfmpegOptions(click.Command):
+    """Everything after ``--`` is for ffmpeg and is not looked at here."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            split = args.index("--")
+            args, ctx.meta[_OPTIONS_KEY] = args[:split], args[split + 1 :]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- FFMPEG OUTPUT OPTIONS]"]
+
+
+def _seconds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", value):
+        raise click.BadParameter(f"{value!r} is neither seconds nor [hours:]minutes:seconds")
+    total = 0.0
+    for part in value.split(":"):
+        total = total * 60 + float(part)
+    return total
+
+
+@click.command(
+    cls=_WithFfmpegOptions,
+    epilog="Options after -- go to ffmpeg as output options and win: -- -c:v libx265 -crf 18 -c:a libopus",
+)
+@click.argument("inputs", nargs=-1, required=True, metavar="IN...")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A file, or a folder for several.")
+@click.option("--start", callback=_seconds, metavar="TIME", help="Begin here: seconds or [H:]M:S.")
+@click.option("--end", callback=_seconds, metavar="TIME", help="End before this time.")
+@click.option("--deinterlace", is_flag=True, help="Deinterlace with bwdif before upscaling.")
+@click.option("--hwaccel", metavar="NAME", help="Decode with this hardware interface: auto, cuda, vaapi, ...")
+@click.option(
+    "--chunk", type=click.IntRange(1), default=CHUNK_FRAMES, show_default=True, help="Frames that are kept as one unit."
+)
+@click.option("--resume", is_flag=True, help="Continue a batch: films that are there already are done.")
+@click.option("--restart", is_flag=True, help="Begin anew instead of continuing an unfinished film.")
+@click.option("--overwrite", is_flag=True, help="Replace films that are there already.")
+@click.option("--ffmpeg", type=click.Path(dir_okay=False), help="The ffmpeg to use. [default: the system's]")
+@upscaler_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    inputs: tuple[str, ...],
+    output: Path,
+    resume: bool,
+    chunk: int,
+    **options: Any,
+) -> int:
+    """Upscale video files; sound, subtitles, chapters and everything else stay as they are.
+
+    IN is a file, a folder or a pattern such as 'season1/*.mkv'. Stop it at any moment: the same command continues.
+    """
+    names = ("start", "end", "deinterlace", "hwaccel", "restart", "overwrite", "ffmpeg")
+    video = {name: options.pop(name) for name in names}
+    video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
+    jobs = _jobs(inputs, output)
+    finished, skipped, failed = 0, 0, []
+    with make_upscaler(**options) as upscaler, _terminable():
+        for source, target in jobs:
+            if resume and target.exists():
+                skipped += 1
+                continue
+            try:
+                with _reporter(source.name) as report:
+                    result = upscale_video(source, target, upscaler, progress=report, notice=_say, **video)
+            except SRError as error:
+                if len(jobs) == 1:
+                    raise
+                failed.append((source, error))
+                _say(str(error))
+            except (KeyboardInterrupt, SystemExit):
+                _say(f"interrupted: the same command continues {target}")
+                raise
+            else:
+                finished += 1
+                _say(_summary(result))
+    if len(jobs) > 1:
+        _say(f"{finished} done, {skipped} there already, {len(failed)} failed")
+        for source, reason in failed:
+            _say(f"  {source}: {reason}")
+    return 1 if failed else 0
+
+
+def _jobs(inputs: tuple[str, ...], output: Path) -> list[tuple[Path, Path]]:
+    """Each source with its target; in a folder, the target is called like its source."""
+    sources: list[Path] = []
+    several = len(inputs) > 1
+    for name in inputs:
+        path = Path(name)
+        if path.is_dir():
+            several = True
+            sources += sorted(p for p in path.iterdir() if p.suffix.lower() in _VIDEO and p.is_file())
+        elif not path.exists() and glob.has_magic(name):
+            several = True
+            sources += sorted(Path(p) for p in glob.glob(name, recursive=True) if Path(p).is_file())  # noqa: PTH207
+        else:
+            sources.append(path)
+    if not sources:
+        raise click.UsageError(f"no video in {', '.join(inputs)}")
+    if not several and not output.is_dir():
+        return [(sources[0], output)]
+    if output.suffix and not output.is_dir():
+        raise click.UsageError(f"{output} is no folder, and there are {len(sources)} inputs")
+    output.mkdir(parents=True, exist_ok=True)
+    jobs = [(s, output / (s.name if s.suffix.lower() in _KEEP_CONTAINER else s.stem + ".mkv")) for s in sources]
+    targets = [target for _, target in jobs]
+    if double := next((t for t in targets if targets.count(t) > 1), None):
+        raise click.UsageError(f"two inputs would both become {double}: give them different folders")
+    return jobs
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does: children are ended, what is finished stays."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _reporter(name: str) -> Iterator[Callable[[Progress], None]]:
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        columns = ("{task.description}", "{task.completed}/{task.total} frames", "{task.fields[rest]}")
+        texts = [TextColumn(text, markup=False) for text in columns]
+        with Bar(texts[0], BarColumn(), *texts[1:], console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(name, total=None, rest="")
+            yield lambda p: bar.update(task, completed=p.done, total=p.total, rest=_rate(p))
+        return
+    last = -_LINE_EVERY
+
+    def line(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LINE_EVERY or progress.done == progress.total:
+            last = now
+            _say(f"{name}: {progress.done}/{progress.total} frames, {_rate(progress)}")
+
+    yield line
+
+
+def _rate(progress: Progress) -> str:
+    eta = "" if progress.eta == float("inf") else f"{_clock(progress.eta)} left, "
+    return f"{progress.fps:.1f} fps, {eta}chunk {progress.chunk + 1}/{progress.chunks}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _summary(result: VideoResult) -> str:
+    notes = [f"{result.frames} frames in {_clock(result.seconds)}"]
+    if result.resumed:
+        notes.append(f"{result.resumed} of them from before")
+    if result.reused:
+        notes.append(f"{result.reused} repeated frames reused")
+    return f"{result.target}: {', '.join(notes)}"
+
+
+def _say(text: str) -> None:
+    click.echo(f"srp: {text}", err=True)

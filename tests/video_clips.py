@@ -1,0 +1,89 @@
+"""Small clips for the video tests, made with ffmpeg's own sources, and ways to look at what came out."""
+
+import hashlib
+import shutil
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from sr_plugins.ffmpeg_pipe.executable import MINIMUM, bundled_ffmpeg, version_number
+
+BUNDLED = bundled_ffmpeg() or ""
+SYSTEM = shutil.which("ffmpeg") or ""
+
+both_ffmpegs = pytest.mark.parametrize(
+    "ffmpeg",
+    [
+        pytest.param(BUNDLED, id="bundled", marks=pytest.mark.skipif(not BUNDLED, reason="no bundled ffmpeg")),
+        pytest.param(
+            SYSTEM,
+            id="system",
+            marks=pytest.mark.skipif(
+                not SYSTEM or version_number(SYSTEM) < MINIMUM, reason="no ffmpeg 5.1 or newer on PATH"
+            ),
+        ),
+    ],
+)
+
+
+def ffmpeg_run(*arguments: str | Path) -> None:
+    """Run the bundled ffmpeg, which has every encoder that the clips need."""
+    command = [BUNDLED, "-hide_banner", "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)]
+    subprocess.run(command, check=True, timeout=60)
+
+
+def moving(size: str = "48x32", seconds: float = 1, rate: str = "25") -> list[str]:
+    """Input options of a moving test picture."""
+    return ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={seconds}"]
+
+
+def tone(seconds: float = 1, frequency: int = 440) -> list[str]:
+    """Input options of a sine tone."""
+    return ["-f", "lavfi", "-i", f"sine=f={frequency}:d={seconds}"]
+
+
+# Drops frames unevenly and starts late: no two neighbouring gaps are alike for long.
+UNEVEN = ["-vf", "select='not(eq(mod(n,7),3)+eq(mod(n,11),5))',setpts='PTS+0.2/TB'", "-fps_mode", "passthrough"]
+
+
+def packets(path: Path, index: int) -> list[tuple[Fraction, bytes]]:
+    """(time in seconds, bytes) of every packet of a stream, in order of time."""
+    with av.open(str(path)) as container:
+        found = [p for p in container.demux(container.streams[index]) if p.size]
+        return sorted((Fraction(p.pts) * _fraction(p.time_base), bytes(p)) for p in found)
+
+
+def times(path: Path, index: int = 0) -> list[Fraction]:
+    """When the packets of a stream are shown, in seconds."""
+    return [time for time, _ in packets(path, index)]
+
+
+def pictures(path: Path) -> list[list[np.ndarray]]:
+    """The decoded planes of the first video stream's frames, read by PyAV alone."""
+    shown = []
+    with av.open(str(path)) as container:
+        for picture in container.decode(video=0):
+            planes = []
+            for plane in picture.planes:
+                kind = np.dtype(np.uint8 if max(c.bits for c in picture.format.components) == 8 else np.uint16)
+                samples = plane.width * (4 if picture.format.name.startswith(("bgr", "rgba")) else 1)
+                planes.append(np.frombuffer(plane, kind).reshape(plane.height, -1)[:, :samples].copy())
+            shown.append(planes)
+    return shown
+
+
+def picture_hash(path: Path) -> str:
+    """A hash over all decoded frames."""
+    state = hashlib.sha256()
+    for planes in pictures(path):
+        for plane in planes:
+            state.update(np.ascontiguousarray(plane))
+    return state.hexdigest()
+
+
+def _fraction(value: object) -> Fraction:
+    return Fraction(value.numerator, value.denominator)  # type: ignore[attr-defined]
