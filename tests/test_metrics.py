@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import fakes
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -14,7 +15,6 @@ from PIL import Image
 from scipy import ndimage, stats
 from skimage import metrics as reference
 
-import fakes
 from sr_plugins import Upscaler
 from sr_plugins.cli.evaluate import command
 from sr_plugins.errors import DataError, PluginError, UnknownNameError
@@ -25,6 +25,7 @@ from sr_plugins.metrics.psnr import psnr
 from sr_plugins.metrics.ssim import ms_ssim, ssim
 from sr_plugins.model_spec import MetricSpec
 from sr_plugins.plugins import Plugins
+from sr_plugins.training.bicubic import downscale_bicubic
 from sr_plugins.training.pictures import read_rgb
 from sr_plugins.weights import read_card, write_weights
 
@@ -115,7 +116,7 @@ def test_niqe_rises_with_blur_noise_and_blocks(shared_data: Path) -> None:
 @pytest.mark.parametrize("shape", [0.8, 1, 2, 3.5])
 def test_the_asymmetric_fit_finds_the_distribution_that_scipy_drew(shape: float) -> None:
     draws = stats.gennorm.rvs(shape, size=200_000, random_state=0)
-    lopsided = np.concatenate([draws[draws < 0] * 1.5] + [draws[draws > 0] * 4])
+    lopsided = np.concatenate([draws[draws < 0] * 1.5, draws[draws > 0] * 4])
     # the two halves of the model share one shape and have masses in proportion to their scales
     keep = np.random.default_rng(0).random(len(lopsided)) < np.where(lopsided < 0, 1.5 / 4, 1)
     found = asymmetric_fit(lopsided[keep])
@@ -208,7 +209,7 @@ def test_a_model_is_measured_through_the_upscaler(photographs: Path, channels: s
         ]
     assert result.names == done == ["0", "1", "2"]
     assert len(result.values["flicker"]) == 1
-    low = evaluation.downscale_bicubic(read_rgb(photographs / "1.png")[:48, :48], 2)
+    low = downscale_bicubic(read_rgb(photographs / "1.png")[:48, :48], 2)
     expected = psnr(
         evaluation.to_luma(low).repeat(2, 0).repeat(2, 1)[2:-2, 2:-2],
         evaluation.to_luma(read_rgb(photographs / "1.png")[:48, :48])[2:-2, 2:-2],

@@ -1,0 +1,102 @@
+"""Recipes: what is read, what is refused, and that every shipped one can be run."""
+
+from pathlib import Path
+
+import pytest
+
+import sr_plugins
+from sr_plugins.errors import RecipeError
+from sr_plugins.plugins import Plugins
+from sr_plugins.training.degradation_chain import build_chain
+from sr_plugins.training.loss_sum import WeightedSum
+from sr_plugins.training.recipe import Recipe, Stage, read_recipe
+
+SHIPPED = sorted((Path(sr_plugins.__file__).parent / "recipes").glob("*.toml"))
+SMALLEST = """
+[model]
+name = "tiny"
+scale = 2
+[[stage]]
+iterations = 10
+patch = 8
+batch = 2
+learning_rate = [1e-3, 1e-5]
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_smallest_recipe_has_sensible_defaults(tmp_path: Path) -> None:
+    path = written(tmp_path, SMALLEST)
+    stage = Stage(iterations=10, patch=8, batch=2, learning_rate=(1e-3, 1e-5), losses={"l1": 1.0})
+    assert read_recipe(path) == Recipe(
+        path=path, seed=1, ema=0.999, clip_gradient=1.0, validate_every=1000, model="tiny", scale=2, start=None, also=(),
+        validation=12, renew=10, description="", degradation=({"name": "bicubic"},), stages=(stage,),
+    )  # fmt: skip
+    assert read_recipe(path).weights_name == "mine.safetensors"
+
+
+def test_stages_follow_each_other(tmp_path: Path) -> None:
+    second = SMALLEST[SMALLEST.index("[[stage]]") :].replace("10", "5")
+    recipe = read_recipe(written(tmp_path, SMALLEST + second))
+    assert recipe.iterations == 15
+    assert [recipe.stage_at(i) for i in (0, 9, 10, 14)] == [(0, 0), (0, 9), (1, 0), (1, 4)]
+    with pytest.raises(IndexError):
+        recipe.stage_at(15)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[model]", "colour = 1\n[model]", "unknown key colour; there is clip_gradient"),
+        ("scale = 2", "scale = 2\ndepth = 3", "unknown key model.depth"),
+        ("scale = 2", 'scale = "two"', "scale = 'two' is not a whole number"),
+        ("scale = 2", "scale = true", "scale = True is not a whole number"),
+        ("scale = 2", "scale = 2\nalso = [3]", "model.also = [3] is not a list of scales that divide 2"),
+        ("scale = 2", "", "scale = None is not a whole number"),
+        ('name = "tiny"', "name = 3", "name = 3 is not a text"),
+        ("patch = 8", "patch = 2", "patch = 2 is not a whole number of at least 4"),
+        ("batch = 2", "batch = 2\nworkers = 3", "unknown key stage[0].workers"),
+        ("[1e-3, 1e-5]", "1e-3", "stage[0].learning_rate is a pair"),
+        ("[[stage]]", "[data]\nvalidation = 0\n[[stage]]", "validation = 0 is not a whole number of at least 1"),
+        ("[[stage]]", "[[degradation]]\nquality = 3\n[[stage]]", "each with a name"),
+        ("batch = 2", 'batch = 2\nlosses = {l1 = "much"}', "stage[0].losses.l1 is a weight, or a table"),
+        ("batch = 2", "batch = 2\nlosses = {content = {features = 3}}", "stage[0].losses.content is a weight"),
+        ("[[stage]]", "[stage]", "at least one [[stage]] is needed"),
+        ("[model]", "[model", "is not TOML"),
+    ],
+)
+def test_a_wrong_key_is_told_in_one_line_with_the_file(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = written(tmp_path, SMALLEST.replace(old, new, 1))
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_recipe_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot read recipe"):
+        read_recipe(tmp_path / "none.toml")
+
+
+def test_every_model_has_its_recipe() -> None:
+    names = {f"{spec.name}-x{spec.scale}" for spec in Plugins(installed=False).models()}
+    # LapSRN's x2 is the first level of its x4
+    assert {path.stem for path in SHIPPED} == names - {"lapsrn-x2"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_a_shipped_recipe_can_be_run(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert path.stem == f"{recipe.model}-x{recipe.scale}"
+    spec = Plugins(installed=False).model(recipe.model, recipe.scale)
+    for scale in (recipe.scale, *recipe.also):
+        assert build_chain(recipe.degradation, scale, path).scale == scale
+    for stage in recipe.stages:
+        assert WeightedSum(stage.losses, 1 if spec.channels == "luma" else 3, path).weights
+    if recipe.start is not None:
+        assert recipe.start.removesuffix(".safetensors") in {p.stem for p in SHIPPED}
