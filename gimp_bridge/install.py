@@ -31,6 +31,7 @@ FILES = (
     "sr_upscale.py",
 )  # in the order of writing: GIMP looks at the time of the last
 MANIFEST = "manifest.json"
+PROCEDURES = ("plug-in-sr-upscale", "plug-in-sr-upscale-layer", "plug-in-sr-restore")
 RECORDED = ("PYTHONPATH", "SR_PLUGINS_WEIGHTS")  # settings of this shell that GIMP, started from a menu, does not have
 SYSTEM = Path("/usr/bin")  # where a distribution puts GIMP and the Python it uses
 
@@ -179,8 +180,9 @@ def uninstall(profile: Profile) -> list[Path]:
         left = sorted(folder.iterdir())
         if not left:
             folder.rmdir()
-        for setting in (profile.folder / "plug-in-settings").glob("plug-in-sr-*"):
-            setting.unlink()
+        for procedure in PROCEDURES:  # GIMP's memory of the last values
+            for setting in (profile.folder / "plug-in-settings").glob(f"*-{procedure}.*"):
+                setting.unlink()
     except OSError as error:
         raise PluginError(f"cannot remove {folder}: {error}; delete the folder by hand") from error
     return left

@@ -170,7 +170,7 @@ def serve(source: BinaryIO, sink: BinaryIO, answer: Answerer, hang_up: Callable[
         future = pool.submit(answer, request)
         started = time.monotonic()
         while not wait([future], HEARTBEAT).done:
-            text = f"{answer.doing}, {time.monotonic() - started:.0f} s"
+            text = f"{time.monotonic() - started:.0f} s, {answer.doing}"
             write_message(sink, {"type": "progress", "text": text})
         header, pixels = _outcome(future)
         if pixels is None:

@@ -156,7 +156,12 @@ def test_uninstall_removes_all_of_ours(profile: Profile) -> None:
     install(profile, BRIDGE)
     (profile.plug_in / "__pycache__").mkdir()
     (profile.plug_in / "__pycache__" / "worker_client.cpython-313.pyc").write_bytes(b"")
+    settings = profile.folder / "plug-in-settings"
+    settings.mkdir()
+    for name in ("plug-in-sr-upscale", "plug-in-another"):
+        (settings / f"GimpProcedureConfigRun-{name}.last").touch()
     assert uninstall(profile) == []
+    assert [path.name for path in settings.iterdir()] == ["GimpProcedureConfigRun-plug-in-another.last"]
     assert not profile.plug_in.exists()
     assert profile.plug_in.parent.is_dir()
     assert uninstall(profile) == []

@@ -40,7 +40,7 @@ def make(case, folder):
     )
     if case.get("profile") == "adobe":
         image.set_color_profile(Gimp.ColorProfile.new_rgb_adobe())
-    groups = {}
+    groups, locked = {}, []
     for n, spec in enumerate(case["layers"]):
         parent = None
         if spec.get("group"):
@@ -55,10 +55,17 @@ def make(case, folder):
         write(layer, spec["encoding"], (folder / spec["pixels"]).read_bytes())
         if spec.get("mask"):
             layer.add_mask(layer.create_mask(Gimp.AddMaskType.WHITE))
+        if spec.get("lock"):
+            locked.append(parent or layer)
+    for item in locked:
+        item.set_lock_content(True)
     if case["base"] == "INDEXED":
         image.convert_indexed(Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 16, False, False, "")
     if case.get("select"):
         image.select_rectangle(Gimp.ChannelOps.REPLACE, *case["select"])
+    if case.get("float"):
+        Gimp.edit_copy([layer])
+        Gimp.edit_paste(layer, False)
     return image
 
 
@@ -84,6 +91,8 @@ def describe(image, case, folder, when):
                 "offset": list(layer.get_offsets())[-2:],
                 "mask": [mask.get_width(), mask.get_height()] if mask else None,
                 "mask_is_white": set(read(mask, "Y' u8")) == {255} if mask else None,
+                "locked": layer.get_lock_content()
+                or bool(layer.get_parent() and layer.get_parent().get_lock_content()),
                 "group": layer.get_parent().get_name() if layer.get_parent() else None,
             }
         )
@@ -101,6 +110,8 @@ def run(case, folder):
     image = make(case, folder)
     before = describe(image, case, folder, "before")
     layers = list(leaves(image.get_layers()))
+    if case.get("target"):
+        layers = [image.get_layer_by_name(case["target"])]
     procedure = Gimp.get_pdb().lookup_procedure(case["procedure"])
     config = procedure.create_config()
     config.set_property("run-mode", Gimp.RunMode.NONINTERACTIVE)

@@ -51,8 +51,8 @@ PLAIN = {"alpha": True, "encoding": "R'G'B'A u8"}
 STACK = case("stack", "R'G'B'A u8", "U8_NON_LINEAR")
 STACK["layers"] = [
     {**PLAIN, "size": [WIDTH, HEIGHT], "pixels": "stack-pixels-0"},
-    {**PLAIN, "size": [20, 31], "offset": [-7, -9], "mask": True, "pixels": "stack-pixels-1"},
-    {**PLAIN, "size": [11, 5], "offset": [30, 20], "group": "pair", "pixels": "stack-pixels-2"},
+    {**PLAIN, "size": [20, 31], "offset": [-7, -9], "mask": True, "lock": True, "pixels": "stack-pixels-1"},
+    {**PLAIN, "size": [11, 5], "lock": True, "offset": [30, 20], "group": "pair", "pixels": "stack-pixels-2"},
     {**PLAIN, "size": [9, 9], "offset": [3, -4], "group": "pair", "pixels": "stack-pixels-3"},
 ]
 NEW_LAYER = case("new_layer", "R'G'B'A u8", "U8_NON_LINEAR", procedure=LAYER)
@@ -61,11 +61,16 @@ BOX = (5, 4, 12, 9)
 SELECTED = case(
     "restore", "R'G'B' u8", "U8_NON_LINEAR", procedure=RESTORE, select=list(BOX), arguments={"model": "blur"}
 )
+LOCKED = case("locked", "R'G'B' u8", "U8_NON_LINEAR", procedure=RESTORE, arguments={"model": "blur"})
+LOCKED["layers"][0]["lock"] = True
+FLOATING = case("floating", "R'G'B'A u8", "U8_NON_LINEAR", float=True)
+GROUP = case("group", "R'G'B'A u8", "U8_NON_LINEAR", procedure=LAYER, target="pair")
+GROUP["layers"][0] = {**GROUP["layers"][0], "group": "pair", "offset": [3, 2]}
 UNKNOWN = case("gone", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "gone", "scale": "2"})
 CRASH = case("crash", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "crash", "scale": "2"})
 AFTER_CRASH = case("after_crash", "R'G'B'A u8", "U8_NON_LINEAR")
 ENDLESS = case("endless", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "endless", "scale": "2"})
-CASES = [*COLOUR, STACK, NEW_LAYER, SELECTED, UNKNOWN, CRASH, AFTER_CRASH]
+CASES = [*COLOUR, STACK, NEW_LAYER, GROUP, SELECTED, LOCKED, FLOATING, UNKNOWN, CRASH, AFTER_CRASH]
 
 
 def picture(width: int, height: int, encoding: str, seed: int) -> Pixels:
@@ -162,9 +167,11 @@ def test_layers_keep_offset_mask_and_group(gimp: GimpInChroot, ran: str) -> None
         assert after["offset"] == [2 * side for side in before["offset"]]
         assert after["mask"] == (before["mask"] and [2 * side for side in before["mask"]])
         assert after["mask_is_white"] == before["mask_is_white"]
-        assert (after["name"], after["group"]) == (before["name"], before["group"])
+        for unchanged in ("name", "group", "locked"):
+            assert after[unchanged] == before[unchanged]
     assert outcome.before["layers"][1]["offset"] == [-7, -9]
     assert outcome.before["layers"][2]["group"] == "pair"
+    assert [layer["locked"] for layer in outcome.before["layers"]] == [False, True, True, True]
 
 
 def test_new_layer_around_the_same_centre(gimp: GimpInChroot, ran: str) -> None:
@@ -176,6 +183,27 @@ def test_new_layer_around_the_same_centre(gimp: GimpInChroot, ran: str) -> None:
     assert (new["size"], new["mask"], new["offset"]) == ([40, 20], [40, 20], [4 - 10, 6 - 5])
     np.testing.assert_array_equal(outcome.pixels("after", 0), outcome.pixels("before"))
     np.testing.assert_array_equal(outcome.pixels("after", 1), upscaled(outcome.pixels("before")))
+
+
+def test_group_as_it_looks_into_a_new_layer(gimp: GimpInChroot, ran: str) -> None:
+    outcome = Outcome(gimp, GROUP)
+    assert outcome.error is None
+    inside, new = outcome.after["layers"]
+    assert (new["name"], new["group"], new["size"]) == ("pair (blur 2x)", None, [2 * WIDTH, 2 * HEIGHT])
+    assert new["offset"] == [3 - WIDTH // 2, 2 - HEIGHT // 2]
+    assert inside["group"] == "pair"
+    visible = outcome.pixels("before").copy()
+    visible[visible[:, :, 3] == 0] = 0  # a group's picture has no colour where nothing is seen
+    np.testing.assert_array_equal(outcome.pixels("after", 1), upscaled(visible))
+
+
+@pytest.mark.parametrize(
+    ("one", "cure"), [(LOCKED, "unlock them first"), (FLOATING, "anchor it")], ids=["locked", "floating"]
+)
+def test_what_cannot_be_done_is_said_before_work(gimp: GimpInChroot, ran: str, one: dict[str, Any], cure: str) -> None:
+    outcome = Outcome(gimp, one)
+    assert cure in outcome.error
+    assert_untouched(outcome)
 
 
 def test_restore_changes_the_selection_only(gimp: GimpInChroot, ran: str) -> None:

@@ -93,14 +93,14 @@ def process(jobs: list[tuple[Any, Box]], model: str, scale: int, bridge: Mapping
     with Worker(bridge) as worker:
         for number, (drawable, box) in enumerate(jobs, 1):
             encoding = encoding_of(drawable)
-            title = f"{drawable.get_name()} ({number} of {len(jobs)})" if len(jobs) > 1 else drawable.get_name()
+            which = f"layer {number} of {len(jobs)}: " if len(jobs) > 1 else ""
 
-            def tell(text: str, title: str = title) -> None:
-                Gimp.progress_set_text(f"{title}: {text}")
+            def tell(text: str, which: str = which) -> None:
+                Gimp.progress_set_text(which + text)
                 # Only whole layers are counted; within one the bar moves to say that work goes on.
                 Gimp.progress_pulse()
 
-            Gimp.progress_set_text(f"{title}: sending pixels")
+            Gimp.progress_set_text(f"{which}sending pixels")
             request = {"width": box.width, "height": box.height, "channels": encoding.channels, "depth": encoding.depth}
             request.update(model=model, scale=scale)
             width, height = worker.upscale(request, pixels_of(drawable, box, encoding), tell)
@@ -122,7 +122,20 @@ def put(result: Any, drawable: Any) -> None:
         drawable.rasterize()
     if (drawable.get_width(), drawable.get_height()) != (box.width, box.height):
         drawable.scale(box.width, box.height, True)
+    locked = locked_items(drawable)
+    for item in locked:
+        item.set_lock_content(False)
     buffer = drawable.get_buffer()
     result.copy(box, Gegl.AbyssPolicy.NONE, buffer, box)
     buffer.flush()
     drawable.update(0, 0, box.width, box.height)
+    for item in locked:
+        item.set_lock_content(True)
+
+
+def locked_items(drawable: Any) -> list[Any]:
+    """Itself and its groups, as far as their pixels are locked; GIMP ends a plug-in that writes into such a layer."""
+    items = [drawable]
+    while (parent := items[-1].get_parent()) is not None:
+        items.append(parent)
+    return [item for item in items if item.get_lock_content()]

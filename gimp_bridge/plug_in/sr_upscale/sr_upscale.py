@@ -21,7 +21,7 @@ import gi
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
-from gimp_pixels import Box, grown, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
+from gimp_pixels import Box, grown, locked_items, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
 from worker_client import WorkerError  # type: ignore[import-not-found]  # noqa: E402
 
 BRIDGE = Path(__file__).with_name("bridge.json")
@@ -111,6 +111,8 @@ def restore(image: Any, drawables: list[Any], model: str, scale: int) -> None:
     for drawable in drawables:
         if drawable.is_group():
             raise WorkerError(f"{drawable.get_name()} is a group: select the layers inside it")
+        for item in locked_items(drawable):
+            raise WorkerError(f"the pixels of {item.get_name()} are locked: unlock them first")
         some, x, y, width, height = drawable.mask_intersect()
         if some:
             parts.append((drawable, Box(x, y, width, height)))
