@@ -39,6 +39,7 @@ JPEG_YUV = FrameFormat(family="yuv", full_range=True, matrix=Matrix.SMPTE170M)
 _DIRECT = {"L": GRAY, "LA": GRAY, "RGB": RGB, "RGBA": RGB, "YCbCr": JPEG_YUV}
 # mode -> the direct mode it is converted to; converted back where that is possible without a loss
 _BY_WAY_OF = {"1": "L", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA", "HSV": "RGB"}
+_STRIP_ROWS = 256
 _CONVERTED_BACK = ("La", "RGBa", "HSV")
 
 
@@ -87,8 +88,13 @@ def _direct(image: Image.Image, format: FrameFormat) -> tuple[Frame, Back]:
 
 
 def _merged(mode: str, planes: Sequence[NDArray[Any]]) -> Image.Image:
-    images = [Image.fromarray(np.ascontiguousarray(plane)) for plane in planes]
-    return images[0] if len(images) == 1 else Image.merge(mode, images)
+    """An image of these bands, made strip by strip: of a large picture no further copy is in memory."""
+    height, width = planes[0].shape
+    result = Image.new(mode, (width, height))
+    for top in range(0, height, _STRIP_ROWS):
+        bands = [Image.fromarray(np.ascontiguousarray(plane[top : top + _STRIP_ROWS])) for plane in planes]
+        result.paste(bands[0] if len(bands) == 1 else Image.merge(mode, bands), (0, top))
+    return result
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -46,13 +46,13 @@ def deep_pages(path: Path, source: Image.Image) -> list[Frame] | None:
 
 def to_eight_bit(frame: Frame) -> Image.Image:
     """A deep frame as an ordinary L, LA, RGB or RGBA image, rounded."""
-    samples = (interleaved(frame).astype(np.uint32) * 255 + 32767) // 65535
+    samples = (_interleaved(frame).astype(np.uint32) * 255 + 32767) // 65535
     return Image.fromarray(samples.astype(np.uint8))
 
 
 def write_png(file: IO[bytes], frame: Frame, arguments: dict[str, Any]) -> None:
     """A PNG of 16 bits; ``arguments`` are those of Pillow, which writes everything beside the pixels."""
-    pixels = _chunks(bytes(imagecodecs.png_encode(interleaved(frame), level=6)))
+    pixels = _chunks(bytes(imagecodecs.png_encode(_interleaved(frame), level=6)))
     carrier = io.BytesIO()
     one_pixel = Image.new("L" if frame.format.family == "gray" else "RGB", (1, 1))
     one_pixel.save(carrier, "PNG", **arguments)
@@ -114,7 +114,7 @@ def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
     return samples
 
 
-def interleaved(frame: Frame) -> NDArray[Any]:
+def _interleaved(frame: Frame) -> NDArray[Any]:
     """The samples as (height, width) or (height, width, bands), alpha last."""
     planes = [*frame.planes, *(() if frame.alpha is None else (frame.alpha,))]
     return np.ascontiguousarray(planes[0] if len(planes) == 1 else np.stack(planes, axis=2))

@@ -17,7 +17,6 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from gimp_bridge.sixteen_bit import interleaved
 from sr_plugins import Frame
 from sr_plugins.errors import ImageError
 
@@ -66,17 +65,15 @@ def write_tiff(file: IO[bytes], pages: Sequence[Image.Image | Frame], arguments:
 def _page(
     page: Image.Image | Frame, arguments: dict[str, Any], *, first: bool
 ) -> tuple[ImageFileDirectory_v2, list[bytes]]:
+    width, height = page.width, page.height
+    samples = _rows(page, 0, 1)
+    bands = samples.size // width
     if isinstance(page, Frame):
-        samples, has_alpha = interleaved(page), page.alpha is not None
-        if samples.ndim == 3 and samples.shape[2] == 2:  # gray with alpha in 16 bits opens in few programs
-            samples = samples[..., [0, 0, 0, 1]]
-        photometric = 1 if samples.ndim == 2 else 2
+        has_alpha, photometric = page.alpha is not None, 1 if bands == 1 else 2
     else:
-        samples, has_alpha = np.asarray(page), page.mode.endswith("A")
-        photometric = PHOTOMETRIC[page.mode]
-    height, width, bands = (*samples.shape, 1)[:3]
-    rows = max(1, _STRIP_BYTES // (samples.itemsize * width * bands))
-    strips = [_deflated(samples[y : y + rows]) for y in range(0, height, rows)]
+        has_alpha, photometric = page.mode.endswith("A"), PHOTOMETRIC[page.mode]
+    rows = max(1, _STRIP_BYTES // samples.nbytes)
+    strips = [_deflated(_rows(page, top, min(top + rows, height))) for top in range(0, height, rows)]
     lengths = [len(strip) for strip in strips]
 
     directory = ImageFileDirectory_v2(ifh=_HEADER)
@@ -103,6 +100,17 @@ def _page(
         directory[Base.XResolution], directory[Base.YResolution] = dpi
         directory[Base.ResolutionUnit] = 2
     return directory, strips
+
+
+def _rows(page: Image.Image | Frame, top: int, bottom: int) -> NDArray[Any]:
+    """Some rows of a page: (rows, width) or (rows, width, bands)."""
+    if isinstance(page, Image.Image):
+        return np.asarray(page.crop((0, top, page.width, bottom)))
+    planes = list(page.planes)
+    if page.alpha is not None:  # gray with alpha in 16 bits opens in few programs: as RGB
+        planes = [*(planes * 3)[:3], page.alpha]
+    rows = [plane[top:bottom] for plane in planes]
+    return rows[0] if len(rows) == 1 else np.stack(rows, axis=2)
 
 
 def _deflated(rows: NDArray[Any]) -> bytes:

@@ -136,6 +136,8 @@ def _pictures(given: Path, target: Path) -> Iterator[Path]:
     if not isdir(given):
         yield given
         return
+    if not os.access(given, os.R_OK | os.X_OK):
+        raise ImageError(f"{given} cannot be read: Permission denied")
     Image.init()
     for path in sorted(given.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(given).parts)
