@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sr_plugins.errors import SRError
 from sr_plugins.frame import ChromaLocation, Frame, FrameFormat, Matrix
 from sr_plugins.hookspecs import hookimpl
-from sr_plugins.model_spec import BackendSpec, LoadedModel, ModelSpec
+from sr_plugins.model_spec import BackendSpec, DegradationSpec, LoadedModel, LossSpec, MetricSpec, ModelSpec
 
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
@@ -20,10 +20,13 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendSpec",
     "ChromaLocation",
+    "DegradationSpec",
     "Frame",
     "FrameFormat",
     "LoadedModel",
+    "LossSpec",
     "Matrix",
+    "MetricSpec",
     "ModelSpec",
     "SRError",
     "Upscaler",

@@ -1,15 +1,23 @@
 """Plugins as installed distributions: the documented one works, broken ones are reported and stop nobody."""
 
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
 
-from sr_plugins.errors import PluginError, UnknownModelError, UnknownNameError
-from sr_plugins.plugins import Plugins
+from sr_plugins.cli import evaluate
+from sr_plugins.errors import PluginError, RecipeError, UnknownModelError, UnknownNameError
+from sr_plugins.plugins import Plugins, plugins
+from sr_plugins.training.degradation_chain import read_chain
+from sr_plugins.training.loss_sum import WeightedSum
 
 DOCS = Path(__file__).parent.parent / "docs"
 Install = Callable[..., None]
@@ -62,8 +70,6 @@ def test_hook_sr_models(install: Install, tmp_path: Path) -> None:
     spec = Plugins().model("sharpen")
     assert (spec.scale, spec.channels, spec.receptive_radius) == (2, "luma", 3)
 
-    import numpy as np
-    from PIL import Image
     from skimage.data import camera
 
     Image.fromarray(camera()[100:140, 200:260]).save(tmp_path / "in.png")
@@ -92,6 +98,59 @@ def test_hook_sr_backends(install: Install) -> None:
     assert plugins.backend("slow").precisions("cpu") == ("float32",)
     with pytest.raises(PluginError, match="absent needs a package that is not installed: pip install x"):
         plugins.backend("absent")
+
+
+@pytest.fixture
+def fresh_plugins() -> Iterator[None]:
+    """The plugins of this process are found anew, now and after the test."""
+    plugins.cache_clear()
+    yield
+    plugins.cache_clear()
+
+
+def documented_example(hook: str) -> str:
+    """The python block of docs/hooks.md that implements ``hook``."""
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "hooks.md").read_text(), re.DOTALL)
+    return next(b for b in blocks if f"def {hook}(" in b)
+
+
+def test_hook_sr_degradations(install: Install, fresh_plugins: None, tmp_path: Path) -> None:
+    """The documented step, installed, is named by a degradation file and shrinks what it promises."""
+    install("sr-plugins-decimate", documented_example("sr_degradations"))
+    path = tmp_path / "chain.toml"
+    path.write_text('[[degradation]]\nname = "decimate"\nphase = 1\n')
+    picture = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8)
+    chain = read_chain(path, 2)
+    assert not chain.random
+    assert np.array_equal(chain(picture, np.random.default_rng(0)), picture[1::2, 1::2])
+    path.write_text('[[degradation]]\nname = "decimate"\nfase = 1\n')
+    with pytest.raises(RecipeError, match="degradation decimate has no option fase; there is phase"):
+        read_chain(path, 2)
+
+
+def test_hook_sr_losses(install: Install, fresh_plugins: None) -> None:
+    """The documented loss, installed, is summed with one of ours; an absent library is told."""
+    install(
+        "sr-plugins-cosine",
+        documented_example("sr_losses") + "\n@hookimpl(specname='sr_losses')\ndef more():\n"
+        "    yield LossSpec(name='absent', build=build, missing=lambda: 'pip install x')\n",
+    )
+    x, y = torch.tensor([[[[3.0, 4.0]]]]), torch.tensor([[[[4.0, 3.0]]]])
+    both = WeightedSum({"cosine": 2.0, "l1": 1.0}, 1, Path("r.toml"))
+    assert both(x, y).item() == pytest.approx(2 * (1 - 24 / 25) + 1)
+    with pytest.raises(RecipeError, match=r"r\.toml: loss absent cannot be used: pip install x"):
+        WeightedSum({"absent": 1.0}, 1, Path("r.toml"))
+
+
+def test_hook_sr_metrics(install: Install, fresh_plugins: None, tmp_path: Path) -> None:
+    """The documented metric, installed, is printed by ``srp evaluate``."""
+    install("sr-plugins-worst", documented_example("sr_metrics"))
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "a.png")
+    arguments = ["--data", str(tmp_path), "--metrics", "worst,psnr", "--device", "cpu", "--json"]
+    done = CliRunner().invoke(evaluate.command, arguments, catch_exceptions=False)
+    mean = json.loads(done.stdout)["results"]["bicubic"]["mean"]
+    assert 255 >= mean["worst"] > 10
+    assert mean["worst"] >= 255 / 10 ** (mean["psnr"] / 20), "the worst error is above the mean square"
 
 
 def test_hook_sr_open_weights(install: Install, tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ def test_the_smallest_recipe_has_sensible_defaults(tmp_path: Path) -> None:
     path = written(tmp_path, SMALLEST)
     stage = Stage(iterations=10, patch=8, batch=2, learning_rate=(1e-3, 1e-5), losses={"l1": 1.0})
     assert read_recipe(path) == Recipe(
-        path=path, seed=1, ema=0.999, clip_gradient=1.0, validate_every=1000, model="tiny", scale=2, start=None, also=(),
+        path=path, seed=1, ema=0.999, clip_gradient=1.0, validate_every=1000,
+        model="tiny", scale=2, start=None, also=(),
         validation=12, renew=10, description="", degradation=({"name": "bicubic"},), stages=(stage,),
     )  # fmt: skip
     assert read_recipe(path).weights_name == "mine.safetensors"

@@ -215,7 +215,7 @@ def test_adversarial_training_resumes_with_its_discriminator(tmp_path: Path, dat
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, data: Path) -> None:
     text = RECIPE.replace("[1e-3, 1e-4]", "[1e30, 1e30]").replace("seed = 3", "seed = 3\nclip_gradient = 1e30")
-    with pytest.raises(DataError, match="not finite near iteration .* lower the learning rate"):
+    with pytest.raises(DataError, match="not finite near iteration"):
         train(read_recipe(recipe_file(tmp_path, text)), data, tmp_path / "run", device="cpu")
 
 
