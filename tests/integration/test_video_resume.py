@@ -29,11 +29,19 @@ def blurred() -> Iterator[Upscaler]:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """70 frames in open groups of pictures of 8: decoding cannot begin just anywhere."""
-    path = tmp_path_factory.mktemp("resume") / "in.mkv"
+    """Some 70 frames in open groups of pictures of 8: decoding cannot begin just anywhere."""
+    return _open_groups(tmp_path_factory.mktemp("resume") / "in.mkv", 3.6)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The like with some 30 frames."""
+    return _open_groups(tmp_path_factory.mktemp("short") / "in.mkv", 1.6)
+
+
+def _open_groups(path: Path, seconds: float) -> Path:
     gops = ["-c:v", "libx264", "-bf", "3", "-x264-params", "keyint=8:min-keyint=8:open-gop=1:scenecut=0"]
-    ffmpeg_run(*moving(seconds=3.6), *UNEVEN, *gops, path)
-    assert 60 < len(times(path)) < 80
+    ffmpeg_run(*moving(seconds=seconds), *UNEVEN, *gops, path)
     return path
 
 
@@ -114,15 +122,15 @@ def _stop_after(frames: int) -> object:
 def _half(source: Path, target: Path, upscaler: Upscaler, **options: object) -> None:
     with pytest.raises(_Stop):
         upscale_video(
-            source, target, upscaler, chunk_frames=CHUNK, progress=_stop_after(33), **{"options": FAST, **options}
+            source, target, upscaler, chunk_frames=CHUNK, progress=_stop_after(18), **{"options": FAST, **options}
         )  # type: ignore[arg-type]
 
 
 def test_continuing_decodes_from_near_the_place(
-    clip: Path, tmp_path: Path, blurred: Upscaler, monkeypatch: pytest.MonkeyPatch
+    short: Path, tmp_path: Path, blurred: Upscaler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out.mkv"
-    _half(clip, target, blurred)
+    _half(short, target, blurred)
     begun: list[int | None] = []
     real = Decoder.__init__
 
@@ -131,72 +139,73 @@ def test_continuing_decodes_from_near_the_place(
         real(self, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Decoder, "__init__", noted)
-    result = upscale_video(clip, target, blurred, options=FAST, chunk_frames=CHUNK)
-    assert result.resumed == 30
+    result = upscale_video(short, target, blurred, options=FAST, chunk_frames=CHUNK)
+    assert result.resumed == 15
     assert len(begun) == 1  # the frame before was the one remembered: no second start from the beginning
     assert begun[0] is not None
 
 
-def test_decoder_that_lands_elsewhere_starts_at_the_beginning(clip: Path, tmp_path: Path, blurred: Upscaler) -> None:
+def test_decoder_that_lands_elsewhere_starts_at_the_beginning(short: Path, tmp_path: Path, blurred: Upscaler) -> None:
     """A remembered hash that does not fit means that seeking gave another picture."""
     target, straight = tmp_path / "out.mkv", tmp_path / "straight.mkv"
-    _half(clip, target, blurred)
+    _half(short, target, blurred)
     journal = target.with_name("out.mkv.parts") / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     last = lines[-1].split('"last_frame":"')[1].split('"')[0]
     journal.write_text("".join(lines[:-1]) + lines[-1].replace(last, "0" * len(last)))
-    upscale_video(clip, target, blurred, options=FAST, chunk_frames=CHUNK)
-    upscale_video(clip, straight, blurred, options=FAST, chunk_frames=CHUNK)
+    upscale_video(short, target, blurred, options=FAST, chunk_frames=CHUNK)
+    upscale_video(short, straight, blurred, options=FAST, chunk_frames=CHUNK)
     assert picture_hash(target) == picture_hash(straight)
 
 
-def test_changes_are_noticed_and_said(clip: Path, tmp_path: Path, blurred: Upscaler) -> None:
+def test_changes_are_noticed_and_said(short: Path, tmp_path: Path, blurred: Upscaler) -> None:
     target, copy = tmp_path / "out.mkv", tmp_path / "in.mkv"
-    copy.write_bytes(clip.read_bytes())
+    copy.write_bytes(short.read_bytes())
     _half(copy, target, blurred)
     again = {"options": FAST, "chunk_frames": CHUNK}
-    with pytest.raises(PipeError, match="encoder was .* --restart"):
+    with pytest.raises(PipeError, match=r"encoder was .* --restart"):
         upscale_video(copy, target, blurred, **{**again, "options": ["-crf", "30"]})  # type: ignore[arg-type]
     with pytest.raises(PipeError, match="chunk frames was 5, is 6"):
         upscale_video(copy, target, blurred, **{**again, "chunk_frames": 6})  # type: ignore[arg-type]
-    with Upscaler(nearest(), device="cpu") as other, pytest.raises(PipeError, match="model was .*blur.*nearest"):
+    with Upscaler(nearest(), device="cpu") as other, pytest.raises(PipeError, match=r"model was .*blur.*nearest"):
         upscale_video(copy, target, other, **again)  # type: ignore[arg-type]
-    copy.write_bytes(clip.read_bytes() + b"\0")
+    copy.write_bytes(short.read_bytes() + b"\0")
     with pytest.raises(PipeError, match="input was"):
         upscale_video(copy, target, blurred, **again)  # type: ignore[arg-type]
     assert upscale_video(copy, target, blurred, restart=True, **again).resumed == 0  # type: ignore[arg-type]
 
 
-def test_damaged_chunk_is_made_again(clip: Path, tmp_path: Path, blurred: Upscaler) -> None:
+def test_damaged_chunk_is_made_again(short: Path, tmp_path: Path, blurred: Upscaler) -> None:
     target = tmp_path / "out.mkv"
-    _half(clip, target, blurred)
-    (target.with_name("out.mkv.parts") / "000003.nut").write_bytes(b"half a ch")
-    assert upscale_video(clip, target, blurred, options=FAST, chunk_frames=CHUNK).resumed == 15
-    assert len(pictures(target)) == len(pictures(clip))
+    _half(short, target, blurred)
+    (target.with_name("out.mkv.parts") / "000001.nut").write_bytes(b"half a ch")
+    assert upscale_video(short, target, blurred, options=FAST, chunk_frames=CHUNK).resumed == 5
+    assert len(pictures(target)) == len(pictures(short))
 
 
-def test_two_at_once_are_refused(clip: Path, tmp_path: Path, blurred: Upscaler) -> None:
+def test_two_at_once_are_refused(short: Path, tmp_path: Path, blurred: Upscaler) -> None:
     target = tmp_path / "out.mkv"
     with Journal(target, {}), pytest.raises(PipeError, match="another process"):
-        upscale_video(clip, target, blurred)
+        upscale_video(short, target, blurred)
 
 
-def test_failing_frame_keeps_finished_chunks(clip: Path, tmp_path: Path, blurred: Upscaler) -> None:
+def test_failing_frame_keeps_finished_chunks(short: Path, tmp_path: Path, blurred: Upscaler) -> None:
     target = tmp_path / "out.mkv"
     real, count = blurred.submit, 0
 
     def broken(frame: object) -> object:
         nonlocal count
         count += 1
-        if count > 17:
+        if count > 8:
             raise FrameError("no more")
         return real(frame)  # type: ignore[arg-type]
 
     blurred.submit = broken  # type: ignore[assignment,method-assign]
     try:
         with pytest.raises(FrameError):
-            upscale_video(clip, target, blurred, options=FAST, chunk_frames=CHUNK)
+            upscale_video(short, target, blurred, options=FAST, chunk_frames=CHUNK)
     finally:
         del blurred.submit
-    assert _kept(target) == 15
-    assert upscale_video(clip, target, blurred, options=FAST, chunk_frames=CHUNK).resumed == 15
+    kept = _kept(target)
+    assert kept >= 5
+    assert upscale_video(short, target, blurred, options=FAST, chunk_frames=CHUNK).resumed == kept

@@ -161,7 +161,7 @@ def test_pixels_are_the_upscalers_byte_for_byte(ffmpeg: str, pix_fmt: str, tmp_p
             order = ["bgra", "rgba"]["rgba" in stored]
             planes = [planes[0][:, order.index(c) :: 4] for c in "rgba"][: len(expected)]
         elif stored.startswith("gbr"):
-            planes = [planes[2], planes[0], planes[1]]
+            planes = [planes[2], planes[0], planes[1], *planes[3:]]
         for plane, want in zip(planes, expected, strict=True):
             assert np.array_equal(plane, want)
 
