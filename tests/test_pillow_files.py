@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -127,13 +128,11 @@ def test_xmp_is_kept_without_orientation(format: str, out: str, tmp_path: Path, 
 def test_thumbnail_is_dropped(tmp_path: Path, repeat: Upscaler) -> None:
     tags = Image.Exif()
     tags[0x010F] = "Acme"
-    tags._ifds[IFD.IFD1] = {0x0103: 6}
     data = tags.tobytes()
-    # the link to the second directory, where cameras keep a thumbnail, at the end of the first
+    order: Literal["big", "little"] = "big" if data[6:8] == b"MM" else "little"
+    # the link to the second directory, where cameras keep a thumbnail, stands at the end of the first
     head = len(b"Exif\0\0") + 8
-    count = int.from_bytes(data[head : head + 2], "big" if data[6:8] == b"MM" else "little")
-    link = head + 2 + 12 * count
-    order = "big" if data[6:8] == b"MM" else "little"
+    link = head + 2 + 12 * int.from_bytes(data[head : head + 2], order)
     second = (1).to_bytes(2, order) + (0x0103).to_bytes(2, order) + (3).to_bytes(2, order)
     second += (1).to_bytes(4, order) + (6).to_bytes(2, order) + bytes(2) + bytes(4)
     data = data[:link] + (len(data) - 6).to_bytes(4, order) + data[link + 4 :] + second
