@@ -10,7 +10,8 @@ import copy
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +21,15 @@ from torch import Tensor
 from sr_plugins.color import Conversion, margin
 from sr_plugins.errors import DeviceError, FrameError, ModelOutputError
 from sr_plugins.frame import Frame, Plane, empty_frame
+from sr_plugins.job_queue import SharedTiles
 from sr_plugins.model_spec import BackendSpec, LoadedModel, Precision, Runner
-from sr_plugins.resampling import chroma_offset, resize_plane
+from sr_plugins.result_frames import paste, resized_frame
+from sr_plugins.reuse import Reuse, copied, same_bytes
 from sr_plugins.tiling import SMALLEST_INNER, Tile, tiles
 
 if TYPE_CHECKING:
-    from sr_plugins.engine import Job, JobQueue
+    from sr_plugins.engine import Job
+    from sr_plugins.job_queue import JobQueue
 
 logger = logging.getLogger("sr_plugins")
 
@@ -34,36 +38,51 @@ CPU_TILE_PIXELS = 1 << 19
 CUDA_TILE_PIXELS = 1 << 22
 
 
-class DeviceWorker(threading.Thread):
-    """Takes jobs from the queue and runs them on ``device`` until the queue is closed."""
+@dataclass(eq=False)
+class Device:
+    """One device and what was learnt about it; shared by its lanes.
 
-    def __init__(
-        self,
-        queue: JobQueue,
-        loaded: LoadedModel,
-        backend: BackendSpec,
-        device: str,
-        precision: Precision,
-        tile: int | None,
-        batch: int,
-    ) -> None:
-        super().__init__(name=f"sr_plugins-{device}", daemon=True)
-        self.backend, self.device, self.precision, self.batch = backend, device, precision, batch
-        self._queue, self._spec = queue, loaded.spec
-        self._module = loaded.module
-        self._runner = backend.build(copy.deepcopy(loaded.module), device, precision)
-        self._exact: Runner | None = None
-        self._side = tile
-        self._pixels = CPU_TILE_PIXELS if device == "cpu" else CUDA_TILE_PIXELS
-        self._said: set[str] = set()
+    A lane is a thread that runs whole frames. A CPU works best with several (see ``BackendSpec.lanes``).
+    """
+
+    name: str
+    backend: BackendSpec
+    precision: Precision
+    runner: Runner
+    lanes: int
+    batch: int
+    side: int | None
+    said: set[str] = field(default_factory=set)
+    float32: Runner | None = None
+    reuse: Reuse | None = None
+
+    def say(self, about: str, text: str) -> None:
+        """Warn once about one thing."""
+        if about not in self.said:
+            self.said.add(about)
+            logger.warning(text)
+
+
+class DeviceWorker(threading.Thread):
+    """One lane: takes jobs from the queue and runs them on ``device`` until the queue is closed."""
+
+    def __init__(self, queue: JobQueue, loaded: LoadedModel, device: Device) -> None:
+        super().__init__(name=f"sr_plugins-{device.name}", daemon=True)
+        self._queue, self._device = queue, device
+        self._spec, self._module = loaded.spec, loaded.module
+        self._pixels = CPU_TILE_PIXELS if device.name == "cpu" else CUDA_TILE_PIXELS
 
     def run(self) -> None:
         """The thread's body."""
-        while taken := self._queue.take(self.batch):
-            jobs = [j for j in taken if j.future.running() or j.future.set_running_or_notify_cancel()]
-            if jobs:
+        if self._device.lanes > 1:
+            _compute_in_this_thread_alone()
+        while (taken := self._queue.take(self._device)) is not None:
+            if isinstance(taken, SharedTiles):
+                taken.run()
+            elif jobs := [j for j in taken if j.future.running() or j.future.set_running_or_notify_cancel()]:
                 self._serve(jobs)
-            del taken, jobs  # keep no frame alive while waiting
+                del jobs  # keep no frame alive while waiting
+            del taken
 
     def _serve(self, jobs: Sequence[Job]) -> None:
         """Set the future of every job, whatever happens."""
@@ -87,24 +106,25 @@ class DeviceWorker(threading.Thread):
             self._queue.put_back(job)
             return
         if (result.width, result.height) != job.target:
-            result = _resized(result, width, height)
+            result = resized_frame(result, width, height)
         job.future.set_result(result)
 
     # -- memory ----------------------------------------------------------------------------------------------------
 
     def _with_memory_there_is(self, frames: Sequence[Frame]) -> list[Frame]:
+        device = self._device
         while True:
             try:
                 return self._run_frames(frames)
             except torch.OutOfMemoryError:
                 pass
             # outside the except block, so that the failed attempt's tensors are free
-            if self.device.startswith("cuda"):
+            if device.name.startswith("cuda"):
                 torch.cuda.empty_cache()
             if len(frames) > 1:
-                self.batch = len(frames) // 2
-                self._say("memory", f"{self.device} is out of memory: working in batches of {self.batch}")
-                return [r for f in _chunks(frames, self.batch) for r in self._with_memory_there_is(f)]
+                device.batch = len(frames) // 2
+                device.say("memory", f"{device.name} is out of memory: working in batches of {device.batch}")
+                return [r for f in _chunks(frames, device.batch) for r in self._with_memory_there_is(f)]
             self._shrink_tile(frames[0])
 
     def _shrink_tile(self, frame: Frame) -> None:
@@ -114,16 +134,18 @@ class DeviceWorker(threading.Thread):
         side = math.isqrt(used // 2)
         if side < SMALLEST_INNER + 2 * reach:
             raise DeviceError(
-                f"{self.device} is out of memory even for a tile of {math.isqrt(used)} pixels: "
+                f"{self._device.name} is out of memory even for a tile of {math.isqrt(used)} pixels: "
                 "close other programs on it, or use device 'cpu'"
             )
-        self._side = side
-        self._say("memory", f"{self.device} is out of memory: working in smaller tiles, from now on {side} pixels")
+        self._device.side = side
+        self._device.say(
+            "memory", f"{self._device.name} is out of memory: working in smaller tiles, from now on {side} pixels"
+        )
 
     def _largest(self, frame: Frame) -> tuple[int, int]:
         """(height, width) of the largest tile to try."""
-        if self._side is not None:
-            return self._side, self._side
+        if self._device.side is not None:
+            return self._device.side, self._device.side
         if frame.width * frame.height <= self._pixels:
             return frame.height, frame.width
         side = math.isqrt(self._pixels)
@@ -133,31 +155,70 @@ class DeviceWorker(threading.Thread):
         spec = self._spec
         return margin(frame.format, spec.channels, spec.receptive_radius, spec.scale, alpha=frame.alpha is not None)
 
-    def _say(self, about: str, text: str) -> None:
-        if about not in self._said:
-            self._said.add(about)
-            logger.warning(text)
-
     # -- one batch -------------------------------------------------------------------------------------------------
 
     def _run_frames(self, frames: Sequence[Frame]) -> list[Frame]:
-        first = frames[0]
-        scale = self._spec.scale
-        has_alpha = first.alpha is not None
-        results = [empty_frame(f.format, f.width * scale, f.height * scale, alpha=has_alpha) for f in frames]
-        conversion = Conversion(first.format, self._spec.channels, scale, (first.width, first.height))
-        reach = self._margin(first)
+        reuse = self._device.reuse
+        if len(frames) > 1 or reuse is None:
+            return self._computed(frames)
+        frame, resting = frames[0], reuse.look(frames[0], self._margin(frames[0]))
+        if resting is None:
+            result = self._computed(frames)[0]
+        else:
+            result = copied(resting.result)
+            self._compute(frames, [result], resting.tiles)
+            if not resting.trusted:
+                whole = self._computed(frames)[0]
+                reuse.prove(frame, same_bytes(result, whole))
+                result = whole
+        reuse.remember(frame, result)
+        return [result]
+
+    def _computed(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Every pixel of every frame, through the network."""
+        first, scale = frames[0], self._spec.scale
+        results = [
+            empty_frame(f.format, f.width * scale, f.height * scale, alpha=first.alpha is not None) for f in frames
+        ]
         sx, sy = first.format.subsampling
-        for tile in tiles(first.height, first.width, self._largest(first), reach, (1 << sy, 1 << sx)):
+        reach = self._margin(first)
+        self._compute(
+            frames, results, tiles(first.height, first.width, self._largest_now(first), reach, (1 << sy, 1 << sx))
+        )
+        return results
+
+    def _largest_now(self, frame: Frame) -> tuple[int, int]:
+        """(height, width) of the largest tile, where idle lanes are to get some of the frame."""
+        height, width = self._largest(frame)
+        reach = self._margin(frame)
+        parts = min(1 + self._queue.idle(self._device), frame.height // (SMALLEST_INNER + 4 * reach))
+        if height < frame.height or parts < 2 or self._spec.global_operations:
+            return height, width
+        return -(-frame.height // parts) + 2 * reach + SMALLEST_INNER, width
+
+    def _compute(self, frames: Sequence[Frame], results: Sequence[Frame], parts: Iterable[Tile]) -> None:
+        """Compute ``parts`` of every frame and write them into ``results``, with the help of idle lanes."""
+        first, scale = frames[0], self._spec.scale
+        conversion = Conversion(first.format, self._spec.channels, scale, (first.width, first.height))
+        bleed = self._margin(first) // 2 if first.alpha is not None else 0
+        sx, sy = first.format.subsampling
+
+        def one(tile: Tile) -> None:
             with torch.inference_mode():
-                planes, alpha = self._run_tile(frames, tile, conversion, reach // 2 if has_alpha else 0)
+                planes, alpha = self._run_tile(frames, tile, conversion, bleed)
             for n, result in enumerate(results):
                 for i, plane in enumerate(planes):
                     shift = (sy, sx) if i and first.format.family == "yuv" else (0, 0)
-                    _paste(result.planes[i], plane[n], tile, scale, shift, blend=self._spec.global_operations)
+                    paste(result.planes[i], plane[n], tile, scale, shift, blend=self._spec.global_operations)
                 if alpha is not None and result.alpha is not None:
-                    _paste(result.alpha, alpha[n], tile, scale, (0, 0), blend=False)
-        return results
+                    paste(result.alpha, alpha[n], tile, scale, (0, 0), blend=False)
+
+        if self._device.lanes == 1 or self._spec.global_operations:  # blending goes by the order of tiles
+            for tile in parts:
+                one(tile)
+        else:
+            with self._queue.shared(SharedTiles(parts, one), self._device) as shared:
+                shared.run()
 
     def _run_tile(
         self, frames: Sequence[Frame], tile: Tile, conversion: Conversion, bleed: int
@@ -187,13 +248,14 @@ class DeviceWorker(threading.Thread):
 
     def _upload(self, parts: Sequence[Plane]) -> Tensor:
         stacked = torch.from_numpy(np.stack(parts))
-        if self.device.startswith("cuda"):
-            return stacked.pin_memory().to(self.device, non_blocking=True)
-        return stacked.to(self.device)
+        if self._device.name.startswith("cuda"):
+            return stacked.pin_memory().to(self._device.name, non_blocking=True)
+        return stacked.to(self._device.name)
 
     def _network(self, x: Tensor) -> Tensor:
         """The one network call, its promise checked."""
-        y = self._runner(x) if self._exact is None else self._exact(x)
+        device = self._device
+        y = device.runner(x)
         n, c, h, w = x.shape
         scale = self._spec.scale
         if y.shape != (n, c, h * scale, w * scale):
@@ -203,54 +265,29 @@ class DeviceWorker(threading.Thread):
             )
         if bool(torch.isfinite(y.sum(dtype=torch.float32))):
             return y
-        if self.precision != "float32" and "float32" in self.backend.precisions(self.device):
-            self._say(
-                "finite", f"model {self._spec.label} overflows in {self.precision}: running such frames in float32"
+        if device.precision != "float32" and "float32" in device.backend.precisions(device.name):
+            device.say(
+                "finite", f"model {self._spec.label} overflows in {device.precision}: running such frames in float32"
             )
-            exact = self.backend.build(copy.deepcopy(self._module), self.device, "float32")
-            y = exact(x)
+            if device.float32 is None:
+                device.float32 = device.backend.build(copy.deepcopy(self._module), device.name, "float32")
+            y = device.float32(x)
             if bool(torch.isfinite(y.sum(dtype=torch.float32))):
                 return y
         raise ModelOutputError(f"model {self._spec.label} returned values that are not finite, also in float32")
 
 
+def _compute_in_this_thread_alone() -> None:
+    """Make torch's operations in this thread use no other: its lane has one core, and the others have theirs.
+
+    torch keeps the number per thread but also makes it the default of threads to come; another thread sets that back.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    restore = threading.Thread(target=torch.set_num_threads, args=(before,))
+    restore.start()
+    restore.join()
+
+
 def _chunks(frames: Sequence[Frame], size: int) -> list[Sequence[Frame]]:
     return [frames[i : i + size] for i in range(0, len(frames), size)]
-
-
-def _paste(target: Plane, part: Plane, tile: Tile, scale: int, shift: tuple[int, int], *, blend: bool) -> None:
-    """Write a tile's inner part into ``target``; ``blend`` fades the whole outer part in over what was written."""
-    places, cuts, ramps = [], [], []
-    for span, log2 in zip((tile.y, tile.x), shift, strict=True):
-        outer = span.outer_start * scale >> log2
-        start, stop = (span.outer_start, span.outer_stop) if blend else (span.start, span.stop)
-        begin, end = start * scale >> log2, -(-stop * scale >> log2)
-        places.append(slice(begin, end))
-        cuts.append(slice(begin - outer, end - outer))
-        fade = 2 * (span.start - span.outer_start) * scale >> log2
-        ramps.append(np.minimum((np.arange(end - begin) + 0.5) / max(fade, 0.5), 1.0))
-    inside = part[cuts[0], cuts[1]]
-    place = (places[0], places[1])
-    if blend and (tile.y.outer_start or tile.x.outer_start):
-        weight = ramps[0][:, None] * ramps[1][None, :]
-        mixed = target[place] * (1 - weight) + inside * weight
-        # where the weight is one, memory that was never written must not matter
-        inside = np.where(weight == 1, inside, mixed if part.dtype.kind == "f" else np.rint(mixed)).astype(part.dtype)
-    target[place] = inside
-
-
-def _resized(frame: Frame, width: int, height: int) -> Frame:
-    """A frame resized to any size with an antialiasing cubic filter, siting kept."""
-    format = frame.format
-    top = None if format.is_float else float((1 << format.bits) - 1)
-    shift = (format.subsampling[1], format.subsampling[0])
-    sited = tuple(chroma_offset(format.chroma_location, axis, shift[axis]) for axis in (0, 1))
-
-    def resized(plane: Plane, index: int) -> Plane:
-        chroma = format.family == "yuv" and index > 0
-        w, h = format.plane_size(index, width, height)
-        log2, offset = (shift, (sited[0], sited[1])) if chroma else ((0, 0), (0.0, 0.0))
-        return resize_plane(plane, h, w, log2=log2, offset=offset, top=top)
-
-    planes = [resized(plane, i) for i, plane in enumerate(frame.planes)]
-    return Frame(planes, format, None if frame.alpha is None else resized(frame.alpha, 0))

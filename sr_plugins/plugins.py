@@ -33,6 +33,8 @@ BUILT_IN = (
     "sr_plugins.training.losses",
     "sr_plugins.metrics.built_in",
     "sr_plugins.backends.torch_eager",
+    "sr_plugins.backends.openvino",
+    "sr_plugins.backends.onnxruntime",
     "sr_plugins.weights",
 )
 

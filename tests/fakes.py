@@ -44,6 +44,16 @@ class Blur(nn.Module):
         return F.interpolate(x, scale_factor=self.scale, mode="nearest") + F.pixel_shuffle(y, self.scale)
 
 
+class Unexportable(nn.Module):
+    """Its arithmetic depends on values, which no graph can hold."""
+
+    def __init__(self, scale: int, channels: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.repeat_interleave(2 if float(x.mean()) < 2 else 3, 2).repeat_interleave(2, 3)
+
+
 def model_of(
     network: Callable[[int, int], nn.Module], scale: int = 2, channels: Channels = "luma", radius: int = 0
 ) -> LoadedModel:

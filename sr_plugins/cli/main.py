@@ -22,6 +22,7 @@ COMMANDS = {
     "models": "sr_plugins.cli.models",
     "evaluate": "sr_plugins.cli.evaluate",
     "train": "sr_plugins.cli.train",
+    "export": "sr_plugins.cli.export",
     "doctor": "sr_plugins.cli.doctor",
     "demo": "sr_plugins.cli.demo",
     "gimp": "sr_plugins.cli.gimp",

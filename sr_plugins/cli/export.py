@@ -1,0 +1,35 @@
+"""``srp export``: a network for other runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("export")
+@click.argument("model")
+@click.option("--scale", type=click.IntRange(1), help="Of the network. [default: its smallest]")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="FILE.onnx")
+def command(model: str, scale: int | None, output: Path) -> None:
+    """Write MODEL (a registered name or a weights file) as ONNX with free batch, height and width.
+
+    Input "picture" and output "enlarged" are float32 (n, channels, height, width) with values 0..1. The file is
+    compared with torch before it is kept.
+    """
+    if output.suffix != ".onnx":
+        raise click.BadParameter(f"{output} does not end in .onnx", param_hint="--output")
+    from sr_plugins.export import export
+    from sr_plugins.plugins import plugins
+    from sr_plugins.weights import load_model
+
+    path = Path(model)
+    loaded = (
+        plugins().open_weights(path)
+        if path.suffix or len(path.parts) > 1
+        else load_model(plugins().model(model, scale))
+    )
+    if scale not in (None, loaded.spec.scale):
+        raise click.UsageError(f"{model} holds weights for x{loaded.spec.scale}, not x{scale}")
+    difference = export(loaded, output)
+    click.echo(f"{output}: {loaded.spec.label}, {loaded.spec.channels}, within {difference:.1g} of torch")

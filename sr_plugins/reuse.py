@@ -1,0 +1,183 @@
+"""Exact reuse of what rests: where nothing changed within the receptive field, the last frame's result is copied.
+
+A network of local operations gives the same output where its input did not change, so only the rectangles around
+changes are computed. Frames are compared in cells; the comparison costs well under a millisecond, and where it never
+pays it is all but left out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sr_plugins.frame import Frame, FrameFormat, Plane
+from sr_plugins.tiling import Span, Tile
+
+CELL = 16  # pixels; a multiple of every chroma subsampling
+ALIGN = 4  # pixels: the coarsest chroma grid
+BAND = 4  # cells: changes are joined to rectangles in bands of this height
+WORTHWHILE = 0.85  # of the whole frame's pixels: above it the frame is computed whole
+PATIENCE = 4  # frames in a row that may fail to pay
+NAP = 16  # frames between two looks when it does not pay
+LARGEST_FRAME = 1 << 24  # pixels; of larger ones no second copy is kept
+KINDS = 4  # of frames that are remembered at once
+
+Kind = tuple[FrameFormat, int, int, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """The last result, and the tiles in which the new frame's differs."""
+
+    result: Frame
+    tiles: list[Tile]
+    trusted: bool
+
+
+@dataclass
+class _Memory:
+    """What is known of frames of one kind. ``trusted``: a result with reuse was seen to equal the whole computation."""
+
+    last: tuple[Frame, Frame] | None = None
+    failures: int = PATIENCE  # asleep until a second frame of the kind comes: a lone picture costs nothing
+    nap: int = 1
+    trusted: bool = False
+    refused: bool = False
+
+
+@dataclass(eq=False)
+class Reuse:
+    """The memory of one device; any number of threads may use it. Which earlier frame is kept changes no pixel."""
+
+    _memories: OrderedDict[Kind, _Memory] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def look(self, frame: Frame, reach: int) -> Resting | None:
+        """What of ``frame`` must be computed where a result depends on input at most ``reach`` pixels away.
+
+        ``None``: compute it whole.
+        """
+        with self._lock:
+            memory = self._memory(frame)
+            if memory is None or memory.last is None:
+                return None
+            before, result = memory.last
+        tiles = changed_tiles(before, frame, reach)
+        with self._lock:
+            if tiles is None:
+                memory.failures += 1
+                if memory.failures >= PATIENCE:
+                    memory.last, memory.nap = None, NAP
+                return None
+            memory.failures = 0
+            return Resting(result, tiles, memory.trusted)
+
+    def remember(self, frame: Frame, result: Frame) -> None:
+        """Keep copies of a frame and of what became of it."""
+        with self._lock:
+            memory = self._memory(frame)
+            if memory is None:
+                return
+            if memory.nap > 0:
+                memory.nap -= 1
+                return
+        last = copied(frame), copied(result)
+        with self._lock:
+            memory.last = last
+
+    def prove(self, frame: Frame, equal: bool) -> None:
+        """Tell whether a result with reuse equalled the whole computation; if not, it is never tried again."""
+        with self._lock:
+            memory = self._memory(frame)
+            if memory is not None:
+                memory.trusted, memory.refused = equal, not equal
+
+    def _memory(self, frame: Frame) -> _Memory | None:
+        if frame.width * frame.height > LARGEST_FRAME:
+            return None
+        kind = (frame.format, frame.width, frame.height, frame.alpha is not None)
+        memory = self._memories.setdefault(kind, _Memory())
+        self._memories.move_to_end(kind)
+        if len(self._memories) > KINDS:
+            self._memories.popitem(last=False)
+        return None if memory.refused else memory
+
+
+def changed_tiles(before: Frame, after: Frame, reach: int) -> list[Tile] | None:
+    """Rectangles outside of which the results of two frames are equal; ``None`` if that saves too little."""
+    height, width = after.height, after.width
+    rows, columns = -(-height // CELL), -(-width // CELL)
+    changed = np.zeros((rows, columns), bool)
+    planes = list(zip(_planes(before), _planes(after), strict=True))
+    for i, (a, b) in enumerate(planes):
+        sx, sy = after.format.subsampling if i in (1, 2) else (0, 0)
+        changed |= _changed_cells(a, b, CELL >> sy, CELL >> sx)[:rows, :columns]
+    cells = -(-reach // CELL)
+    for _ in range(cells):
+        changed[1:] |= changed[:-1].copy()
+        changed[:-1] |= changed[1:].copy()
+        changed[:, 1:] |= changed[:, :-1].copy()
+        changed[:, :-1] |= changed[:, 1:].copy()
+    tiles = [
+        Tile(_span(top, bottom, height, reach), _span(left, right, width, reach))
+        for top, bottom, left, right in _rectangles(changed, cells)
+    ]
+    pixels = sum((t.y.outer_stop - t.y.outer_start) * (t.x.outer_stop - t.x.outer_start) for t in tiles)
+    return tiles if pixels < WORTHWHILE * height * width else None
+
+
+def _changed_cells(a: Plane, b: Plane, height: int, width: int) -> NDArray[np.bool_]:
+    rows, columns = -(-a.shape[0] // height), -(-a.shape[1] // width)
+    different = np.zeros((a.shape[0], columns * width), bool)
+    np.not_equal(a, b, out=different[:, : a.shape[1]])
+    words = different.view(np.uint64 if width >= 8 else np.uint32)  # eight or four samples at once
+    bands = np.bitwise_or.reduceat(words, np.arange(0, rows * height, height), 0)
+    return np.asarray(bands.reshape(rows, columns, -1).any(2))
+
+
+def _rectangles(changed: NDArray[np.bool_], gap: int) -> list[tuple[int, int, int, int]]:
+    """(top, bottom, left, right) in cells that cover what changed: runs in bands, equal runs of neighbours joined."""
+    finished: list[tuple[int, int, int, int]] = []
+    growing: dict[tuple[int, int], int] = {}
+    bands = range(0, changed.shape[0], BAND)
+    for top in bands:
+        runs = _runs(changed[top : top + BAND].any(0), 2 * gap)
+        finished += [(start, top, *run) for run, start in growing.items() if run not in runs]
+        growing = {run: growing.get(run, top) for run in runs}
+    return finished + [(start, changed.shape[0], *run) for run, start in growing.items()]
+
+
+def _runs(line: NDArray[np.bool_], gap: int) -> list[tuple[int, int]]:
+    """(start, stop) of what is set; a hole of ``gap`` cells or less costs less than two margins and is filled."""
+    runs: list[tuple[int, int]] = []
+    for i in np.flatnonzero(line):
+        if runs and i - runs[-1][1] <= gap:
+            runs[-1] = (runs[-1][0], int(i) + 1)
+        else:
+            runs.append((int(i), int(i) + 1))
+    return runs
+
+
+def _span(first: int, last: int, length: int, reach: int) -> Span:
+    start, stop = first * CELL, min(last * CELL, length)
+    reach = -(-reach // ALIGN) * ALIGN
+    return Span(start, stop, max(0, start - reach), min(length, stop + reach))
+
+
+def copied(frame: Frame) -> Frame:
+    """A frame with memory of its own."""
+    return Frame([p.copy() for p in frame.planes], frame.format, None if frame.alpha is None else frame.alpha.copy())
+
+
+def same_bytes(a: Frame, b: Frame) -> bool:
+    """Whether two frames of one kind hold the same samples."""
+    return all(np.array_equal(p, q) for p, q in zip(_planes(a), _planes(b), strict=True))
+
+
+def _planes(frame: Frame) -> Sequence[Plane]:
+    return frame.planes if frame.alpha is None else (*frame.planes, frame.alpha)
