@@ -250,7 +250,13 @@ def test_the_command_prints_json_and_notes_the_card(photographs: Path, tmp_path:
     assert mean["psnr"] == pytest.approx(np.mean([p["psnr"] for p in pictures]), abs=1e-3)
     card = read_card(path)
     assert card["seed"] == 4
-    assert card["metrics"] == {f"{photographs.name} x2": mean}
+    assert card["metrics"] == {photographs.name: mean}
+    # another metric, and another scale, stand beside what was there
+    CliRunner().invoke(command, [*arguments, "--metrics", "flicker"], catch_exceptions=False)
+    CliRunner().invoke(command, [*arguments, "--metrics", "psnr", "--scale", "3"], catch_exceptions=False)
+    metrics = read_card(path)["metrics"]
+    assert set(metrics) == {photographs.name, f"{photographs.name} x3"}
+    assert set(metrics[photographs.name]) == {"psnr", "ssim", "flicker"}
 
 
 def test_the_command_prints_a_table_and_degrades_on_request(photographs: Path, tmp_path: Path) -> None:

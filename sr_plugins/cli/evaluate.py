@@ -66,18 +66,18 @@ def command(
                 ways, data, scale, specs, shrink=shrink, done=lambda name: status.update(f"{name} done")
             )
 
-    title = f"{data.name} x{scale}" + (f" {degradation.stem}" if degradation else "")
+    name = data.resolve().name + (f" {degradation.stem}" if degradation else "")
     if write_card:
         path = Path(options["model"]) if Path(options["model"]).is_file() else spec_of_model.weights
         if path is None:
             raise click.UsageError("--write-card needs a model with a weights file")
         means = {s.name: _rounded(results[spec_of_model.name].mean(s.name), s) for s in specs}
-        evaluation.write_card(path, title, means)
+        evaluation.write_card(path, name, scale, means)
     if as_json:
         told = {way: _told(result, specs) for way, result in results.items()}
         click.echo(json.dumps({"scale": scale, "data": str(data), "results": told}, indent=2))
     else:
-        Console(soft_wrap=True).print(_table(title, results, specs))
+        Console(soft_wrap=True).print(_table(f"{name} x{scale}", results, specs))
 
 
 def _rounded(value: float, spec: MetricSpec) -> float | None:

@@ -162,10 +162,16 @@ def evaluate(
     return results
 
 
-def write_card(path: Path, name: str, means: dict[str, float | None]) -> None:
-    """Note the means on the test set ``name`` in a weights file's model card, under ``metrics``."""
+def write_card(path: Path, name: str, scale: int, means: dict[str, float | None]) -> None:
+    """Note the means on the test set ``name`` in a weights file's model card, under ``metrics``.
+
+    The scale is added to the name where it is not the file's own (LapSRN's x2 from its x4 weights).
+    """
     loaded = plugins().open_weights(path)
-    metrics = dict(loaded.card.get("metrics", {})) | {name: means}
+    if scale != loaded.card.get("scale"):
+        name += f" x{scale}"
+    metrics = dict(loaded.card.get("metrics", {}))
+    metrics[name] = metrics.get(name, {}) | means
     write_weights(path, loaded.module, loaded.card | {"metrics": metrics})
 
 

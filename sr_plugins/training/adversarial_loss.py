@@ -29,6 +29,11 @@ class UNetDiscriminator(nn.Module):
         self.tail = nn.Conv2d(features, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            logits, features = self._judge(x)
+        return logits.float(), [feature.float() for feature in features]
+
+    def _judge(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         y = F.leaky_relu(self.head(x), 0.2)
         skips = [y]
         for down in self.down:

@@ -23,7 +23,7 @@ class RandomFeatures(nn.Module):
     free of the mean, so that the features see structure, not brightness.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 32, 64, 64, 128), seed: int = 0) -> None:
+    def __init__(self, widths: Sequence[int] = (16, 32, 32, 64, 64), seed: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.convs = nn.ModuleList()
