@@ -101,3 +101,31 @@ def test_a_shipped_recipe_can_be_run(path: Path) -> None:
         assert WeightedSum(stage.losses, 1 if spec.channels == "luma" else 3, path).weights
     if recipe.start is not None:
         assert recipe.start.removesuffix(".safetensors") in {p.stem for p in SHIPPED}
+
+
+def documented(page: str) -> str:
+    return (Path(sr_plugins.__file__).parent.parent / "docs" / page).read_text()
+
+
+def test_the_documented_recipe_is_one(tmp_path: Path) -> None:
+    text = documented("training.md")
+    block = text[text.index("```toml") + 7 :]
+    recipe = read_recipe(written(tmp_path, block[: block.index("```")]))
+    assert (recipe.model, recipe.scale, recipe.stages[0].patch) == ("fast", 2, 48)
+
+
+@pytest.mark.parametrize(
+    ("hook", "page"),
+    [("sr_degradations", "training.md"), ("sr_losses", "training.md"), ("sr_metrics", "models.md")],
+)
+def test_every_name_is_documented(hook: str, page: str) -> None:
+    rows = [line.split("|")[1] for line in documented(page).splitlines() if line.startswith("| `")]
+    for spec in Plugins(installed=False).all_named(hook):
+        assert any(f"`{spec.name}`" in row for row in rows), spec.name
+
+
+def test_every_model_is_documented() -> None:
+    rows = [line.split("|")[1] for line in documented("models.md").splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in row.replace("`", "").replace(" ", "").split(",")} >= {
+        spec.name for spec in Plugins(installed=False).models()
+    }

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -76,25 +79,31 @@ class Pictures:
         self.scale, self.channels, self.degrade, self.seed = scale, channels, degrade, seed
         self.pairs: list[Pair] = []
         self.sources: list[tuple[Path, int]] = []
-        for i, path in enumerate(paths):
-            try:
-                picture = self._cropped(read_rgb(path))
-            except DataError as error:
-                logger.warning("skipped: %s", error)
-                continue
-            height, width = picture.shape[:2]
-            if min(height, width) < least:
-                logger.warning("skipped: %s is %d x %d, smaller than a patch (%d)", path, width, height, least)
-                continue
-            small = degrade(picture, np.random.default_rng([seed, i]))
-            self.pairs.append((to_channels(small, channels), to_channels(picture, channels)))
-            self.sources.append((path, i))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for i, pair in enumerate(pool.map(self._pair, range(len(paths)), paths, repeat(least))):
+                if pair is not None:
+                    self.pairs.append(pair)
+                    self.sources.append((paths[i], i))
         if not self.pairs:
             raise DataError(
                 f"none of {len(paths)} pictures can be used, the first of them {paths[0] if paths else None}"
             )
         for n in range(max(0, renewed - len(self.pairs)), renewed):
             self.put(n, self.renewal(n))
+
+    def _pair(self, i: int, path: Path, least: int) -> Pair | None:
+        """The i-th picture's pair; ``None``, and a warning, where it cannot be used."""
+        try:
+            picture = self._cropped(read_rgb(path))
+        except DataError as error:
+            logger.warning("skipped: %s", error)
+            return None
+        height, width = picture.shape[:2]
+        if min(height, width) < least:
+            logger.warning("skipped: %s is %d x %d, smaller than a patch (%d)", path, width, height, least)
+            return None
+        small = self.degrade(picture, np.random.default_rng([self.seed, i]))
+        return to_channels(small, self.channels), to_channels(picture, self.channels)
 
     def _cropped(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = (side // self.scale * self.scale for side in picture.shape[:2])

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,6 @@ def _train(
         if stage.batch % place.world:
             raise RecipeError(f"{recipe.path}: batch = {stage.batch} cannot be shared by {place.world} processes")
     sets, validation = load_pictures(recipe, data, spec.channels, iteration)
-    batches = Batches(recipe, sets, iteration, place.rank, place.world, pinned=place.device.type == "cuda")
     network = place.wrapped(model)
     started = saved = time.monotonic()
     recent: list[Tensor] = []
@@ -110,7 +109,11 @@ def _train(
             index = recipe.stage_at(min(iteration, recipe.iterations - 1))[0]
             run.save(states | {"losses": losses[index].state_dict(), "iteration": iteration, "seconds": elapsed()})
 
-    with _stop_requested() as stop:
+    pinned = place.device.type == "cuda"
+    with (
+        closing(Batches(recipe, sets, iteration, place.rank, place.world, pinned=pinned)) as batches,
+        _stop_requested() as stop,
+    ):
         stopping = False
         while iteration < recipe.iterations and not stopping:
             index, within = recipe.stage_at(iteration)
@@ -152,7 +155,6 @@ def _train(
                 save()
                 saved = now
         save()
-    batches.close()
     seconds = elapsed()
 
     target_path = run.folder / recipe.weights_name
