@@ -54,7 +54,7 @@ def packets(path: Path, index: int) -> list[tuple[Fraction, bytes]]:
     """(time in seconds, bytes) of every packet of a stream, in order of time."""
     with av.open(str(path)) as container:
         found = [p for p in container.demux(container.streams[index]) if p.size]
-        return sorted((Fraction(p.pts) * _fraction(p.time_base), bytes(p)) for p in found)
+        return sorted(((p.pts or 0) * _fraction(p.time_base or Fraction(1)), bytes(p)) for p in found)
 
 
 def times(path: Path, index: int = 0) -> list[Fraction]:
@@ -87,3 +87,9 @@ def picture_hash(path: Path) -> str:
 
 def _fraction(value: object) -> Fraction:
     return Fraction(value.numerator, value.denominator)  # type: ignore[attr-defined]
+
+
+def living_children() -> set[int]:
+    """Processes that this one started and that are still there, zombies among them."""
+    tasks = Path("/proc/self/task")
+    return {int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()}

@@ -91,6 +91,9 @@ class Decoder:
                     return
             self._child.finish()
             self._put(None)
+        except av.FFmpegError as error:  # half a frame: the decoder ended in the middle
+            failed = self._child.error()
+            self._put(failed if failed.exit_code else PipeError(f"{self._child.what}: {error.strerror}"))
         except BaseException as error:
             self._put(error)
 

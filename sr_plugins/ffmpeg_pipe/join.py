@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +13,7 @@ import ffmpeg
 from av.stream import Stream
 
 from sr_plugins.errors import PipeError
-from sr_plugins.ffmpeg_pipe.executable import PROTOCOLS, Child, version_number
+from sr_plugins.ffmpeg_pipe.executable import PROTOCOLS, Child, bundled_ffmpeg, version_number
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
 from sr_plugins.ffmpeg_pipe.probe import Source, StreamInfo, fraction, opened
 from sr_plugins.ffmpeg_pipe.streams import Kept, StreamPlan
@@ -20,6 +21,7 @@ from sr_plugins.ffmpeg_pipe.streams import Kept, StreamPlan
 # Added to every time on the way through NUT, which holds none below zero; ffmpeg takes it off again. Whole seconds,
 # so that it is exact in every time base; enough for the decoding times that lie before the first frame.
 _LIFT = 60
+_NO_SPACE = 1 << 16  # bytes free on a disk that is full
 _QUICKTIME = {"mp4", "mov", "ipod"}
 # Statistics that Matroska muxers write about a stream's old bytes.
 _STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate")
@@ -34,6 +36,16 @@ def holds_display_matrix(executable: str, muxer: str, source: Source) -> bool:
     if version_number(executable) < _DISPLAY_OPTIONS:
         return muxer in _QUICKTIME and not source.mirrored
     return muxer in _QUICKTIME | {"matroska"}
+
+
+def joining_ffmpeg(executable: str, muxer: str, source: Source, origin: Fraction) -> str:
+    """The ffmpeg to join with: another than for decoding only where that one would shift all times.
+
+    The Matroska muxer of ffmpeg 5 holds no time below zero, and the first packet of most sound lies there.
+    """
+    if muxer == "matroska" and source.earliest < origin and version_number(executable) < _DISPLAY_OPTIONS:
+        return bundled_ffmpeg() or executable
+    return executable
 
 
 @dataclass(frozen=True)
@@ -117,6 +129,8 @@ def verify_target(join: Join, target: Path, times: Sequence[int]) -> None:
         found = sorted(p.pts for p in container.demux(stream) if p.size and p.pts is not None)
     wanted = expected_times(join, times)
     if len(found) != len(wanted):
+        if shutil.disk_usage(target.parent).free < _NO_SPACE:  # ffmpeg 5.1 may end in good order all the same
+            raise PipeError(f"{target.name}: No space left on device; the finished chunks are kept")
         raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found)} are in the file")
     # A container may begin its clock elsewhere, for all streams alike, where it holds no time below zero.
     shift = found[0] * tick - wanted[0]
@@ -136,7 +150,6 @@ def _packets(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> Iter
     delay = max(_delay(path) for path, _ in chunks)
     number = 0
     for path, shown in chunks:
-        begin = number
         order = {pts: rank for rank, pts in enumerate(sorted(_times(path)))}
         with opened(path) as container:
             for packet in container.demux(container.streams.video[0]):
@@ -151,7 +164,6 @@ def _packets(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> Iter
                 fresh.dts = (times[before] if before >= 0 else times[0] + before) + offset
                 number += 1
                 yield fresh
-        assert number - begin == len(shown)
 
 
 def _times(path: Path) -> list[int]:
@@ -187,7 +199,7 @@ def _settings(join: Join) -> list[str]:
     """Options of the output that ffmpeg-python cannot say, for some come more than once; the person's come last."""
     source, plan = join.source, join.plan
     rational = source.time_base
-    said = ["-c", "copy", "-map_metadata", "0", "-map_chapters", "0", "-avoid_negative_ts", "disabled"]
+    said = ["-c", "copy", "-map_metadata", "0", "-map_chapters", "0"]
     said += ["-fps_mode", "passthrough", "-max_interleave_delta", "0"]
     if join.start is not None:
         said += ["-copypriorss", "0"]

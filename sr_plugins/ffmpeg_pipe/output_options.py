@@ -16,6 +16,7 @@ _JOIN = {
     *("copy_unknown", "default_mode", "strict", "timecode", "ignore_unknown"),
 }
 _FLAGS = {"an", "sn", "dn", "shortest", "bitexact", "copy_unknown", "ignore_unknown", "y", "n"}
+_WITHOUT = {"an": "a", "sn": "s", "dn": "d"}
 _CODEC = {"c", "codec", "vcodec"}
 _REFUSED = {
     **dict.fromkeys(("ss", "t", "to", "sseof", "frames", "vframes", "fs"), "use --start and --end"),
@@ -27,11 +28,13 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """``encoder`` as asked for (or ``None``), tokens for encoding a chunk, tokens for the join."""
+    """``encoder`` as asked for (or ``None``), tokens for encoding a chunk, tokens for the join, and which of the
+    source's streams the person takes away (``a``, ``s:1``, ``4``)."""
 
     encoder: str | None = None
     encode: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, tokens: Sequence[str]) -> OutputOptions:
@@ -43,6 +46,7 @@ class OutputOptions:
         encoder: str | None = None
         encode: list[str] = []
         join: list[str] = []
+        removed: list[str] = []
         rest = list(tokens)
         while rest:
             token = rest.pop(0)
@@ -58,11 +62,15 @@ class OutputOptions:
                 if values == ["copy"]:
                     raise PipeError(f"{token} copy cannot be: upscaled video has to be encoded")
                 encoder = values[0]
+            elif name in _WITHOUT:
+                removed.append(_WITHOUT[name])
+            elif name == "map" and values[0].startswith("-"):
+                removed.append(_removed(values[0]))
             elif name in _JOIN or specifier[:1] in ("a", "s", "d", "t"):
                 join += [token, *values]
             else:
                 encode += [token, *values]
-        return cls(encoder, tuple(encode), tuple(join))
+        return cls(encoder, tuple(encode), tuple(join), tuple(removed))
 
     def value(self, name: str) -> str | None:
         """The last value given for an encoder option, with or without a ``:v`` behind it."""
@@ -75,4 +83,11 @@ class OutputOptions:
     @property
     def own_maps(self) -> bool:
         """The person chose streams; ours then step back (a negative ``-map`` only takes some away)."""
-        return any(a == "-map" and not b.startswith("-") for a, b in zip(self.join, self.join[1:], strict=False))
+        return "-map" in self.join
+
+
+def _removed(value: str) -> str:
+    found = re.fullmatch(r"-0:([asdtv](:\d+)?|\d+)", value)
+    if found is None:
+        raise PipeError(f"-map {value} is not understood: take streams away with -map -0:s, -0:a:1 or -0:4")
+    return found[1]

@@ -75,8 +75,9 @@ class Source:
     """A video file and its main video stream.
 
     Times are integers in ``time_base``. ``timeline`` lists the presentation time of every frame in order, ``keyframes``
-    those from which decoding can begin. ``origin`` is the time that counts as zero in the result: 0, or where a
-    broadcast recording begins.
+    those from which decoding can begin. ``start`` is where the container says that it begins and ``earliest`` the time
+    of the first packet of any stream, in seconds. ``origin`` is the time that counts as zero in the result: 0, or where
+    a broadcast recording begins.
     """
 
     path: Path
@@ -93,6 +94,7 @@ class Source:
     timeline: tuple[int, ...]
     keyframes: tuple[int, ...]
     start: Fraction
+    earliest: Fraction
     interlaced: bool = False
     rotation: int = 0
     mirrored: bool = False
@@ -168,7 +170,7 @@ def probe(path: Path) -> Source:
         aspect = stream.sample_aspect_ratio
         start = Fraction(container.start_time or 0, av.time_base)
         length = Fraction(container.duration or 0, av.time_base)
-        timeline, keyframes, count, end = _scan(container, main)
+        timeline, keyframes, count, earliest, end = _scan(container, main)
         chapters = len(container.chapters())
         name, coded = container.format.name, dict(stream.codec_context.coded_side_data)
     if not timeline:
@@ -200,6 +202,7 @@ def probe(path: Path) -> Source:
         timeline=timeline,
         keyframes=keyframes,
         start=start,
+        earliest=earliest,
         interlaced=any(p.interlaced_frame for p in pictures),
         rotation=first.rotation,
         mirrored=matrix is not None and _determinant(matrix) < 0,
@@ -215,13 +218,15 @@ def _describe(stream: Any) -> StreamInfo:
     return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata))
 
 
-def _scan(container: InputContainer, main: int) -> tuple[tuple[int, ...], tuple[int, ...], int, Fraction]:
-    """Of the main stream: sorted times, times of key frames, number of packets; and where the last stream ends (s)."""
-    times, keys, count, end = [], [], 0, Fraction(0)
+def _scan(container: InputContainer, main: int) -> tuple[tuple[int, ...], tuple[int, ...], int, Fraction, Fraction]:
+    """Of the main stream: sorted times, times of key frames, number of packets; of all streams: where they begin and
+    end, in seconds."""
+    times, keys, count, begin, end = [], [], 0, Fraction(1 << 40), Fraction(0)
     for packet in container.demux():
         time = packet.pts if packet.pts is not None else packet.dts
         if time is None or packet.size == 0 or packet.time_base is None:
             continue
+        begin = min(begin, time * fraction(packet.time_base))
         end = max(end, (time + (packet.duration or 0)) * fraction(packet.time_base))
         if packet.stream_index != main:
             continue
@@ -230,7 +235,7 @@ def _scan(container: InputContainer, main: int) -> tuple[tuple[int, ...], tuple[
             times.append(time)
             if packet.is_keyframe:
                 keys.append(time)
-    return tuple(sorted(times)), tuple(sorted(keys)), count, end
+    return tuple(sorted(times)), tuple(sorted(keys)), count, begin, end
 
 
 def _look(path: Path, main: int, timeline: tuple[int, ...], time_base: Fraction) -> list[av.VideoFrame]:

@@ -65,6 +65,8 @@ def plan_streams(source: Source, target: Path, options: OutputOptions) -> Stream
     kept: list[Kept] = []
     notices: list[str] = [f"{what} is dropped: it belongs to the old pixels" for what in source.lost]
     for stream in source.streams:
+        if stream.index != source.main and _taken_away(stream, source, options):
+            continue
         if stream.index == source.main or _can_copy(muxer, stream):
             kept.append(Kept(stream))
         elif stream.kind == "subtitle" and stream.codec in _TEXT and muxer in _TEXT_CODEC:
@@ -81,6 +83,13 @@ def plan_streams(source: Source, target: Path, options: OutputOptions) -> Stream
     if source.chapters and muxer not in _CHAPTERS:
         notices.append(f"{source.chapters} chapters are left out: {target.suffix or muxer} cannot hold them; .mkv can")
     return StreamPlan(muxer, tuple(kept), tuple(notices))
+
+
+def _taken_away(stream: StreamInfo, source: Source, options: OutputOptions) -> bool:
+    alike = [s.index for s in source.streams if s.kind == stream.kind]
+    letter = "t" if stream.kind == "attachment" else stream.kind[0]
+    names = {letter, f"{letter}:{alike.index(stream.index)}", str(stream.index)}
+    return bool(names & set(options.removed))
 
 
 def _can_copy(muxer: str, stream: StreamInfo) -> bool:

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from sr_plugins.errors import PipeError
-from sr_plugins.ffmpeg_pipe.chunks import Chunk, FrameReader, plan_chunks, process_chunk
+from sr_plugins.ffmpeg_pipe.chunks import Chunk, FrameReader, plan_chunks, process_chunk, verify_chunk
 from sr_plugins.ffmpeg_pipe.decode import DecodeOptions, Decoder
 from sr_plugins.ffmpeg_pipe.encode import ChunkEncoder, Encoding, plan_encoding
 from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg, version
 from sr_plugins.ffmpeg_pipe.formats import PixelLayout, frame_format, pipe_format
-from sr_plugins.ffmpeg_pipe.join import Join, holds_display_matrix, join_chunks, verify_target
+from sr_plugins.ffmpeg_pipe.join import Join, holds_display_matrix, join_chunks, joining_ffmpeg, verify_target
 from sr_plugins.ffmpeg_pipe.journal import Journal, sync_folder
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
 from sr_plugins.ffmpeg_pipe.probe import Source, probe
@@ -168,14 +168,16 @@ def _plan(
     if source.interlaced and not decode.deinterlace:
         raise PipeError(f"{path} is interlaced, which upscaling would bake in: add --deinterlace")
     plan = plan_streams(source, target, options)
-    if source.turned and not holds_display_matrix(executable, plan.muxer, source):
+    origin = source.origin if cut[0] is None else Fraction(cut[0]) + source.start
+    joiner = joining_ffmpeg(executable, plan.muxer, source, origin)
+    if source.turned and not holds_display_matrix(joiner, plan.muxer, source):
         source, decode = source.upright(), replace(decode, turn=True)
     start, end = (None if t is None else Fraction(t).limit_denominator(10**6) + source.start for t in cut)
     chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
     size = upscaler.output_size(source.width, source.height)
     aspect = source.aspect and source.aspect * Fraction(source.width * size[1], source.height * size[0])
     encoding = plan_encoding(executable, source, aspect, options)
-    join = Join(executable, source, plan, options, aspect, start, end)
+    join = Join(joiner, source, plan, options, aspect, start, end)
     identity = {
         "input": source.digest(),
         "model": upscaler.description,
@@ -253,6 +255,7 @@ def _rehearse(job: _Job, journal: Journal, joined: Path) -> None:
     except BaseException:
         encoder.close()
         raise
+    verify_chunk(trial, len(times))
     limit = str(float(times[-1] * job.source.time_base - job.join.origin) + 0.1)
     join_chunks(job.join, [(trial, times)], joined, extra=("-t", limit))
     trial.unlink()
