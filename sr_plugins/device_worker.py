@@ -24,7 +24,7 @@ from sr_plugins.frame import Frame, Plane, empty_frame
 from sr_plugins.job_queue import SharedTiles
 from sr_plugins.model_spec import BackendSpec, LoadedModel, Precision, Runner
 from sr_plugins.result_frames import paste, resized_frame
-from sr_plugins.reuse import Reuse, copied, same_bytes
+from sr_plugins.reuse import Reuse, copied, exact_in_parts, same_bytes
 from sr_plugins.tiling import SMALLEST_INNER, Tile, tiles
 
 if TYPE_CHECKING:
@@ -169,7 +169,8 @@ class DeviceWorker(threading.Thread):
             self._compute(frames, [result], resting.tiles)
             if not resting.trusted:
                 whole = self._computed(frames)[0]
-                reuse.prove(frame, same_bytes(result, whole))
+                exact = exact_in_parts(self._device.runner, self._spec, (frame.height, frame.width))
+                reuse.prove(frame, exact and same_bytes(result, whole))
                 result = whole
         reuse.remember(frame, result)
         return [result]

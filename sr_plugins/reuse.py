@@ -1,8 +1,9 @@
 """Exact reuse of what rests: where nothing changed within the receptive field, the last frame's result is copied.
 
 A network of local operations gives the same output where its input did not change, so only the rectangles around
-changes are computed. Frames are compared in cells; the comparison costs well under a millisecond, and where it never
-pays it is all but left out.
+changes are computed: byte-equal to the whole, where the backend computes the same numbers in a part as in the whole,
+which is tried before anything is reused. Frames are compared in cells; the comparison costs well under a millisecond,
+and where it never pays it is all but left out.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sr_plugins.frame import Frame, FrameFormat, Plane
+from sr_plugins.model_spec import ModelSpec, Runner
 from sr_plugins.tiling import Span, Tile
 
 CELL = 16  # pixels; a multiple of every chroma subsampling
@@ -25,6 +28,8 @@ WORTHWHILE = 0.85  # of the whole frame's pixels: above it the frame is computed
 PATIENCE = 4  # frames in a row that may fail to pay
 NAP = 16  # frames between two looks when it does not pay
 LARGEST_FRAME = 1 << 24  # pixels; of larger ones no second copy is kept
+PROBE = (256, 320)  # largest height and width on which exactness is tried
+PROBES = 8
 KINDS = 4  # of frames that are remembered at once
 
 Kind = tuple[FrameFormat, int, int, bool]
@@ -41,7 +46,7 @@ class Resting:
 
 @dataclass
 class _Memory:
-    """What is known of frames of one kind. ``trusted``: a result with reuse was seen to equal the whole computation."""
+    """What is known of frames of one kind. ``trusted``: results in parts were seen to equal the whole computation."""
 
     last: tuple[Frame, Frame] | None = None
     failures: int = PATIENCE  # asleep until a second frame of the kind comes: a lone picture costs nothing
@@ -91,7 +96,7 @@ class Reuse:
             memory.last = last
 
     def prove(self, frame: Frame, equal: bool) -> None:
-        """Tell whether a result with reuse equalled the whole computation; if not, it is never tried again."""
+        """Tell whether results in parts equal the whole computation; if not, it is never tried again."""
         with self._lock:
             memory = self._memory(frame)
             if memory is not None:
@@ -106,6 +111,32 @@ class Reuse:
         if len(self._memories) > KINDS:
             self._memories.popitem(last=False)
         return None if memory.refused else memory
+
+
+def exact_in_parts(runner: Runner, spec: ModelSpec, size: tuple[int, int]) -> bool:
+    """Whether the network computes the very same numbers in a part as in the whole, tried on noise.
+
+    Some libraries choose another order of additions for another size; the last bit of a float then decides how a tie
+    rounds. ``size`` is (height, width) of the frames; of larger ones a corner is tried.
+    """
+    generator = torch.Generator().manual_seed(1)
+    height, width = min(size[0], PROBE[0]), min(size[1], PROBE[1])
+    radius, scale = spec.receptive_radius, spec.scale
+    x = torch.rand(1, 1 if spec.channels == "luma" else 3, height, width, generator=generator)
+    whole = runner(x)
+    for _ in range(PROBES):
+        spans = []
+        for length in (height, width):
+            start, stop = sorted(torch.randint(0, length + 1, (2,), generator=generator).tolist())
+            spans.append(Span(start, stop, max(0, start - radius), min(length, stop + radius)))
+        y, x_ = spans
+        if y.start == y.stop or x_.start == x_.stop:
+            continue
+        part = runner(x[:, :, y.outer_start : y.outer_stop, x_.outer_start : x_.outer_stop])
+        inner = (slice((s.start - s.outer_start) * scale, (s.stop - s.outer_start) * scale) for s in spans)
+        if not torch.equal(part[:, :, *inner], whole[:, :, *(slice(s.start * scale, s.stop * scale) for s in spans)]):
+            return False
+    return True
 
 
 def changed_tiles(before: Frame, after: Frame, reach: int) -> list[Tile] | None:
