@@ -19,6 +19,7 @@ from sr_plugins.errors import SRError
 COMMANDS = {
     "image": "sr_plugins.cli.image",
     "video": "sr_plugins.cli.video",
+    "pipe": "sr_plugins.cli.pipe",
     "models": "sr_plugins.cli.models",
     "evaluate": "sr_plugins.cli.evaluate",
     "train": "sr_plugins.cli.train",

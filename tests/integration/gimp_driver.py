@@ -38,6 +38,7 @@ def make(case, folder):
     image = Gimp.Image.new_with_precision(
         *case["size"], BASES[case["base"]], getattr(Gimp.Precision, case["precision"])
     )
+    image.set_resolution(300, 300)
     if case.get("profile") == "adobe":
         image.set_color_profile(Gimp.ColorProfile.new_rgb_adobe())
     groups, locked = {}, []
@@ -99,6 +100,7 @@ def describe(image, case, folder, when):
     profile = image.get_color_profile()
     return {
         "size": [image.get_width(), image.get_height()],
+        "resolution": list(image.get_resolution())[-2:],
         "base": image.get_base_type().value_nick,
         "precision": image.get_precision().value_nick,
         "profile": profile.get_label() if profile else None,

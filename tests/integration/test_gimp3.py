@@ -152,6 +152,7 @@ def test_pixels_are_the_cores_own(gimp: GimpInChroot, ran: str, one: dict[str, A
     assert outcome.after["size"] == [2 * WIDTH, 2 * HEIGHT]
     assert outcome.after["precision"] == outcome.before["precision"]
     assert outcome.after["profile"] == outcome.before["profile"]
+    assert outcome.after["resolution"] == [300, 300]
     assert outcome.after["base"] == {"RGB": "rgb", "GRAY": "gray", "INDEXED": "rgb"}[one["base"]]
     assert outcome.before["base"] == one["base"].lower()
     assert (outcome.before["profile"] is not None) == ("profile" in one)

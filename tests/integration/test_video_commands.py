@@ -1,0 +1,142 @@
+"""The commands as a person runs them: real processes, real pipes, real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from video_clips import BUNDLED, ffmpeg_run, living_children, moving, picture_hash, pictures, times, tone
+
+from sr_plugins.cli.main import srp
+
+FAST = ["--", "-preset", "ultrafast"]
+MODEL = ["--model", "bicubic", "--scale", "2", "--device", "cpu"]
+SRP = [sys.executable, "-m", "sr_plugins.cli"]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("commands") / "in.mkv"
+    ffmpeg_run(*moving("96x64", seconds=2), *tone(2), "-c:v", "ffv1", path)
+    return path
+
+
+def _srp(*arguments: str | Path) -> tuple[int, str]:
+    """(status, what it said): the command in this process; errors as ``main`` shows them."""
+    result = CliRunner().invoke(srp, [str(a) for a in arguments], standalone_mode=False)
+    if result.exception is not None:
+        return 1, f"{result.stderr}{result.exception}"
+    return result.return_value or 0, result.stderr
+
+
+def test_folder_goes_on_after_a_failure(clip: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.mkv").write_bytes(clip.read_bytes())
+    (folder / "b broken.mp4").write_text("nothing")
+    ffmpeg_run(*moving(seconds=0.2), folder / "c.avi")
+    (folder / "notes.txt").write_text("not a film")
+    status, said = _srp("video", folder, "-o", out, *MODEL, "--end", "0.2", *FAST)
+    assert status == 1
+    assert sorted(p.name for p in out.iterdir()) == ["a.mkv", "c.mkv"]
+    assert "2 done, 0 there already, 1 failed" in said
+    assert said.strip().splitlines()[-1].startswith(f"srp:   {folder / 'b broken.mp4'}: ")
+    (folder / "b broken.mp4").unlink()
+    status, said = _srp("video", folder / "*", "-o", out, *MODEL, "--resume", "--end", "0.2", *FAST)
+    assert "0 done, 2 there already" in said
+
+
+def test_patterns_and_usage(clip: Path, tmp_path: Path) -> None:
+    status, said = _srp("video", clip.parent / "i*.mkv", "-o", tmp_path / "out", *MODEL, "--end", "0:00:00.1", *FAST)
+    assert status == 0, said
+    assert len(times(tmp_path / "out" / "in.mkv")) == 3
+    assert "is no folder" in _srp("video", clip, clip, "-o", tmp_path / "out.mkv")[1]
+    assert "no video in" in _srp("video", tmp_path / "*.xyz", "-o", tmp_path)[1]
+    assert "neither seconds" in _srp("video", clip, "-o", tmp_path / "o.mkv", "--start", "soon")[1]
+    assert (
+        "-ss cannot be given here: use --start"
+        in _srp("video", clip, "-o", tmp_path / "o.mkv", *MODEL, "--", "-ss", "3")[1]
+    )
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_leave_a_journal_and_no_process(
+    number: signal.Signals, status: int, clip: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mkv"
+    command = [*SRP, "video", clip, "-o", target, *MODEL, "--chunk", "4", *FAST]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / "out.mkv.parts" / "journal.jsonl"
+    deadline = time.monotonic() + 60
+    while not journal.exists() or len(journal.read_bytes().splitlines()) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = _children(process.pid)
+    assert children
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert f"interrupted: the same command continues {target}" in said
+    assert "Traceback" not in said
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    records = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    assert records
+    code, said = _srp(*map(str, command[3:]))
+    assert code == 0, said
+    assert "of them from before" in said
+    assert len(pictures(target)) == 50
+
+
+def _children(pid: int) -> set[int]:
+    tasks = Path(f"/proc/{pid}/task")
+    return {int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()}
+
+
+def test_pipe_between_two_ffmpegs(clip: Path, tmp_path: Path) -> None:
+    """ffmpeg | srp pipe | ffmpeg, as with vspipe and x265: nothing but frames on stdout."""
+    piped, direct = tmp_path / "piped.mkv", tmp_path / "direct.mkv"
+    quiet = [BUNDLED, "-v", "error"]
+    first = subprocess.Popen(
+        [*quiet, "-i", clip, "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "-"], stdout=subprocess.PIPE
+    )
+    middle = subprocess.Popen(
+        [*SRP, "pipe", *MODEL], stdin=first.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    last = subprocess.Popen([*quiet, "-f", "yuv4mpegpipe", "-i", "-", "-c:v", "ffv1", piped], stdin=middle.stdout)
+    for process in (first, middle):
+        assert process.stdout is not None
+        process.stdout.close()
+    assert middle.stderr is not None
+    assert middle.stderr.read() == b"srp: 50 frames\n"
+    middle.stderr.close()
+    assert [p.wait(timeout=30) for p in (first, middle, last)] == [0, 0, 0]
+    yuv = tmp_path / "yuv.mkv"
+    ffmpeg_run("-i", clip, "-pix_fmt", "yuv420p", "-c:v", "ffv1", yuv)
+    assert _srp("video", yuv, "-o", direct, *MODEL, "--", "-c:v", "ffv1")[0] == 0
+    assert picture_hash(piped) == picture_hash(direct)
+
+
+def test_reader_that_leaves(clip: Path) -> None:
+    first = subprocess.Popen(
+        [BUNDLED, "-v", "quiet", "-i", clip, "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "-"], stdout=subprocess.PIPE
+    )
+    middle = subprocess.Popen(
+        [*SRP, "pipe", *MODEL], stdin=first.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert first.stdout is not None
+    assert middle.stdout is not None
+    assert middle.stderr is not None
+    first.stdout.close()
+    middle.stdout.read(100)
+    middle.stdout.close()
+    assert middle.wait(timeout=30) == 1
+    assert middle.stderr.read() == b""
+    middle.stderr.close()
+    first.wait(timeout=30)
+    assert os.getpid() not in living_children()
