@@ -9,6 +9,7 @@ torch. A luma network runs on Y'; around the peers stand the conversions that a 
 chroma by resize.Bicubic, all to the source's own format. ONNX Runtime computes in float32, so differences are measured
 from it; OpenVINO by itself takes bfloat16 where the processor has it, as our "auto" does. The rows take turns, round by
 round, and the medians count; run it under `taskset -c 0` to give every row the same core.
+Processor time is disturbed less by whatever else runs on the machine.
 """
 
 from __future__ import annotations
@@ -87,14 +88,15 @@ def source_clip(format: int, width: int, height: int, length: int) -> vs.VideoNo
     return blank.std.ModifyFrame(blank, lambda n, f: pictures[n % 4])
 
 
-def fps(clip: vs.VideoNode) -> float:
-    """Frames per second after the first frame."""
+def speed_of(clip: vs.VideoNode) -> tuple[float, float]:
+    """(frames per second, processor milliseconds per frame) after the first frame."""
     frames = clip.frames(close=True)
     next(frames)
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     for frame in frames:
         del frame
-    return (len(clip) - 1) / (time.perf_counter() - start)
+    count = len(clip) - 1
+    return count / (time.perf_counter() - start), 1000 * (time.process_time() - used) / count
 
 
 def serve(
@@ -102,7 +104,7 @@ def serve(
 ) -> None:
     """One filter in a process of its own (two OpenVINO runtimes in one process refuse each other).
 
-    Answers (format, frames) with frames per second and the first frame's planes.
+    Answers (format, frames) with what :func:`speed_of` says and the first frame's planes.
     """
     if name in PEERS:
         os.environ["VAPOURSYNTH_EXTRA_PLUGIN_PATH"] = str(peers)  # read when the core is first used
@@ -113,7 +115,7 @@ def serve(
     while (job := pipe.recv()) is not None:
         format, frames = job
         clip = run(source_clip(getattr(vs, format), *size, frames + 1))
-        speed = fps(clip)
+        speed = speed_of(clip)
         first = clip.get_frame(0)
         pipe.send((speed, [np.array(first[i]).astype(np.int32) for i in range(3)]))
 
@@ -146,10 +148,10 @@ def main() -> None:
             job = (theirs, name, plugins, network, (width, height), arguments.model, scale)
             spawn.Process(target=serve, args=job, daemon=True).start()
         print(f"{width}x{height} x{scale}, {arguments.frames} frames, {arguments.rounds} rounds\n")
-        print("| format | filter | fps | of OpenVINO's | luma differs by | chroma differs by |")
+        print("| format | filter | fps | processor ms a frame | luma differs by | chroma differs by |")
         print("|---|---|---|---|---|---|")
         for format in FORMATS:
-            speeds: dict[str, list[float]] = {name: [] for name in names}
+            speeds: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
             planes = {}
             for _ in range(arguments.rounds):
                 for name, pipe in pipes.items():
@@ -157,9 +159,9 @@ def main() -> None:
                     speed, planes[name] = pipe.recv()
                     speeds[name].append(speed)
             for name in names:
-                ratio = median(mine / theirs for mine, theirs in zip(speeds[name], speeds[names[0]], strict=True))
+                fps, milliseconds = (median(speed[i] for speed in speeds[name]) for i in (0, 1))
                 luma, chroma = (int(np.abs(planes[name][i] - planes[EXACT][i]).max()) for i in (0, 1))
-                row = f"{median(speeds[name]):.2f} | {ratio:.2f} | {luma} | {chroma}"
+                row = f"{fps:.2f} | {milliseconds:.1f} | {luma} | {chroma}"
                 print(f"| {format} | {name} | {row} |", flush=True)
         for pipe in pipes.values():
             pipe.send(None)
