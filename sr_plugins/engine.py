@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from sr_plugins.backends.selection import choose
 from sr_plugins.color import check_format
 from sr_plugins.device_worker import Device, DeviceWorker
 from sr_plugins.devices import resolve_devices
@@ -60,10 +61,10 @@ class Engine:
                 raise FrameError(f"{name} {value!r} is neither 'auto' nor a whole number of at least 1")
         self._loaded = loaded
         self._queue = JobQueue()
-        spec = plugins.backend("torch" if backend == "auto" else backend)
-        self._devices = [
-            self._device(spec, name, _precision(spec, name, precision), tile, batch) for name in resolve_devices(device)
-        ]
+        self._devices = []
+        for name in resolve_devices(device):
+            spec = choose(loaded, plugins, name, precision) if backend == "auto" else plugins.backend(backend)
+            self._devices.append(self._device(spec, name, _precision(spec, name, precision), tile, batch))
         self._workers = [DeviceWorker(self._queue, loaded, d) for d in self._devices for _ in range(d.lanes)]
         self._finalizer = weakref.finalize(self, self._queue.close)
         for worker in self._workers:

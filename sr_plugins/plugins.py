@@ -33,6 +33,7 @@ BUILT_IN = (
     "sr_plugins.training.losses",
     "sr_plugins.metrics.built_in",
     "sr_plugins.backends.torch_eager",
+    "sr_plugins.backends.torch_compile",
     "sr_plugins.backends.openvino",
     "sr_plugins.backends.onnxruntime",
     "sr_plugins.weights",
@@ -162,7 +163,7 @@ class Plugins:
         """The backend called ``name``; raises ``PluginError`` with the cure when its library is not installed."""
         spec: BackendSpec = self.named("sr_backends", "backend", name)
         if missing := spec.missing():
-            raise PluginError(f"backend {name} needs a package that is not installed: {missing}")
+            raise PluginError(f"backend {name} needs what is not installed here: {missing}")
         return spec
 
     def open_weights(self, path: Path) -> LoadedModel:

@@ -145,6 +145,24 @@ def test_a_network_the_runtime_cannot_take_says_so_for_that_frame() -> None:
         upscaler.upscale(photograph(8, 8))
 
 
+def test_torch_compile_gives_torchs_picture() -> None:
+    if cure := next(b.missing() for b in plugins().backends() if b.name == "torch-compile"):
+        pytest.skip(cure)
+    with (
+        Upscaler(blur(), backend="torch", precision="float32") as plain,
+        Upscaler(blur(), backend="torch-compile", precision="float32") as compiled,
+    ):
+        for size in ((20, 31), (24, 40)):
+            a, b = plain.upscale(photograph(*size)).planes[0], compiled.upscale(photograph(*size)).planes[0]
+            assert np.abs(a.astype(int) - b).max() <= 1
+
+
+def test_torch_compile_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(PluginError, match=r"backend torch-compile needs .*a C\+\+ compiler"):
+        Upscaler("fast", backend="torch-compile")
+
+
 # -- lanes -------------------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ from sr_plugins.model_spec import BackendSpec, Precision, Runner
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+NAME = "torch"
+
 
 @cache
 def precisions(device: str) -> tuple[Precision, ...]:
@@ -47,4 +49,4 @@ def build(module: nn.Module, device: str, precision: Precision) -> Runner:
 
 @hookimpl
 def sr_backends() -> Iterable[BackendSpec]:
-    yield BackendSpec(name="torch", build=build, precisions=precisions)
+    yield BackendSpec(name=NAME, build=build, precisions=precisions)

@@ -1,0 +1,135 @@
+"""Which backend ``auto`` means: the fastest of those installed, measured once per machine, network and version."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from sr_plugins.backends.torch_eager import NAME as PLAIN
+from sr_plugins.cache_folder import fingerprint, read_or_make
+from sr_plugins.errors import SRError
+from sr_plugins.model_spec import BackendSpec, LoadedModel, Precision
+from sr_plugins.plugins import Plugins
+
+logger = logging.getLogger("sr_plugins")
+
+# Backends whose start takes no longer than the work they save; torch-compile is for who asks for it.
+MEASURED = ("openvino", "onnxruntime")
+SIZE = (180, 320)  # height and width of the picture that is measured
+ADVANTAGE = 1.15  # times faster than torch, to be taken instead
+SECONDS = 0.3  # for each round of each backend
+ROUNDS = 3
+MOST_CALLS = 8
+
+
+def choose(loaded: LoadedModel, plugins: Plugins, device: str, precision: str) -> BackendSpec:
+    """The backend to use for ``auto``.
+
+    ``$SR_PLUGINS_BACKEND`` names it without measuring. On CUDA it is torch. A backend that fails here, or is not
+    clearly faster than torch, is not taken.
+    """
+    if named := os.environ.get("SR_PLUGINS_BACKEND"):
+        return plugins.backend(named)
+    plain = plugins.backend(PLAIN)
+    others = [b for b in plugins.backends() if b.name in MEASURED and b.missing() is None]
+    others = [b for b in others if device == "cpu" and _precision(b, device, precision) is not None]
+    if not others or _precision(plain, device, precision) is None:
+        return plain
+
+    def measure() -> bytes:
+        logger.warning("measuring once which backend runs %s fastest on this machine", loaded.spec.label)
+        return json.dumps(speeds(loaded, [plain, *others], device, precision)).encode()
+
+    network = fingerprint(loaded.module, device, precision, machine(), repr(SIZE), _versions(others))
+    name = hashlib.sha256(f"{network} {loaded.spec.label}".encode()).hexdigest()
+    try:
+        measured = json.loads(measure() if network is None else read_or_make("speed", f"{name}.json", measure))
+        best = max(others, key=lambda b: measured.get(b.name, 0.0))
+        faster = measured.get(best.name, 0.0) > ADVANTAGE * measured[PLAIN]
+    except (ValueError, KeyError, TypeError, AttributeError):  # a damaged file
+        return plain
+    return best if faster else plain
+
+
+def speeds(loaded: LoadedModel, backends: Iterable[BackendSpec], device: str, precision: str) -> dict[str, float]:
+    """Pictures of 320x180 a second by backend, with as many calls at once as the engine makes; failures left out."""
+    results = {}
+    for backend in backends:
+        chosen = _precision(backend, device, precision)
+        if chosen is None:
+            continue
+        try:
+            results[backend.name] = _speed(loaded, backend, device, chosen)
+        except (SRError, RuntimeError, MemoryError) as error:
+            logger.info("backend %s failed while it was measured: %s", backend.name, error)
+    return results
+
+
+def _speed(loaded: LoadedModel, backend: BackendSpec, device: str, precision: Precision) -> float:
+    runner = backend.build(copy.deepcopy(loaded.module), device, precision)
+    x = torch.rand(1, 1 if loaded.spec.channels == "luma" else 3, *SIZE, device=device)
+    runner(x)  # compiles
+    start = time.perf_counter()
+    runner(x)
+    calls = max(1, min(MOST_CALLS, int(SECONDS / (time.perf_counter() - start))))
+    # the best of several rounds: other programs make a round slower, never faster
+    return max(_round(backend.lanes(device), calls, lambda: runner(x)) for _ in range(ROUNDS))
+
+
+def _round(lanes: int, calls: int, call: Callable[[], object]) -> float:
+    """Calls a second, made by ``lanes`` threads at once."""
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            for _ in range(calls):
+                call()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(lanes)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return calls * len(threads) / (time.perf_counter() - start)
+
+
+def machine() -> str:
+    """What speed depends on: the processor, its instructions and the threads in use."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    except OSError:
+        name = ""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.machine()} {name or platform.processor()} {capability} {torch.get_num_threads()}"
+
+
+def _precision(backend: BackendSpec, device: str, asked: str) -> Precision | None:
+    available = backend.precisions(device)
+    return next((p for p in available if asked in ("auto", p)), None)
+
+
+def _versions(backends: Iterable[BackendSpec]) -> str:
+    found = []
+    for backend in backends:
+        try:
+            found.append(f"{backend.name} {version(backend.name)}")
+        except PackageNotFoundError:
+            found.append(backend.name)  # a plugin of another name
+    return ", ".join(sorted(found))
