@@ -145,11 +145,12 @@ def _train(
                 raise DataError(
                     f"the loss is not finite near iteration {iteration}: lower the learning rate, then --resume"
                 )
-            if (iteration % recipe.validate_every == 0 or ends or stopping) and place.first:
-                psnr = _validate(average.network(build), validation, place.device)
-                line = Progress(iteration, recipe.iterations, torch.stack(recent).mean().item(), psnr, elapsed())
-                run.add(line)
-                report(line)
+            if iteration % recipe.validate_every == 0 or ends or stopping:
+                if place.first:
+                    psnr = _validate(average.network(build), validation, place.device)
+                    line = Progress(iteration, recipe.iterations, torch.stack(recent).mean().item(), psnr, elapsed())
+                    run.add(line)
+                    report(line)
                 recent = []
             if now - saved > SAVE_EVERY:
                 save()
