@@ -118,8 +118,7 @@ def process(jobs: list[tuple[Any, Box]], model: str, scale: int, bridge: Mapping
 def put(result: Any, drawable: Any) -> None:
     """Replace a drawable's pixels, with its size if need be."""
     box = result.get_extent()
-    if hasattr(drawable, "rasterize"):  # link and vector layers, since GIMP 3.2
-        drawable.rasterize()
+    make_pixels_its_own(drawable)
     if (drawable.get_width(), drawable.get_height()) != (box.width, box.height):
         drawable.scale(box.width, box.height, True)
     locked = locked_items(drawable)
@@ -131,6 +130,12 @@ def put(result: Any, drawable: Any) -> None:
     drawable.update(0, 0, box.width, box.height)
     for item in locked:
         item.set_lock_content(True)
+
+
+def make_pixels_its_own(drawable: Any) -> None:
+    """GIMP 3.2's link and vector layers would draw themselves again over what is written into them."""
+    if hasattr(drawable, "rasterize"):
+        drawable.rasterize()
 
 
 def locked_items(drawable: Any) -> list[Any]:

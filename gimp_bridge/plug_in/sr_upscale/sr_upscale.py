@@ -21,7 +21,7 @@ import gi
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
-from gimp_pixels import Box, grown, locked_items, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
+from gimp_pixels import Box, grown, locked_items, make_pixels_its_own, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
 from worker_client import WorkerError  # type: ignore[import-not-found]  # noqa: E402
 
 BRIDGE = Path(__file__).with_name("bridge.json")
@@ -122,6 +122,7 @@ def restore(image: Any, drawables: list[Any], model: str, scale: int) -> None:
     results = process(jobs, model, scale, read_bridge())
     with undo_step(image):
         for (drawable, box), (_, sent), result in zip(parts, jobs, results, strict=True):
+            make_pixels_its_own(drawable)
             shadow = drawable.get_shadow_buffer()
             source = Gegl.Rectangle.new(box.x - sent.x, box.y - sent.y, box.width, box.height)
             result.copy(source, Gegl.AbyssPolicy.NONE, shadow, Gegl.Rectangle.new(*box))
