@@ -25,13 +25,13 @@ def blurred() -> Iterator[Upscaler]:
         yield upscaler
 
 
-@pytest.mark.parametrize(
-    "pix_fmt",
-    ["gray", "gray10le", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p16le", "yuv411p", "yuva444p"],
-)
+FORMATS = ("gray", "gray10le", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p16le", "yuv411p", "yuva444p")
+
+
+@pytest.mark.parametrize("pix_fmt", FORMATS)
 def test_y4m_made_by_ffmpeg_and_read_by_ffmpeg(pix_fmt: str, tmp_path: Path, blurred: Upscaler) -> None:
     source, target = tmp_path / "in.y4m", tmp_path / "out.y4m"
-    ffmpeg_run(*moving("21x13", seconds=0.2), "-pix_fmt", pix_fmt, "-strict", "-1", source)
+    ffmpeg_run(*moving(seconds=0.2), "-vf", "scale=21:13", "-pix_fmt", pix_fmt, "-strict", "-1", source)
     with source.open("rb") as stdin, target.open("wb") as stdout:
         assert upscale_pipe(stdin, stdout, blurred) == 5
     with source.open("rb") as stdin:

@@ -125,7 +125,7 @@ def test_encoder_that_dies_in_the_middle(clip: Path, tmp_path: Path, doubled: Up
 def test_decoder_that_dies_in_the_middle(clip: Path, tmp_path: Path, doubled: Upscaler) -> None:
     target, script = tmp_path / "out.mkv", tmp_path / "ffmpeg"
     script.write_text(
-        f'#!/bin/sh\ncase "$*" in *pipe:1) {BUNDLED} "$@" 2>/dev/null | head -c 60000; echo \'I/O error\' >&2; exit 5;; esac\n'
+        f'#!/bin/sh\ncase "$*" in *pipe:1) {BUNDLED} "$@" 2>/dev/null|head -c 60000;echo \'broken\'>&2;exit 5;;esac\n'
         f'exec {BUNDLED} "$@"\n'
     )
     script.chmod(0o755)
@@ -133,7 +133,7 @@ def test_decoder_that_dies_in_the_middle(clip: Path, tmp_path: Path, doubled: Up
         clip,
         target,
         doubled,
-        "decoding .*in.mkv: ffmpeg failed with status 5: I/O error",
+        "decoding .*in.mkv: ffmpeg failed with status 5: broken",
         ffmpeg=script,
         chunk_frames=5,
     )
