@@ -85,7 +85,7 @@ def nearest_format(layout: PixelLayout, offered: tuple[str, ...]) -> str:
             layout.family != other.family and not (layout.family == "gray" and other.family == "yuv"),
             layout.alpha and not other.alpha,
             max(0, layout.bits - other.bits),
-            max(0, ox - x) + max(0, oy - y) if layout.family == "yuv" else -ox - oy if layout.family == "rgb" else 0,
+            0 if layout.family == "gray" else max(0, ox - x) + max(0, oy - y),
             layout.family != other.family,
             other.alpha,
             other.bits,
