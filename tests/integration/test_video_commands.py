@@ -106,7 +106,7 @@ def test_pipe_between_two_ffmpegs(clip: Path, tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.close()
     assert middle.stderr is not None
-    assert middle.stderr.read() == b"srp: 50 frames\n"
+    assert middle.stderr.read().endswith(b"srp: 50 frames\n")
     middle.stderr.close()
     assert [p.wait(timeout=30) for p in (first, middle, last)] == [0, 0, 0]
     yuv = tmp_path / "yuv.mkv"
@@ -133,6 +133,6 @@ def test_reader_that_leaves(clip: Path) -> None:
     middle.stdout.read(100)
     middle.stdout.close()
     assert middle.wait(timeout=30) == 1
-    assert middle.stderr.read() == b""
+    assert b"Traceback" not in middle.stderr.read()
     middle.stderr.close()
     first.wait(timeout=30)
