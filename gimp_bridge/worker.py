@@ -8,6 +8,7 @@ for the messages.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import queue
 import sys
@@ -17,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,30 +203,40 @@ def _outcome(future: Future[Answer]) -> Answer:
     return {"type": "error", "message": f"a bug, please report it: {type(error).__name__}: {error}"}, None
 
 
-def reserve_stdout() -> BinaryIO:
-    """The real stdout for messages alone: whatever a plugin or library prints goes to stderr from now on."""
+def reserve_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """The real stdin and stdout for messages alone.
+
+    Whatever a plugin or library prints goes to stderr from now on. And sys.stdin is nobody's any more: a forked child
+    of a library closes it, and would wait forever for the lock that our reading thread holds.
+    """
     sys.stdout.flush()
-    sink = os.fdopen(os.dup(1), "wb")
+    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     if sys.platform == "win32":
         import msvcrt
 
-        for stream in (sys.stdin, sink):
+        for stream in (source, sink):
             msvcrt.setmode(stream.fileno(), os.O_BINARY)
-    return sink
+    return source, sink
+
+
+def leave(status: int = 0) -> NoReturn:
+    """End at once, with any children; threads of the core may still compute for a plug-in that is gone."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(status)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m gimp_bridge.worker")
     parser.add_argument("--device", default="auto", help="as for srp image")
     options = parser.parse_args()
-    sink = reserve_stdout()
+    source, sink = reserve_pipes()
     try:
-        status = serve(sys.stdin.buffer, sink, Answerer(options.device), lambda: os._exit(0))
+        leave(serve(source, sink, Answerer(options.device), leave))
     except BrokenPipeError:
-        status = 0
-    # Not sys.exit: threads of the core may still compute for a plug-in that is gone.
-    os._exit(status)
+        leave()
 
 
 if __name__ == "__main__":

@@ -252,6 +252,51 @@ def test_the_process_ends_quietly_with_its_input(stream: bytes) -> None:
     assert (worker.returncode, out, error) == (0, b"", b"")
 
 
+FORKING = """
+import multiprocessing, os, time
+from sr_plugins import hookimpl
+
+def linger(path):
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600)
+
+@hookimpl
+def sr_models():
+    path = os.environ["CHILD"]
+    child = multiprocessing.get_context("fork").Process(target=linger, args=(path + ".part",))
+    child.start()
+    while not (os.path.exists(path + ".part") and os.path.getsize(path + ".part")):
+        time.sleep(0.01)
+    os.rename(path + ".part", path)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
+def test_the_process_leaves_no_child_behind(tmp_path: Path) -> None:
+    """A plugin forks while the worker listens: the child must run, and must go when GIMP does."""
+    info = tmp_path / "sr_plugins_forking-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sr-plugins-forking\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[sr_plugins]\nforking = sr_plugins_forking\n")
+    (tmp_path / "sr_plugins_forking.py").write_text(FORKING)
+    path = os.pathsep.join((os.environ.get("PYTHONPATH", ""), str(tmp_path)))
+    worker = process(PYTHONPATH=path, CHILD=str(tmp_path / "child"))
+    assert worker.stdin is not None
+    worker.stdin.write(message(HELLO))
+    worker.stdin.flush()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "child").exists():
+        assert worker.poll() is None
+        assert time.monotonic() < deadline, "the child never ran"
+        time.sleep(0.02)
+    child = int((tmp_path / "child").read_text())
+    os.kill(child, 0)
+    worker.communicate(timeout=60)  # closes its stdin; returns only when the child has let go of stdout, too
+    assert worker.returncode == 0
+
+
 # -- what the client makes of a bad worker ----------------------------------------------------------------------------
 
 GOOD_HELLO = message({**HELLO, "version": "1", "models": []})
