@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "sr_plugins.cli.evaluate",
     "train": "sr_plugins.cli.train",
     "export": "sr_plugins.cli.export",
+    "bench": "sr_plugins.cli.bench",
     "doctor": "sr_plugins.cli.doctor",
     "demo": "sr_plugins.cli.demo",
     "gimp": "sr_plugins.cli.gimp",

@@ -1,0 +1,175 @@
+"""How fast a model runs on this machine: each case in a process of its own, from start to steady state.
+
+Frames are noise in YUV 4:2:0 of 8 bits, in host memory before and after; none follows itself, so nothing is reused.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from sr_plugins.errors import SRError
+from sr_plugins.frame import Frame, FrameFormat
+from sr_plugins.model_spec import LoadedModel
+
+YUV420P8 = FrameFormat(family="yuv", subsampling=(1, 1))
+PICTURES = 4
+FEWEST_FRAMES = 4  # timed, however slow
+PEAK_SIDE = 1536  # of the matrix product that shows what the machine can do
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is measured: the arguments of :class:`~.upscaler.Upscaler` and the size of the frames."""
+
+    model: str
+    scale: int
+    backend: str
+    precision: str
+    device: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """What came out.
+
+    Attributes:
+        description: model, backend, device and precision in use.
+        fps: frames a second in steady state, with as many in flight as :attr:`~.upscaler.Upscaler.lookahead`.
+        first_frame: seconds from the start of a cold Python to the first enlarged frame.
+        memory: largest resident size of the process, MiB; on CUDA of the device's memory.
+        share_of_peak: arithmetic of the network per second, relative to a large matrix product in the same precision
+            on the same threads.
+    """
+
+    description: str
+    fps: float
+    first_frame: float
+    memory: float
+    share_of_peak: float
+
+
+def measure(case: Case, seconds: float) -> Speed:
+    """Measure for about ``seconds`` in a fresh process; ``SRError`` as the process raised it."""
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(case, seconds, time.time(), sender))
+    process.start()
+    sender.close()
+    try:
+        result = receiver.recv()
+    except EOFError:
+        process.join()
+        raise SRError(f"the process that measured {case.model} on {case.backend} ended: {process.exitcode}") from None
+    process.join()
+    if isinstance(result, str):
+        raise SRError(result)
+    speed: Speed = result
+    return speed
+
+
+def _child(case: Case, seconds: float, started: float, sender: Connection) -> None:
+    try:
+        sender.send(_measured(case, seconds, started))
+    except SRError as error:
+        sender.send(str(error))
+
+
+def _measured(case: Case, seconds: float, started: float) -> Speed:
+    from sr_plugins.upscaler import Upscaler
+
+    pictures = noise(case.width, case.height)
+    with Upscaler(
+        case.model, case.scale, backend=case.backend, precision=case.precision, device=case.device
+    ) as upscaler:
+        upscaler.upscale(pictures[0])
+        first_frame = time.time() - started
+        stop = float("inf")
+
+        def frames() -> Iterator[Frame]:
+            for i in count():
+                if time.perf_counter() >= stop and i >= upscaler.lookahead + FEWEST_FRAMES:
+                    return
+                yield pictures[i % PICTURES]
+
+        results = upscaler.stream(frames())
+        next(results)  # everything is in flight from here on
+        begin = time.perf_counter()
+        stop = begin + seconds
+        done = sum(1 for _ in results)
+        fps = done / (time.perf_counter() - begin)
+        description = upscaler.description
+        arithmetic = 2 * multiply_adds(upscaler.loaded) * case.width * case.height * fps
+    device, precision = description.rsplit(", ", 2)[1:]
+    return Speed(
+        description=description,
+        fps=fps,
+        first_frame=first_frame,
+        memory=_peak_memory(device),
+        share_of_peak=arithmetic / peak(device, precision),
+    )
+
+
+def noise(width: int, height: int) -> list[Frame]:
+    """A few frames of noise."""
+    random = np.random.default_rng(1)
+    sizes = [YUV420P8.plane_size(i, width, height) for i in range(3)]
+    return [
+        Frame([random.integers(16, 236, (h, w), dtype=np.uint8) for w, h in sizes], YUV420P8) for _ in range(PICTURES)
+    ]
+
+
+def multiply_adds(loaded: LoadedModel) -> float:
+    """Of the network, for each pixel of its input."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    side = 64
+    x = torch.zeros(1, 1 if loaded.spec.channels == "luma" else 3, side, side)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        loaded.module(x)
+    return float(counter.get_total_flops()) / 2 / side**2
+
+
+def peak(device: str, precision: str) -> float:
+    """Operations a second in a large matrix product, the best of a few.
+
+    It is computed as such and as a 1x1 convolution: the libraries behind the two differ, and neither is always faster.
+    """
+    import torch
+
+    dtype = getattr(torch, precision)
+    a = torch.randn(PEAK_SIDE, PEAK_SIDE, device=device).to(dtype)
+    image = a.view(1, PEAK_SIDE, PEAK_SIDE // 32, 32).contiguous(memory_format=torch.channels_last)
+    kernel = a.view(PEAK_SIDE, PEAK_SIDE, 1, 1)
+    best = float("inf")
+    for _ in range(5):
+        for product in (lambda: a @ a, lambda: torch.nn.functional.conv2d(image, kernel)):
+            start = time.perf_counter()
+            product()
+            if device.startswith("cuda"):
+                torch.cuda.synchronize(device)
+            best = min(best, time.perf_counter() - start)
+    return 2 * PEAK_SIDE**3 / best
+
+
+def _peak_memory(device: str) -> float:
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    # Linux counts in KiB, macOS in bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

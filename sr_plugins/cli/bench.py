@@ -1,0 +1,108 @@
+"""``srp bench``: how fast models and backends are on this machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from dataclasses import asdict
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from sr_plugins.errors import SRError
+
+SIZES = "640x360,1280x720,1920x1080"
+
+
+def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[tuple[int, int]]:
+    try:
+        sizes = [(int(w), int(h)) for w, h in (part.lower().split("x") for part in value.split(","))]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT,WIDTHxHEIGHT,...") from None
+    if any(w < 2 or h < 2 for w, h in sizes):
+        raise click.BadParameter(f"{value!r} holds a size below 2x2")
+    return sizes
+
+
+@click.command("bench")
+@click.option("--models", "names", default="", metavar="A,B", help="[default: all that have weights]")
+@click.option("--backends", default="", metavar="A,B", help="auto included. [default: all that are installed]")
+@click.option("--sizes", default=SIZES, show_default=True, callback=_sizes, help="Of the frames that go in.")
+@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+)
+@click.option("--seconds", type=click.FloatRange(0.1), default=3.0, show_default=True, help="For each case.")
+@click.option("--json", "as_json", is_flag=True, help="An object on stdout.")
+def command(
+    names: str,
+    backends: str,
+    sizes: list[tuple[int, int]],
+    device: str,
+    precision: str,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Measure frames per second, first-frame delay, memory, and the share of what the machine can compute.
+
+    Each case runs in a process of its own on YUV 4:2:0 frames of 8 bits. Run it while the machine does nothing else.
+    """
+    from sr_plugins.benchmark import Case, measure
+    from sr_plugins.plugins import plugins
+
+    found = plugins()
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        found.model(name)  # an unknown one is told before work
+    specs = [s for s in found.models() if s.usable and (not wanted or s.name in wanted)]
+    ways = [name.strip() for name in backends.split(",") if name.strip()]
+    for way in ways:
+        if way != "auto":
+            found.backend(way)
+    ways = ways or [b.name for b in found.backends() if b.missing() is None]
+    table = Table("model", "size", "runs on", box=box.SIMPLE)
+    for title in ("fps", "first frame s", "memory MiB", "of peak"):
+        table.add_column(title, justify="right")
+    cases = [(s, w, size) for s in specs for size in sizes for w in ways]
+    results = []
+    talk = Console(stderr=True)
+    with talk.status("") as status:
+        for i, (spec, way, (width, height)) in enumerate(cases):
+            status.update(f"{i + 1} of {len(cases)}: {spec.label}, {width}x{height}, {way}")
+            case = Case(
+                model=spec.name,
+                scale=spec.scale,
+                backend=way,
+                precision=precision,
+                device=device,
+                width=width,
+                height=height,
+            )
+            try:
+                speed = measure(case, seconds)
+            except SRError as error:
+                talk.print(f"{spec.label}, {way}: {error}")
+                continue
+            memory = None if math.isnan(speed.memory) else round(speed.memory)
+            results.append(asdict(case) | asdict(speed) | {"memory": memory})
+            table.add_row(
+                spec.label,
+                f"{width}x{height}",
+                speed.description.partition(" on ")[2],
+                f"{speed.fps:.2f}",
+                f"{speed.first_frame:.2f}",
+                "" if memory is None else str(memory),
+                f"{speed.share_of_peak:.0%}",
+            )
+    if as_json:
+        click.echo(json.dumps({"machine": platform.platform(), "results": results}, indent=2))
+    else:
+        Console().print(table)
+    if not results:
+        raise SRError("nothing could be measured")

@@ -1,0 +1,57 @@
+"""``srp bench``: real cases in real processes; the numbers fit each other."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sr_plugins.benchmark import YUV420P8, multiply_adds, noise, peak
+from sr_plugins.cli.bench import command
+from sr_plugins.errors import SRError, UnknownModelError, UnknownNameError
+from sr_plugins.plugins import plugins
+from sr_plugins.reuse import changed_tiles
+from sr_plugins.weights import load_model
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(command, [*arguments], catch_exceptions=False)
+
+
+def test_a_case_is_measured_in_a_process_of_its_own() -> None:
+    done = run(
+        "--models", "fast", "--backends", "torch", "--sizes", "96x64", "--seconds", "0.2", "--precision", "float32",
+        "--device", "cpu", "--json",
+    )  # fmt: skip
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["model"], result["scale"], result["width"], result["height"]) == ("fast", 2, 96, 64)
+    assert result["description"] == "fast x2 on torch, cpu, float32"
+    assert result["fps"] > 1
+    assert result["first_frame"] > 1 / result["fps"]
+    assert 50 < result["memory"] < 5000  # MiB
+    assert 0 < result["share_of_peak"] < 1.5
+
+
+def test_what_cannot_be_measured_is_told_and_the_rest_goes_on() -> None:
+    with pytest.raises(SRError, match="nothing could be measured"):
+        run("--models", "fast", "--backends", "openvino", "--sizes", "16x16", "--device", "meta")
+    with pytest.raises(UnknownModelError):
+        run("--models", "fsat")
+    with pytest.raises(UnknownNameError):
+        run("--backends", "toroch")
+    assert run("--sizes", "640").exit_code == 2
+    assert run("--sizes", "1x1").exit_code == 2
+
+
+def test_multiply_adds_are_those_of_the_layers() -> None:
+    """fast x2: 3x3 layers 1-32, six times 32-32, 32-4, and the fixed 5x5 kernel of four phases."""
+    expected = 9 * (32 + 6 * 32 * 32 + 32 * 4)
+    counted = multiply_adds(load_model(plugins().model("fast", 2)))
+    assert expected <= counted <= 1.02 * expected + 25 * 4
+
+
+def test_frames_never_rest_and_the_peak_is_a_rate() -> None:
+    frames = noise(64, 48)
+    assert frames[0].format == YUV420P8
+    assert all(changed_tiles(a, b, 8) is None for a, b in zip(frames, frames[1:] + frames[:1], strict=True))
+    assert peak("cpu", "float32") > 1e9
