@@ -88,17 +88,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def write_weights(path: Path, module: nn.Module, card: dict[str, Any]) -> None:
     """Write a module's tensors and its card as ``.safetensors``: whole or not at all."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-        save_file(tensors, temporary, metadata={"format": "pt", "card": json.dumps(card, sort_keys=True)})
+        # not save_file, which makes files that only their owner may read
+        temporary.write_bytes(save(tensors, {"format": "pt", "card": json.dumps(card, sort_keys=True)}))
         temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -57,9 +57,8 @@ def device_lines() -> list[str]:
     """What the machine can compute on."""
     from sr_plugins.devices import describe_devices
 
-    return [f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} processors"] + (
-        describe_devices()
-    )
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return [f"{processors} processors", *describe_devices()]
 
 
 def self_check() -> str:
