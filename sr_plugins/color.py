@@ -1,8 +1,8 @@
 """Planes <-> model tensor, on the device: matrix, range, siting, subsampling, rounding.
 
 Sources: ITU-R BT.601-7, BT.709-6, BT.2020-2 (non-constant luminance) and BT.2100 for the formulas, ITU-T H.273 for
-codes and siting. A luma model touches no matrix on YUV and gray; on RGB its luma is BT.601's, and since Y' enters R', G' and B' with the same
-weight, what the network changes in luma is added to each of the three interpolated planes.
+codes and siting. A luma model touches no matrix on YUV and gray; on RGB its luma is BT.601's, and since Y' enters R',
+G' and B' with the same weight, what the network changes in luma is added to each of the three interpolated planes.
 """
 
 from __future__ import annotations

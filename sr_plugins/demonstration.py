@@ -28,7 +28,7 @@ MARGIN, CAPTION = 8, 22
 
 @dataclass(frozen=True)
 class Comparison:
-    """One photograph: the enlarged pictures by name, in the order shown, and their PSNR in dB (the original has none)."""
+    """One photograph: the pictures by name, in the order shown, and the PSNR in dB of all but the original."""
 
     photograph: str
     pictures: dict[str, Picture]
@@ -46,7 +46,7 @@ def photograph(name: str) -> Picture:
 
 
 def compare(upscaler: Upscaler, name: str) -> Comparison:
-    """Shrink a photograph by 2 (antialiased bicubic) and enlarge it in three ways; PSNR on luma, border of 2 left out."""
+    """Shrink a photograph by 2 (antialiased bicubic), enlarge it in three ways, measure luma without a border of 2."""
     original = photograph(name)
     small = downscale_bicubic(original, 2)
     ways: dict[str, Callable[[Picture], Picture]] = {
