@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing import get_context
@@ -47,8 +47,8 @@ class Speed:
         fps: frames a second in steady state, with as many in flight as :attr:`~.upscaler.Upscaler.lookahead`.
         first_frame: seconds from the start of a cold Python to the first enlarged frame.
         memory: largest resident size of the process, MiB; on CUDA of the device's memory.
-        share_of_peak: arithmetic of the network per second, relative to a large matrix product in the same precision
-            on the same threads.
+        share_of_peak: arithmetic of the network per second, relative to :func:`peak` in the same precision on the
+            same threads.
     """
 
     description: str
@@ -141,25 +141,29 @@ def multiply_adds(loaded: LoadedModel) -> float:
 
 
 def peak(device: str, precision: str) -> float:
-    """Operations a second in a large matrix product, the best of a few.
+    """Operations a second at best: in a large matrix product, or in a convolution that stays in the cache.
 
-    It is computed as such and as a 1x1 convolution: the libraries behind the two differ, and neither is always faster.
+    The matrix libraries do not use every processor's widest vectors, so the product alone would show too little.
     """
     import torch
+    from torch.nn.functional import conv2d
 
     dtype = getattr(torch, precision)
     a = torch.randn(PEAK_SIDE, PEAK_SIDE, device=device).to(dtype)
-    image = a.view(1, PEAK_SIDE, PEAK_SIDE // 32, 32).contiguous(memory_format=torch.channels_last)
-    kernel = a.view(PEAK_SIDE, PEAK_SIDE, 1, 1)
-    best = float("inf")
-    for _ in range(5):
-        for product in (lambda: a @ a, lambda: torch.nn.functional.conv2d(image, kernel)):
-            start = time.perf_counter()
-            product()
-            if device.startswith("cuda"):
-                torch.cuda.synchronize(device)
-            best = min(best, time.perf_counter() - start)
-    return 2 * PEAK_SIDE**3 / best
+    features = torch.randn(1, 64, 64, 64, device=device).to(dtype).contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(64, 64, 3, 3, device=device).to(dtype).contiguous(memory_format=torch.channels_last)
+    kinds: list[tuple[int, Callable[[], object]]] = [
+        (2 * PEAK_SIDE**3, lambda: a @ a),
+        (2 * features.numel() * 9 * 64, lambda: conv2d(features, kernel, padding=1)),
+    ]
+    best = 0.0
+    for operations, work in kinds * 8:
+        start = time.perf_counter()
+        work()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        best = max(best, operations / (time.perf_counter() - start))
+    return best
 
 
 def _peak_memory(device: str) -> float:

@@ -23,13 +23,13 @@ def test_a_case_is_measured_in_a_process_of_its_own() -> None:
         "--models", "fast", "--backends", "torch", "--sizes", "96x64", "--seconds", "0.2", "--precision", "float32",
         "--device", "cpu", "--json",
     )  # fmt: skip
-    (result,) = json.loads(done.stdout)["results"]
+    result = next(r for r in json.loads(done.stdout)["results"] if r["scale"] == 2)
     assert (result["model"], result["scale"], result["width"], result["height"]) == ("fast", 2, 96, 64)
     assert result["description"] == "fast x2 on torch, cpu, float32"
     assert result["fps"] > 1
     assert result["first_frame"] > 1 / result["fps"]
     assert 50 < result["memory"] < 5000  # MiB
-    assert 0 < result["share_of_peak"] < 1.5
+    assert 0 < result["share_of_peak"] < 1.2
 
 
 def test_what_cannot_be_measured_is_told_and_the_rest_goes_on() -> None:
