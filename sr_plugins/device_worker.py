@@ -55,6 +55,7 @@ class Device:
     said: set[str] = field(default_factory=set)
     float32: Runner | None = None
     reuse: Reuse | None = None
+    shrinking: threading.Lock = field(default_factory=threading.Lock)
 
     def say(self, about: str, text: str) -> None:
         """Warn once about one thing."""
@@ -114,6 +115,7 @@ class DeviceWorker(threading.Thread):
     def _with_memory_there_is(self, frames: Sequence[Frame]) -> list[Frame]:
         device = self._device
         while True:
+            tried = self._largest(frames[0])
             try:
                 return self._run_frames(frames)
             except torch.OutOfMemoryError:
@@ -125,7 +127,10 @@ class DeviceWorker(threading.Thread):
                 device.batch = len(frames) // 2
                 device.say("memory", f"{device.name} is out of memory: working in batches of {device.batch}")
                 return [r for f in _chunks(frames, device.batch) for r in self._with_memory_there_is(f)]
-            self._shrink_tile(frames[0])
+            with device.shrinking:
+                # another lane may have failed at the same tile, and shrunk it for both
+                if self._largest(frames[0]) == tried:
+                    self._shrink_tile(frames[0])
 
     def _shrink_tile(self, frame: Frame) -> None:
         reach = self._margin(frame)
@@ -169,7 +174,10 @@ class DeviceWorker(threading.Thread):
             self._compute(frames, [result], resting.tiles)
             if not resting.trusted:
                 whole = self._computed(frames)[0]
-                exact = exact_in_parts(self._device.runner, self._spec, (frame.height, frame.width))
+                # no larger than a tile: the whole of a large picture would not fit into memory
+                height, width = self._largest(frame)
+                size = min(height, frame.height), min(width, frame.width)
+                exact = exact_in_parts(self._device.runner, self._spec, size)
                 reuse.prove(frame, exact and same_bytes(result, whole))
                 result = whole
         reuse.remember(frame, result)

@@ -351,9 +351,10 @@ def test_closed_and_dropped_upscalers_end_their_threads() -> None:
     del dropped
     gc.collect()
     deadline = time.monotonic() + 5
+    # other tests' upscalers may end meanwhile
     while ours() > before and time.monotonic() < deadline:
         threading.Event().wait(0.01)
-    assert ours() == before
+    assert ours() <= before
 
 
 def test_a_cancelled_future_is_not_computed() -> None:

@@ -68,7 +68,10 @@ def test_patterns_and_usage(clip: Path, tmp_path: Path) -> None:
 def test_signals_leave_journal_and_no_process(number: signal.Signals, status: int, clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
     command = [*SRP, "video", clip, "-o", target, *MODEL, "--chunk", "4", *FAST]
+    # A shell's background job, as a test run may be, ignores SIGINT, and so would what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     journal = tmp_path / "out.mkv.parts" / "journal.jsonl"
     deadline = time.monotonic() + 60
     while not journal.exists() or len(journal.read_bytes().splitlines()) < 3:
