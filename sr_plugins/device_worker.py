@@ -12,6 +12,7 @@ import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import batched
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,7 +127,7 @@ class DeviceWorker(threading.Thread):
             if len(frames) > 1:
                 device.batch = len(frames) // 2
                 device.say("memory", f"{device.name} is out of memory: working in batches of {device.batch}")
-                return [r for f in _chunks(frames, device.batch) for r in self._with_memory_there_is(f)]
+                return [r for f in batched(frames, device.batch) for r in self._with_memory_there_is(f)]
             with device.shrinking:
                 # another lane may have failed at the same tile, and shrunk it for both
                 if self._largest(frames[0]) == tried:
@@ -296,7 +297,3 @@ def _compute_in_this_thread_alone() -> None:
     restore = threading.Thread(target=torch.set_num_threads, args=(before,))
     restore.start()
     restore.join()
-
-
-def _chunks(frames: Sequence[Frame], size: int) -> list[Sequence[Frame]]:
-    return [frames[i : i + size] for i in range(0, len(frames), size)]
