@@ -1,5 +1,7 @@
 """Every backend gives torch's picture, tiled or not, from any number of threads, and says what it lacks."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -108,6 +110,20 @@ def test_same_bytes_tiled_or_not_from_one_caller_or_eight(backend: str, two_thre
                 assert upscaler.upscale(frame).planes[0].tobytes() == expected
 
 
+@pytest.mark.parametrize(("name", "scale"), [("fast", 2), ("dbpn", 2)])
+def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
+    """OpenVINO compiles such a size by itself; the one network it suits, the other it would change in bfloat16."""
+    frame = photograph(50, 70)
+    for precision in plugins().backend("openvino").precisions("cpu"):
+        runner = plugins().backend("openvino").build(random_model(name, scale).module, "cpu", precision)
+        x = torch.from_numpy(frame.planes[0].astype(np.float32) / 255)[None, None]
+        first = runner(x)
+        assert all(torch.equal(runner(x), first) for _ in range(6))
+        assert torch.equal(runner(torch.cat([x, x])), torch.cat([first, first]))
+        if name == "fast":
+            assert x.shape[2:] in runner._compiled  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("backend", OTHERS)
 def test_an_rgb_network_and_a_batch(backend: str) -> None:
     rng = np.random.default_rng(5)
@@ -161,6 +177,30 @@ def test_torch_compile_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(PluginError, match=r"backend torch-compile needs .*a C\+\+ compiler"):
         Upscaler("fast", backend="torch-compile")
+
+
+@pytest.mark.parametrize("ending", ["dropped", "busy", "closed"])
+def test_a_program_ends_well_however_it_leaves_an_upscaler(ending: str) -> None:
+    """Python ends while threads are inside a C++ library, or while its objects are freed: neither may abort it."""
+    code = f"""
+from sr_plugins import Upscaler
+from sr_plugins.benchmark import noise
+def main():
+    global upscaler
+    small, large = noise(64, 64), noise(1280, 720)
+    upscaler = Upscaler("fast", backend="openvino")
+    for i in range(12):
+        upscaler.upscale(small[i % 4])
+    if "{ending}" == "busy":
+        futures = [upscaler.submit(frame) for frame in large]
+    elif "{ending}" == "closed":
+        upscaler.close()
+    else:
+        del upscaler
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # -- lanes -------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
@@ -18,10 +19,17 @@ from sr_plugins.hookspecs import hookimpl
 from sr_plugins.model_spec import BackendSpec, Precision, Runner
 
 if TYPE_CHECKING:
+    import numpy as np
     import openvino
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
+Size = tuple[int, int]  # height, width
+Requests = LifoQueue["openvino.InferRequest"]
+
 MOST_LANES = 8
+OFTEN = 4  # pictures of one size, before it gets a network of its own
+MOST_FIXED_SIZES = 4
 
 
 def missing() -> str | None:
@@ -44,35 +52,62 @@ def lanes(device: str) -> int:
 
 
 class OpenVINORunner:
-    """Compiled at the first call, which tells the number of channels; any number of threads may call it."""
+    """Compiled at the first call, which tells the number of channels; any number of threads may call it.
+
+    Height and width are free. A size that comes again and again gets a network of its own, which is faster, if that
+    computes the very same numbers.
+    """
 
     def __init__(self, module: nn.Module, device: str, precision: Precision) -> None:
         import torch
 
         self._module, self._hint = module, "bf16" if precision == "bfloat16" else "f32"
         self._lanes, self._threads = lanes(device), torch.get_num_threads()
-        self._idle: LifoQueue[openvino.InferRequest] | None = None
+        self._model: openvino.Model | None = None
+        self._compiled: dict[Size | None, Requests] = {}  # None: any size
+        self._seen: Counter[Size] = Counter()
+        self._fixed_sizes = True
         self._compiling = threading.Lock()
 
     def __call__(self, x: Tensor) -> Tensor:
-        import openvino
         import torch
 
-        with self._compiling:
-            if self._idle is None:
-                self._idle = self._requests(x.shape[1])
-            idle = self._idle
-        request = idle.get()
-        try:
-            request.infer([openvino.Tensor(x.contiguous().numpy(), shared_memory=True)], share_inputs=True)
-            # the request's memory is overwritten by its next picture
-            return torch.from_numpy(request.get_output_tensor().data.copy())
-        except MemoryError as error:
-            raise torch.OutOfMemoryError(str(error)) from error
-        finally:
-            idle.put(request)
+        if x.shape[0] > 1:  # a free batch would cost layers their fusion
+            return torch.cat([self(part) for part in x.split(1)])  # type: ignore[no-untyped-call]
+        array = x.contiguous().numpy()
+        size = array.shape[2], array.shape[3]
+        return torch.from_numpy(_infer(self._compiled.get(size) or self._prepare(array, size), array))
 
-    def _requests(self, channels: int) -> LifoQueue[openvino.InferRequest]:
+    def _prepare(self, array: NDArray[np.float32], size: Size) -> Requests:
+        """The network for a size that has none of its own, or now gets one."""
+        import numpy as np
+
+        with self._compiling:
+            if self._model is None:
+                self._model = self._translate(array.shape[1])
+                self._compiled[None] = self._compile(array.shape[1], (-1, -1))
+            free = self._compiled[None]
+            if size in self._compiled or not self._fixed_sizes or len(self._compiled) > MOST_FIXED_SIZES:
+                return self._compiled.get(size, free)
+            self._seen[size] += 1
+            if self._seen[size] >= OFTEN:
+                fixed = self._compile(array.shape[1], size)
+                if np.array_equal(_infer(fixed, array), _infer(free, array)):
+                    self._compiled[size] = fixed
+                    return fixed
+                self._fixed_sizes = False
+            return free
+
+    def _translate(self, channels: int) -> openvino.Model:
+        graph = cached_graph(self._module, channels)
+        try:
+            return _read(graph)
+        except RuntimeError as error:
+            raise self._refusal(error) from error
+
+    def _compile(self, channels: int, size: Size) -> Requests:
+        import openvino
+
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": self._hint,
             "NUM_STREAMS": self._lanes,
@@ -80,17 +115,37 @@ class OpenVINORunner:
             # decoder, encoder and other programs are there too: let the system place threads
             "ENABLE_CPU_PINNING": False,
         }
+        assert self._model is not None
+        model = self._model.clone()
         try:
-            compiled = _core().compile_model(_read(cached_graph(self._module, channels)), "CPU", settings)
-            queue: LifoQueue[openvino.InferRequest] = LifoQueue()
+            model.reshape(openvino.PartialShape([1, channels, *size]))
+            compiled = _core().compile_model(model, "CPU", settings)
+            requests: Requests = LifoQueue()
             for _ in range(self._lanes):
-                queue.put(compiled.create_infer_request())
+                requests.put(compiled.create_infer_request())
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise PluginError(
-                f"OpenVINO cannot run {type(self._module).__name__} ({reason}): use backend torch"
-            ) from error
-        return queue
+            raise self._refusal(error) from error
+        return requests
+
+    def _refusal(self, error: RuntimeError) -> PluginError:
+        name, reason = type(self._module).__name__, str(error).strip().splitlines()[-1]
+        return PluginError(f"OpenVINO cannot run {name} ({reason}): use backend torch")
+
+
+def _infer(requests: Requests, array: NDArray[np.float32]) -> NDArray[np.float32]:
+    import openvino
+    import torch
+
+    request = requests.get()
+    try:
+        request.infer([openvino.Tensor(array, shared_memory=True)], share_inputs=True)
+        # the request's memory is overwritten by its next picture
+        result: NDArray[np.float32] = request.get_output_tensor().data.copy()
+    except MemoryError as error:
+        raise torch.OutOfMemoryError(str(error)) from error
+    finally:
+        requests.put(request)
+    return result
 
 
 @cache
