@@ -23,6 +23,7 @@ COMMANDS = {
     "models": "sr_plugins.cli.models",
     "evaluate": "sr_plugins.cli.evaluate",
     "train": "sr_plugins.cli.train",
+    "degradation": "sr_plugins.cli.degradation",
     "export": "sr_plugins.cli.export",
     "bench": "sr_plugins.cli.bench",
     "doctor": "sr_plugins.cli.doctor",

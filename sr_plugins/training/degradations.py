@@ -12,6 +12,7 @@ FIXED: dict[str, Callable[..., Degradation]] = {
     "area": resize.area,
     "lanczos": resize.lanczos,
     "kernel": blur.kernel_blur,
+    "subsample": resize.subsample,
     "chroma_subsampling": compression.chroma_subsampling,
 }
 RANDOM: dict[str, Callable[..., Degradation]] = {

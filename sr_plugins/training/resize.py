@@ -83,3 +83,17 @@ def area(scale: int) -> Degradation:
 def lanczos(scale: int) -> Degradation:
     """Antialiased Lanczos with three lobes, as encoders and image editors shrink."""
     return _shrink(scale, "lanczos")
+
+
+def subsample(scale: int, factor: int | None = None) -> Degradation:
+    """Every ``scale``-th pixel from the first, after a blur whose kernel is centred between the pixels it replaces.
+
+    ``factor`` says for which scale that kernel was made; another one is a ``ValueError``.
+    """
+    if factor not in (None, scale):
+        raise ValueError(f"the kernel is for scale {factor}: estimate it anew with --scale {scale}")
+
+    def step(picture: Picture, rng: np.random.Generator) -> Picture:
+        return np.ascontiguousarray(picture[::scale, ::scale])
+
+    return step
