@@ -79,8 +79,7 @@ def openvino_alone(path: Path, x: np.ndarray, precision: str, seconds: float) ->
     import openvino
 
     rows = {}
-    from sr_plugins.backends.openvino import _core
-    available = _core()
+    available = openvino.Core()
     model = available.read_model(path)
     model.reshape(list(x.shape))  # fixed sizes are faster
     threads = torch.get_num_threads()

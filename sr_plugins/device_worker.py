@@ -38,6 +38,8 @@ logger = logging.getLogger("sr_plugins")
 CPU_TILE_PIXELS = 1 << 19
 CUDA_TILE_PIXELS = 1 << 22
 
+_setting_threads = threading.Lock()
+
 
 @dataclass(eq=False)
 class Device:
@@ -85,6 +87,7 @@ class DeviceWorker(threading.Thread):
                 self._serve(jobs)
                 del jobs  # keep no frame alive while waiting
             del taken
+        del self._device, self._module  # here, not after the thread's end, which nobody can wait for
 
     def _serve(self, jobs: Sequence[Job]) -> None:
         """Set the future of every job, whatever happens."""
@@ -134,19 +137,16 @@ class DeviceWorker(threading.Thread):
                     self._shrink_tile(frames[0])
 
     def _shrink_tile(self, frame: Frame) -> None:
-        reach = self._margin(frame)
-        largest = self._largest(frame)
+        device, reach, largest = self._device, self._margin(frame), self._largest(frame)
         used = min(largest[0], frame.height) * min(largest[1], frame.width)
         side = math.isqrt(used // 2)
         if side < SMALLEST_INNER + 2 * reach:
             raise DeviceError(
-                f"{self._device.name} is out of memory even for a tile of {math.isqrt(used)} pixels: "
+                f"{device.name} is out of memory even for a tile of {math.isqrt(used)} pixels: "
                 "close other programs on it, or use device 'cpu'"
             )
-        self._device.side = side
-        self._device.say(
-            "memory", f"{self._device.name} is out of memory: working in smaller tiles, from now on {side} pixels"
-        )
+        device.side = side
+        device.say("memory", f"{device.name} is out of memory: working in smaller tiles, from now on {side} pixels")
 
     def _largest(self, frame: Frame) -> tuple[int, int]:
         """(height, width) of the largest tile to try."""
@@ -224,7 +224,7 @@ class DeviceWorker(threading.Thread):
                     paste(result.alpha, alpha[n], tile, scale, (0, 0), blend=False)
 
         if self._device.lanes == 1 or self._spec.global_operations:  # blending goes by the order of tiles
-            for tile in parts:
+            for tile in self._queue.wanted(parts):
                 one(tile)
         else:
             with self._queue.shared(SharedTiles(parts, one), self._device) as shared:
@@ -292,8 +292,9 @@ def _compute_in_this_thread_alone() -> None:
 
     torch keeps the number per thread but also makes it the default of threads to come; another thread sets that back.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    restore = threading.Thread(target=torch.set_num_threads, args=(before,))
-    restore.start()
-    restore.join()
+    with _setting_threads:  # a lane that asked while another is here would be told one
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        restore = threading.Thread(target=torch.set_num_threads, args=(before,))
+        restore.start()
+        restore.join()

@@ -7,6 +7,7 @@ submission, whichever device finishes first.
 
 from __future__ import annotations
 
+import atexit
 import copy
 import threading
 import weakref
@@ -67,7 +68,9 @@ class Engine:
             self._devices.append(self._device(spec, name, _precision(spec, name, precision), tile, batch))
         self._workers = [DeviceWorker(self._queue, loaded, d) for d in self._devices for _ in range(d.lanes)]
         self._finalizer = weakref.finalize(self, self._queue.close)
+        self._finalizer.atexit = False  # _end_workers does more
         for worker in self._workers:
+            _running[worker] = self._queue
             worker.start()
 
     def _device(self, spec: BackendSpec, name: str, precision: Precision, tile: int | str, batch: int | str) -> Device:
@@ -108,6 +111,19 @@ class Engine:
         for worker in self._workers:
             if worker is not threading.current_thread():
                 worker.join()
+
+
+_running: weakref.WeakKeyDictionary[DeviceWorker, JobQueue] = weakref.WeakKeyDictionary()
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Wait for each worker to finish its tile: Python must not end while a thread is inside a C++ library."""
+    left = [(worker, queue) for worker, queue in _running.items() if worker.is_alive()]
+    for _, queue in left:
+        queue.abandon()
+    for worker, _ in left:
+        worker.join()
 
 
 def _precision(backend: BackendSpec, device: str, asked: str) -> Precision:

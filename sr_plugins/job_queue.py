@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sr_plugins.engine import Job
 
 FLUSH_SECONDS = 0.004  # how long a started batch waits for more frames
+ENDING = "the program ends before this frame was done"
 
 
 class SharedTiles:
@@ -52,6 +53,13 @@ class SharedTiles:
                     self._running -= 1
                     self._changed.notify_all()
 
+    def abandon(self) -> None:
+        """Begin no further tile; :meth:`finish` then raises."""
+        with self._changed:
+            if self._left:
+                self._left.clear()
+                self._error = self._error or FrameError(ENDING)
+
     def finish(self) -> None:
         """Wait for the tiles that others work on."""
         with self._changed:
@@ -67,9 +75,10 @@ class JobQueue:
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
         self._shared: list[tuple[Device, SharedTiles]] = []
-        self._idle: Counter[Device] = Counter()
+        self._idle: Counter[int] = Counter()  # by id: a device must not live on here when its workers end
         self._changed = threading.Condition()
         self._closed = False
+        self._abandoned = False
 
     def put(self, job: Job) -> None:
         """Append a job; ``FrameError`` after :meth:`close`."""
@@ -101,7 +110,7 @@ class JobQueue:
     def idle(self, device: Device) -> int:
         """Lanes of ``device`` with nothing to do."""
         with self._changed:
-            return 0 if self._jobs else self._idle[device]
+            return 0 if self._jobs else self._idle[id(device)]
 
     def take(self, device: Device) -> list[Job] | SharedTiles | None:
         """Wait for work: tiles to help with, or up to ``device.batch`` jobs of one kind.
@@ -116,9 +125,9 @@ class JobQueue:
                     return self._batch(device.batch)
                 if self._closed:
                     return None
-                self._idle[device] += 1
+                self._idle[id(device)] += 1
                 self._changed.wait()
-                self._idle[device] -= 1
+                self._idle[id(device)] -= 1
 
     def _batch(self, most: int) -> list[Job]:
         batch = [self._jobs.popleft()]
@@ -140,3 +149,24 @@ class JobQueue:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """Let workers end with the tile they are at: what waits is cancelled, what is begun fails."""
+        with self._changed:
+            self._abandoned = self._closed = True
+            jobs = list(self._jobs)
+            self._jobs.clear()
+            shared = [tiles for _, tiles in self._shared]
+            self._changed.notify_all()
+        for job in jobs:
+            if not job.future.cancel():  # a frame that was put back
+                job.future.set_exception(FrameError(ENDING))
+        for tiles in shared:
+            tiles.abandon()
+
+    def wanted(self, tiles: Iterable[Tile]) -> Iterator[Tile]:
+        """The tiles, unless the queue is abandoned meanwhile."""
+        for tile in tiles:
+            if self._abandoned:
+                raise FrameError(ENDING)
+            yield tile
