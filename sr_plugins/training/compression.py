@@ -14,12 +14,14 @@ from sr_plugins.model_spec import Degradation, Picture
 from sr_plugins.training.degradation_chain import check_range, draw, to_8bit
 
 # name: (encoder, decoder, options at a quality, allowed qualities)
+# No macroblock tree: on pictures as small as patches, x265's writes beyond its buffers, and x264's reads what was never
+# written, so that programs crash and runs do not repeat themselves.
 CODECS: dict[str, tuple[str, str, dict[str, str], tuple[int, int]]] = {
-    "h264": ("libx264", "h264", {"crf": "{}", "preset": "veryfast", "threads": "1"}, (0, 51)),
+    "h264": ("libx264", "h264", {"crf": "{}", "preset": "veryfast", "threads": "1", "mbtree": "0"}, (0, 51)),
     "h265": (
         "libx265",
         "hevc",
-        {"crf": "{}", "preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1"},
+        {"crf": "{}", "preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1:cutree=0"},
         (0, 51),
     ),
     "mpeg2": ("mpeg2video", "mpeg2video", {"qmin": "{}", "qmax": "{}"}, (2, 31)),
