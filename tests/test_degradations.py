@@ -258,7 +258,7 @@ def test_every_registered_step_runs_on_a_plain_picture(scene: Picture) -> None:
         "kernel": {"values": [[1]]},
     }
     specs = Plugins(installed=False).all_named("sr_degradations")
-    assert len(specs) == 13
+    assert len(specs) == 14
     for spec in specs:
         step = spec.build(1, **needed.get(spec.name, {}))
         first, second = (step(scene.astype(np.float32), np.random.default_rng(seed)) for seed in (0, 1))

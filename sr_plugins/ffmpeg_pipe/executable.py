@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
@@ -109,6 +110,7 @@ class Child:
             )
         except OSError as error:
             raise PipeError(f"{what}: {command[0]} does not run: {error.strerror}") from error
+        _running.add(self)
         self._tail: deque[str] = deque(maxlen=12)
         self._drain = threading.Thread(target=self._read_stderr, name=f"stderr of {what}", daemon=True)
         self._drain.start()
@@ -160,7 +162,18 @@ class Child:
         return code
 
     def _close(self) -> None:
+        _running.discard(self)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+
+_running: set[Child] = set()
+
+
+@atexit.register
+def _stop_running() -> None:
+    """Ctrl-C may come while a child is being made, before its owner could stop it: leave none behind."""
+    for child in list(_running):
+        child.stop()
