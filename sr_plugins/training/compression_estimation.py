@@ -95,7 +95,8 @@ def video_compression(codec: str, quantisers: Sequence[float], bits_per_pixel: f
     """From a stream's codec and, where the decoder tells them, the quantisers of its frames (else from its rate)."""
     name = TRAINABLE.get(codec, "h265")
     if quantisers:
-        low, high = np.quantile(quantisers, (0.1, 0.9))
+        # frames that others are predicted from carry the detail, and have the lower quantisers
+        low, high = np.quantile(quantisers, (0.1, 0.5))
         if name == "mpeg2":  # recipes give MPEG-2 half of their number
             low, high = 2 * low, 2 * high
         return Compression(name, (max(0.0, float(low) - 1), min(51.0, float(high) + 1)), 0.9)

@@ -18,7 +18,7 @@ from sr_plugins.training.noise_estimation import Noise, estimate_noise
 from sr_plugins.training.source_pictures import Source, luma
 from sr_plugins.training.spectrum import Floats
 
-FRAMES_VOTING = 8
+FRAMES_VOTING = 24
 SMALLEST_NOISE = 0.4  # code values: less is rounding
 
 
@@ -111,14 +111,14 @@ def estimate(sources: Sequence[Source], scale: int = 2) -> Estimate:
     pictures = [luma(frame) for frame in picked]
     largest = max(picked, key=lambda frame: frame.size)
     compression = _compression(sources, [p for p in pictures if min(p.shape) >= 64])
-    enlargements = sorted((find_enlargement(p) for p in pictures), key=lambda e: e.factor)
+    enlargements = sorted((find_enlargement(p) for p in pictures[:8]), key=lambda e: e.factor)
     enlargement = enlargements[len(enlargements) // 2]
     if compression.codec != "none":  # what a codec adds hides the traces
         enlargement = Enlargement(enlargement.factor, min(enlargement.confidence, 0.3))
     noise = estimate_noise(pictures)
     return Estimate(
         scale=scale,
-        blur=estimate_blur(pictures),
+        blur=estimate_blur(pictures, max(6, len(pictures))),
         noise=noise,
         gray=_gray_share([frame.astype(np.float32) for frame in picked], noise),
         compression=compression,

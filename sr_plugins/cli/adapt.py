@@ -1,0 +1,75 @@
+"""``srp adapt``: fit a trained network to one source."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The weights (.safetensors).")
+@click.option("--model", default="fast", show_default=True, help="A registered name or a weights file to start from.")
+@click.option("--scale", type=click.IntRange(2, 8), help="Which of the model's scales. [default: its first]")
+@click.option(
+    "--degradation",
+    type=click.Path(path_type=Path),
+    help="What srp degradation estimate wrote, or any [[degradation]] steps. [default: estimated now]",
+)
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=10, show_default=True, help="At most.")
+@click.option("--iterations", type=click.IntRange(0), default=1000, show_default=True, help="0: the filter alone.")
+@click.option(
+    "--frames", type=click.IntRange(1), default=24, show_default=True, help="Frames of each film to learn from."
+)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+def command(
+    inputs: tuple[Path, ...],
+    output: Path,
+    model: str,
+    scale: int | None,
+    degradation: Path | None,
+    minutes: float,
+    iterations: int,
+    frames: int,
+    seed: int,
+    device: str,
+) -> None:
+    """Adapt a model to pictures or a film, from them alone; the weights go into --model of every command.
+
+    Some frames are held out, and what comes out is never worse on them than the model it began with.
+    """
+    from sr_plugins.errors import WeightsError
+    from sr_plugins.training.adaptation import Step
+    from sr_plugins.training.source_adaptation import adapt_source
+
+    if output.suffix != ".safetensors":
+        raise WeightsError(f"{output}: weights are written as .safetensors, name the file so")
+
+    def report(step: Step) -> None:
+        end = "\r" if sys.stderr.isatty() else "\n"
+        text = f"{step.progress:4.0%}  {step.iteration} iterations  held-out frames {step.best:.3f} dB"
+        click.echo(text + end, nl=False, err=True)
+
+    found = adapt_source(
+        list(inputs),
+        output,
+        model=model,
+        scale=scale,
+        degradation=degradation,
+        minutes=minutes,
+        iterations=iterations,
+        frames=frames,
+        seed=seed,
+        device=device,
+        talk=lambda line: click.echo(line, err=True),
+        report=report,
+    )
+    if found.way == "unchanged":
+        click.echo(f"nothing gained: {found.reason}; the weights are those of {found.loaded.spec.label}", err=True)
+    else:
+        how = "its filter alone" if found.way == "filter" else "training"
+        click.echo(f"gained {found.gain:.2f} dB on frames held out ({how}), now {found.after:.2f} dB", err=True)
+    click.echo(output)
