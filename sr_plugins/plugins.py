@@ -37,6 +37,7 @@ BUILT_IN = (
     "sr_plugins.backends.openvino",
     "sr_plugins.backends.onnxruntime",
     "sr_plugins.weights",
+    "sr_plugins.models.corrected",
 )
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "sr_plugins.cli.evaluate",
     "train": "sr_plugins.cli.train",
     "degradation": "sr_plugins.cli.degradation",
+    "adapt": "sr_plugins.cli.adapt",
     "export": "sr_plugins.cli.export",
     "bench": "sr_plugins.cli.bench",
     "doctor": "sr_plugins.cli.doctor",

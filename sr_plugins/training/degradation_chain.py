@@ -86,6 +86,11 @@ def build_chain(tables: Sequence[Mapping[str, Any]], scale: int, path: Path) -> 
 
 def read_chain(path: Path, scale: int) -> Chain:
     """Read the ``[[degradation]]`` tables of a TOML file, which may be a recipe; ``RecipeError`` when it is wrong."""
+    return build_chain(read_tables(path), scale, path)
+
+
+def read_tables(path: Path) -> list[dict[str, Any]]:
+    """The ``[[degradation]]`` tables of a TOML file, not built yet; ``RecipeError`` when it has none."""
     try:
         with path.open("rb") as file:
             tables = tomllib.load(file).get("degradation")
@@ -95,7 +100,7 @@ def read_chain(path: Path, scale: int) -> Chain:
         raise RecipeError(f"{path} is not TOML: {error}") from error
     if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) and "name" in t for t in tables):
         raise RecipeError(f"{path}: a list of tables [[degradation]] is needed, each with a name")
-    return build_chain(tables, scale, path)
+    return tables
 
 
 def call_with(build: Callable[..., Any], what: str, given: Mapping[str, Any], options: Mapping[str, Any]) -> Any:

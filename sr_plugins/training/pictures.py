@@ -136,12 +136,12 @@ class Pictures:
             small = low[:, y : y + patch, x : x + patch]
             large = high[:, y * s : (y + patch) * s, x * s : (x + patch) * s]
             turn = int(rng.integers(8))
-            lows.append(_turned(small, turn))
-            highs.append(_turned(large, turn))
+            lows.append(turned(small, turn))
+            highs.append(turned(large, turn))
         return np.stack(lows[share]).astype(np.float32) / MAXIMUM, np.stack(highs[share]).astype(np.float32) / MAXIMUM
 
 
-def _turned(picture: NDArray[np.uint16], turn: int) -> NDArray[np.uint16]:
+def turned(picture: NDArray[np.uint16], turn: int) -> NDArray[np.uint16]:
     """One of the eight flips and transpositions of a square."""
     if turn & 1:
         picture = picture[:, ::-1]
