@@ -24,9 +24,10 @@ def paste(target: Plane, part: Plane, tile: Tile, scale: int, shift: tuple[int, 
     place = (places[0], places[1])
     if blend and (tile.y.outer_start or tile.x.outer_start):
         weight = ramps[0][:, None] * ramps[1][None, :]
-        mixed = target[place] * (1 - weight) + inside * weight
-        # where the weight is one, memory that was never written must not matter
-        inside = np.where(weight == 1, inside, mixed if part.dtype.kind == "f" else np.rint(mixed)).astype(part.dtype)
+        faded = weight < 1  # elsewhere the target was never written, and may hold anything
+        mixed = target[place][faded] * (1 - weight[faded]) + inside[faded] * weight[faded]
+        inside = inside.copy()
+        inside[faded] = mixed if part.dtype.kind == "f" else np.rint(mixed)
     target[place] = inside
 
 

@@ -1,5 +1,6 @@
 """Small clips for the video tests, made with ffmpeg's own sources, and ways to look at what came out."""
 
+import contextlib
 import hashlib
 import shutil
 import subprocess
@@ -91,5 +92,8 @@ def _fraction(value: object) -> Fraction:
 
 def living_children() -> set[int]:
     """Processes that this one started and that are still there, zombies among them."""
-    tasks = Path("/proc/self/task")
-    return {int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
+    children: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that ended meanwhile
+            children |= {int(pid) for pid in (task / "children").read_text().split()}
+    return children

@@ -1,5 +1,6 @@
 """The commands as a person runs them: real processes, real pipes, real signals."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -95,8 +96,11 @@ def test_signals_leave_journal_and_no_process(number: signal.Signals, status: in
 
 
 def _children(pid: int) -> set[int]:
-    tasks = Path(f"/proc/{pid}/task")
-    return {int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()}
+    children: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that ended meanwhile
+            children |= {int(child) for child in (task / "children").read_text().split()}
+    return children
 
 
 def test_pipe_between_two_ffmpegs(clip: Path, tmp_path: Path) -> None:
