@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sr_plugins.errors import FrameError
 from sr_plugins.frame import FrameFormat, Matrix
-from sr_plugins.model_spec import Channels
+from sr_plugins.model_spec import Channels, Coding
 from sr_plugins.resampling import (
     INTERPOLATION_REACH,
     Taps,
@@ -65,6 +65,22 @@ def margin(format: FrameFormat, channels: Channels, radius: int, scale: int, *, 
     return 2 * reach if alpha else reach  # bleeding reads as far again
 
 
+def output_coding(format: FrameFormat, channels: Channels) -> Coding | None:
+    """How the network's output becomes a plane, where it is one and is stored as integers."""
+    if channels == "rgb" or format.family == "rgb" or format.is_float:
+        return None
+    return Coding(*_coding(format, chroma=False), format.bits)
+
+
+def _coding(format: FrameFormat, *, chroma: bool) -> tuple[float, float]:
+    """(code of zero, codes per unit) of integer samples (BT.2100 table 9; H.273 equations 26 to 35)."""
+    bits = format.bits
+    if format.full_range:
+        return (float(1 << (bits - 1)) if chroma else 0.0), float((1 << bits) - 1)
+    unit = 1 << (bits - 8)
+    return (128.0 * unit, 224.0 * unit) if chroma else (16.0 * unit, 219.0 * unit)
+
+
 class Conversion:
     """Both ways between the planes of one format and the tensor of one kind of model.
 
@@ -107,25 +123,17 @@ class Conversion:
         return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
 
     def _decode(self, codes: Tensor, *, chroma: bool) -> Tensor:
-        """Codes to values: luma and R'G'B' 0..1, chroma -0.5..0.5 (BT.2100 table 9; H.273 equations 26 to 35)."""
+        """Codes to values: luma and R'G'B' 0..1, chroma -0.5..0.5."""
         if self.format.is_float:
             return codes
-        low, span = self._coding(chroma)
+        low, span = _coding(self.format, chroma=chroma)
         return (codes - low) / span
 
     def _encode(self, values: Tensor, *, chroma: bool) -> Tensor:
         if self.format.is_float:
             return values
-        low, span = self._coding(chroma)
+        low, span = _coding(self.format, chroma=chroma)
         return (values * span).add_(low)
-
-    def _coding(self, chroma: bool) -> tuple[float, float]:
-        """(code of zero, codes per unit)."""
-        bits = self.format.bits
-        if self.format.full_range:
-            return (float(1 << (bits - 1)) if chroma else 0.0), float((1 << bits) - 1)
-        unit = 1 << (bits - 8)
-        return (128.0 * unit, 224.0 * unit) if chroma else (16.0 * unit, 219.0 * unit)
 
     def _is_chroma(self, plane: int) -> bool:
         return self.format.family == "yuv" and plane > 0
@@ -163,10 +171,13 @@ class Conversion:
     # -- out -------------------------------------------------------------------------------------------------------
 
     def to_planes(self, y: Tensor, codes: Sequence[Tensor]) -> list[Tensor]:
-        """The model's output (N, C, H * scale, W * scale) and what :meth:`to_model` kept, to planes of the format."""
+        """The model's output (N, C, H * scale, W * scale) and what :meth:`to_model` kept, to planes of the format.
+
+        Integers are codes already, made as :func:`output_coding` says.
+        """
         family = self.format.family
         if self.channels == "luma":
-            luma = self._encode(y[:, 0], chroma=False)
+            luma = self._encode(y[:, 0], chroma=False) if y.is_floating_point() else y[:, 0]
             if family == "gray":
                 results = [luma]
             elif family == "yuv":
@@ -212,6 +223,8 @@ class Conversion:
 
     def _stored(self, codes: Tensor) -> Tensor:
         """Rounded half to even and clamped to what the bits hold; float samples are neither."""
+        if not codes.is_floating_point():
+            return codes
         if self.format.is_float:
             return codes.to(torch.float16 if self.format.bits == 16 else torch.float32)
         whole = codes.round().clamp_(0, (1 << self.format.bits) - 1)

@@ -1,17 +1,14 @@
-"""One device's thread: planes up, network, planes down, and what to do when memory or precision runs out.
+"""One device's thread: planes up, network, planes down, and what to do when memory runs out.
 
 Out of memory never costs a frame: first the batch is halved, then the tile, and the same frame runs again; what was
-learnt stays. Values that are not finite in half precision run again in float32.
+learnt stays.
 """
 
 from __future__ import annotations
 
-import copy
-import logging
 import math
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import batched
 from typing import TYPE_CHECKING
 
@@ -19,52 +16,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sr_plugins.color import Conversion, margin
-from sr_plugins.errors import DeviceError, FrameError, ModelOutputError
+from sr_plugins.color import Conversion, margin, output_coding
+from sr_plugins.errors import DeviceError, FrameError
 from sr_plugins.frame import Frame, Plane, empty_frame
 from sr_plugins.job_queue import SharedTiles
-from sr_plugins.model_spec import BackendSpec, LoadedModel, Precision, Runner
+from sr_plugins.model_spec import LoadedModel
+from sr_plugins.network_call import Device, finest, run_network
 from sr_plugins.result_frames import paste, resized_frame
-from sr_plugins.reuse import Reuse, copied, exact_in_parts, same_bytes
+from sr_plugins.reuse import copied, exact_in_parts, same_bytes
 from sr_plugins.tiling import SMALLEST_INNER, Tile, tiles
 
 if TYPE_CHECKING:
     from sr_plugins.engine import Job
     from sr_plugins.job_queue import JobQueue
 
-logger = logging.getLogger("sr_plugins")
-
 # Largest tile to begin with, in input pixels. On a CPU small tiles also run faster: layers stay in the cache.
 CPU_TILE_PIXELS = 1 << 19
 CUDA_TILE_PIXELS = 1 << 22
 
 _setting_threads = threading.Lock()
-
-
-@dataclass(eq=False)
-class Device:
-    """One device and what was learnt about it; shared by its lanes.
-
-    A lane is a thread that runs whole frames. A CPU works best with several (see ``BackendSpec.lanes``).
-    """
-
-    name: str
-    backend: BackendSpec
-    precision: Precision
-    runner: Runner
-    lanes: int
-    batch: int
-    side: int | None
-    said: set[str] = field(default_factory=set)
-    float32: Runner | None = None
-    reuse: Reuse | None = None
-    shrinking: threading.Lock = field(default_factory=threading.Lock)
-
-    def say(self, about: str, text: str) -> None:
-        """Warn once about one thing."""
-        if about not in self.said:
-            self.said.add(about)
-            logger.warning(text)
 
 
 class DeviceWorker(threading.Thread):
@@ -178,7 +148,8 @@ class DeviceWorker(threading.Thread):
                 # no larger than a tile: the whole of a large picture would not fit into memory
                 height, width = self._largest(frame)
                 size = min(height, frame.height), min(width, frame.width)
-                exact = exact_in_parts(self._device.runner, self._spec, size)
+                probe = finest(self._device.runner, output_coding(frame.format, self._spec.channels))
+                exact = exact_in_parts(probe, self._spec, size)
                 reuse.prove(frame, exact and same_bytes(result, whole))
                 result = whole
         reuse.remember(frame, result)
@@ -252,7 +223,7 @@ class DeviceWorker(threading.Thread):
         x, codes = conversion.to_model(uploads, alpha, bleed)
         if format.is_float and not bool(torch.isfinite(x.sum())):
             raise FrameError("the frame holds samples that are not a number or infinite")
-        y = self._network(x)
+        y = run_network(self._device, self._spec, self._module, x, output_coding(format, self._spec.channels))
         planes = [p.cpu().numpy() for p in conversion.to_planes(y, codes)]
         return planes, None if alpha is None else conversion.enlarge_alpha(alpha).cpu().numpy()
 
@@ -261,30 +232,6 @@ class DeviceWorker(threading.Thread):
         if self._device.name.startswith("cuda"):
             return stacked.pin_memory().to(self._device.name, non_blocking=True)
         return stacked.to(self._device.name)
-
-    def _network(self, x: Tensor) -> Tensor:
-        """The one network call, its promise checked."""
-        device = self._device
-        y = device.runner(x)
-        n, c, h, w = x.shape
-        scale = self._spec.scale
-        if y.shape != (n, c, h * scale, w * scale):
-            raise ModelOutputError(
-                f"model {self._spec.label} returned shape {tuple(y.shape)} for {tuple(x.shape)}, "
-                f"expected {(n, c, h * scale, w * scale)}"
-            )
-        if bool(torch.isfinite(y.sum(dtype=torch.float32))):
-            return y
-        if device.precision != "float32" and "float32" in device.backend.precisions(device.name):
-            device.say(
-                "finite", f"model {self._spec.label} overflows in {device.precision}: running such frames in float32"
-            )
-            if device.float32 is None:
-                device.float32 = device.backend.build(copy.deepcopy(self._module), device.name, "float32")
-            y = device.float32(x)
-            if bool(torch.isfinite(y.sum(dtype=torch.float32))):
-                return y
-        raise ModelOutputError(f"model {self._spec.label} returned values that are not finite, also in float32")
 
 
 def _compute_in_this_thread_alone() -> None:

@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 
 from sr_plugins.backends.selection import choose
 from sr_plugins.color import check_format
-from sr_plugins.device_worker import Device, DeviceWorker
+from sr_plugins.device_worker import DeviceWorker
 from sr_plugins.devices import resolve_devices
 from sr_plugins.errors import DeviceError, FrameError, UnknownNameError
 from sr_plugins.frame import Frame, FrameFormat
 from sr_plugins.job_queue import JobQueue
 from sr_plugins.model_spec import BackendSpec, LoadedModel, Precision
+from sr_plugins.network_call import Device
 from sr_plugins.plugins import Plugins
 from sr_plugins.reuse import Reuse
 

@@ -13,8 +13,8 @@ from sr_plugins.errors import FrameError
 from sr_plugins.tiling import Tile
 
 if TYPE_CHECKING:
-    from sr_plugins.device_worker import Device
     from sr_plugins.engine import Job
+    from sr_plugins.network_call import Device
 
 FLUSH_SECONDS = 0.004  # how long a started batch waits for more frames
 ENDING = "the program ends before this frame was done"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,24 @@ class Runner(Protocol):
 
         Raises ``torch.OutOfMemoryError`` when the batch does not fit; the engine then tries a smaller one.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How a value becomes an integer code: ``value * span + low``, rounded half to even, clamped to ``bits``."""
+
+    low: float
+    span: float
+    bits: int
+
+
+@runtime_checkable
+class CodingRunner(Runner, Protocol):
+    """A runner that can also hand out the codes a frame stores, so that no float picture is written and read again."""
+
+    def codes(self, x: torch.Tensor, coding: Coding, /) -> torch.Tensor | None:
+        """As the call, but integers (``uint8`` for 8 bits, else ``uint16``); ``None`` if a value is not finite."""
         ...
 
 

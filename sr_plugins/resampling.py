@@ -89,19 +89,17 @@ def polyphase(x: Tensor, dim: int, phases: Sequence[Taps], size: int, stride: in
     after = max(first + len(weights) for first, weights in phases) + stride * (steps - 1) - length
     x = _mirror(x, dim, max(before, 0), max(after, 0))
     start = max(before, 0)
-    results = []
-    for first, weights in phases:
+    # joined phase by phase: many times faster than torch.stack where rows are interleaved
+    joined = x.new_empty((*x.shape[:dim], steps, len(phases), *x.shape[dim + 1 :]))
+    for phase, (first, weights) in enumerate(phases):
         total: Tensor | None = None
         for tap, weight in enumerate(weights):
             begin = start + first + tap
             part = _every(x, dim, begin, steps, stride)
             total = part * weight if total is None else total.add_(part, alpha=weight)
         assert total is not None
-        results.append(total)
-    if len(results) == 1:
-        return results[0].narrow(dim, 0, size)
-    joined = torch.stack(results, dim + 1).flatten(dim, dim + 1)
-    return joined.narrow(dim, 0, size)
+        joined.select(dim + 1, phase).copy_(total)
+    return joined.flatten(dim, dim + 1).narrow(dim, 0, size)
 
 
 def resize_plane(

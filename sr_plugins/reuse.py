@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sr_plugins.frame import Frame, FrameFormat, Plane
-from sr_plugins.model_spec import ModelSpec, Runner
+from sr_plugins.model_spec import ModelSpec
 from sr_plugins.tiling import Span, Tile
 
 CELL = 16  # pixels; a multiple of every chroma subsampling
@@ -113,7 +114,7 @@ class Reuse:
         return None if memory.refused else memory
 
 
-def exact_in_parts(runner: Runner, spec: ModelSpec, size: tuple[int, int]) -> bool:
+def exact_in_parts(run: Callable[[Tensor], Tensor], spec: ModelSpec, size: tuple[int, int]) -> bool:
     """Whether the network computes the very same numbers in a part as in the whole, tried on noise.
 
     Some libraries choose another order of additions for another size; the last bit of a float then decides how a tie
@@ -123,7 +124,7 @@ def exact_in_parts(runner: Runner, spec: ModelSpec, size: tuple[int, int]) -> bo
     height, width = min(size[0], PROBE[0]), min(size[1], PROBE[1])
     radius, scale = spec.receptive_radius, spec.scale
     x = torch.rand(1, 1 if spec.channels == "luma" else 3, height, width, generator=generator)
-    whole = runner(x)
+    whole = run(x)
     for _ in range(PROBES):
         spans = []
         for length in (height, width):
@@ -132,7 +133,7 @@ def exact_in_parts(runner: Runner, spec: ModelSpec, size: tuple[int, int]) -> bo
         y, x_ = spans
         if y.start == y.stop or x_.start == x_.stop:
             continue
-        part = runner(x[:, :, y.outer_start : y.outer_stop, x_.outer_start : x_.outer_stop])
+        part = run(x[:, :, y.outer_start : y.outer_stop, x_.outer_start : x_.outer_stop])
         inner = (slice((s.start - s.outer_start) * scale, (s.stop - s.outer_start) * scale) for s in spans)
         if not torch.equal(part[:, :, *inner], whole[:, :, *(slice(s.start * scale, s.stop * scale) for s in spans)]):
             return False

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from sr_plugins import BackendSpec, Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.errors import DeviceError, ModelOutputError, PluginError
 from sr_plugins.hookspecs import hookimpl
+from sr_plugins.model_spec import Coding, CodingRunner
 from sr_plugins.plugins import Plugins, plugins
 
 GRAY = FrameFormat(family="gray")
+TV_10 = Coding(64.0, 876.0, 10)  # luma of limited range
 OTHERS = ("openvino", "onnxruntime")
 # one of each architecture
 MODELS = (("fast", 3), ("vdsr", 2), ("edsr", 2), ("lapsrn", 4), ("dbpn", 2))
@@ -121,7 +123,49 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
         assert all(torch.equal(runner(x), first) for _ in range(6))
         assert torch.equal(runner(torch.cat([x, x])), torch.cat([first, first]))
         if name == "fast":
-            assert x.shape[2:] in runner._compiled  # type: ignore[attr-defined]
+            assert (x.shape[2:], None) in runner._compiled  # type: ignore[attr-defined]
+        assert isinstance(runner, CodingRunner)
+        coded = runner.codes(x, TV_10)
+        assert coded is not None
+        assert all(
+            torch.equal(codes, coded) for codes in (runner.codes(x, TV_10) for _ in range(6)) if codes is not None
+        )
+        if name == "fast":
+            assert (x.shape[2:], TV_10) in runner._compiled  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("coding", [Coding(16.0, 219.0, 8), TV_10, Coding(0.0, 65535.0, 16)], ids=str)
+def test_codes_are_the_values_rounded_and_clamped(coding: Coding) -> None:
+    """Any two sizes, and pictures beyond black and white; one code apart at most, and that hardly ever."""
+    runner = plugins().backend("openvino").build(random_model("fast", 2).module, "cpu", "float32")
+    assert isinstance(runner, CodingRunner)
+    for height, width in ((60, 76), (1, 33)):
+        x = torch.from_numpy(photograph(height, width).planes[0].astype(np.float32) / 128 - 0.5)[None, None]
+        expected = (runner(x) * coding.span + coding.low).round().clamp(0, 2**coding.bits - 1)
+        assert int(expected.min()) == 0
+        codes = runner.codes(torch.cat([x, x.flip(3)]), coding)
+        assert codes is not None
+        assert codes.dtype == (torch.uint8 if coding.bits == 8 else torch.uint16)
+        apart = (codes[:1].to(torch.float32) - expected).abs()
+        assert apart.max() <= 1
+        assert apart.count_nonzero() <= 0.001 * apart.numel()
+        assert not torch.equal(codes[0], codes[1])
+
+
+def test_codes_of_values_that_are_not_finite_are_none_and_the_frame_says_so() -> None:
+    loaded = random_model("fast", 2)
+    x = torch.rand(1, 1, 20, 30)
+    for value in (float("nan"), float("inf")):
+        with torch.no_grad():
+            loaded.module.tail.bias[0] = value  # type: ignore[union-attr,index,operator]
+        runner = plugins().backend("openvino").build(loaded.module, "cpu", "float32")
+        assert isinstance(runner, CodingRunner)
+        assert runner.codes(x, TV_10) is None
+        with (
+            Upscaler(loaded, backend="openvino") as upscaler,
+            pytest.raises(ModelOutputError, match="not finite, also in float32"),
+        ):
+            upscaler.upscale(photograph(8, 8))
 
 
 @pytest.mark.parametrize("backend", OTHERS)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sr_plugins.errors import PluginError
 from sr_plugins.export import PACKAGES, PICTURE_NOTE, cached_graph
 from sr_plugins.hookspecs import hookimpl
-from sr_plugins.model_spec import BackendSpec, Precision, Runner
+from sr_plugins.model_spec import BackendSpec, Coding, Precision, Runner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Size = tuple[int, int]  # height, width
+Kind = tuple[Size | None, Coding | None]  # of a compiled network; None: any size, and float32 values
 Requests = LifoQueue["openvino.InferRequest"]
 
 MOST_LANES = 8
@@ -55,7 +56,7 @@ class OpenVINORunner:
     """Compiled at the first call, which tells the number of channels; any number of threads may call it.
 
     Height and width are free. A size that comes again and again gets a network of its own, which is faster, if that
-    computes the very same numbers.
+    computes the very same numbers. Codes are made by a network that scales, rounds and clamps at its end.
     """
 
     def __init__(self, module: nn.Module, device: str, precision: Precision) -> None:
@@ -64,39 +65,50 @@ class OpenVINORunner:
         self._module, self._hint = module, "bf16" if precision == "bfloat16" else "f32"
         self._lanes, self._threads = lanes(device), torch.get_num_threads()
         self._model: openvino.Model | None = None
-        self._compiled: dict[Size | None, Requests] = {}  # None: any size
-        self._seen: Counter[Size] = Counter()
+        self._compiled: dict[Kind, Requests] = {}
+        self._seen: Counter[Kind] = Counter()
         self._fixed_sizes = True
         self._compiling = threading.Lock()
 
     def __call__(self, x: Tensor) -> Tensor:
-        import torch
+        return _joined([self._run(part, None)[0] for part in _one_by_one(x)])
 
-        if x.shape[0] > 1:  # a free batch would cost layers their fusion
-            return torch.cat([self(part) for part in x.split(1)])  # type: ignore[no-untyped-call]
-        array = x.contiguous().numpy()
-        size = array.shape[2], array.shape[3]
-        return torch.from_numpy(_infer(self._compiled.get(size) or self._prepare(array, size), array))
+    def codes(self, x: Tensor, coding: Coding) -> Tensor | None:
+        import numpy as np
 
-    def _prepare(self, array: NDArray[np.float32], size: Size) -> Requests:
+        parts = [self._run(part, coding) for part in _one_by_one(x)]
+        return _joined([codes for codes, _ in parts]) if all(np.isfinite(total) for _, total in parts) else None
+
+    def _run(self, array: NDArray[np.float32], coding: Coding | None) -> list[NDArray[Any]]:
+        kind = (array.shape[2], array.shape[3]), coding
+        return _infer(self._compiled.get(kind) or self._prepare(array, kind), array)
+
+    def _prepare(self, array: NDArray[np.float32], kind: Kind) -> Requests:
         """The network for a size that has none of its own, or now gets one."""
         import numpy as np
 
+        size, coding = kind
         with self._compiling:
+            channels = array.shape[1]
             if self._model is None:
-                self._model = self._translate(array.shape[1])
-                self._compiled[None] = self._compile(array.shape[1], (-1, -1))
-            free = self._compiled[None]
-            if size in self._compiled or not self._fixed_sizes or len(self._compiled) > MOST_FIXED_SIZES:
-                return self._compiled.get(size, free)
-            self._seen[size] += 1
-            if self._seen[size] >= OFTEN:
-                fixed = self._compile(array.shape[1], size)
-                if np.array_equal(_infer(fixed, array), _infer(free, array)):
-                    self._compiled[size] = fixed
-                    return fixed
-                self._fixed_sizes = False
-            return free
+                self._model = self._translate(channels)
+            if (None, coding) not in self._compiled:
+                self._compiled[None, coding] = self._compile(channels, (None, coding))
+            free = self._compiled[None, coding]
+            own = sum(size is not None for size, _ in self._compiled)
+            if kind in self._compiled or not self._fixed_sizes or own >= MOST_FIXED_SIZES:
+                return self._compiled.get(kind, free)
+            self._seen[kind] += 1
+            if self._seen[kind] < OFTEN:
+                return free
+            fixed = self._compile(channels, kind)
+            pairs = [(fixed, free)]
+            if coding is not None:  # codes hide the last bits
+                pairs.append((self._compile(channels, (size, None)), self._compile(channels, (None, None))))
+            self._fixed_sizes = all(np.array_equal(_infer(a, array)[0], _infer(b, array)[0]) for a, b in pairs)
+            if self._fixed_sizes:
+                self._compiled[kind] = fixed
+            return self._compiled.get(kind, free)
 
     def _translate(self, channels: int) -> openvino.Model:
         graph = cached_graph(self._module, channels)
@@ -105,7 +117,7 @@ class OpenVINORunner:
         except RuntimeError as error:
             raise self._refusal(error) from error
 
-    def _compile(self, channels: int, size: Size) -> Requests:
+    def _compile(self, channels: int, kind: Kind) -> Requests:
         import openvino
 
         settings: dict[str, Any] = {
@@ -116,9 +128,10 @@ class OpenVINORunner:
             "ENABLE_CPU_PINNING": False,
         }
         assert self._model is not None
-        model = self._model.clone()
+        size, coding = kind
+        model = self._model.clone() if coding is None else _coded(self._model.clone(), coding)
         try:
-            model.reshape(openvino.PartialShape([1, channels, *size]))
+            model.reshape(openvino.PartialShape([1, channels, *(size or (-1, -1))]))
             compiled = _core().compile_model(model, "CPU", settings)
             requests: Requests = LifoQueue()
             for _ in range(self._lanes):
@@ -132,7 +145,21 @@ class OpenVINORunner:
         return PluginError(f"OpenVINO cannot run {name} ({reason}): use backend torch")
 
 
-def _infer(requests: Requests, array: NDArray[np.float32]) -> NDArray[np.float32]:
+def _one_by_one(x: Tensor) -> list[NDArray[np.float32]]:
+    """The pictures of a batch: a free batch would cost layers their fusion."""
+    array = x.contiguous().numpy()
+    return [array[i : i + 1] for i in range(len(array))]
+
+
+def _joined(parts: list[NDArray[Any]]) -> Tensor:
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
+
+
+def _infer(requests: Requests, array: NDArray[np.float32]) -> list[NDArray[Any]]:
+    """What the network puts out, each in memory of its own."""
     import openvino
     import torch
 
@@ -140,12 +167,25 @@ def _infer(requests: Requests, array: NDArray[np.float32]) -> NDArray[np.float32
     try:
         request.infer([openvino.Tensor(array, shared_memory=True)], share_inputs=True)
         # the request's memory is overwritten by its next picture
-        result: NDArray[np.float32] = request.get_output_tensor().data.copy()
+        return [tensor.data.copy() for tensor in request.output_tensors]
     except MemoryError as error:
         raise torch.OutOfMemoryError(str(error)) from error
     finally:
         requests.put(request)
-    return result
+
+
+def _coded(model: openvino.Model, coding: Coding) -> openvino.Model:
+    """The network with codes as its result, and the sum of all values, which tells whether all are finite."""
+    import numpy as np
+    import openvino
+    from openvino import opset13
+
+    values = model.output(0).get_node().input_value(0)
+    scaled = opset13.add(opset13.multiply(values, np.float32(coding.span)), np.float32(coding.low))
+    whole = opset13.clamp(opset13.round(scaled, "half_to_even"), 0, (1 << coding.bits) - 1)
+    codes = opset13.convert(whole, "u8" if coding.bits == 8 else "u16")
+    total = opset13.reduce_sum(values, np.arange(4), keep_dims=False)
+    return openvino.Model([opset13.result(codes), opset13.result(total)], model.get_parameters(), model.get_name())
 
 
 @cache

@@ -1,0 +1,99 @@
+"""One device, and the one network call made on it, its promises checked.
+
+Values that are not finite in half precision are computed again in float32.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sr_plugins.errors import ModelOutputError
+from sr_plugins.model_spec import BackendSpec, Coding, CodingRunner, ModelSpec, Precision, Runner
+from sr_plugins.reuse import Reuse
+
+if TYPE_CHECKING:
+    from torch import nn
+
+logger = logging.getLogger("sr_plugins")
+
+FINEST = Coding(0.0, 65535.0, 16)
+
+
+@dataclass(eq=False)
+class Device:
+    """One device and what was learnt about it; shared by its lanes.
+
+    A lane is a thread that runs whole frames. A CPU works best with several (see ``BackendSpec.lanes``).
+    """
+
+    name: str
+    backend: BackendSpec
+    precision: Precision
+    runner: Runner
+    lanes: int
+    batch: int
+    side: int | None
+    said: set[str] = field(default_factory=set)
+    float32: Runner | None = None
+    reuse: Reuse | None = None
+    shrinking: threading.Lock = field(default_factory=threading.Lock)
+
+    def say(self, about: str, text: str) -> None:
+        """Warn once about one thing."""
+        if about not in self.said:
+            self.said.add(about)
+            logger.warning(text)
+
+
+def run_network(device: Device, spec: ModelSpec, module: nn.Module, x: Tensor, coding: Coding | None) -> Tensor:
+    """``x`` (N, C, H, W) through the network: float32 values, or codes where the device's runner can make them.
+
+    Raises:
+        ModelOutputError: the result has another shape than promised, or is not finite in float32 either.
+    """
+    y = _called(device.runner, spec, x, coding)
+    if y is not None:
+        return y
+    if device.precision != "float32" and "float32" in device.backend.precisions(device.name):
+        device.say("finite", f"model {spec.label} overflows in {device.precision}: running such frames in float32")
+        if device.float32 is None:
+            device.float32 = device.backend.build(copy.deepcopy(module), device.name, "float32")
+        y = _called(device.float32, spec, x, coding)
+    if y is None:
+        raise ModelOutputError(f"model {spec.label} returned values that are not finite, also in float32")
+    return y
+
+
+def _called(runner: Runner, spec: ModelSpec, x: Tensor, coding: Coding | None) -> Tensor | None:
+    """``None`` for values that are not finite."""
+    y = runner.codes(x, coding) if coding is not None and isinstance(runner, CodingRunner) else runner(x)
+    if y is None:
+        return None
+    n, c, h, w = x.shape
+    expected = (n, c, h * spec.scale, w * spec.scale)
+    if y.shape != expected:
+        raise ModelOutputError(
+            f"model {spec.label} returned shape {tuple(y.shape)} for {tuple(x.shape)}, expected {expected}"
+        )
+    is_finite = not y.is_floating_point() or bool(torch.isfinite(y.sum(dtype=torch.float32)))
+    return y if is_finite else None
+
+
+def finest(runner: Runner, coding: Coding | None) -> Callable[[Tensor], Tensor]:
+    """The call that shows best whether two computations agree: values, or the finest codes where codes are asked."""
+    if coding is None or not isinstance(runner, CodingRunner):
+        return runner
+
+    def codes(x: Tensor) -> Tensor:
+        y = runner.codes(x, FINEST)
+        return torch.full(x.shape, torch.nan) if y is None else y  # equal to nothing
+
+    return codes
