@@ -15,6 +15,8 @@ from sr_plugins.plugins import Plugins
 from sr_plugins.training.blur import gaussian_kernel, motion_kernel, sinc_kernel
 from sr_plugins.training.compression import pan, transcode
 from sr_plugins.training.degradation_chain import Chain, build_chain, read_chain
+from sr_plugins.training.degradation_generator import DegradationGenerator
+from sr_plugins.training.degradation_learning import write_generator
 from sr_plugins.training.pictures import read_rgb
 
 Picture = NDArray[np.uint8]
@@ -248,7 +250,9 @@ def test_a_file_of_its_own_is_read(tmp_path: Path, scene: Picture) -> None:
         read_chain(tmp_path / "none.toml", 2)
 
 
-def test_every_registered_step_runs_on_a_plain_picture(scene: Picture) -> None:
+def test_every_registered_step_runs_on_a_plain_picture(scene: Picture, tmp_path: Path) -> None:
+    generator = tmp_path / "generator.safetensors"
+    write_generator(DegradationGenerator(1, 4), generator, "untrained")
     needed: dict[str, dict[str, Any]] = {
         "jpeg": {"quality": 50},
         "gaussian_blur": {"sigma": 1},
@@ -256,9 +260,10 @@ def test_every_registered_step_runs_on_a_plain_picture(scene: Picture) -> None:
         "gaussian_noise": {"sigma": 3},
         "poisson_noise": {"photons": 500},
         "kernel": {"values": [[1]]},
+        "learned": {"weights": str(generator)},
     }
     specs = Plugins(installed=False).all_named("sr_degradations")
-    assert len(specs) == 14
+    assert len(specs) == 15
     for spec in specs:
         step = spec.build(1, **needed.get(spec.name, {}))
         first, second = (step(scene.astype(np.float32), np.random.default_rng(seed)) for seed in (0, 1))

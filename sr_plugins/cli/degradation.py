@@ -36,3 +36,52 @@ def estimate_command(inputs: tuple[Path, ...], output: Path, scale: int, frames:
     for line in found.lines():
         click.echo(line, err=True)
     click.echo(output)
+
+
+@command.command("learn")
+@click.argument("targets", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--clean", required=True, type=click.Path(path_type=Path), help="A folder of clean, large pictures.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The generator (.safetensors).")
+@click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
+@click.option("--iterations", type=click.IntRange(1), default=3000, show_default=True)
+@click.option("--frames", type=click.IntRange(1), default=24, show_default=True, help="Frames of each film to look at.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+def learn_command(
+    targets: tuple[Path, ...],
+    clean: Path,
+    output: Path,
+    scale: int,
+    iterations: int,
+    frames: int,
+    seed: int,
+    device: str,
+) -> None:
+    """Learn to degrade clean pictures as TARGETS (pictures or films of anything) were, against a discriminator.
+
+    The result is used by a recipe's step: [[degradation]] name = "learned", weights = "FILE.safetensors".
+    """
+    from sr_plugins.devices import resolve_devices
+    from sr_plugins.errors import WeightsError
+    from sr_plugins.training.degradation_learning import Learning, learn_degradation, write_generator
+    from sr_plugins.training.pictures import list_pictures, read_rgb
+    from sr_plugins.training.source_pictures import read_source
+
+    if output.suffix != ".safetensors":
+        raise WeightsError(f"{output}: a generator is written as .safetensors, name the file so")
+    place = resolve_devices(device)[0]
+    pictures = [read_rgb(path) for path in list_pictures(clean)]
+    wanted = [frame for path in targets for frame in read_source(path, frames).frames]
+
+    def report(learning: Learning) -> None:
+        click.echo(
+            f"{learning.iteration} / {learning.iterations}  {learning.distance:.1f} dB from the target (best "
+            f"{learning.best:.1f})  the discriminator is right in {learning.told_apart:.0%}",
+            err=True,
+        )
+
+    generator = learn_degradation(
+        pictures, wanted, scale, iterations=iterations, seed=seed, device=place, report=report
+    )
+    write_generator(generator, output, f"{len(pictures)} clean pictures, {len(wanted)} target pictures, seed {seed}")
+    click.echo(output)

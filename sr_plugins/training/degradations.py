@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from sr_plugins.hookspecs import hookimpl
 from sr_plugins.model_spec import Degradation, DegradationSpec
-from sr_plugins.training import blur, compression, noise, resize
+from sr_plugins.training import blur, compression, learned_degradation, noise, resize
 from sr_plugins.training.second_order import second_order
 
 FIXED: dict[str, Callable[..., Degradation]] = {
@@ -24,6 +24,7 @@ RANDOM: dict[str, Callable[..., Degradation]] = {
     "jpeg": compression.jpeg,
     "video": compression.video,
     "second_order": second_order,
+    "learned": learned_degradation.learned,
 }
 
 
