@@ -15,6 +15,7 @@ MOST = 120_000  # patches for how it depends on brightness, which flat ones must
 LEAST = 300
 BINS = 6
 FLATTEST = 0.15  # share of the patches that is looked at
+CALMEST = 0.02  # share for the level alone: more of them take the texture of a sharp picture for noise
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,14 @@ class Noise:
 
 def noise_sigma(picture: Luma) -> float:
     """The standard deviation of white noise, in code values; 0 where there are too few patches to tell."""
-    patches, _ = _patches(picture, ENOUGH)
+    patches, _, _ = _patches(picture, ENOUGH)
     return float(np.sqrt(_variance(patches))) if len(patches) >= LEAST else 0.0
 
 
 def estimate_noise(pictures: list[Luma]) -> Noise:
     """Level and kind of white noise, from the weakly textured patches of all pictures together."""
     found = [_patches(picture, MOST // len(pictures)) for picture in pictures]
-    patches = np.concatenate([p for p, _ in found])
-    brightness = np.concatenate([b for _, b in found])
+    patches, brightness, texture = (np.concatenate(part) for part in zip(*found, strict=True))
     if len(patches) < LEAST:
         return Noise(0.0, 0.0, 0.0)
     whole = _variance(patches)
@@ -66,27 +66,31 @@ def estimate_noise(pictures: list[Luma]) -> Noise:
         if rise > 0.5 * whole and rise > 3 * spread and constant > -0.25 * whole:
             return Noise(max(0.0, float(constant)), float(slope), float(np.clip(1 - spread / rise * 2, 0.1, 1)))
     spread = float(np.std(y) / (whole + 0.25)) if len(points) > 1 else 1.0
-    return Noise(whole, 0.0, float(np.clip(1 - spread, 0.1, 1)))
+    count = min(len(patches), max(LEAST, int(CALMEST / FLATTEST * len(patches))))
+    level = _variance(patches[np.argpartition(texture, count - 1)[:count]])
+    return Noise(level, 0.0, float(np.clip(1 - spread, 0.1, 1)))
 
 
-def _patches(picture: Luma, most: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The flattest of about ``most`` patches (N, SIDE * SIDE), none clipped or constant, and their brightness."""
+def _patches(picture: Luma, most: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The flattest of about ``most`` patches (N, SIDE * SIDE), none clipped or constant; their brightness and texture.
+
+    Texture is judged by means of 2 x 2 pixels, in which noise counts little, so that choosing by it biases little.
+    """
     if min(picture.shape) < SIDE:
-        return np.zeros((0, SIDE * SIDE), np.float32), np.zeros(0, np.float32)
+        return np.zeros((0, SIDE * SIDE), np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32)
     views = sliding_window_view(picture, (SIDE, SIDE))
     step = max(1, int(np.ceil(np.sqrt(views.shape[0] * views.shape[1] / most))))
     patches = views[::step, ::step].reshape(-1, SIDE * SIDE)
     low, high = patches.min(1), patches.max(1)
     patches = patches[(low > 1) & (high < 254) & (high > low)]
-    if len(patches) < LEAST:
-        return patches, patches.mean(1)
-    # the flattest: judged by means of 2 x 2 pixels, in which noise counts little, so that choosing biases little
     square = patches.reshape(-1, SIDE, SIDE)
     rows = square[:, :6].reshape(-1, 3, 2, SIDE).sum(2)
     texture = rows[:, :, :6].reshape(-1, 3, 3, 2).sum(3).reshape(-1, 9).var(1)
+    if len(patches) < LEAST:
+        return patches, patches.mean(1), texture
     count = max(LEAST, int(FLATTEST * len(patches)))
-    flat = patches[np.argpartition(texture, count - 1)[:count]]
-    return flat, flat.mean(1)
+    flat = np.argpartition(texture, count - 1)[:count]
+    return patches[flat], patches[flat].mean(1), texture[flat]
 
 
 def _variance(patches: NDArray[np.float32]) -> float:
