@@ -181,7 +181,8 @@ class Conversion:
             if family == "gray":
                 results = [luma]
             elif family == "yuv":
-                results = [luma, *(self._enlarged(c, luma, chroma=True) for c in codes[1:])]
+                # both at once: the filters are small work, and so each call counts
+                results = [luma, *self._enlarged(torch.cat(list(codes[1:])), luma, chroma=True).chunk(2)]
             else:
                 rgb = [self._enlarged(c, luma, chroma=False) for c in codes]
                 change = luma - self._luma(rgb)
@@ -227,5 +228,5 @@ class Conversion:
             return codes
         if self.format.is_float:
             return codes.to(torch.float16 if self.format.bits == 16 else torch.float32)
-        whole = codes.round().clamp_(0, (1 << self.format.bits) - 1)
+        whole = codes.round_().clamp_(0, (1 << self.format.bits) - 1)
         return whole.to(torch.uint8 if self.format.bits == 8 else torch.uint16)
