@@ -14,11 +14,13 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+from side_by_side import draw
 
 from sr_plugins import Upscaler
 from sr_plugins.metrics.evaluation import Image, Upscale, bicubic, to_luma, upscale_with
@@ -45,6 +47,8 @@ CHAINS: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
     "clean": ([{"name": "bicubic"}], {"qp": "0", "preset": "fast"}),
 }
 MEASURED = 20  # frames
+SHOWN = 420  # the frame in the picture, and its detail
+DETAIL = np.s_[120:270, 300:450]
 
 
 def frames_of(path: Path) -> Iterator[Image]:
@@ -81,6 +85,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--iterations", type=int, default=1000)
     parser.add_argument("--keep", type=Path, help="folder for the small film, the estimate and the weights")
+    parser.add_argument("--picture", type=Path, help="draw a detail of one frame into this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
@@ -99,6 +104,8 @@ def main() -> None:
 
         for name, value in compared(arguments.film, small, weights).items():
             print(f"{name:8} {value:6.2f} dB")
+        if arguments.picture is not None:
+            draw(details(arguments.film, small, weights), arguments.picture, zoom=2)
 
 
 def compared(film: Path, small: Path, weights: Path) -> dict[str, float]:
@@ -117,6 +124,17 @@ def compared(film: Path, small: Path, weights: Path) -> dict[str, float]:
 
 def mean_psnr(enlarge: Upscale, lows: list[Image], highs: dict[int, Image]) -> float:
     return float(np.mean([psnr(enlarge(lows[i])[2:-2, 2:-2], high[2:-2, 2:-2]) for i, high in highs.items()]))
+
+
+def details(film: Path, small: Path, weights: Path) -> dict[str, Image]:
+    """The same detail of one frame, in R'G'B': the small film, ways to enlarge it, the film itself."""
+    low = next(islice(frames_of(small), SHOWN, None))
+    high = cropped(next(islice(frames_of(film), SHOWN, None)))
+    pictures = {"small film": low.repeat(2, 0).repeat(2, 1)}
+    for name, model in (("fast", "fast"), ("adapted", weights)):
+        with Upscaler(model, 2, device="cpu", backend="torch") as upscaler:
+            pictures[name] = upscale_with(upscaler)[1](low)
+    return {name: picture[DETAIL] for name, picture in (pictures | {"film": high}).items()}
 
 
 if __name__ == "__main__":

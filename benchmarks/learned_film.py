@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from side_by_side import draw
 
 from sr_plugins import Upscaler
 from sr_plugins.metrics.evaluation import to_luma, upscale_with
@@ -35,6 +36,7 @@ Rgb = NDArray[np.uint8]
 LENS = 1.6  # sigma in large pixels
 GRAIN = 6.0  # sigma in code values, in middle tones
 SIZE = 0.7  # sigma of one grain, in small pixels
+DETAIL = np.s_[100:230, 100:260]
 
 
 def old_film(picture: Rgb, seed: int) -> Rgb:
@@ -78,9 +80,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--use", type=int, default=160, help="pictures, evenly spread")
-    parser.add_argument("--iterations", type=int, default=3000, help="0: learn nothing")
-    parser.add_argument("--write", type=Path)
-    parser.add_argument("--targets", type=Path)
+    parser.add_argument("--iterations", type=int, default=1500, help="0: learn nothing")
+    parser.add_argument("--write", type=Path, metavar="FILE")
+    parser.add_argument("--license", default="", help="of the pictures and the generator, for its card")
+    parser.add_argument("--targets", type=Path, metavar="FOLDER")
+    parser.add_argument("--picture", type=Path, help="draw a detail of one clean picture into this file")
+    parser.add_argument("--shown", default="", help="part of that picture's name")
     parser.add_argument("--test", type=Path)
     parser.add_argument("--models", default="fast")
     arguments = parser.parse_args()
@@ -111,8 +116,8 @@ def learn(arguments: argparse.Namespace) -> None:
     )
     print(f"learnt in {time.monotonic() - started:.0f} s")
     if arguments.write is not None:
-        what = f"{len(clean)} clean photographs; {len(target)} others made old film by benchmarks/learned_film.py"
-        write_generator(generator, arguments.write, what)
+        what = f"{len(clean)} clean photographs; {len(target)} others, made old film by benchmarks/learned_film.py"
+        write_generator(generator, arguments.write, {"data": what, "seed": 1, "license": arguments.license})
     shrunk = [downscale_bicubic(picture, 2) for picture in clean]
     made = [
         to_8bit(degrade(generator, picture.astype(np.float32), np.random.default_rng(i)))
@@ -132,6 +137,10 @@ def learn(arguments: argparse.Namespace) -> None:
         sigma, neighbours, ratio = grain(ones, plain)
         away, off = found.distance(wanted), found.distance(traces(truth))
         print(f"{name:8}  {sigma:6.2f}  {neighbours:10.2f}  {ratio:11.2f}  {away:8.2f}  {off:12.2f}")
+    if arguments.picture is not None:
+        i = next(i for i, path in enumerate(chosen[::2]) if arguments.shown in path.name)
+        shown = {"bicubic": shrunk[i], "learned": made[i], "true film": truth[i]}
+        draw({name: picture[DETAIL] for name, picture in shown.items()}, arguments.picture, zoom=2)
 
 
 def compare(folder: Path, models: list[str]) -> None:

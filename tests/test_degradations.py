@@ -252,7 +252,7 @@ def test_a_file_of_its_own_is_read(tmp_path: Path, scene: Picture) -> None:
 
 def test_every_registered_step_runs_on_a_plain_picture(scene: Picture, tmp_path: Path) -> None:
     generator = tmp_path / "generator.safetensors"
-    write_generator(DegradationGenerator(1, 4), generator, "untrained")
+    write_generator(DegradationGenerator(1, 4), generator, {})
     needed: dict[str, dict[str, Any]] = {
         "jpeg": {"quality": 50},
         "gaussian_blur": {"sigma": 1},

@@ -43,7 +43,7 @@ def estimate_command(inputs: tuple[Path, ...], output: Path, scale: int, frames:
 @click.option("--clean", required=True, type=click.Path(path_type=Path), help="A folder of clean, large pictures.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The generator (.safetensors).")
 @click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
-@click.option("--iterations", type=click.IntRange(1), default=3000, show_default=True)
+@click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True)
 @click.option("--frames", type=click.IntRange(1), default=24, show_default=True, help="Frames of each film to look at.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
@@ -83,5 +83,6 @@ def learn_command(
     generator = learn_degradation(
         pictures, wanted, scale, iterations=iterations, seed=seed, device=place, report=report
     )
-    write_generator(generator, output, f"{len(pictures)} clean pictures, {len(wanted)} target pictures, seed {seed}")
+    data = f"{len(pictures)} clean pictures of {clean.name}, {len(wanted)} target pictures"
+    write_generator(generator, output, {"data": data, "iterations": iterations, "seed": seed})
     click.echo(output)

@@ -9,9 +9,10 @@ the one whose pictures were most alike the target's in spectrum and grain (:mod:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ def learn_degradation(
     target: Sequence[Rgb],
     scale: int,
     *,
-    iterations: int = 3000,
+    iterations: int = 1500,
     seed: int = 1,
     device: str = "cpu",
     report: Callable[[Learning], None] = lambda learning: None,
@@ -120,10 +121,10 @@ def learn_degradation(
     return kept
 
 
-def write_generator(generator: DegradationGenerator, path: Path, description: str) -> None:
-    """Write it as ``.safetensors`` for the step ``learned``; ``description``: what it has learnt from."""
-    card = {CARD_KEY: {"scale": generator.scale, "features": generator.features}, "description": description}
-    write_weights(path, generator, card)
+def write_generator(generator: DegradationGenerator, path: Path, card: Mapping[str, Any]) -> None:
+    """Write it as ``.safetensors`` for the step ``learned``; ``card``: what it has learnt from, its licence."""
+    shape = {"scale": generator.scale, "features": generator.features}
+    write_weights(path, generator, {CARD_KEY: shape, **card})
 
 
 def _usable(pictures: Sequence[Rgb], side: int, what: str) -> list[Rgb]:
