@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import skimage.data
@@ -234,6 +235,25 @@ def test_nothing_gained_writes_the_model_itself(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "nothing gained" in done.stderr
     assert plugins().open_weights(weights).spec.label == "fast x2"
+
+
+@pytest.mark.parametrize("value", [16, None], ids=["black", "one still"])
+def test_a_clip_in_which_nothing_moves_gets_a_clear_answer(tmp_path: Path, value: int | None) -> None:
+    clip, weights = tmp_path / "clip.mkv", tmp_path / "clip.safetensors"
+    picture = crop("coffee", 96) if value is None else np.full((96, 96, 3), value, np.uint8)
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"qp": "20", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 96, 96, "yuv420p"
+        for _ in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode(None))
+    done = CliRunner().invoke(
+        srp, ["adapt", str(clip), "-o", str(weights), "--iterations", "2"], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[-1].startswith("nothing gained" if value else ("gained", "nothing gained"))
+    assert "blur: the pictures are too small or too plain to tell" in done.stderr or value is None
+    assert plugins().open_weights(weights).spec.scale == 2
 
 
 def test_a_card_that_makes_no_sense_is_refused(tmp_path: Path, start: LoadedModel) -> None:

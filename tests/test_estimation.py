@@ -117,6 +117,14 @@ def test_noise_level_is_found(sigma: float) -> None:
     assert not found.signal_dependent
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_texture_of_a_sharp_picture_is_not_noise(name: str) -> None:
+    sharp = luma(downscale_bicubic(photograph(name), 2))
+    assert estimate_noise([sharp]).sigma < 1
+    noisy = np.clip(np.rint(sharp + np.random.default_rng(2).normal(0, 4, sharp.shape)), 0, 255).astype(np.float32)
+    assert estimate_noise([noisy]).sigma == pytest.approx(4, rel=0.15)
+
+
 def test_noise_that_grows_with_brightness_is_told_from_noise_that_does_not() -> None:
     smooth = ndimage.gaussian_filter(luma(photograph("chelsea")), 3)
     smooth = np.interp(smooth, [smooth.min(), smooth.max()], [20, 235])
