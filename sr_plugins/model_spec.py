@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Channels = Literal["luma", "rgb"]
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ class Upscaler:
         size: (width, height) to reach instead of a scale; ``None`` for one of them keeps the aspect ratio.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...; several, as a list or separated by commas, share the work.
         backend: ``auto`` or a registered backend.
-        precision: ``auto``, ``float32``, ``bfloat16`` or ``float16``: what the network's layers compute in.
+        precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``: what the network's layers compute in.
         tile: ``auto``, or the largest tile's side in input pixels. Tiles are exact: they change memory, not pixels.
         batch: ``auto``, or how many waiting frames may go through the network at once.
         plugins: the plugins to use; those of this process by default.

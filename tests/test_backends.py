@@ -14,6 +14,7 @@ from fakes import Nearest, Unexportable, blur, model_of, nearest
 from torch import Tensor, nn
 
 from sr_plugins import BackendSpec, Frame, FrameFormat, LoadedModel, Upscaler
+from sr_plugins.backends.quantization import _around_zero
 from sr_plugins.errors import DeviceError, ModelOutputError, PluginError
 from sr_plugins.hookspecs import hookimpl
 from sr_plugins.model_spec import Coding, CodingRunner
@@ -82,12 +83,12 @@ def test_every_backend_gives_torchs_picture(name: str, scale: int) -> None:
         assert (runner(x) - interpolated).abs().max() <= 2e-6
 
 
-def test_bfloat16_keeps_psnr_on_set5(shared_data: Path) -> None:
+def test_bfloat16_and_int8_keep_psnr_on_set5(shared_data: Path) -> None:
     from sr_plugins.metrics.evaluation import evaluate, upscale_with
 
     if "bfloat16" not in plugins().backend("openvino").precisions("cpu"):
         pytest.skip("this CPU has no fast bfloat16")
-    ways = [("torch", "float32"), ("torch", "bfloat16"), ("openvino", "bfloat16")]
+    ways = [("torch", "float32"), ("torch", "bfloat16"), ("openvino", "bfloat16"), ("openvino", "int8")]
     upscalers = {f"{b} {p}": Upscaler("fast", backend=b, precision=p) for b, p in ways}
     metric = plugins().named("sr_metrics", "metric", "psnr")
     results = evaluate(
@@ -97,6 +98,27 @@ def test_bfloat16_keeps_psnr_on_set5(shared_data: Path) -> None:
     for upscaler in upscalers.values():
         upscaler.close()
     assert all(abs(value - psnr["torch float32"]) <= 0.05 for value in psnr.values()), psnr
+
+
+@pytest.mark.parametrize(("name", "scale"), MODELS)
+def test_int8_runs_what_it_can_in_integers_and_stays_near(name: str, scale: int) -> None:
+    loaded = random_model(name, scale)
+    x = torch.from_numpy(photograph().planes[0].astype(np.float32) / 255)[None, None]
+    runner = plugins().backend("openvino").build(loaded.module, "cpu", "int8")
+    exact = plugins().backend("openvino").build(loaded.module, "cpu", "float32")(x)
+    assert float((runner(x) - exact).abs().mean()) <= 0.05 * float(exact.std())
+    quantised = [n for n in runner._model.get_ops() if n.get_type_name() == "FakeQuantize"]  # type: ignore[attr-defined]
+    assert len(quantised) >= 2
+    assert not torch.equal(runner(x), exact)
+
+
+def test_steps_of_8_bits_hold_zero() -> None:
+    for low, high in ((-0.2, 1.3), (0.0, 2.0), (0.5, 2.0), (-3.0, -1.0), (0.0, 0.0)):
+        first, last = _around_zero(low, high)
+        step = (last - first) / 255
+        assert abs(first / step - round(first / step)) < 1e-6
+        assert first <= min(low, 0.0) + step
+        assert last >= max(high, 0.0) - step
 
 
 @pytest.mark.parametrize("backend", OTHERS)

@@ -47,7 +47,7 @@ def upscale(
             clip's subsampling allows.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...; several, as a list or separated by commas, share the work.
         backend: ``auto`` or a registered backend.
-        precision: what the network computes in: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        precision: what the network computes in: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``.
         tile: ``auto``, or the largest tile's side in input pixels. Tiles are exact: they change memory, not pixels.
         batch: ``auto``, or how many waiting frames may go through the network at once.
         planes: the planes the model works on; the others are resized bicubically. ``None``: all. Luma alone

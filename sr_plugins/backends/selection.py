@@ -44,8 +44,10 @@ def choose(loaded: LoadedModel, plugins: Plugins, device: str, precision: str) -
     plain = plugins.backend(PLAIN)
     others = [b for b in plugins.backends() if b.name in MEASURED and b.missing() is None]
     others = [b for b in others if device == "cpu" and _precision(b, device, precision) is not None]
-    if not others or _precision(plain, device, precision) is None:
+    if not others:
         return plain
+    if _precision(plain, device, precision) is None:
+        return others[0]
 
     def measure() -> bytes:
         logger.warning("measuring once which backend runs %s fastest on this machine", loaded.spec.label)

@@ -34,7 +34,7 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[t
 @click.option("--device", default="auto", show_default=True)
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    type=click.Choice(["auto", "float32", "bfloat16", "float16", "int8"]),
     default="auto",
     show_default=True,
 )

@@ -51,7 +51,7 @@ def upscaler_options(command: Command) -> Command:
             click.option("--backend", default="auto", show_default=True, help="How the network runs; see srp doctor."),
             click.option(
                 "--precision",
-                type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+                type=click.Choice(["auto", "float32", "bfloat16", "float16", "int8"]),
                 default="auto",
                 show_default=True,
                 help="What the layers compute in.",
