@@ -21,7 +21,7 @@ from sr_plugins.plugins import plugins
 from sr_plugins.training.adaptation import adapt
 from sr_plugins.training.bicubic import downscale_bicubic
 from sr_plugins.training.blur import filtered, gaussian_kernel
-from sr_plugins.training.children import LEAST, Children, split
+from sr_plugins.training.children import LEAST, Children, split, with_compression_as_noise
 from sr_plugins.training.correction_filter import correction_filter
 from sr_plugins.training.degradation_chain import build_chain
 from sr_plugins.training.estimation import estimate
@@ -267,3 +267,18 @@ def test_a_card_that_makes_no_sense_is_refused(tmp_path: Path, start: LoadedMode
         with pytest.raises(WeightsError, match=message):
             plugins().open_weights(tmp_path / "a.safetensors")
     assert read_card(tmp_path / "a.safetensors")["correction"] == 7
+
+
+def test_compression_counts_as_noise_of_its_own_strength_and_conversion_does_not() -> None:
+    def sigma(**step: Any) -> float:
+        tables = with_compression_as_noise([*BICUBIC, step], [crop("coffee", 96)], HERE)
+        assert tables[0] == BICUBIC[0]
+        assert all(table["name"] != step["name"] for table in tables)
+        return float(tables[1]["sigma"]) if len(tables) > 1 else 0.0
+
+    assert sigma(name="video", codec="h264", quality=[0, 1]) == 0
+    assert sigma(name="jpeg", quality=95) == 0
+    for name, levels in (("video", (20, 28, 36)), ("jpeg", (80, 50, 20))):
+        found = [sigma(name=name, quality=level) for level in levels]
+        assert 1 < found[0] < found[1] < found[2] < 20
+    assert with_compression_as_noise(BICUBIC, [crop("coffee", 96)], HERE) == BICUBIC

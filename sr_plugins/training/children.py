@@ -18,6 +18,8 @@ from sr_plugins.training.source_pictures import LUMA
 Rgb = NDArray[np.uint8]
 LEAST = 32  # pixels: the side of the smallest child
 JUDGED = 6  # frames that compression is tried on
+BEST = {"jpeg": 95, "video": 0}  # quality
+LEAST_NOISE = 0.4  # code values: less is rounding
 SHARE = 4  # one frame of so many is held out; of a single picture, that part
 
 
@@ -51,18 +53,23 @@ def with_compression_as_noise(
 
     A codec harms a child more than the frame it was made from, whose pixels hold less detail; what a network learns
     from such children it overdoes on the film. White noise of the right strength keeps it from sharpening what a codec
-    left, and does no more than that.
+    left, and does no more than that. What the codec changes at its best (colour conversion, rounding) is no harm, and
+    noise of less than :data:`LEAST_NOISE` is none.
     """
-    codecs = [table for table in tables if table["name"] in ("jpeg", "video")]
-    others = [table for table in tables if table["name"] not in ("jpeg", "video")]
+    codecs = [table for table in tables if table["name"] in BEST]
+    others = [table for table in tables if table["name"] not in BEST]
     if not codecs or not frames:
         return others
     compress = build_chain(codecs, 1, path)
+    at_best = build_chain([{**table, "quality": BEST[table["name"]]} for table in codecs], 1, path)
     damage = []
     for i, frame in enumerate(frames[:: max(1, len(frames) // JUDGED)]):
-        difference = compress(frame, np.random.default_rng(i)) @ LUMA - frame @ LUMA
+        difference = (compress(frame, np.random.default_rng(i)) @ LUMA) - (
+            at_best(frame, np.random.default_rng(i)) @ LUMA
+        )
         damage.append(float(np.square(difference).mean()))
-    return [*others, {"name": "gaussian_noise", "sigma": float(np.sqrt(np.mean(damage))), "gray": 1.0}]
+    sigma = float(np.sqrt(np.mean(damage)))
+    return [*others, {"name": "gaussian_noise", "sigma": sigma, "gray": 1.0}] if sigma >= LEAST_NOISE else others
 
 
 class Children:
