@@ -15,13 +15,13 @@ from scipy import fft, ndimage
 
 from sr_plugins.cli.main import srp
 from sr_plugins.errors import DataError, PipeError, RecipeError
-from sr_plugins.training import compression_estimation
+from sr_plugins.training import compression_estimation, estimation
 from sr_plugins.training.bicubic import downscale_bicubic
 from sr_plugins.training.compression_estimation import find_jpeg, video_compression
 from sr_plugins.training.degradation_chain import read_chain
 from sr_plugins.training.enlargement import find_enlargement
 from sr_plugins.training.estimation import estimate, write_estimate
-from sr_plugins.training.kernel_estimation import estimate_blur, gaussian_kernel_of
+from sr_plugins.training.kernel_estimation import Blur, estimate_blur, gaussian_kernel_of
 from sr_plugins.training.noise_estimation import estimate_noise
 from sr_plugins.training.source_pictures import Rgb, Source, choose, luma, read_source
 
@@ -268,3 +268,21 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_source(tmp_path / "broken.mkv")
     with pytest.raises(DataError, match="no picture"):
         estimate([])
+
+
+def test_what_is_near_bicubic_must_be_sure_to_count() -> None:
+    def blur(shape: str, sigma: float, confidence: float) -> Blur:
+        return Blur(shape, np.eye(2) * (sigma / 2) ** 2, confidence, np.zeros((0, 2, 2)))
+
+    assert estimation._cautious(None) is None
+    for unsure in (blur("gaussian", 1.0, 0.66), blur("area", 0.8, 0.35), blur("lanczos", 0.8, 0.38)):
+        found = estimation._cautious(unsure)
+        assert found is not None
+        assert found.shape == "bicubic"
+    for sure in (blur("gaussian", 1.0, 0.8), blur("gaussian", 1.3, 0.5), blur("area", 0.8, 0.5), blur("bicubic", 1, 0)):
+        assert estimation._cautious(sure) is sure
+
+
+def test_a_clean_picture_of_soft_things_is_not_taken_for_a_blurred_one(shared_data: Path) -> None:
+    for path in sorted((shared_data / "benchmark" / "Set5" / "LRx2").glob("*.png")):
+        assert estimate([read_source(path)]).tables()[0] == {"name": "bicubic"}, path.name
