@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,8 @@ Image = NDArray[np.uint8]
 Upscale = Callable[[Image], Image]
 MATRIX = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
 OFFSET = np.array([16.0, 128.0, 128.0])
-GRAY = FrameFormat(family="gray", full_range=False)
+LUMA_SPAN = 219.0  # codes from black to white
+GRAY = FrameFormat(family="gray", bits=32, is_float=True)
 YUV = FrameFormat(family="yuv", matrix=Matrix.SMPTE170M)
 RGB = FrameFormat(family="rgb")
 
@@ -54,8 +56,7 @@ def to_ycbcr(rgb: Image) -> Image:
 
 def to_luma(rgb: Image) -> Image:
     """8-bit R'G'B' (H, W, 3) to 8-bit luma (H, W), BT.601, 16..235."""
-    luma: Image = np.floor(rgb @ MATRIX[0] + OFFSET[0] + 0.5).astype(np.uint8)
-    return luma
+    return _rounded(rgb @ MATRIX[0] + OFFSET[0])
 
 
 def to_rgb(ycbcr: Image) -> Image:
@@ -93,7 +94,10 @@ def picture_pairs(folder: Path, scale: int, shrink: Upscale | None = None) -> It
 
 
 def upscale_with(upscaler: Upscaler) -> tuple[Upscale, Upscale]:
-    """How a model makes luma (H, W), and R'G'B', from a low-resolution R'G'B' picture."""
+    """How a model makes luma (H, W), and R'G'B', from a low-resolution R'G'B' picture.
+
+    A luma model gets the picture's luma unrounded, as it does inside every R'G'B' frame; only its answer is rounded.
+    """
 
     def rgb(low: Image) -> Image:
         if upscaler.loaded.spec.channels == "rgb":
@@ -104,7 +108,8 @@ def upscale_with(upscaler: Upscaler) -> tuple[Upscale, Upscale]:
     def luma(low: Image) -> Image:
         if upscaler.loaded.spec.channels == "rgb":
             return to_luma(rgb(low))
-        return np.asarray(upscaler.upscale(Frame([to_luma(low)], GRAY)).planes[0])
+        exact = ((low @ MATRIX[0]) / LUMA_SPAN).astype(np.float32)
+        return _rounded(upscaler.upscale(Frame([exact], GRAY)).planes[0] * LUMA_SPAN + OFFSET[0])
 
     return luma, rgb
 
@@ -173,6 +178,10 @@ def write_card(path: Path, name: str, scale: int, means: dict[str, float | None]
     metrics = dict(loaded.card.get("metrics", {}))
     metrics[name] = metrics.get(name, {}) | means
     write_weights(path, loaded.module, loaded.card | {"metrics": metrics})
+
+
+def _rounded(codes: NDArray[np.floating[Any]]) -> Image:
+    return np.clip(np.floor(codes + 0.5), 0, 255).astype(np.uint8)
 
 
 def _inner(picture: Image, border: int) -> Image:
