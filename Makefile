@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS ?= .venv-peers
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 12))
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
@@ -29,8 +30,23 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install
-	$(BIN)/python benchmarks/hundred_megapixels.py
+# About a quarter of an hour on two cores; run it while the machine does nothing else. docs/benchmarks.md says what shows what.
+bench: install $(PEERS)
+	$(BIN)/srp bench --models tiny,fast --sizes 640x360,1280x720 --backends openvino,torch
+	$(BIN)/srp bench --models tiny,fast --sizes 640x360,1280x720 --backends openvino --precision int8
+	-$(BIN)/python benchmarks/backends.py --rounds 3
+	-$(BIN)/python benchmarks/vapoursynth_peers.py --peers $(PEERS) --frames 48 --ours openvino:auto,openvino:int8
+	-$(BIN)/python benchmarks/vapoursynth_peers.py --peers $(PEERS) --frames 48 --ours openvino:auto,openvino:int8 --model tiny
+	-$(BIN)/python benchmarks/adapters.py --frames 240 --rounds 2
+	-$(BIN)/python benchmarks/vapoursynth_overhead.py --rounds 3 --formats YUV420P8,YUV420P10
+	-$(BIN)/python benchmarks/resting_tiles.py
+	-$(BIN)/python benchmarks/cold_start.py
+	-$(BIN)/python benchmarks/video_memory.py --frames 5000
+	-$(BIN)/python benchmarks/hundred_megapixels.py
+
+$(PEERS):
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check "vapoursynth>=74" vapoursynth-mlrt-ov vapoursynth-mlrt-ort
 
 clean:
-	rm -rf $(VENV) demo-output build *.egg-info
+	rm -rf $(VENV) $(PEERS) demo-output build *.egg-info

@@ -90,7 +90,8 @@ def command(
                 talk.print(f"{spec.label}, {way}: {error}")
                 continue
             memory = None if math.isnan(speed.memory) else round(speed.memory)
-            results.append(asdict(case) | asdict(speed) | {"memory": memory})
+            share = None if math.isnan(speed.share_of_peak) else speed.share_of_peak
+            results.append(asdict(case) | asdict(speed) | {"memory": memory, "share_of_peak": share})
             table.add_row(
                 spec.label,
                 f"{width}x{height}",
@@ -98,7 +99,7 @@ def command(
                 f"{speed.fps:.2f}",
                 f"{speed.first_frame:.2f}",
                 "" if memory is None else str(memory),
-                f"{speed.share_of_peak:.0%}",
+                "" if share is None else f"{share:.0%}",
             )
     if as_json:
         click.echo(json.dumps({"machine": platform.platform(), "results": results}, indent=2))
