@@ -88,6 +88,11 @@ def test_what_is_missing_or_asked_for_is_not_measured(caplog: pytest.LogCaptureF
     assert caplog.records == []
 
 
+def test_a_precision_that_torch_lacks_takes_who_has_it() -> None:
+    with Upscaler(blur(), precision="int8", device="cpu") as upscaler:
+        assert upscaler.description.endswith("openvino, cpu, int8")
+
+
 def test_measured_once_until_something_changes(
     caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
