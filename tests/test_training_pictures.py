@@ -12,6 +12,7 @@ from PIL import Image
 
 from sr_plugins.errors import DataError
 from sr_plugins.training.batches import Batches, load_pictures
+from sr_plugins.training.bicubic import downscale_bicubic
 from sr_plugins.training.degradation_chain import build_chain
 from sr_plugins.training.pictures import Pictures, list_pictures, read_rgb, to_channels
 from sr_plugins.training.recipe import Recipe, read_recipe
@@ -83,6 +84,21 @@ def test_shares_of_a_batch_make_the_whole(folder: Path) -> None:
         assert np.array_equal(whole[part][1::2], shares[1][part])
 
 
+def test_pictures_in_several_sizes(folder: Path) -> None:
+    paths = list_pictures(folder)
+    whole = Pictures(paths, 2, "luma", every_second, seed=1, least=16)
+    both = Pictures(paths, 2, "luma", every_second, seed=1, least=16, sizes=(1.0, 0.5))
+    for own, kept in zip(whole.pairs, both.pairs, strict=False):
+        assert np.array_equal(own[1], kept[1])
+    for (_, path, size), (low, high) in zip(both.sources, both.pairs, strict=True):
+        assert high.shape[1:] == tuple(2 * side for side in low.shape[1:])
+        picture = downscale_bicubic(np.asarray(Image.open(path).convert("RGB")), 2)
+        if size == 0.5:  # an outside way to half the size; roundings in between differ
+            expected = to_channels(picture[: high.shape[1], : high.shape[2]], "luma")
+            assert np.abs(high.astype(int) - expected).max() <= 2 * 257
+    assert {size for _, _, size in both.sources} == {1.0, 0.5}
+
+
 def test_bad_pictures_are_skipped_by_name(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "0.png").write_bytes(b"this is no picture")
     (folder / "1.png").write_bytes((folder / "2.png").read_bytes()[:300])
@@ -91,7 +107,7 @@ def test_bad_pictures_are_skipped_by_name(folder: Path, caplog: pytest.LogCaptur
     (folder / "notes.txt").write_text("not looked at")
     with caplog.at_level(logging.WARNING):
         pictures = Pictures(list_pictures(folder), 2, "luma", every_second, seed=1, least=16)
-    assert [path.name for path, _ in pictures.sources] == ["2.png", "4.png", "gray.png"]
+    assert [path.name for _, path, _ in pictures.sources] == ["2.png", "4.png", "gray.png"]
     assert pictures.pairs[2][1].shape == (1, 34, 32)
     told = caplog.text
     assert "0.png cannot be read" in told

@@ -36,7 +36,7 @@ def test_the_smallest_recipe_has_sensible_defaults(tmp_path: Path) -> None:
     assert read_recipe(path) == Recipe(
         path=path, seed=1, ema=0.999, clip_gradient=1.0, validate_every=1000,
         model="tiny", scale=2, start=None, also=(),
-        validation=12, renew=10, description="", degradation=({"name": "bicubic"},), stages=(stage,),
+        validation=12, sizes=(1.0,), renew=10, description="", degradation=({"name": "bicubic"},), stages=(stage,),
     )  # fmt: skip
     assert read_recipe(path).weights_name == "mine.safetensors"
 
@@ -61,6 +61,7 @@ def test_stages_follow_each_other(tmp_path: Path) -> None:
         ("scale = 2", "", "scale = None is not a whole number"),
         ('name = "tiny"', "name = 3", "name = 3 is not a text"),
         ("patch = 8", "patch = 2", "patch = 2 is not a whole number of at least 4"),
+        ("[[stage]]", "[data]\nsizes = [2.0]\n[[stage]]", "data.sizes = [2.0] is not a list of numbers above 0"),
         ("batch = 2", "batch = 2\nworkers = 3", "unknown key stage[0].workers"),
         ("[1e-3, 1e-5]", "1e-3", "stage[0].learning_rate is a pair"),
         ("[[stage]]", "[data]\nvalidation = 0\n[[stage]]", "validation = 0 is not a whole number of at least 1"),

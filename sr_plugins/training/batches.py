@@ -37,7 +37,7 @@ def load_pictures(recipe: Recipe, data: Path, channels: str, iteration: int) -> 
     for scale in (recipe.scale, *recipe.also):
         chain = build_chain(recipe.degradation, scale, recipe.path)
         renewed = iteration // recipe.renew if chain.random else 0
-        sets[scale] = Pictures(training, scale, channels, chain, recipe.seed, least, renewed)
+        sets[scale] = Pictures(training, scale, channels, chain, recipe.seed, least, renewed, recipe.sizes)
     chain = build_chain(recipe.degradation, recipe.scale, recipe.path)
     kept = [path for i, path in enumerate(paths) if i in held_out]
     return sets, Pictures(kept, recipe.scale, channels, chain, recipe.seed + 1, least)

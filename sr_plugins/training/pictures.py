@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sr_plugins.errors import DataError
+from sr_plugins.training.degradation_chain import to_8bit
+from sr_plugins.training.resize import resize
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".avif"}
 MAXIMUM = np.float32(65535)
 Degrade = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
+Source = tuple[int, Path, float]  # number, file, size
 Pair = tuple[NDArray[np.uint16], NDArray[np.uint16]]  # low and high resolution, (C, H, W), 0..65535
 
 
@@ -64,6 +67,8 @@ class Pictures:
         seed: seeds the generator of picture i with (seed, i), of its n-th fresh copy with (seed, i, n).
         least: the smallest usable side of a high-resolution picture.
         renewed: how many fresh copies there were before.
+        sizes: each picture is there in each of these sizes, at most 1, shrunk by antialiased bicubic: small sharp
+            pictures show edges that photographs straight from the camera do not.
     """
 
     def __init__(
@@ -75,15 +80,17 @@ class Pictures:
         seed: int,
         least: int,
         renewed: int = 0,
+        sizes: Sequence[float] = (1.0,),
     ) -> None:
-        self.scale, self.channels, self.degrade, self.seed = scale, channels, degrade, seed
+        self.scale, self.channels, self.degrade, self.seed, self.least = scale, channels, degrade, seed, least
         self.pairs: list[Pair] = []
-        self.sources: list[tuple[Path, int]] = []
+        self.sources: list[Source] = []
+        sources = [(i, path, size) for i, (size, path) in enumerate(product(sizes, paths))]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for i, pair in enumerate(pool.map(self._pair, range(len(paths)), paths, repeat(least))):
+            for source, pair in zip(sources, pool.map(self._pair, sources), strict=True):
                 if pair is not None:
                     self.pairs.append(pair)
-                    self.sources.append((paths[i], i))
+                    self.sources.append(source)
         if not self.pairs:
             raise DataError(
                 f"none of {len(paths)} pictures can be used, the first of them {paths[0] if paths else None}"
@@ -91,29 +98,36 @@ class Pictures:
         for n in range(max(0, renewed - len(self.pairs)), renewed):
             self.put(n, self.renewal(n))
 
-    def _pair(self, i: int, path: Path, least: int) -> Pair | None:
-        """The i-th picture's pair; ``None``, and a warning, where it cannot be used."""
+    def _pair(self, source: Source) -> Pair | None:
+        """A picture's pair; ``None``, and a warning, where it cannot be used."""
         try:
-            picture = self._cropped(read_rgb(path))
+            picture = self._high(source)
         except DataError as error:
             logger.warning("skipped: %s", error)
             return None
         height, width = picture.shape[:2]
-        if min(height, width) < least:
-            logger.warning("skipped: %s is %d x %d, smaller than a patch (%d)", path, width, height, least)
+        if min(height, width) < self.least:
+            logger.warning("skipped: %s is %d x %d, smaller than a patch (%d)", source[1], width, height, self.least)
             return None
-        small = self.degrade(picture, np.random.default_rng([self.seed, i]))
+        small = self.degrade(picture, np.random.default_rng([self.seed, source[0]]))
         return to_channels(small, self.channels), to_channels(picture, self.channels)
 
-    def _cropped(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        height, width = (side // self.scale * self.scale for side in picture.shape[:2])
-        return picture[:height, :width]
+    def _high(self, source: Source) -> NDArray[np.uint8]:
+        """The high-resolution picture, cropped to a multiple of the scale."""
+        _, path, size = source
+        picture = read_rgb(path)
+        height, width = (max(1, round(side * size)) // self.scale * self.scale for side in picture.shape[:2])
+        if size == 1:
+            return picture[:height, :width]
+        if not height or not width:
+            return picture[:0, :0]
+        return to_8bit(resize(picture.astype(np.float32), height, width, "bicubic"))
 
     def renewal(self, n: int) -> NDArray[np.uint16]:
         """The n-th fresh low-resolution copy; may run in another thread."""
-        path, i = self.sources[n % len(self.sources)]
-        rng = np.random.default_rng([self.seed, i, 1 + n // len(self.sources)])
-        return to_channels(self.degrade(self._cropped(read_rgb(path)), rng), self.channels)
+        source = self.sources[n % len(self.sources)]
+        rng = np.random.default_rng([self.seed, source[0], 1 + n // len(self.sources)])
+        return to_channels(self.degrade(self._high(source), rng), self.channels)
 
     def put(self, n: int, low: NDArray[np.uint16]) -> None:
         """Put the n-th fresh copy in its place."""

@@ -15,6 +15,7 @@
 
     [data]
     validation = 12                     # pictures held out, spread evenly over the sorted folder
+    # sizes = [1.0, 0.75, 0.5]          every picture in each of these sizes
     # renew = 10                        a random degradation gives one picture a fresh copy every 10 iterations
     # description = "..."               what the pictures are and their licence, for the model card
 
@@ -67,6 +68,7 @@ class Recipe:
     start: str | None
     also: tuple[int, ...]
     validation: int
+    sizes: tuple[float, ...]
     renew: int
     description: str
     degradation: tuple[Mapping[str, Any], ...]
@@ -106,7 +108,7 @@ def read_recipe(path: Path) -> Recipe:
     model = reader.table(table, "model")
     reader.known(model, "model.", {"name", "scale", "start", "also"})
     data = reader.table(table, "data", {})
-    reader.known(data, "data.", {"validation", "renew", "description"})
+    reader.known(data, "data.", {"validation", "sizes", "renew", "description"})
     degradation = table.get("degradation", [{"name": "bicubic"}])
     if not isinstance(degradation, list) or not all(isinstance(d, dict) and "name" in d for d in degradation):
         raise RecipeError(f"{path}: degradation is a list of tables [[degradation]], each with a name")
@@ -114,6 +116,9 @@ def read_recipe(path: Path) -> Recipe:
     also = model.get("also", [])
     if not isinstance(also, list) or not all(isinstance(a, int) and 1 < a < scale and scale % a == 0 for a in also):
         raise RecipeError(f"{path}: model.also = {also!r} is not a list of scales that divide {scale}")
+    sizes = data.get("sizes", [1.0])
+    if not isinstance(sizes, list) or not sizes or not all(isinstance(s, (int, float)) and 0 < s <= 1 for s in sizes):
+        raise RecipeError(f"{path}: data.sizes = {sizes!r} is not a list of numbers above 0 and at most 1")
     stages = table.get("stage")
     if not isinstance(stages, list) or not stages:
         raise RecipeError(f"{path}: at least one [[stage]] is needed")
@@ -128,6 +133,7 @@ def read_recipe(path: Path) -> Recipe:
         start=reader.string(model, "start", None),
         also=tuple(also),
         validation=reader.number(data, "validation", int, 12),
+        sizes=tuple(map(float, sizes)),
         renew=reader.number(data, "renew", int, 10),
         description=reader.string(data, "description", ""),
         degradation=tuple(degradation),

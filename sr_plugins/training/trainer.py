@@ -162,7 +162,7 @@ def _train(
     if place.first:
         run.plot()
         final = average.network(build)
-        card = _card(recipe, spec, len(sets[recipe.scale].pairs), iteration, seconds)
+        card = _card(recipe, spec, len({path for _, path, _ in sets[recipe.scale].sources}), iteration, seconds)
         write_weights(target_path, final, card | {"validation_psnr": _validate(final, validation, place.device)})
     return target_path
 
