@@ -90,8 +90,7 @@ class CompactNetwork(nn.Module):
         y = F.leaky_relu(self.head(x), SLOPE, inplace=True)
         for layer in self.body:
             y = F.leaky_relu(layer(y), SLOPE, inplace=True)
-        enlarged: Tensor = self.base(x)
-        return enlarged + F.pixel_shuffle(self.tail(y), self.scale).float()
+        return F.pixel_shuffle(self.base.phases(x) + self.tail(y).float(), self.scale)
 
     def fold(self) -> CompactNetwork:
         """The equal network of plain convolutions, in eval mode."""
