@@ -161,8 +161,12 @@ def _mirror(x: Tensor, dim: int, before: int, after: int) -> Tensor:
     if not before and not after:
         return x
     length = x.shape[dim]
-    index = np.array([mirrored_index(i, length) for i in range(-before, length + after)])
-    return x.index_select(dim, torch.from_numpy(index).to(x.device))
+
+    def edge(beyond: range) -> Tensor:
+        index = torch.tensor([mirrored_index(i, length) for i in beyond], dtype=torch.int64, device=x.device)
+        return x.index_select(dim, index)
+
+    return torch.cat((edge(range(-before, 0)), x, edge(range(length, length + after))), dim)
 
 
 def _every(x: Tensor, dim: int, begin: int, count: int, stride: int) -> Tensor:
