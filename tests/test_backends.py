@@ -156,10 +156,11 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
             assert (x.shape[2:], TV_10) in runner._compiled  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("coding", [Coding(16.0, 219.0, 8), TV_10, Coding(0.0, 65535.0, 16)], ids=str)
-def test_codes_are_the_values_rounded_and_clamped(coding: Coding) -> None:
+def test_codes_are_the_values_rounded_and_clamped(coding: Coding, scale: int) -> None:
     """Any two sizes, and pictures beyond black and white; one code apart at most, and that hardly ever."""
-    runner = plugins().backend("openvino").build(random_model("fast", 2).module, "cpu", "float32")
+    runner = plugins().backend("openvino").build(random_model("fast", scale).module, "cpu", "float32")
     assert isinstance(runner, CodingRunner)
     for height, width in ((60, 76), (1, 33)):
         x = torch.from_numpy(photograph(height, width).planes[0].astype(np.float32) / 128 - 0.5)[None, None]
