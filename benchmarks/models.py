@@ -43,6 +43,7 @@ class Row:
     multiply_adds: float
     speed: float
     quality: dict[str, dict[str, float]]
+    trained_on_bicubic: bool  # the only ones that may be compared on bicubic test sets
 
 
 def multiply_adds(spec: ModelSpec) -> float:
@@ -73,19 +74,25 @@ def measured(spec: ModelSpec, data: Path, sets: list[str], metrics: list[MetricS
             result = evaluate({"model": upscale_with(upscaler)}, data / name, spec.scale, metrics)["model"]
             quality[name] = {metric.name: result.mean(metric.name) for metric in metrics}
         parameters = sum(p.numel() for p in spec.build().parameters())
-        return Row(spec, parameters, multiply_adds(spec), speed(upscaler), quality)
+        bicubic_only = loaded.card.get("degradation") == [{"name": "bicubic"}]
+        return Row(spec, parameters, multiply_adds(spec), speed(upscaler), quality, bicubic_only)
 
 
 def plot(rows: list[Row], path: Path, name: str) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     for row in rows:
-        if row.spec.scale == 2:
+        if row.spec.scale == 2 and row.trained_on_bicubic:
             axes.scatter(row.speed, row.quality[name]["psnr"], s=20 + row.parameters**0.5 / 2)
             axes.annotate(row.spec.name, (row.speed, row.quality[name]["psnr"]), (6, 4), textcoords="offset points")
     axes.set(xlabel="megapixels of output a second (CPU)", ylabel=f"PSNR on {name} x2, dB", xscale="log")
+    axes.margins(0.15)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(ScalarFormatter())
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=100)
 
