@@ -1,6 +1,6 @@
 """What exact reuse gains: milliseconds a frame with and without it, by how much of the picture rests.
 
-python benchmarks/resting_tiles.py [--size 640x360] [--frames 20] [--backend auto]
+python benchmarks/resting_tiles.py [--size 640x360] [--frames 60] [--backend auto]
 
 The lower part of each frame is new noise, the rest stays. Both ways see the same frames; their results are compared
 byte for byte, and the exit status is 1 if they differ.
@@ -18,7 +18,7 @@ from sr_plugins import Frame, Upscaler
 from sr_plugins.benchmark import noise
 from sr_plugins.reuse import copied, same_bytes
 
-WARM = 6  # frames until reuse has proved itself
+WARM = 16  # frames until reuse has proved itself and sizes that come often are compiled for
 
 
 def clip(width: int, height: int, count: int, moving: float) -> list[Frame]:
@@ -49,7 +49,7 @@ def run(frames: list[Frame], backend: str, *, reuse: bool) -> tuple[float, list[
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="640x360")
-    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--backend", default="auto")
     asked = parser.parse_args()
     width, height = map(int, asked.size.split("x"))
