@@ -86,6 +86,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
+def check_weights_name(path: Path) -> None:
+    """``WeightsError`` unless ``path`` ends in .safetensors; to be asked before the work that makes the weights."""
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"{path}: weights are written as .safetensors, name the file so")
+
+
 def write_weights(path: Path, module: nn.Module, card: dict[str, Any]) -> None:
     """Write a module's tensors and its card as ``.safetensors``: whole or not at all."""
     from safetensors.torch import save

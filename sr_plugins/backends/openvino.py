@@ -33,7 +33,7 @@ Requests = LifoQueue["openvino.InferRequest"]
 MOST_LANES = 8
 OFTEN = 4  # pictures of one size, before it gets a network of its own
 MOST_FIXED_SIZES = 4
-CODES, PHASES = "codes", "phases"  # names of an output: pictures, or the s * s codes of each pixel side by side
+PHASES = "phases"  # name of an output that holds the s * s codes of each pixel side by side, not pictures
 ROWS = {2: "uint16", 4: "uint32", 8: "uint64"}  # bytes of a row of s codes: the integer that moves them
 
 
@@ -189,25 +189,24 @@ def _coded(model: openvino.Model, coding: Coding) -> openvino.Model:
     from openvino import opset13
 
     values = model.output(0).get_node().input_value(0)
-    node = values.get_node()
-    shuffle = node if node.get_type_name() == "DepthToSpace" else None
+    shuffle = values.get_node().get_attributes() if values.get_node().get_type_name() == "DepthToSpace" else None
     if shuffle is not None:  # codes are smaller to shuffle than values
-        values = shuffle.input_value(0)
+        values = values.get_node().input_value(0)
     # the whole number is added after rounding: a product and a sum before it would be one rounding or two, as the
     # compiler likes, and pictures of one size would differ from those of another
     whole = opset13.round(opset13.multiply(values, np.float32(coding.span)), "half_to_even")
     clamped = opset13.clamp(opset13.add(whole, np.float32(coding.low)), 0, (1 << coding.bits) - 1)
-    kind, name = np.dtype(np.uint8 if coding.bits == 8 else np.uint16), CODES
-    if shuffle is not None:
-        block = shuffle.get_attributes()["block_size"]
-        if values.get_partial_shape()[1] == block**2 and block * kind.itemsize in ROWS:
-            clamped, name = opset13.transpose(clamped, [0, 2, 3, 1]), PHASES
-    codes = opset13.convert(clamped, kind.name.replace("uint", "u"))
-    if shuffle is not None and name == CODES:
-        codes = opset13.depth_to_space(codes, shuffle.get_attributes()["mode"], block)
-    results = [opset13.result(codes), opset13.result(opset13.reduce_sum(values, np.arange(4), keep_dims=False))]
-    results[0].output(0).set_names({name})
-    return openvino.Model(results, model.get_parameters(), model.get_name())
+    bytes_, kind = (1, "u8") if coding.bits == 8 else (2, "u16")
+    total = opset13.result(opset13.reduce_sum(values, np.arange(4), keep_dims=False))
+    if shuffle is None:
+        codes = opset13.result(opset13.convert(clamped, kind))
+    elif values.get_partial_shape()[1] == shuffle["block_size"] ** 2 and shuffle["block_size"] * bytes_ in ROWS:
+        codes = opset13.result(opset13.convert(opset13.transpose(clamped, [0, 2, 3, 1]), kind))
+        codes.output(0).set_names({PHASES})
+    else:
+        converted = opset13.convert(clamped, kind)
+        codes = opset13.result(opset13.depth_to_space(converted, shuffle["mode"], shuffle["block_size"]))
+    return openvino.Model([codes, total], model.get_parameters(), model.get_name())
 
 
 def _in_place(phases: NDArray[Any]) -> NDArray[Any]:

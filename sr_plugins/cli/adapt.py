@@ -41,12 +41,11 @@ def command(
 
     Some frames are held out, and what comes out is never worse on them than the model it began with.
     """
-    from sr_plugins.errors import WeightsError
     from sr_plugins.training.adaptation import Step
     from sr_plugins.training.source_adaptation import adapt_source
+    from sr_plugins.weights import check_weights_name
 
-    if output.suffix != ".safetensors":
-        raise WeightsError(f"{output}: weights are written as .safetensors, name the file so")
+    check_weights_name(output)
 
     def report(step: Step) -> None:
         end = "\r" if sys.stderr.isatty() else "\n"

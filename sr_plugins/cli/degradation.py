@@ -62,13 +62,12 @@ def learn_command(
     The result is used by a recipe's step: [[degradation]] name = "learned", weights = "FILE.safetensors".
     """
     from sr_plugins.devices import resolve_devices
-    from sr_plugins.errors import WeightsError
     from sr_plugins.training.degradation_learning import Learning, learn_degradation, write_generator
     from sr_plugins.training.pictures import list_pictures, read_rgb
     from sr_plugins.training.source_pictures import read_source
+    from sr_plugins.weights import check_weights_name
 
-    if output.suffix != ".safetensors":
-        raise WeightsError(f"{output}: a generator is written as .safetensors, name the file so")
+    check_weights_name(output)
     place = resolve_devices(device)[0]
     pictures = [read_rgb(path) for path in list_pictures(clean)]
     wanted = [frame for path in targets for frame in read_source(path, frames).frames]

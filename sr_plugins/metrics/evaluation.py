@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from sr_plugins.frame import Frame, FrameFormat, Matrix
 from sr_plugins.model_spec import MetricSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.training.bicubic import downscale_bicubic
+from sr_plugins.training.degradation_chain import to_8bit
 from sr_plugins.training.pictures import list_pictures, read_rgb
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.weights import write_weights
@@ -50,20 +50,17 @@ class Result:
 
 def to_ycbcr(rgb: Image) -> Image:
     """8-bit R'G'B' (H, W, 3) to 8-bit Y'CbCr, BT.601 limited range, as MATLAB's ``rgb2ycbcr``."""
-    ycbcr: Image = np.floor(rgb @ MATRIX.T + OFFSET + 0.5).astype(np.uint8)
-    return ycbcr
+    return to_8bit(rgb @ MATRIX.T + OFFSET)
 
 
 def to_luma(rgb: Image) -> Image:
     """8-bit R'G'B' (H, W, 3) to 8-bit luma (H, W), BT.601, 16..235."""
-    return _rounded(rgb @ MATRIX[0] + OFFSET[0])
+    return to_8bit(rgb @ MATRIX[0] + OFFSET[0])
 
 
 def to_rgb(ycbcr: Image) -> Image:
     """The inverse of :func:`to_ycbcr`, rounded and clipped to 8 bits."""
-    exact = (ycbcr - OFFSET) @ np.linalg.inv(MATRIX).T
-    rgb: Image = np.clip(np.floor(exact + 0.5), 0, 255).astype(np.uint8)
-    return rgb
+    return to_8bit((ycbcr - OFFSET) @ np.linalg.inv(MATRIX).T)
 
 
 def picture_pairs(folder: Path, scale: int, shrink: Upscale | None = None) -> Iterator[tuple[str, Image, Image]]:
@@ -109,7 +106,7 @@ def upscale_with(upscaler: Upscaler) -> tuple[Upscale, Upscale]:
         if upscaler.loaded.spec.channels == "rgb":
             return to_luma(rgb(low))
         exact = ((low @ MATRIX[0]) / LUMA_SPAN).astype(np.float32)
-        return _rounded(upscaler.upscale(Frame([exact], GRAY)).planes[0] * LUMA_SPAN + OFFSET[0])
+        return to_8bit(upscaler.upscale(Frame([exact], GRAY)).planes[0] * LUMA_SPAN + OFFSET[0])
 
     return luma, rgb
 
@@ -178,10 +175,6 @@ def write_card(path: Path, name: str, scale: int, means: dict[str, float | None]
     metrics = dict(loaded.card.get("metrics", {}))
     metrics[name] = metrics.get(name, {}) | means
     write_weights(path, loaded.module, loaded.card | {"metrics": metrics})
-
-
-def _rounded(codes: NDArray[np.floating[Any]]) -> Image:
-    return np.clip(np.floor(codes + 0.5), 0, 255).astype(np.uint8)
 
 
 def _inner(picture: Image, border: int) -> Image:

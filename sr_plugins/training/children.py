@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sr_plugins.training.degradation_chain import Chain, build_chain
-from sr_plugins.training.pictures import Pair, to_channels, turned
-from sr_plugins.training.source_pictures import LUMA
+from sr_plugins.training.pictures import LUMA, Pair, to_channels, turned
 
 Rgb = NDArray[np.uint8]
 LEAST = 32  # pixels: the side of the smallest child

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from sr_plugins.errors import DataError
 from sr_plugins.training.average import Average
+from sr_plugins.training.degradation_chain import to_8bit
 from sr_plugins.training.degradation_generator import DegradationGenerator, PatchDiscriminator, shrunk
 from sr_plugins.training.degradation_likeness import Traces, traces
 from sr_plugins.training.learned_degradation import CARD_KEY, degrade
@@ -143,10 +144,10 @@ def _middles(pictures: Sequence[Rgb], side: int) -> list[Rgb]:
 
 def _judged(generator: DegradationGenerator, judged: Sequence[Rgb], wanted: Traces) -> float:
     made = [
-        np.clip(np.rint(degrade(generator, picture.astype(np.float32), np.random.default_rng(i))), 0, 255)
+        to_8bit(degrade(generator, picture.astype(np.float32), np.random.default_rng(i)))
         for i, picture in enumerate(judged)
     ]
-    return traces([picture.astype(np.uint8) for picture in made]).distance(wanted)
+    return traces(made).distance(wanted)
 
 
 def _copy(average: Average, scale: int) -> DegradationGenerator:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sr_plugins.training.kernel_estimation import BICUBIC_VARIANCE, CROP, SHAPES, WEIGHTS, features
-from sr_plugins.training.pictures import list_pictures, read_rgb
+from sr_plugins.training.pictures import LUMA, list_pictures, read_rgb
 from sr_plugins.training.resize import resize
 from sr_plugins.training.spectrum import Floats, Luma
 
@@ -32,7 +32,6 @@ VARIANCE = {
     "lanczos": BICUBIC_VARIANCE,
     "area": float(np.log(np.pi / 2) / (2 * np.pi**2 * 0.25)),
 }
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def degraded(picture: Luma, rng: np.random.Generator) -> tuple[Luma, Floats, int]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sr_plugins.model_spec import Degradation, Picture
 from sr_plugins.training.degradation_chain import check_range, draw
+from sr_plugins.training.pictures import LUMA
 
 
 def gaussian_noise(scale: int, sigma: Any, gray: float = 0.4) -> Degradation:
@@ -33,7 +34,7 @@ def poisson_noise(scale: int, photons: Any, gray: float = 0.4) -> Degradation:
         peak = draw(rng, photons)
         clean = np.clip(picture, 0, 255)
         if rng.random() < gray:
-            clean = (clean @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+            clean = (clean @ LUMA)[..., None]
         noise = rng.poisson(clean * (peak / 255)) * (255 / peak) - clean
         return np.asarray(picture + noise, np.float32)
 

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".avif"}
 MAXIMUM = np.float32(65535)
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of R'G'B', BT.601
 Degrade = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
 Source = tuple[int, Path, float]  # number, file, size
 Pair = tuple[NDArray[np.uint16], NDArray[np.uint16]]  # low and high resolution, (C, H, W), 0..65535
@@ -49,8 +50,7 @@ def to_channels(picture: NDArray[np.uint8], channels: str) -> NDArray[np.uint16]
     """(H, W, 3) 8-bit to (C, H, W) in 0..65535: R'G'B', or the luma Y' = 0.299 R' + 0.587 G' + 0.114 B' (BT.601)."""
     if channels == "rgb":
         return np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.uint16) * 257
-    luma = picture @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.rint(luma * 257)[None].astype(np.uint16)
+    return np.rint(picture @ LUMA * 257)[None].astype(np.uint16)
 
 
 class Pictures:

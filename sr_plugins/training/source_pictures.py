@@ -15,11 +15,10 @@ from PIL import Image, UnidentifiedImageError
 from sr_plugins.errors import DataError
 from sr_plugins.ffmpeg_pipe.probe import opened
 from sr_plugins.training.compression_estimation import Compression, jpeg_of, mean_quantiser, video_compression
-from sr_plugins.training.pictures import SUFFIXES
+from sr_plugins.training.pictures import LUMA, SUFFIXES
 
 Rgb = NDArray[np.uint8]
 THUMBNAIL = 16  # pixels
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass
