@@ -147,6 +147,21 @@ def test_the_run_leaves_weights_with_a_card_a_log_and_a_plot(tmp_path: Path, dat
         assert len(set(plot.convert("RGB").get_flattened_data())) > 20
 
 
+@pytest.mark.parametrize(("precision", "other"), [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_a_resumed_run_keeps_its_precision(tmp_path: Path, data: Path, precision: str, other: str) -> None:
+    recipe = read_recipe(recipe_file(tmp_path))
+    whole = train(recipe, data, tmp_path / "whole", device="cpu", precision=precision)
+
+    def interrupt(progress: Progress) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    train(recipe, data, tmp_path / "parts", device="cpu", precision=precision, report=interrupt)
+    parts = train(recipe, data, tmp_path / "parts", device="cpu", resume=True)  # auto, whatever is faster here
+    assert same_weights(whole, parts)
+    assert read_card(parts)["precision"] == precision
+    assert not same_weights(whole, train(recipe, data, tmp_path / "other", device="cpu", precision=other))
+
+
 def test_a_run_is_not_overwritten_by_accident(tmp_path: Path, data: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path))
     train(recipe, data, tmp_path / "run", device="cpu")

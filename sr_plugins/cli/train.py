@@ -14,7 +14,16 @@ import click
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this long; --resume goes on.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
-def command(recipe: Path, data: Path, out: Path | None, resume: bool, minutes: float | None, device: str) -> None:
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Of the forward pass; auto: the faster one.",
+)
+def command(
+    recipe: Path, data: Path, out: Path | None, resume: bool, minutes: float | None, device: str, precision: str
+) -> None:
     """Train the network that RECIPE describes on the pictures of a folder.
 
     The run's folder receives the weights, checkpoints, log.jsonl and a plot of the loss. SIGTERM and Ctrl-C save a
@@ -35,6 +44,13 @@ def command(recipe: Path, data: Path, out: Path | None, resume: bool, minutes: f
 
     plan = read_recipe(recipe)
     weights = train(
-        plan, data, out or Path("runs") / recipe.stem, resume=resume, minutes=minutes, device=device, report=report
+        plan,
+        data,
+        out or Path("runs") / recipe.stem,
+        resume=resume,
+        minutes=minutes,
+        device=device,
+        precision=precision,
+        report=report,
     )
     click.echo(weights)

@@ -27,6 +27,7 @@ from sr_plugins.training.average import Average
 from sr_plugins.training.children import Children, Rgb, split, with_compression_as_noise
 from sr_plugins.training.correction_filter import correction_filter
 from sr_plugins.training.degradation_chain import build_chain
+from sr_plugins.training.precision import autocast, bfloat16_pays
 
 RADIUS = 7  # of the correction filter
 BATCH = 8
@@ -99,6 +100,7 @@ def adapt(
     if judge.plain:
         return Adaptation(loaded, "unchanged", math.nan, math.nan, "the pictures hold nothing to learn from")
 
+    place = torch.device(device)
     before = _measure(loaded.module.to(device), judge, device)
     model = _start(loaded, tables, path, children).to(device)
     best, after, way = _folded(model), -math.inf, "filter"
@@ -130,7 +132,7 @@ def adapt(
         for group in optimizer.param_groups:
             first, last = LEARNING_RATE
             group["lr"] = last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(spent, 1)))
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
+        with autocast(place, bfloat16_pays(place.type)):
             output = model(low.to(device))
         loss = _loss(output, high.to(device))
         optimizer.zero_grad(set_to_none=True)

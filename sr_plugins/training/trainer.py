@@ -29,6 +29,7 @@ from sr_plugins.training.average import Average
 from sr_plugins.training.batches import Batches, load_pictures
 from sr_plugins.training.loss_sum import WeightedSum
 from sr_plugins.training.pictures import Pictures
+from sr_plugins.training.precision import autocast, bfloat16_pays
 from sr_plugins.training.processes import Processes, processes
 from sr_plugins.training.recipe import Recipe
 from sr_plugins.training.run_folder import Progress, RunFolder
@@ -48,18 +49,21 @@ def train(
     resume: bool = False,
     minutes: float | None = None,
     device: str = "auto",
+    precision: str = "auto",
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Path:
     """Run a recipe on the pictures in ``data``; returns the weights file written into ``folder``.
 
     ``folder`` receives ``checkpoint.pt`` (every two minutes and on SIGTERM or SIGINT), ``log.jsonl``, ``curve.png`` and
-    the weights. ``minutes`` stops early, after which ``resume`` goes on. Under ``torchrun`` every process calls this.
+    the weights. ``minutes`` stops early, after which ``resume`` goes on. ``precision`` is that of the forward pass:
+    ``float32``, ``bfloat16``, or ``auto``: as in the checkpoint, else the faster one. Under ``torchrun`` every process
+    calls this.
 
     Raises:
         RecipeError, DataError, DeviceError, UnknownModelError: told in one line each.
     """
     with processes(device) as place:
-        return _train(recipe, data, RunFolder(folder, resume=resume), minutes, place, report)
+        return _train(recipe, data, RunFolder(folder, resume=resume), minutes, place, precision, report)
 
 
 def _train(
@@ -68,6 +72,7 @@ def _train(
     run: RunFolder,
     minutes: float | None,
     place: Processes,
+    precision: str,
     report: Callable[[Progress], None],
 ) -> Path:
     spec = plugins().model(recipe.model, recipe.scale)
@@ -83,7 +88,10 @@ def _train(
     )
     losses = [_losses(recipe, i, spec, place.device) for i in range(len(recipe.stages))]
     iteration, seconds = 0, 0.0
+    bfloat16 = precision == "bfloat16" or (precision == "auto" and place.any(bfloat16_pays(place.device.type)))
     if state := run.load(place.device):
+        if precision == "auto":
+            bfloat16 = state["bfloat16"]
         model.load_state_dict(state["model"])
         average.tensors = state["average"]
         optimizer.load_state_dict(state["optimizer"])
@@ -107,7 +115,8 @@ def _train(
         if place.first:
             states = {"model": model.state_dict(), "average": average.tensors, "optimizer": optimizer.state_dict()}
             index = recipe.stage_at(min(iteration, recipe.iterations - 1))[0]
-            run.save(states | {"losses": losses[index].state_dict(), "iteration": iteration, "seconds": elapsed()})
+            states |= {"losses": losses[index].state_dict(), "bfloat16": bfloat16}
+            run.save(states | {"iteration": iteration, "seconds": elapsed()})
 
     pinned = place.device.type == "cuda"
     with (
@@ -124,7 +133,7 @@ def _train(
             scale, low, high = batches.get()
             x = low.to(place.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
             target = high.to(place.device, non_blocking=True)
-            with torch.autocast(place.device.type, torch.bfloat16):
+            with autocast(place.device, bfloat16):
                 output = network(x) if scale == recipe.scale else network(x, scale)
             loss, picture = _loss(losses[index], output, target)
             optimizer.zero_grad(set_to_none=True)
@@ -147,7 +156,7 @@ def _train(
                 )
             if iteration % recipe.validate_every == 0 or ends or stopping:
                 if place.first:
-                    psnr = _validate(average.network(build), validation, place.device)
+                    psnr = _validate(average.network(build), validation, place.device, bfloat16)
                     line = Progress(iteration, recipe.iterations, torch.stack(recent).mean().item(), psnr, elapsed())
                     run.add(line)
                     report(line)
@@ -163,7 +172,11 @@ def _train(
         run.plot()
         final = average.network(build)
         card = _card(recipe, spec, len({path for _, path, _ in sets[recipe.scale].sources}), iteration, seconds)
-        write_weights(target_path, final, card | {"validation_psnr": _validate(final, validation, place.device)})
+        card |= {
+            "precision": "bfloat16" if bfloat16 else "float32",
+            "validation_psnr": _validate(final, validation, place.device, bfloat16),
+        }
+        write_weights(target_path, final, card)
     return target_path
 
 
@@ -230,14 +243,14 @@ def _card(recipe: Recipe, spec: ModelSpec, pictures: int, iteration: int, second
 
 
 @torch.no_grad()
-def _validate(model: nn.Module, pictures: Pictures, device: torch.device) -> float:
+def _validate(model: nn.Module, pictures: Pictures, device: torch.device, bfloat16: bool) -> float:
     """Mean PSNR in dB over the held-out pictures, border of ``scale`` left out."""
     model = model.to(device)
     total = 0.0
     for low, high in pictures.pairs:
         x = torch.from_numpy(low.astype(np.float32) / 65535)[None].to(device)
         target = torch.from_numpy(high.astype(np.float32) / 65535)[None].to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device, bfloat16):
             y = model(x.contiguous(memory_format=torch.channels_last)).float().clamp(0, 1)
         s = pictures.scale
         total += -10 * math.log10(max((y - target)[..., s:-s, s:-s].square().mean().item(), 1e-12))
