@@ -2,12 +2,14 @@
 CVPR 2016), on luma as in the paper.
 
 The picture is interpolated first and a chain of 3x3 convolutions at high resolution predicts the residual. The paper
-has 20 layers of 64 features (666k parameters); ours is smaller, so that a CPU trains it.
+has 20 layers of 64 features (666k parameters); ours is smaller, so that a CPU trains it. It trains with branches and
+skip connections that fold into the paper's plain chain of convolutions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sr_plugins.hookspecs import hookimpl
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
 SCALE, FEATURES, LAYERS = 2, 32, 10
 
 
-def build() -> nn.Module:
-    """The network, without weights."""
+def build(*, training: bool = False) -> nn.Module:
+    """The network, without weights; with its branches for training."""
     from sr_plugins.models.vdsr_network import VDSR
 
-    return VDSR(SCALE, FEATURES, LAYERS)
+    return VDSR(SCALE, FEATURES, LAYERS, branches=training)
 
 
 @hookimpl
@@ -34,6 +36,7 @@ def sr_models() -> Iterable[ModelSpec]:
         scale=SCALE,
         channels="luma",
         build=build,
+        build_for_training=partial(build, training=True),
         # the layers reach LAYERS high-resolution pixels, the interpolation below them two low-resolution ones
         receptive_radius=-(-LAYERS // SCALE) + 2,
         weights=pretrained("vdsr", SCALE),
