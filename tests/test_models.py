@@ -114,6 +114,23 @@ def test_a_network_starts_from_a_folded_one_of_another_scale() -> None:
         torch.testing.assert_close(layer.bias, twice.get_submodule(name).bias)
 
 
+def test_a_network_grown_from_a_smaller_one_computes_the_same_inside_the_border() -> None:
+    small = load_model(next(spec for spec in MODELS if spec.label == "fast x2")).module
+    large = CompactNetwork(2, 48, 12, branches=True)
+    taken = large.load_folded(small.state_dict())
+    assert taken == ["head", *(f"body.{i}" for i in range(6)), "tail"]
+    x = torch.nn.functional.interpolate(torch.rand(1, 1, 24, 24), scale_factor=2, mode="bilinear")
+    with torch.inference_mode():
+        expected, y = small(x), large(x)
+        inside = (..., slice(32, -32), slice(32, -32))
+        torch.testing.assert_close(y[inside], expected[inside], rtol=0, atol=2e-4)
+        assert (expected - small.base(x)).abs().max() > 0.01  # there is something to compute
+    y = large(x)
+    (y * torch.rand_like(y)).sum().backward()  # and every layer can learn
+    for name, layer in [("head", large.head), ("tail", large.tail), *enumerate(large.body)]:
+        assert layer.conv.weight.grad.abs().sum() > 0, name  # type: ignore[union-attr]
+
+
 def test_the_x2_picture_of_lapsrn_is_the_first_level_of_its_x4() -> None:
     four = randomised(lambda: LapSRN(2, 8, 2))
     two = LapSRN(1, 8, 2).eval()

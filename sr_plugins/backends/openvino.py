@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
+from sr_plugins.backends import torch_eager
 from sr_plugins.backends.quantization import quantized
 from sr_plugins.errors import PluginError
 from sr_plugins.export import PACKAGES, PICTURE_NOTE, cached_graph
@@ -43,11 +44,7 @@ def missing() -> str | None:
 
 def precisions(device: str) -> tuple[Precision, ...]:
     """int8 is for who asks for it: it was measured on some networks, not on all there will be."""
-    import torch
-
-    if device != "cpu":
-        return ()
-    return ("bfloat16", "float32", "int8") if torch.cpu._is_avx512_bf16_supported() else ("float32", "int8")
+    return (*torch_eager.precisions(device), "int8") if device == "cpu" else ()
 
 
 def lanes(device: str) -> int:

@@ -53,7 +53,8 @@ def choose(loaded: LoadedModel, plugins: Plugins, device: str, precision: str) -
         logger.warning("measuring once which backend runs %s fastest on this machine", loaded.spec.label)
         return json.dumps(speeds(loaded, [plain, *others], device, precision)).encode()
 
-    network = fingerprint(loaded.module, device, precision, machine(), repr(SIZE), _versions(others))
+    chosen = repr([_precision(b, device, precision) for b in (plain, *others)])
+    network = fingerprint(loaded.module, device, chosen, machine(), repr(SIZE), _versions(others))
     name = hashlib.sha256(f"{network} {loaded.spec.label}".encode()).hexdigest()
     try:
         measured = json.loads(measure() if network is None else read_or_make("speed", f"{name}.json", measure))

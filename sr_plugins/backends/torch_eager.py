@@ -20,13 +20,15 @@ def precisions(device: str) -> tuple[Precision, ...]:
     """Best first: half precision only where the device computes in it faster than in float32."""
     import torch
 
+    from sr_plugins.devices import bfloat16_is_faster
+
     if device.startswith("cuda"):
         if torch.cuda.get_device_capability(device) >= (8, 0):
             return ("bfloat16", "float16", "float32")
         # cards before Volta, and the 16xx family, are slow or wrong in float16
         return ("float16", "float32") if torch.cuda.get_device_capability(device)[0] == 7 else ("float32",)
     if device == "cpu" and torch.cpu._is_avx512_bf16_supported():
-        return ("bfloat16", "float32")
+        return ("bfloat16", "float32") if bfloat16_is_faster("cpu") else ("float32", "bfloat16")
     return ("float32",)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_plugins.models.branched_convolution import BranchedConv3x3, load_folded
+from sr_plugins.models.growth import fits_inside, grow
 from sr_plugins.models.interpolation import BicubicUpsample
 
 SLOPE = 0.1
@@ -49,5 +50,10 @@ class CompactNetwork(nn.Module):
         return folded.eval()
 
     def load_folded(self, tensors: Mapping[str, Tensor]) -> list[str]:
-        """Start from a folded network's tensors, wherever the shapes fit; returns the names of the layers taken."""
+        """Start from a folded network's tensors: grown from a smaller one of this scale, else wherever shapes fit.
+
+        Returns the names of the layers taken.
+        """
+        if fits_inside(tensors, self.features, self.layers, self.scale**2):
+            return grow(self.head, list(self.body), self.tail, tensors)  # type: ignore[arg-type]
         return load_folded(self, tensors)

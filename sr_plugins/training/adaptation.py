@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sr_plugins.devices import bfloat16_is_faster
 from sr_plugins.model_spec import LoadedModel
 from sr_plugins.models.corrected import corrected_spec
 from sr_plugins.models.corrected_network import CorrectedNetwork
@@ -27,7 +28,6 @@ from sr_plugins.training.average import Average
 from sr_plugins.training.children import Children, Rgb, split, with_compression_as_noise
 from sr_plugins.training.correction_filter import correction_filter
 from sr_plugins.training.degradation_chain import build_chain
-from sr_plugins.training.precision import autocast, bfloat16_pays
 
 RADIUS = 7  # of the correction filter
 BATCH = 8
@@ -132,7 +132,7 @@ def adapt(
         for group in optimizer.param_groups:
             first, last = LEARNING_RATE
             group["lr"] = last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(spent, 1)))
-        with autocast(place, bfloat16_pays(place.type)):
+        with torch.autocast(place.type, torch.bfloat16, enabled=bfloat16_is_faster(place.type)):
             output = model(low.to(device))
         loss = _loss(output, high.to(device))
         optimizer.zero_grad(set_to_none=True)

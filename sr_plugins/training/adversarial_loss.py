@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from sr_plugins.training.precision import autocast, bfloat16_pays
+from sr_plugins.devices import bfloat16_is_faster
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Module:
@@ -31,7 +31,7 @@ class UNetDiscriminator(nn.Module):
         self.tail = nn.Conv2d(features, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        with autocast(x.device, bfloat16_pays(x.device.type)):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16_is_faster(x.device.type)):
             logits, features = self._judge(x)
         return logits.float(), [feature.float() for feature in features]
 

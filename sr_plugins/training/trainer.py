@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sr_plugins.devices import bfloat16_is_faster
 from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.model_spec import ModelSpec
 from sr_plugins.plugins import plugins
@@ -29,7 +30,6 @@ from sr_plugins.training.average import Average
 from sr_plugins.training.batches import Batches, load_pictures
 from sr_plugins.training.loss_sum import WeightedSum
 from sr_plugins.training.pictures import Pictures
-from sr_plugins.training.precision import autocast, bfloat16_pays
 from sr_plugins.training.processes import Processes, processes
 from sr_plugins.training.recipe import Recipe
 from sr_plugins.training.run_folder import Progress, RunFolder
@@ -88,7 +88,7 @@ def _train(
     )
     losses = [_losses(recipe, i, spec, place.device) for i in range(len(recipe.stages))]
     iteration, seconds = 0, 0.0
-    bfloat16 = precision == "bfloat16" or (precision == "auto" and place.any(bfloat16_pays(place.device.type)))
+    bfloat16 = precision == "bfloat16" or (precision == "auto" and place.any(bfloat16_is_faster(place.device.type)))
     if state := run.load(place.device):
         if precision == "auto":
             bfloat16 = state["bfloat16"]
@@ -133,7 +133,7 @@ def _train(
             scale, low, high = batches.get()
             x = low.to(place.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
             target = high.to(place.device, non_blocking=True)
-            with autocast(place.device, bfloat16):
+            with torch.autocast(place.device.type, torch.bfloat16, enabled=bfloat16):
                 output = network(x) if scale == recipe.scale else network(x, scale)
             loss, picture = _loss(losses[index], output, target)
             optimizer.zero_grad(set_to_none=True)
@@ -250,7 +250,7 @@ def _validate(model: nn.Module, pictures: Pictures, device: torch.device, bfloat
     for low, high in pictures.pairs:
         x = torch.from_numpy(low.astype(np.float32) / 65535)[None].to(device)
         target = torch.from_numpy(high.astype(np.float32) / 65535)[None].to(device)
-        with autocast(device, bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             y = model(x.contiguous(memory_format=torch.channels_last)).float().clamp(0, 1)
         s = pictures.scale
         total += -10 * math.log10(max((y - target)[..., s:-s, s:-s].square().mean().item(), 1e-12))
