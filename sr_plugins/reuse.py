@@ -22,9 +22,9 @@ from sr_plugins.frame import Frame, FrameFormat, Plane
 from sr_plugins.model_spec import ModelSpec
 from sr_plugins.tiling import Span, Tile
 
-CELL = 16  # pixels; a multiple of every chroma subsampling
+CELL = 8  # pixels; a multiple of every chroma subsampling
 ALIGN = 4  # pixels: the coarsest chroma grid
-BAND = 4  # cells: changes are joined to rectangles in bands of this height
+BAND = 8  # cells: changes are joined to rectangles in bands of this height
 WORTHWHILE = 0.85  # of the whole frame's pixels: above it the frame is computed whole
 PATIENCE = 4  # frames in a row that may fail to pay
 NAP = 16  # frames between two looks when it does not pay
@@ -167,7 +167,7 @@ def _changed_cells(a: Plane, b: Plane, height: int, width: int) -> NDArray[np.bo
     rows, columns = -(-a.shape[0] // height), -(-a.shape[1] // width)
     different = np.zeros((a.shape[0], columns * width), bool)
     np.not_equal(a, b, out=different[:, : a.shape[1]])
-    words = different.view(np.uint64 if width >= 8 else np.uint32)  # eight or four samples at once
+    words = different.view(f"u{min(width, 8)}")  # as many samples at once as a cell is wide, at most eight
     bands = np.bitwise_or.reduceat(words, np.arange(0, rows * height, height), 0)
     return np.asarray(bands.reshape(rows, columns, -1).any(2))
 
@@ -181,7 +181,14 @@ def _rectangles(changed: NDArray[np.bool_], gap: int) -> list[tuple[int, int, in
         runs = _runs(changed[top : top + BAND].any(0), 2 * gap)
         finished += [(start, top, *run) for run, start in growing.items() if run not in runs]
         growing = {run: growing.get(run, top) for run in runs}
-    return finished + [(start, changed.shape[0], *run) for run, start in growing.items()]
+    finished += [(start, changed.shape[0], *run) for run, start in growing.items()]
+    return [_trimmed(changed, *rectangle) for rectangle in finished]
+
+
+def _trimmed(changed: NDArray[np.bool_], top: int, bottom: int, left: int, right: int) -> tuple[int, int, int, int]:
+    """The rectangle without the rows at its top and bottom in which nothing changed."""
+    rows = np.flatnonzero(changed[top:bottom, left:right].any(1))
+    return top + int(rows[0]), top + int(rows[-1]) + 1, left, right
 
 
 def _runs(line: NDArray[np.bool_], gap: int) -> list[tuple[int, int]]:

@@ -131,6 +131,16 @@ def test_a_network_grown_from_a_smaller_one_computes_the_same_inside_the_border(
         assert layer.conv.weight.grad.abs().sum() > 0, name  # type: ignore[union-attr]
 
 
+def test_lapsrn_starts_from_its_own_weights() -> None:
+    spec = next(spec for spec in MODELS if spec.label == "lapsrn x4")
+    trained = load_model(spec).module
+    assert spec.build_for_training is not None
+    network = spec.build_for_training()
+    assert set(network.load_folded(trained.state_dict())) == set(trained.state_dict())
+    for key, value in network.fold().state_dict().items():
+        assert torch.equal(value, trained.state_dict()[key]), key
+
+
 def test_the_x2_picture_of_lapsrn_is_the_first_level_of_its_x4() -> None:
     four = randomised(lambda: LapSRN(2, 8, 2))
     two = LapSRN(1, 8, 2).eval()

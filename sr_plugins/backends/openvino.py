@@ -168,7 +168,7 @@ def _infer(requests: Requests, array: NDArray[np.float32]) -> list[NDArray[Any]]
 
     request = requests.get()
     try:
-        request.infer([openvino.Tensor(array, shared_memory=True)], share_inputs=True)
+        request.infer([openvino.Tensor(array, shared_memory=True)], share_inputs=True, share_outputs=True)
         # the request's memory is overwritten by its next picture
         first, *others = (tensor.data for tensor in request.output_tensors)
         phased = PHASES in request.model_outputs[0].names

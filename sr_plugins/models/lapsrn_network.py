@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -59,3 +61,10 @@ class Pyramid(nn.Module):
     def fold(self) -> nn.Module:
         """The inference network, in eval mode."""
         return self.network.eval()
+
+    def load_folded(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """Start from the inference network's tensors, wherever the shapes fit; returns the names of those taken."""
+        own = self.network.state_dict()
+        taken = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
+        self.network.load_state_dict(taken, strict=False)
+        return list(taken)
