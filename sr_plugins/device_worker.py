@@ -157,15 +157,20 @@ class DeviceWorker(threading.Thread):
 
     def _computed(self, frames: Sequence[Frame]) -> list[Frame]:
         """Every pixel of every frame, through the network."""
-        first, scale = frames[0], self._spec.scale
+        first, scale, reach = frames[0], self._spec.scale, self._margin(frames[0])
+        sx, sy = first.format.subsampling
+        parts = list(tiles(first.height, first.width, self._largest_now(first), reach, (1 << sy, 1 << sx)))
+        if len(parts) == 1:  # its planes are the frame's
+            (tile,) = self._queue.wanted(parts)
+            planes, alpha = self._run_tile(frames, tile, *self._conversion(first))
+            return [
+                Frame([plane[n] for plane in planes], first.format, None if alpha is None else alpha[n])
+                for n in range(len(frames))
+            ]
         results = [
             empty_frame(f.format, f.width * scale, f.height * scale, alpha=first.alpha is not None) for f in frames
         ]
-        sx, sy = first.format.subsampling
-        reach = self._margin(first)
-        self._compute(
-            frames, results, tiles(first.height, first.width, self._largest_now(first), reach, (1 << sy, 1 << sx))
-        )
+        self._compute(frames, results, parts)
         return results
 
     def _largest_now(self, frame: Frame) -> tuple[int, int]:
@@ -180,13 +185,11 @@ class DeviceWorker(threading.Thread):
     def _compute(self, frames: Sequence[Frame], results: Sequence[Frame], parts: Iterable[Tile]) -> None:
         """Compute ``parts`` of every frame and write them into ``results``, with the help of idle lanes."""
         first, scale = frames[0], self._spec.scale
-        conversion = Conversion(first.format, self._spec.channels, scale, (first.width, first.height))
-        bleed = self._margin(first) // 2 if first.alpha is not None else 0
+        conversion, bleed = self._conversion(first)
         sx, sy = first.format.subsampling
 
         def one(tile: Tile) -> None:
-            with torch.inference_mode():
-                planes, alpha = self._run_tile(frames, tile, conversion, bleed)
+            planes, alpha = self._run_tile(frames, tile, conversion, bleed)
             for n, result in enumerate(results):
                 for i, plane in enumerate(planes):
                     shift = (sy, sx) if i and first.format.family == "yuv" else (0, 0)
@@ -201,6 +204,12 @@ class DeviceWorker(threading.Thread):
             with self._queue.shared(SharedTiles(parts, one), self._device) as shared:
                 shared.run()
 
+    def _conversion(self, frame: Frame) -> tuple[Conversion, int]:
+        """How frames like this one become the model's tensor, and how far colour is bled below their alpha."""
+        conversion = Conversion(frame.format, self._spec.channels, self._spec.scale, (frame.width, frame.height))
+        return conversion, self._margin(frame) // 2 if frame.alpha is not None else 0
+
+    @torch.inference_mode()
     def _run_tile(
         self, frames: Sequence[Frame], tile: Tile, conversion: Conversion, bleed: int
     ) -> tuple[list[Plane], Plane | None]:
