@@ -158,8 +158,7 @@ class DeviceWorker(threading.Thread):
     def _computed(self, frames: Sequence[Frame]) -> list[Frame]:
         """Every pixel of every frame, through the network."""
         first, scale, reach = frames[0], self._spec.scale, self._margin(frames[0])
-        sx, sy = first.format.subsampling
-        parts = list(tiles(first.height, first.width, self._largest_now(first), reach, (1 << sy, 1 << sx)))
+        parts = list(tiles(first.height, first.width, self._largest_now(first), reach))
         if len(parts) == 1:  # its planes are the frame's
             (tile,) = self._queue.wanted(parts)
             planes, alpha = self._run_tile(frames, tile, *self._conversion(first))

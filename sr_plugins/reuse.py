@@ -20,10 +20,9 @@ from torch import Tensor
 
 from sr_plugins.frame import Frame, FrameFormat, Plane
 from sr_plugins.model_spec import ModelSpec
-from sr_plugins.tiling import Span, Tile
+from sr_plugins.tiling import ALIGN, Span, Tile
 
 CELL = 8  # pixels; a multiple of every chroma subsampling
-ALIGN = 4  # pixels: the coarsest chroma grid
 BAND = 8  # cells: changes are joined to rectangles in bands of this height
 WORTHWHILE = 0.85  # of the whole frame's pixels: above it the frame is computed whole
 PATIENCE = 4  # frames in a row that may fail to pay
@@ -129,7 +128,7 @@ def exact_in_parts(run: Callable[[Tensor], Tensor], spec: ModelSpec, size: tuple
         spans = []
         for length in (height, width):
             start, stop = sorted(torch.randint(0, length + 1, (2,), generator=generator).tolist())
-            spans.append(Span(start, stop, max(0, start - radius), min(length, stop + radius)))
+            spans.append(_outer(start // ALIGN * ALIGN, stop, length, radius))
         y, x_ = spans
         if y.start == y.stop or x_.start == x_.stop:
             continue
@@ -203,7 +202,11 @@ def _runs(line: NDArray[np.bool_], gap: int) -> list[tuple[int, int]]:
 
 
 def _span(first: int, last: int, length: int, reach: int) -> Span:
-    start, stop = first * CELL, min(last * CELL, length)
+    return _outer(first * CELL, min(last * CELL, length), length, reach)
+
+
+def _outer(start: int, stop: int, length: int, reach: int) -> Span:
+    """What is to be computed with what is read for it; both begin at multiples of ``ALIGN``."""
     reach = -(-reach // ALIGN) * ALIGN
     return Span(start, stop, max(0, start - reach), min(length, stop + reach))
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 SMALLEST_INNER = 16  # pixels; below it nearly all work would be margin
+# Tiles begin at multiples of it: of the coarsest chroma grid, and of the blocks of pixels that a backend may work in.
+ALIGN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,10 @@ class Tile:
     x: Span
 
 
-def spans(length: int, largest: int, margin: int, align: int = 1) -> list[Span]:
+def spans(length: int, largest: int, margin: int, align: int = ALIGN) -> list[Span]:
     """Cover 0..length with the fewest even spans whose outer part is at most ``largest``.
 
-    Starts are multiples of ``align`` (chroma subsampling). ``largest`` is raised where it leaves an inner part of less
+    Starts are multiples of ``align``. ``largest`` is raised where it leaves an inner part of less
     than ``SMALLEST_INNER``.
     """
     margin = -(-margin // align) * align
@@ -49,11 +51,9 @@ def spans(length: int, largest: int, margin: int, align: int = 1) -> list[Span]:
     ]
 
 
-def tiles(
-    height: int, width: int, largest: tuple[int, int], margin: int, align: tuple[int, int] = (1, 1)
-) -> Iterator[Tile]:
-    """Tiles of a picture, row by row. ``largest`` and ``align`` are (vertical, horizontal)."""
-    columns = spans(width, largest[1], margin, align[1])
-    for y in spans(height, largest[0], margin, align[0]):
+def tiles(height: int, width: int, largest: tuple[int, int], margin: int) -> Iterator[Tile]:
+    """Tiles of a picture, row by row. ``largest`` is (height, width)."""
+    columns = spans(width, largest[1], margin)
+    for y in spans(height, largest[0], margin):
         for x in columns:
             yield Tile(y, x)

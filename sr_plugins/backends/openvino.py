@@ -15,6 +15,7 @@ from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.backends import torch_eager
+from sr_plugins.backends.blocked_tail import with_blocked_tail
 from sr_plugins.backends.quantization import quantized
 from sr_plugins.errors import PluginError
 from sr_plugins.export import PACKAGES, PICTURE_NOTE, cached_graph
@@ -67,19 +68,30 @@ class OpenVINORunner:
         self._module, self._precision = module, precision
         self._lanes, self._threads = lanes(device), torch.get_num_threads()
         self._model: openvino.Model | None = None
+        self._scale = 1
         self._compiled: dict[Kind, Requests] = {}
         self._seen: Counter[Kind] = Counter()
         self._fixed_sizes = True
         self._compiling = threading.Lock()
 
     def __call__(self, x: Tensor) -> Tensor:
-        return _joined([self._run(part, None)[0] for part in _one_by_one(x)])
+        return self._joined(x, [self._run(part, None)[0] for part in _one_by_one(x)])
 
     def codes(self, x: Tensor, coding: Coding) -> Tensor | None:
         import numpy as np
 
         parts = [self._run(part, coding) for part in _one_by_one(x)]
-        return _joined([codes for codes, _ in parts]) if all(np.isfinite(total) for _, total in parts) else None
+        finite = all(np.isfinite(total) for _, total in parts)
+        return self._joined(x, [codes for codes, _ in parts]) if finite else None
+
+    def _joined(self, x: Tensor, parts: list[NDArray[Any]]) -> Tensor:
+        """The batch of what was made of each picture of ``x``, without what blocks made beyond its end."""
+        import numpy as np
+        import torch
+
+        height, width = (side * self._scale for side in x.shape[2:])
+        joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return torch.from_numpy(joined[:, :, :height, :width])
 
     def _run(self, array: NDArray[np.float32], coding: Coding | None) -> list[NDArray[Any]]:
         kind = (array.shape[2], array.shape[3]), coding
@@ -94,6 +106,7 @@ class OpenVINORunner:
             channels = array.shape[1]
             if self._model is None:
                 self._model = self._translate(channels)
+                self._scale = _scale(self._model, channels)
             if (None, coding) not in self._compiled:
                 self._compiled[None, coding] = self._compile(channels, (None, coding))
             free = self._compiled[None, coding]
@@ -154,13 +167,6 @@ def _one_by_one(x: Tensor) -> list[NDArray[np.float32]]:
     return [array[i : i + 1] for i in range(len(array))]
 
 
-def _joined(parts: list[NDArray[Any]]) -> Tensor:
-    import numpy as np
-    import torch
-
-    return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
-
-
 def _infer(requests: Requests, array: NDArray[np.float32]) -> list[NDArray[Any]]:
     """What the network puts out, each in memory of its own."""
     import openvino
@@ -177,6 +183,13 @@ def _infer(requests: Requests, array: NDArray[np.float32]) -> list[NDArray[Any]]
         raise torch.OutOfMemoryError(str(error)) from error
     finally:
         requests.put(request)
+
+
+def _scale(model: openvino.Model, channels: int) -> int:
+    """How many times larger its pictures are."""
+    side, tried = 16, model.clone()
+    tried.reshape([1, channels, side, side])
+    return int(tried.output(0).shape[2]) // side
 
 
 def _coded(model: openvino.Model, coding: Coding) -> openvino.Model:
@@ -231,7 +244,7 @@ def _core() -> openvino.Core:
 
 
 def _read(graph: bytes) -> openvino.Model:
-    """The ONNX graph as an OpenVINO model in which the interpolated picture stays float32.
+    """The ONNX graph as an OpenVINO model, its last layers in blocks, in which the interpolated picture stays float32.
 
     bfloat16 holds 8 bits, too few for a picture; only a serialised model can carry the mark for that.
     """
@@ -242,6 +255,7 @@ def _read(graph: bytes) -> openvino.Model:
     notes = {note.key: note.value for note in onnx.load_from_string(graph).metadata_props}
     marked = set(notes.get(PICTURE_NOTE, "").splitlines())
     model = _core().read_model(graph)
+    model = with_blocked_tail(model) or model
     for node in model.get_ops():
         if node.get_type_name() == "Pad" and node.get_friendly_name() in marked:
             # the CPU compiler rewrites the newer Pad as this one, and loses the mark on the way
