@@ -28,7 +28,7 @@ WORTHWHILE = 0.85  # of the whole frame's pixels: above it the frame is computed
 PATIENCE = 4  # frames in a row that may fail to pay
 NAP = 16  # frames between two looks when it does not pay
 LARGEST_FRAME = 1 << 24  # pixels; of larger ones no second copy is kept
-PROBE = (256, 320)  # largest height and width on which exactness is tried
+PROBE = 320  # pixels: exactness is tried on a picture of about this height and width, unless frames are smaller
 PROBES = 8
 KINDS = 4  # of frames that are remembered at once
 
@@ -117,10 +117,10 @@ def exact_in_parts(run: Callable[[Tensor], Tensor], spec: ModelSpec, size: tuple
     """Whether the network computes the very same numbers in a part as in the whole, tried on noise.
 
     Some libraries choose another order of additions for another size; the last bit of a float then decides how a tie
-    rounds. ``size`` is (height, width) of the frames; of larger ones a corner is tried.
+    rounds. ``size`` is (height, width) of the frames: parts begin on their grid, and may end with them.
     """
     generator = torch.Generator().manual_seed(1)
-    height, width = min(size[0], PROBE[0]), min(size[1], PROBE[1])
+    height, width = (length if length <= PROBE else PROBE + length % ALIGN for length in size)
     radius, scale = spec.receptive_radius, spec.scale
     x = torch.rand(1, 1 if spec.channels == "luma" else 3, height, width, generator=generator)
     whole = run(x)
@@ -128,6 +128,7 @@ def exact_in_parts(run: Callable[[Tensor], Tensor], spec: ModelSpec, size: tuple
         spans = []
         for length in (height, width):
             start, stop = sorted(torch.randint(0, length + 1, (2,), generator=generator).tolist())
+            stop = length if stop > length - ALIGN else stop // ALIGN * ALIGN
             spans.append(_outer(start // ALIGN * ALIGN, stop, length, radius))
         y, x_ = spans
         if y.start == y.stop or x_.start == x_.stop:

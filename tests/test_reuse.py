@@ -12,8 +12,13 @@ from test_backends import with_lanes
 from torch import Tensor, nn
 
 from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
-from sr_plugins.reuse import NAP, PATIENCE, Reuse, changed_tiles, copied, same_bytes
+from sr_plugins.backends import openvino
+from sr_plugins.model_spec import Coding
+from sr_plugins.network_call import finest
+from sr_plugins.plugins import Plugins
+from sr_plugins.reuse import NAP, PATIENCE, Reuse, changed_tiles, copied, exact_in_parts, same_bytes
 from sr_plugins.tiling import Tile
+from sr_plugins.weights import load_model
 
 FORMATS = [
     FrameFormat(family="gray"),
@@ -214,6 +219,15 @@ def test_a_network_that_is_not_exact_is_never_trusted() -> None:
             result = upscaler.upscale(frame).planes[0]
             assert np.unique(result).size == 1
             assert abs(float(result[0, 0]) - frame.planes[0].mean()) <= 1
+
+
+@pytest.mark.parametrize("precision", openvino.precisions("cpu"))
+def test_our_own_network_is_exact_in_parts_of_even_frames(precision: str) -> None:
+    loaded = load_model(Plugins(installed=False).model("tiny", 2))
+    runner = openvino.OpenVINORunner(loaded.module, "cpu", precision)  # type: ignore[arg-type]
+    assert exact_in_parts(runner, loaded.spec, (360, 640))
+    coding = Coding(16.0, 219.0, 8)
+    assert exact_in_parts(finest(runner, coding), loaded.spec, (90, 150))
 
 
 def test_looking_costs_less_than_a_hundredth_of_computing() -> None:
