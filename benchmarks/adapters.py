@@ -12,7 +12,6 @@ core in the same round. The exit status is 1 if srp video reaches less than 0.9 
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import subprocess
 import sys
@@ -24,16 +23,14 @@ from pathlib import Path
 from statistics import median
 
 import av
-import numpy as np
-import vapoursynth as vs
-from PIL import Image
 
-from gimp_bridge.pillow_filter import SuperResolution
+from gimp_bridge.speed import through_pillow
 from sr_plugins import Frame, FrameFormat, Upscaler
+from sr_plugins.benchmark import through_core, through_pipe
 from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg
-from sr_plugins.ffmpeg_pipe.pipe import upscale_pipe
 from sr_plugins.ffmpeg_pipe.transcode import upscale_video
 from vapoursynth_filter import upscale
+from vapoursynth_filter.speed import source
 
 FORMAT = FrameFormat(family="yuv", subsampling=(1, 1))
 ENOUGH = {"srp video": 0.9, "VapourSynth": 0.95}
@@ -59,24 +56,6 @@ def decoded(path: Path) -> list[Frame]:
         return frames
 
 
-def vapoursynth_source(frames: list[Frame]) -> vs.VideoNode:
-    height, width = frames[0].planes[0].shape
-    blank = vs.core.std.BlankClip(format=vs.YUV420P8, width=width, height=height, length=1 << 20, keep=True)
-    pictures = []
-    for frame in frames:
-        picture = blank.get_frame(0).copy()
-        for i, plane in enumerate(frame.planes):
-            np.copyto(np.asarray(picture[i]), plane)
-        pictures.append(picture)
-    return blank.std.ModifyFrame(blank, lambda n, f: pictures[n % len(pictures)])
-
-
-def y4m(frames: list[Frame]) -> bytes:
-    height, width = frames[0].planes[0].shape
-    header = f"YUV4MPEG2 W{width} H{height} F24:1 Ip A1:1 C420mpeg2\n".encode()
-    return header + b"".join(b"FRAME\n" + b"".join(p.tobytes() for p in f.planes) for f in frames)
-
-
 def ways(upscaler: Upscaler, path: Path, frames: list[Frame]) -> Ways:
     """What is measured: each call works on the whole clip."""
 
@@ -89,28 +68,24 @@ def ways(upscaler: Upscaler, path: Path, frames: list[Frame]) -> Ways:
         for result in results:
             del result
 
-    larger = upscale(vapoursynth_source(frames), upscaler)
+    larger = upscale(source(frames, 1 << 20), upscaler)
     begins = count(0, len(frames))
 
     def filtered() -> Rate:
         begin = next(begins)  # frames that VapourSynth has not cached
         return timed(lambda: drain(larger[begin : begin + len(frames)].frames(close=True)), len(frames))
 
-    images = [Image.merge("RGB", [Image.fromarray(f.planes[0])] * 3) for f in frames[: len(frames) // 2]]
-    sharpen = SuperResolution(upscaler=upscaler)
-
     def video() -> Rate:
         target = path.with_name("out.mkv")
         options = ["-preset", "ultrafast"]
         return timed(lambda: upscale_video(path, target, upscaler, options=options, overwrite=True), len(frames))
 
-    stream = y4m(frames)
     return {
-        "core": lambda: timed(lambda: drain(upscaler.stream(frames)), len(frames)),
+        "core": lambda: timed(lambda: through_core(upscaler, frames, len(frames)), len(frames)),
         "VapourSynth": filtered,
-        "srp pipe": lambda: timed(lambda: upscale_pipe(io.BytesIO(stream), io.BytesIO(), upscaler), len(frames)),
+        "srp pipe": lambda: timed(lambda: through_pipe(upscaler, frames, len(frames)), len(frames)),
         "srp video": video,
-        "Pillow": lambda: timed(lambda: [image.filter(sharpen) for image in images], len(images)),
+        "Pillow": lambda: timed(lambda: through_pillow(upscaler, frames, len(frames) // 2), len(frames) // 2),
     }
 
 

@@ -1,6 +1,7 @@
 """How fast a model runs on this machine: each case in a process of its own, from start to steady state.
 
 Frames are noise in YUV 4:2:0 of 8 bits, in host memory before and after; none follows itself, so nothing is reused.
+They reach the core in one of several ways, :data:`WAYS`; those of the adapters live with the adapters.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from io import BytesIO
+from itertools import cycle, islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,15 +24,26 @@ from sr_plugins.errors import SRError
 from sr_plugins.frame import Frame, FrameFormat
 from sr_plugins.model_spec import LoadedModel
 
+if TYPE_CHECKING:
+    from sr_plugins.upscaler import Upscaler
+
+# How frames reach the core: functions (upscaler, pictures, count) that enlarge ``count`` frames, the pictures in turn.
+WAYS = {
+    "core": "sr_plugins.benchmark:through_core",
+    "pipe": "sr_plugins.benchmark:through_pipe",
+    "vapoursynth": "vapoursynth_filter.speed:through_filter",
+    "pillow": "gimp_bridge.speed:through_pillow",
+}
 YUV420P8 = FrameFormat(family="yuv", subsampling=(1, 1))
 PICTURES = 4
-FEWEST_FRAMES = 4  # timed, however slow
+WARM = 6  # frames before any is timed: whatever is compiled for a size is compiled then
+FEWEST_FRAMES = 4  # timed, however slow; and always a multiple of it, so that no lane idles for long at the end
 PEAK_SIDE = 1536  # of the matrix product that shows what the machine can do
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is measured: the arguments of :class:`~.upscaler.Upscaler` and the size of the frames."""
+    """What is measured: the arguments of :class:`~.upscaler.Upscaler`, the size of the frames, and one of ``WAYS``."""
 
     model: str
     scale: int
@@ -37,6 +52,7 @@ class Case:
     device: str
     width: int
     height: int
+    way: str = "core"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +61,7 @@ class Speed:
 
     Attributes:
         description: model, backend, device and precision in use.
-        fps: frames a second in steady state, with as many in flight as :attr:`~.upscaler.Upscaler.lookahead`.
+        fps: frames a second, the first ones left out.
         first_frame: seconds from the start of a cold Python to the first enlarged frame.
         memory: largest resident size of the process, MiB; on CUDA of the device's memory.
         share_of_peak: arithmetic of the network per second, relative to :func:`peak` in the same precision on the
@@ -57,6 +73,9 @@ class Speed:
     first_frame: float
     memory: float
     share_of_peak: float
+
+
+Through = Callable[["Upscaler", Sequence[Frame], int], None]
 
 
 def measure(case: Case, seconds: float) -> Speed:
@@ -88,26 +107,20 @@ def _child(case: Case, seconds: float, started: float, sender: Connection) -> No
 def _measured(case: Case, seconds: float, started: float) -> Speed:
     from sr_plugins.upscaler import Upscaler
 
+    through: Through = resolve_name(WAYS[case.way])
     pictures = noise(case.width, case.height)
     with Upscaler(
         case.model, case.scale, backend=case.backend, precision=case.precision, device=case.device
     ) as upscaler:
-        upscaler.upscale(pictures[0])
+        through(upscaler, pictures, 1)
         first_frame = time.time() - started
-        stop = float("inf")
-
-        def frames() -> Iterator[Frame]:
-            for i in count():
-                if time.perf_counter() >= stop and i >= upscaler.lookahead + FEWEST_FRAMES:
-                    return
-                yield pictures[i % PICTURES]
-
-        results = upscaler.stream(frames())
-        next(results)  # everything is in flight from here on
         begin = time.perf_counter()
-        stop = begin + seconds
-        done = sum(1 for _ in results)
-        fps = done / (time.perf_counter() - begin)
+        through(upscaler, pictures, WARM)
+        guess = seconds * WARM / (time.perf_counter() - begin)
+        frames = FEWEST_FRAMES * math.ceil(guess / FEWEST_FRAMES)
+        begin = time.perf_counter()
+        through(upscaler, pictures, frames)
+        fps = frames / (time.perf_counter() - begin)
         description = upscaler.description
         arithmetic = 2 * multiply_adds(upscaler.loaded) * case.width * case.height * fps
     device, precision = description.rsplit(", ", 2)[1:]
@@ -118,6 +131,21 @@ def _measured(case: Case, seconds: float, started: float) -> Speed:
         memory=_peak_memory(device),
         share_of_peak=arithmetic / peak(device, precision),
     )
+
+
+def through_core(upscaler: Upscaler, pictures: Sequence[Frame], count: int) -> None:
+    """``Upscaler.stream``: planes in, planes out."""
+    for result in upscaler.stream(islice(cycle(pictures), count)):
+        del result
+
+
+def through_pipe(upscaler: Upscaler, pictures: Sequence[Frame], count: int) -> None:
+    """``srp pipe``: YUV4MPEG2 in and out, in memory."""
+    from sr_plugins.ffmpeg_pipe.pipe import upscale_pipe
+
+    header = f"YUV4MPEG2 W{pictures[0].width} H{pictures[0].height} F24:1 Ip A1:1 C420mpeg2\n".encode()
+    frames = [b"FRAME\n" + b"".join(plane.tobytes() for plane in picture.planes) for picture in pictures]
+    upscale_pipe(BytesIO(header + b"".join(islice(cycle(frames), count))), BytesIO(), upscaler)
 
 
 def noise(width: int, height: int) -> list[Frame]:

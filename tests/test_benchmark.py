@@ -1,12 +1,14 @@
 """``srp bench``: real cases in real processes; the numbers fit each other."""
 
 import json
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from sr_plugins.benchmark import YUV420P8, multiply_adds, noise, peak
+from sr_plugins import Upscaler
+from sr_plugins.benchmark import WAYS, YUV420P8, multiply_adds, noise, peak
 from sr_plugins.cli.bench import command
 from sr_plugins.errors import SRError, UnknownModelError, UnknownNameError
 from sr_plugins.plugins import plugins
@@ -32,6 +34,26 @@ def test_a_case_is_measured_in_a_process_of_its_own() -> None:
     assert 0 < result["share_of_peak"] < 1.2
 
 
+def test_every_way_to_the_core_is_measured() -> None:
+    done = run(
+        "--models", "tiny", "--backends", "torch", "--sizes", "64x48", "--seconds", "0.1", "--ways", "all", "--json",
+        "--device", "cpu",
+    )  # fmt: skip
+    results = json.loads(done.stdout)["results"]
+    assert [result["way"] for result in results] == ["core", "pipe", "vapoursynth", "pillow"]
+    assert min(result["fps"] for result in results) > 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_enlarges_as_many_frames_as_it_says(way: str) -> None:
+    with Upscaler("tiny", device="cpu", backend="torch") as upscaler:
+        seen: list[tuple[int, int]] = []
+        submit = upscaler.submit
+        upscaler.submit = lambda frame: seen.append((frame.width, frame.height)) or submit(frame)  # type: ignore
+        resolve_name(WAYS[way])(upscaler, noise(32, 16), 7)
+    assert seen == [(32, 16)] * 7
+
+
 def test_what_cannot_be_measured_is_told_and_the_rest_goes_on() -> None:
     with pytest.raises(SRError, match="nothing could be measured"):
         run("--models", "fast", "--backends", "openvino", "--sizes", "16x16", "--device", "meta")
@@ -39,6 +61,8 @@ def test_what_cannot_be_measured_is_told_and_the_rest_goes_on() -> None:
         run("--models", "fsat")
     with pytest.raises(UnknownNameError):
         run("--backends", "toroch")
+    with pytest.raises(UnknownNameError, match="did you mean 'pillow'"):
+        run("--ways", "core,pilow")
     assert run("--sizes", "640").exit_code == 2
     assert run("--sizes", "1x1").exit_code == 2
 

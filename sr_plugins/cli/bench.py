@@ -6,13 +6,14 @@ import json
 import math
 import platform
 from dataclasses import asdict
+from itertools import product
 
 import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sr_plugins.errors import SRError
+from sr_plugins.errors import SRError, UnknownNameError
 
 SIZES = "640x360,1280x720,1920x1080"
 
@@ -30,6 +31,13 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[t
 @click.command("bench")
 @click.option("--models", "names", default="", metavar="A,B", help="[default: all that have weights]")
 @click.option("--backends", default="", metavar="A,B", help="auto included. [default: all that are installed]")
+@click.option(
+    "--ways",
+    default="core",
+    show_default=True,
+    metavar="A,B",
+    help="How frames reach the core: core, pipe (srp pipe), vapoursynth, pillow, or all.",
+)
 @click.option("--sizes", default=SIZES, show_default=True, callback=_sizes, help="Of the frames that go in.")
 @click.option("--device", default="auto", show_default=True)
 @click.option(
@@ -43,6 +51,7 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[t
 def command(
     names: str,
     backends: str,
+    ways: str,
     sizes: list[tuple[int, int]],
     device: str,
     precision: str,
@@ -53,7 +62,7 @@ def command(
 
     Each case runs in a process of its own on YUV 4:2:0 frames of 8 bits. Run it while the machine does nothing else.
     """
-    from sr_plugins.benchmark import Case, measure
+    from sr_plugins.benchmark import WAYS, Case, measure
     from sr_plugins.plugins import plugins
 
     found = plugins()
@@ -61,33 +70,38 @@ def command(
     for name in wanted:
         found.model(name)  # an unknown one is told before work
     specs = [s for s in found.models() if s.usable and (not wanted or s.name in wanted)]
-    ways = [name.strip() for name in backends.split(",") if name.strip()]
-    for way in ways:
-        if way != "auto":
-            found.backend(way)
-    ways = ways or [b.name for b in found.backends() if b.missing() is None]
-    table = Table("model", "size", "runs on", box=box.SIMPLE)
+    runtimes = [name.strip() for name in backends.split(",") if name.strip()]
+    for runtime in runtimes:
+        if runtime != "auto":
+            found.backend(runtime)
+    runtimes = runtimes or [b.name for b in found.backends() if b.missing() is None]
+    through = list(WAYS) if ways == "all" else [name.strip() for name in ways.split(",")]
+    for way in through:
+        if way not in WAYS:
+            raise UnknownNameError("way", way, list(WAYS))
+    table = Table("model", "size", "runs on", "way", box=box.SIMPLE)
     for title in ("fps", "first frame s", "memory MiB", "of peak"):
         table.add_column(title, justify="right")
-    cases = [(s, w, size) for s in specs for size in sizes for w in ways]
+    cases = list(product(specs, sizes, runtimes, through))
     results = []
     talk = Console(stderr=True)
     with talk.status("") as status:
-        for i, (spec, way, (width, height)) in enumerate(cases):
-            status.update(f"{i + 1} of {len(cases)}: {spec.label}, {width}x{height}, {way}")
+        for i, (spec, (width, height), runtime, way) in enumerate(cases):
+            status.update(f"{i + 1} of {len(cases)}: {spec.label}, {width}x{height}, {runtime}, {way}")
             case = Case(
                 model=spec.name,
                 scale=spec.scale,
-                backend=way,
+                backend=runtime,
                 precision=precision,
                 device=device,
                 width=width,
                 height=height,
+                way=way,
             )
             try:
                 speed = measure(case, seconds)
             except SRError as error:
-                talk.print(f"{spec.label}, {way}: {error}")
+                talk.print(f"{spec.label}, {runtime}, {way}: {error}")
                 continue
             memory = None if math.isnan(speed.memory) else round(speed.memory)
             share = None if math.isnan(speed.share_of_peak) else speed.share_of_peak
@@ -96,6 +110,7 @@ def command(
                 spec.label,
                 f"{width}x{height}",
                 speed.description.partition(" on ")[2],
+                way,
                 f"{speed.fps:.2f}",
                 f"{speed.first_frame:.2f}",
                 "" if memory is None else str(memory),
