@@ -1,8 +1,8 @@
 """Planes <-> model tensor, on the device: matrix, range, siting, subsampling, rounding.
 
 Sources: ITU-R BT.601-7, BT.709-6, BT.2020-2 (non-constant luminance) and BT.2100 for the formulas, ITU-T H.273 for
-codes and siting. A luma model touches no matrix on YUV and gray; on RGB its luma is BT.601's, and since Y' enters R',
-G' and B' with the same weight, what the network changes in luma is added to each of the three interpolated planes.
+codes and siting. A luma model touches no matrix on YUV and gray; on RGB its luma is BT.601's, and the differences
+R' - G' and B' - G' are interpolated beside it, so that what the network changes in luma changes R', G' and B' alike.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ COEFFICIENTS: dict[int, tuple[float, float]] = {
     Matrix.SMPTE240M: (0.212, 0.087),
     Matrix.BT2020_NCL: (0.2627, 0.0593),
 }
+
+LUMA = (0.299, 0.587, 0.114)  # of R'G'B', BT.601
 
 
 def matrix_in_use(format: FrameFormat, width: int, height: int) -> int:
@@ -120,7 +122,7 @@ class Conversion:
 
     @staticmethod
     def _luma(rgb: Sequence[Tensor]) -> Tensor:
-        return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
+        return LUMA[0] * rgb[0] + LUMA[1] * rgb[1] + LUMA[2] * rgb[2]
 
     def _decode(self, codes: Tensor, *, chroma: bool) -> Tensor:
         """Codes to values: luma and R'G'B' 0..1, chroma -0.5..0.5."""
@@ -184,9 +186,12 @@ class Conversion:
                 # both at once: the filters are small work, and so each call counts
                 results = [luma, *self._enlarged(torch.cat(list(codes[1:])), luma, chroma=True).chunk(2)]
             else:
-                rgb = [self._enlarged(c, luma, chroma=False) for c in codes]
-                change = luma - self._luma(rgb)
-                results = [c + change for c in rgb]
+                # R' - G' and B' - G' are interpolated; G' follows from the luma that the network made
+                red, green, blue = codes
+                differences = self._enlarged(torch.cat((red - green, blue - green)), luma, chroma=False)
+                red, blue = differences.chunk(2)
+                green = luma.sub(red, alpha=LUMA[0]).sub_(blue, alpha=LUMA[2])
+                results = [red + green, green, blue + green]
         elif family == "yuv":
             results = [self._encode(v, chroma=i > 0) for i, v in enumerate(self._rgb_to_yuv(y))]
         else:

@@ -1,0 +1,57 @@
+"""What perceptual losses gain and cost: ``perceptual`` x4 beside ``fast`` x4, the same network trained for PSNR.
+
+python benchmarks/perceptual.py BSD100 [--picture FILE.webp]
+
+Prints the means over the test set (a folder with LRx4 beside it), and draws details of photographs of scikit-image.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from side_by_side import draw
+
+from sr_plugins import Frame, FrameFormat, Upscaler
+from sr_plugins.demonstration import photograph
+from sr_plugins.metrics.evaluation import bicubic, evaluate, upscale_with
+from sr_plugins.plugins import plugins
+from sr_plugins.training.bicubic import downscale_bicubic
+
+SCALE, DETAIL = 4, 128
+METRICS = ("psnr", "ssim", "niqe")
+PHOTOGRAPHS = {"chelsea": (60, 130), "coffee": (110, 330)}  # (top, left) of the detail
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--picture", type=Path)
+    asked = parser.parse_args()
+    metrics = [plugins().named("sr_metrics", "metric", name) for name in METRICS]
+    with Upscaler("fast", SCALE) as fast, Upscaler("perceptual", SCALE) as perceptual:
+        models = {upscaler.loaded.spec.label: upscaler for upscaler in (fast, perceptual)}
+        ways = {"bicubic": bicubic(SCALE)} | {name: upscale_with(upscaler) for name, upscaler in models.items()}
+        results = evaluate(ways, asked.data, SCALE, metrics)
+        print("| | PSNR, dB (higher is better) | SSIM (higher) | NIQE (lower) |\n|---|---:|---:|---:|")
+        for name, result in results.items():
+            print(f"| {name} | " + " | ".join(f"{result.mean(metric):.4g}" for metric in METRICS) + " |")
+        if asked.picture is None:
+            return
+        columns: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]
+        for name, (top, left) in PHOTOGRAPHS.items():
+            whole = photograph(name)
+            original = whole[: whole.shape[0] // SCALE * SCALE, : whole.shape[1] // SCALE * SCALE]
+            small = downscale_bicubic(original, SCALE)
+            pictures = {"bicubic": bicubic(SCALE)[1](small)}
+            for label, upscaler in models.items():
+                frame = Frame(list(np.moveaxis(small, 2, 0)), FrameFormat(family="rgb"))
+                pictures[label] = np.stack(upscaler.upscale(frame).planes, -1)
+            for label, picture in (pictures | {"original": original}).items():
+                columns.setdefault(label, []).append(picture[top : top + DETAIL, left : left + DETAIL])
+        draw({label: np.concatenate(details) for label, details in columns.items()}, asked.picture, zoom=2)
+
+
+if __name__ == "__main__":
+    main()
