@@ -206,7 +206,8 @@ def _start_from(model: nn.Module, recipe: Recipe) -> None:
 def _losses(recipe: Recipe, index: int, spec: ModelSpec, device: torch.device) -> WeightedSum:
     with torch.random.fork_rng(devices=[]):  # a discriminator's first weights are the same after --resume
         torch.manual_seed(recipe.seed + index)
-        return WeightedSum(recipe.stages[index].losses, 1 if spec.channels == "luma" else 3, recipe.path).to(device)
+        losses = WeightedSum(recipe.stages[index].losses, 1 if spec.channels == "luma" else 3, recipe.path)
+    return losses.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _loss(losses: WeightedSum, output: Tensor | list[Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
