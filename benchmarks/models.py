@@ -80,7 +80,7 @@ def measured(spec: ModelSpec, data: Path, sets: list[str], metrics: list[MetricS
 
 def plot(rows: list[Row], path: Path, name: str) -> None:
     from matplotlib.figure import Figure
-    from matplotlib.ticker import ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
@@ -92,7 +92,8 @@ def plot(rows: list[Row], path: Path, name: str) -> None:
     axes.margins(0.15)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(ScalarFormatter())
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=100)
 
