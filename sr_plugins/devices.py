@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import time
+import platform
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import torch
 
 from sr_plugins.errors import DeviceError
-
-ROUNDS = 6
 
 
 def resolve_devices(asked: str | Sequence[str]) -> list[str]:
@@ -42,30 +40,26 @@ def resolve_devices(asked: str | Sequence[str]) -> list[str]:
 
 @cache
 def bfloat16_is_faster(kind: str) -> bool:
-    """Whether ``cpu`` or ``cuda`` computes faster in bfloat16 than in float32, found once by a short measurement.
+    """Whether ``cpu`` or ``cuda`` computes faster in bfloat16 than in float32.
 
-    There are processors whose bfloat16 instructions take longer than those of float32 (Intel's where AMX is missing or
-    hidden by a virtual machine), and others that have none. Takes a fiftieth of a second.
+    Told by what the processor is, not by a measurement, which another program could turn over: then the same frame
+    would give other bytes in the next process. Intel's AVX-512 instructions for bfloat16 take twice as long as those
+    for float32, so that it pays only with AMX (which some processors lack and virtual machines may hide); AMD's pay.
     """
     if kind != "cpu":
         return True
     if not torch.cpu._is_avx512_bf16_supported():
         return False
-    seconds = {torch.float32: math.inf, torch.bfloat16: math.inf}
-    for _ in range(ROUNDS):  # in turn, and the best of each: what else the machine does hits both
-        for dtype in seconds:
-            seconds[dtype] = min(seconds[dtype], _convolution_seconds(dtype))
-    return seconds[torch.bfloat16] < seconds[torch.float32]
+    return torch.cpu._is_amx_tile_supported() or "Intel" not in _vendor()
 
 
-def _convolution_seconds(dtype: torch.dtype) -> float:
-    """How long a 3x3 convolution as in our networks takes."""
-    with torch.inference_mode():
-        x, weight = torch.ones(1, 32, 96, 96, dtype=dtype), torch.ones(32, 32, 3, 3, dtype=dtype)
-        x, weight = x.to(memory_format=torch.channels_last), weight.to(memory_format=torch.channels_last)
-        started = time.perf_counter()
-        torch.nn.functional.conv2d(x, weight, padding=1)
-        return time.perf_counter() - started
+def _vendor() -> str:
+    """``GenuineIntel``, ``AuthenticAMD`` ..."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # Windows names the vendor at the end, macOS has no processor that is asked for
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
 def describe_devices() -> list[str]:

@@ -123,15 +123,17 @@ def test_measured_once_until_something_changes(
         assert measured() == once + 2
 
 
-@pytest.mark.parametrize("fast", ["bfloat16", "float32"])
-def test_auto_computes_in_the_format_that_is_faster_here(fast: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("vendor", "amx", "fast"),
+    [("GenuineIntel", False, "float32"), ("GenuineIntel", True, "bfloat16"), ("AuthenticAMD", False, "bfloat16")],
+)
+def test_auto_computes_in_the_format_that_is_faster_here(
+    vendor: str, amx: bool, fast: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not torch.cpu._is_avx512_bf16_supported():
         pytest.skip("this CPU has no bfloat16 instructions")
-
-    def seconds(dtype: torch.dtype) -> float:
-        return 1.0 if dtype == getattr(torch, fast) else 2.0
-
-    monkeypatch.setattr(devices, "_convolution_seconds", seconds)
+    monkeypatch.setattr(devices, "_vendor", lambda: vendor)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     for remembered in (devices.bfloat16_is_faster, torch_eager.precisions):
         remembered.cache_clear()
     try:
