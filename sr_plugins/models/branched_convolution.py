@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SLOPE = 0.1  # of the leaky ReLU that the first weights are drawn for
+SLOPE = 0.1  # of the leaky ReLU of our compact networks, which the first weights are drawn for
 
 
 class BranchedConv3x3(nn.Module):

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_plugins.models.branched_convolution import BranchedConv3x3, load_folded
+from sr_plugins.models.branched_convolution import SLOPE, BranchedConv3x3, load_folded
 from sr_plugins.models.growth import fits_inside, grow
 from sr_plugins.models.interpolation import BicubicUpsample
-
-SLOPE = 0.1
 
 
 class CompactNetwork(nn.Module):
