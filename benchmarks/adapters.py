@@ -80,12 +80,13 @@ def ways(upscaler: Upscaler, path: Path, frames: list[Frame]) -> Ways:
         options = ["-preset", "ultrafast"]
         return timed(lambda: upscale_video(path, target, upscaler, options=options, overwrite=True), len(frames))
 
+    half = frames[: len(frames) // 2]
     return {
         "core": lambda: timed(lambda: through_core(upscaler, frames, len(frames)), len(frames)),
         "VapourSynth": filtered,
         "srp pipe": lambda: timed(lambda: through_pipe(upscaler, frames, len(frames)), len(frames)),
         "srp video": video,
-        "Pillow": lambda: timed(lambda: through_pillow(upscaler, frames, len(frames) // 2), len(frames) // 2),
+        "Pillow": lambda: timed(lambda: through_pillow(upscaler, half, len(half)), len(half)),
     }
 
 

@@ -27,6 +27,7 @@ from sr_plugins.model_spec import LoadedModel
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
 
+Through = Callable[["Upscaler", Sequence[Frame], int], None]
 # How frames reach the core: functions (upscaler, pictures, count) that enlarge ``count`` frames, the pictures in turn.
 WAYS = {
     "core": "sr_plugins.benchmark:through_core",
@@ -73,9 +74,6 @@ class Speed:
     first_frame: float
     memory: float
     share_of_peak: float
-
-
-Through = Callable[["Upscaler", Sequence[Frame], int], None]
 
 
 def measure(case: Case, seconds: float) -> Speed:
