@@ -34,7 +34,7 @@ def test_the_smallest_recipe_has_sensible_defaults(tmp_path: Path) -> None:
     path = written(tmp_path, SMALLEST)
     stage = Stage(iterations=10, patch=8, batch=2, learning_rate=(1e-3, 1e-5), losses={"l1": 1.0})
     assert read_recipe(path) == Recipe(
-        path=path, seed=1, ema=0.999, clip_gradient=1.0, validate_every=1000,
+        path=path, seed=1, ema=0.999, optimizer="adam", clip_gradient=1.0, validate_every=1000,
         model="tiny", scale=2, start=None, also=(),
         validation=12, sizes=(1.0,), renew=10, description="", degradation=({"name": "bicubic"},), stages=(stage,),
     )  # fmt: skip
@@ -54,6 +54,7 @@ def test_stages_follow_each_other(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("[model]", "colour = 1\n[model]", "unknown key colour; there is clip_gradient"),
+        ("[model]", 'optimizer = "sgd"\n[model]', "optimizer = 'sgd' is not one of adam, muon"),
         ("scale = 2", "scale = 2\ndepth = 3", "unknown key model.depth"),
         ("scale = 2", 'scale = "two"', "scale = 'two' is not a whole number"),
         ("scale = 2", "scale = true", "scale = True is not a whole number"),

@@ -84,7 +84,8 @@ def same_weights(first: Path, second: Path) -> bool:
     return list(a) == list(b) and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_200_iterations_on_one_picture_gain_3_db(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_200_iterations_on_one_picture_gain_3_db(tmp_path: Path, optimizer: str) -> None:
     folder = tmp_path / "one"
     folder.mkdir()
     y, x = np.mgrid[:96, :96]
@@ -92,7 +93,7 @@ def test_200_iterations_on_one_picture_gain_3_db(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):  # one is held out: the same picture
         Image.fromarray(ripples.astype(np.uint8)).save(folder / name)
     stage = "[[stage]]\niterations = 200\npatch = 24\nbatch = 4\nlearning_rate = [2e-3, 1e-4]\n"
-    text = "ema = 0.9\n" + RECIPE[: RECIPE.index("[[stage]]")] + stage
+    text = f'ema = 0.9\noptimizer = "{optimizer}"\n' + RECIPE[: RECIPE.index("[[stage]]")] + stage
     told: list[Progress] = []
     train(read_recipe(recipe_file(tmp_path, text)), folder, tmp_path / "run", device="cpu", report=told.append)
     first, last = told[0].psnr, told[-1].psnr
@@ -103,9 +104,12 @@ def test_200_iterations_on_one_picture_gain_3_db(tmp_path: Path) -> None:
     assert told[-1].loss < told[0].loss / 2
 
 
-@pytest.mark.parametrize("degradation", ["", NOISY], ids=["bicubic", "random"])
-def test_a_resumed_run_is_the_uninterrupted_run(tmp_path: Path, data: Path, degradation: str) -> None:
-    recipe = read_recipe(recipe_file(tmp_path, RECIPE.replace("[[stage]]", degradation + "[[stage]]", 1)))
+@pytest.mark.parametrize(
+    ("optimizer", "degradation"), [("adam", ""), ("muon", NOISY)], ids=["adam, bicubic", "muon, random"]
+)
+def test_a_resumed_run_is_the_uninterrupted_run(tmp_path: Path, data: Path, optimizer: str, degradation: str) -> None:
+    text = f'optimizer = "{optimizer}"\n' + RECIPE.replace("[[stage]]", degradation + "[[stage]]", 1)
+    recipe = read_recipe(recipe_file(tmp_path, text))
     whole = train(recipe, data, tmp_path / "whole", device="cpu")
 
     def interrupt(progress: Progress) -> None:

@@ -4,6 +4,7 @@
 
     seed = 1
     ema = 0.999
+    optimizer = "muon"                  # or "adam", which is the default
     clip_gradient = 1.0
     validate_every = 1000
 
@@ -42,6 +43,8 @@ from typing import Any
 
 from sr_plugins.errors import RecipeError
 
+OPTIMIZERS = ("adam", "muon")
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -61,6 +64,7 @@ class Recipe:
     path: Path
     seed: int
     ema: float
+    optimizer: str
     clip_gradient: float
     validate_every: int
     model: str
@@ -104,7 +108,11 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path} is not TOML: {error}") from error
 
     reader = _Reader(path)
-    reader.known(table, "", {"seed", "ema", "clip_gradient", "validate_every", "model", "data", "degradation", "stage"})
+    known = {"seed", "ema", "optimizer", "clip_gradient", "validate_every", "model", "data", "degradation", "stage"}
+    reader.known(table, "", known)
+    optimizer = reader.string(table, "optimizer", "adam")
+    if optimizer not in OPTIMIZERS:
+        raise RecipeError(f"{path}: optimizer = {optimizer!r} is not one of {', '.join(OPTIMIZERS)}")
     model = reader.table(table, "model")
     reader.known(model, "model.", {"name", "scale", "start", "also"})
     data = reader.table(table, "data", {})
@@ -126,6 +134,7 @@ def read_recipe(path: Path) -> Recipe:
         path=path,
         seed=reader.number(table, "seed", int, 1),
         ema=reader.number(table, "ema", float, 0.999, least=0),
+        optimizer=optimizer,
         clip_gradient=reader.number(table, "clip_gradient", float, 1.0, least=0),
         validate_every=reader.number(table, "validate_every", int, 1000),
         model=reader.string(model, "name"),

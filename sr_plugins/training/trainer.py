@@ -29,6 +29,7 @@ from sr_plugins.plugins import plugins
 from sr_plugins.training.average import Average
 from sr_plugins.training.batches import Batches, load_pictures
 from sr_plugins.training.loss_sum import WeightedSum
+from sr_plugins.training.optimizers import make_optimizers
 from sr_plugins.training.pictures import Pictures
 from sr_plugins.training.processes import Processes, processes
 from sr_plugins.training.recipe import Recipe
@@ -83,9 +84,7 @@ def _train(
         _start_from(model, recipe)
     model = model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(model, recipe.ema)
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=place.device.type == "cuda" or None
-    )
+    optimizers = make_optimizers(recipe.optimizer, model, fused=place.device.type == "cuda")
     losses = [_losses(recipe, i, spec, place.device) for i in range(len(recipe.stages))]
     iteration, seconds = 0, 0.0
     bfloat16 = precision == "bfloat16" or (precision == "auto" and place.any(bfloat16_is_faster(place.device.type)))
@@ -94,7 +93,8 @@ def _train(
             bfloat16 = state["bfloat16"]
         model.load_state_dict(state["model"])
         average.tensors = state["average"]
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         iteration, seconds = state["iteration"], state["seconds"]
         if "losses" in state and iteration < recipe.iterations:
             losses[recipe.stage_at(iteration)[0]].load_state_dict(state["losses"])
@@ -113,7 +113,8 @@ def _train(
 
     def save() -> None:
         if place.first:
-            states = {"model": model.state_dict(), "average": average.tensors, "optimizer": optimizer.state_dict()}
+            states: dict[str, Any] = {"model": model.state_dict(), "average": average.tensors}
+            states["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
             index = recipe.stage_at(min(iteration, recipe.iterations - 1))[0]
             states |= {"losses": losses[index].state_dict(), "bfloat16": bfloat16}
             run.save(states | {"iteration": iteration, "seconds": elapsed()})
@@ -127,8 +128,9 @@ def _train(
         while iteration < recipe.iterations and not stopping:
             index, within = recipe.stage_at(iteration)
             stage = recipe.stages[index]
-            for group in optimizer.param_groups:
-                group["lr"] = _cosine(*stage.learning_rate, within / stage.iterations)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = _cosine(*stage.learning_rate, within / stage.iterations)
 
             scale, low, high = batches.get()
             x = low.to(place.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
@@ -136,10 +138,11 @@ def _train(
             with torch.autocast(place.device.type, torch.bfloat16, enabled=bfloat16):
                 output = network(x) if scale == recipe.scale else network(x, scale)
             loss, picture = _loss(losses[index], output, target)
-            optimizer.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_gradient)
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             losses[index].update(picture, target)
             average.update(model, iteration)
             iteration += 1
@@ -234,6 +237,7 @@ def _card(recipe: Recipe, spec: ModelSpec, pictures: int, iteration: int, second
         "pictures": pictures,
         "degradation": list(recipe.degradation),
         "losses": [dict(stage.losses) for stage in recipe.stages],
+        "optimizer": recipe.optimizer,
         "iterations": iteration,
         "of_iterations": recipe.iterations,
         "seed": recipe.seed,
