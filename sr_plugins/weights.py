@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -147,6 +148,17 @@ def load_model(spec: ModelSpec) -> LoadedModel:
         raise WeightsError(f"no weights for {spec.label}: {spec.weights} does not exist")
     card = read_card(spec.weights) if spec.weights.suffix == ".safetensors" else {}
     return LoadedModel(spec, load_into(spec.build(), read_tensors(spec.weights), spec.weights), card)
+
+
+def weights_digest(loaded: LoadedModel) -> str:
+    """A hash of all weights of an opened model."""
+    import torch
+
+    state = hashlib.sha256()
+    for name, tensor in sorted(loaded.module.state_dict().items()):
+        state.update(name.encode())
+        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return state.hexdigest()[:32]
 
 
 @hookimpl

@@ -21,6 +21,7 @@ PARTS = {
     "vapoursynth": "the VapourSynth filter: pip install 'sr-plugins[vapoursynth]'",
     "openvino": "backend openvino",
     "onnxruntime": "backend onnxruntime",
+    "ray": "srp video --jobs ray: pip install 'sr-plugins[cluster]'",
 }
 
 

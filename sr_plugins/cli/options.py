@@ -76,8 +76,13 @@ def make_upscaler(
     tile: int | str,
 ) -> Upscaler:
     """The Upscaler that the shared options ask for; the parameters are those options' values."""
-    if scale is not None and size is not None:
-        raise click.UsageError("--scale and --size exclude each other")
+    check_size(scale, size)
     from sr_plugins import Upscaler
 
     return Upscaler(model, scale, size=size, device=device, backend=backend, precision=precision, tile=tile)
+
+
+def check_size(scale: float | None, size: tuple[int | None, int | None] | None) -> None:
+    """Refuse to be told a size twice."""
+    if scale is not None and size is not None:
+        raise click.UsageError("--scale and --size exclude each other")

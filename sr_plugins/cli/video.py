@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import re
 import signal
@@ -15,8 +16,9 @@ from typing import Any
 
 import click
 
-from sr_plugins.cli.options import make_upscaler, upscaler_options
+from sr_plugins.cli.options import check_size, make_upscaler, upscaler_options
 from sr_plugins.errors import SRError
+from sr_plugins.ffmpeg_pipe.cluster import Cluster
 from sr_plugins.ffmpeg_pipe.transcode import CHUNK_FRAMES, Progress, VideoResult, upscale_video
 
 _VIDEO = {
@@ -65,6 +67,13 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option(
     "--chunk", type=click.IntRange(1), default=CHUNK_FRAMES, show_default=True, help="Frames that are kept as one unit."
 )
+@click.option(
+    "--jobs",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Work here, or on all machines of a Ray cluster.",
+)
 @click.option("--resume", is_flag=True, help="Continue a batch: films that are there already are done.")
 @click.option("--restart", is_flag=True, help="Begin anew instead of continuing an unfinished film.")
 @click.option("--overwrite", is_flag=True, help="Replace films that are there already.")
@@ -78,6 +87,7 @@ def command(
     output: Path,
     resume: bool,
     chunk: int,
+    jobs: str,
     **options: Any,
 ) -> int:
     """Upscale video files; sound, subtitles, chapters and everything else stay as they are.
@@ -87,10 +97,11 @@ def command(
     names = ("start", "end", "deinterlace", "hwaccel", "restart", "overwrite", "ffmpeg")
     video = {name: options.pop(name) for name in names}
     video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
-    jobs = _jobs(inputs, output)
+    films = _films(inputs, output)
     finished, skipped, failed = 0, 0, []
-    with make_upscaler(**options) as upscaler, _terminable():
-        for source, target in jobs:
+    make = functools.partial(_cluster, ffmpeg=video["ffmpeg"]) if jobs == "ray" else make_upscaler
+    with make(**options) as upscaler, _terminable():
+        for source, target in films:
             if resume and target.exists():
                 skipped += 1
                 continue
@@ -98,7 +109,7 @@ def command(
                 with _reporter(source.name) as report:
                     result = upscale_video(source, target, upscaler, progress=report, notice=_say, **video)
             except SRError as error:
-                if len(jobs) == 1:
+                if len(films) == 1:
                     raise
                 failed.append((source, error))
                 _say(str(error))
@@ -108,14 +119,14 @@ def command(
             else:
                 finished += 1
                 _say(_summary(result))
-    if len(jobs) > 1:
+    if len(films) > 1:
         _say(f"{finished} done, {skipped} there already, {len(failed)} failed")
         for source, reason in failed:
             _say(f"  {source}: {reason}")
     return 1 if failed else 0
 
 
-def _jobs(inputs: tuple[str, ...], output: Path) -> list[tuple[Path, Path]]:
+def _films(inputs: tuple[str, ...], output: Path) -> list[tuple[Path, Path]]:
     """Each source with its target; in a folder, the target is called like its source."""
     sources: list[Path] = []
     several = len(inputs) > 1
@@ -136,11 +147,18 @@ def _jobs(inputs: tuple[str, ...], output: Path) -> list[tuple[Path, Path]]:
     if output.suffix and not output.is_dir():
         raise click.UsageError(f"{output} is no folder, and there are {len(sources)} inputs")
     output.mkdir(parents=True, exist_ok=True)
-    jobs = [(s, output / (s.name if s.suffix.lower() in _KEEP_CONTAINER else s.stem + ".mkv")) for s in sources]
-    targets = [target for _, target in jobs]
+    films = [(s, output / (s.name if s.suffix.lower() in _KEEP_CONTAINER else s.stem + ".mkv")) for s in sources]
+    targets = [target for _, target in films]
     if double := next((t for t in targets if targets.count(t) > 1), None):
         raise click.UsageError(f"two inputs would both become {double}: give them different folders")
-    return jobs
+    return films
+
+
+def _cluster(**options: Any) -> Cluster:
+    check_size(options["scale"], options["size"])
+    cluster = Cluster(**options)
+    _say(f"{cluster.workers} at work: {cluster.description}")
+    return cluster
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from sr_plugins.errors import PipeError
-from sr_plugins.ffmpeg_pipe.decode import Decoder
+from sr_plugins.ffmpeg_pipe.decode import DecodeOptions, Decoder
 from sr_plugins.ffmpeg_pipe.encode import ChunkEncoder, Encoding
 from sr_plugins.ffmpeg_pipe.formats import frame_format, to_frame
 from sr_plugins.ffmpeg_pipe.journal import ChunkRecord
@@ -37,6 +37,20 @@ class Chunk:
     first: int
     end: int | None
     frames: int
+
+
+@dataclass(frozen=True)
+class Film:
+    """What all chunks of a film share. ``executable`` is the ffmpeg to use on the machine that makes the chunk."""
+
+    source: Source
+    decode: DecodeOptions
+    encoding: Encoding
+    executable: str
+
+    def decoder(self, since: int | None) -> Decoder:
+        """Decodes the film; see :class:`Decoder` for ``since``."""
+        return Decoder(self.executable, self.source, self.decode, since=since)
 
 
 def plan_chunks(
@@ -78,28 +92,39 @@ def _equal(a: Frame, b: Frame) -> bool:
 
 
 class FrameReader:
-    """The source's frames in order, from one decoder that is kept as long as it stands in the right place."""
+    """A film's frames in order, from one decoder that is kept as long as it stands in the right place."""
 
-    def __init__(self, source: Source, open_decoder: Callable[[int | None], Decoder]) -> None:
-        self._source = source
-        self._open = open_decoder
+    def __init__(self, film: Film) -> None:
+        self._open = film.decoder
         self._decoder: Decoder | None = None
         self._pictures: Pictures = iter(())
         self._next: tuple[int, Frame] | None = None
-        self._format = frame_format(source.pix_fmt, source.colors)
+        self._format = frame_format(film.source.pix_fmt, film.source.colors)
 
     def seek(self, first: int, previous: ChunkRecord | None) -> None:
         """Stand before the frame at ``first``. A decoder that began in the middle is trusted only if the frame before
         ``first`` is the one that was decoded last time; otherwise decoding starts at the beginning."""
-        if self._next is not None and self._next[0] == first:
+        if self.stands_before(first):
             return
-        if previous is not None:
-            self._start(previous.times[-1])
-            if self._next is not None and self._next[0] == previous.times[-1]:
-                same = digest(self._next[1]) == previous.last_frame
-                self._advance()
-                if same:
-                    return
+        if previous is None or self.enter(previous.times[-1]) != previous.last_frame:
+            self.begin(first)
+
+    def stands_before(self, first: int) -> bool:
+        """Whether the frame at ``first`` is the next."""
+        return self._next is not None and self._next[0] == first
+
+    def enter(self, before: int) -> str | None:
+        """Stand behind the frame at ``before``, by a decoder that began shortly before it. Returns a hash of that
+        frame, which tells whether such a decoder gives what one from the beginning does; ``None``: there is none."""
+        self._start(before)
+        if not self.stands_before(before) or self._next is None:
+            return None
+        seen = digest(self._next[1])
+        self._advance()
+        return seen
+
+    def begin(self, first: int) -> None:
+        """Stand before the frame at ``first``, by a decoder from the beginning."""
         self._start(None)
         self._skip(first)
 
@@ -139,23 +164,20 @@ class FrameReader:
 
 def process_chunk(
     chunk: Chunk,
+    film: Film,
     reader: FrameReader,
     upscaler: Upscaler,
-    executable: str,
-    encoding: Encoding,
     path: Path,
     *,
-    previous: ChunkRecord | None = None,
     advance: Callable[[int, int], None] = lambda done, reused: None,
 ) -> ChunkRecord:
-    """Make one chunk: decode, upscale, encode to ``path``, verify. ``advance(frames written, frames reused)`` is called
-    as it goes.
+    """Make one chunk, before which ``reader`` stands: decode, upscale, encode to ``path``, verify.
+    ``advance(frames written, frames reused)`` is called as it goes.
 
     Raises:
         PipeError: ffmpeg failed, or the file does not hold what went in.
     """
-    reader.seek(chunk.first, previous)
-    encoder = ChunkEncoder(executable, encoding, path)
+    encoder = ChunkEncoder(film.executable, film.encoding, path)
     times: list[int] = []
     waiting: deque[Future[Frame]] = deque()
     last: Frame | None = None

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import logging
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from sr_plugins.errors import PipeError
-from sr_plugins.ffmpeg_pipe.chunks import Chunk, FrameReader, plan_chunks, process_chunk, verify_chunk
-from sr_plugins.ffmpeg_pipe.decode import DecodeOptions, Decoder
-from sr_plugins.ffmpeg_pipe.encode import ChunkEncoder, Encoding, plan_encoding
+from sr_plugins.ffmpeg_pipe.chunks import Chunk, Film, FrameReader, plan_chunks, process_chunk, verify_chunk
+from sr_plugins.ffmpeg_pipe.cluster import Cluster
+from sr_plugins.ffmpeg_pipe.decode import DecodeOptions
+from sr_plugins.ffmpeg_pipe.encode import ChunkEncoder, plan_encoding
 from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg, version
 from sr_plugins.ffmpeg_pipe.formats import PixelLayout, frame_format, pipe_format
 from sr_plugins.ffmpeg_pipe.join import Join, holds_display_matrix, join_chunks, joining_ffmpeg, verify_target
-from sr_plugins.ffmpeg_pipe.journal import Journal, sync_folder
+from sr_plugins.ffmpeg_pipe.journal import ChunkRecord, Journal, sync_folder
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
-from sr_plugins.ffmpeg_pipe.probe import Source, probe
+from sr_plugins.ffmpeg_pipe.probe import probe
 from sr_plugins.ffmpeg_pipe.streams import plan_streams
 from sr_plugins.frame import empty_frame
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.weights import weights_digest
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class VideoResult:
 def upscale_video(
     source: str | Path,
     target: str | Path,
-    upscaler: Upscaler,
+    upscaler: Upscaler | Cluster,
     *,
     options: Sequence[str] = (),
     start: float | None = None,
@@ -93,7 +95,7 @@ def upscale_video(
     Args:
         source: any file that ffmpeg reads.
         target: its name chooses the container; ``.mkv`` holds everything.
-        upscaler: computes the frames.
+        upscaler: computes the frames, here or on the machines of a cluster.
         options: ffmpeg output options, as words: ``["-c:v", "libx265", "-crf", "18", "-c:a", "libopus"]``.
         start, end: seconds from the beginning of the file; frames with ``start`` <= time < ``end`` are taken.
         deinterlace: run ffmpeg's bwdif first, one frame for each frame. Without it interlaced sources are refused.
@@ -102,7 +104,7 @@ def upscale_video(
         restart: begin anew, even if there are finished chunks.
         overwrite: replace ``target`` if it exists.
         ffmpeg: the executable to use; by default the system's, else the bundled one.
-        progress: called after every frame.
+        progress: called after every frame; about once a second while a cluster works.
         notice: called with a line for everything that cannot be kept, before work begins.
 
     Raises:
@@ -122,7 +124,7 @@ def upscale_video(
             find_ffmpeg(ffmpeg),
             overwrite,
         )
-        for line in (*job.join.plan.notices, *job.encoding.notices):
+        for line in (*job.join.plan.notices, *job.film.encoding.notices):
             notice(f"{source.name}: {line}")
         with Journal(target, job.identity, restart=restart) as journal:
             return _run(job, journal, upscaler, progress)
@@ -134,12 +136,9 @@ def upscale_video(
 class _Job:
     """One film: the plan that every chunk shares, and what its pixels depend on."""
 
-    executable: str
-    source: Source
+    film: Film
     target: Path
     size: tuple[int, int]
-    decode: DecodeOptions
-    encoding: Encoding
     join: Join
     chunks: tuple[Chunk, ...]
     identity: dict[str, object]
@@ -148,7 +147,7 @@ class _Job:
 def _plan(
     path: Path,
     target: Path,
-    upscaler: Upscaler,
+    upscaler: Upscaler | Cluster,
     options: OutputOptions,
     cut: tuple[float | None, float | None],
     decode: DecodeOptions,
@@ -181,7 +180,7 @@ def _plan(
     identity = {
         "input": source.digest(),
         "model": upscaler.description,
-        "weights": _weights_digest(upscaler),
+        "weights": weights_digest(upscaler.loaded),
         "size": list(size),
         "encoder": [encoding.encoder, encoding.pix_fmt, *encoding.options],
         "deinterlace": decode.deinterlace,
@@ -189,44 +188,32 @@ def _plan(
         "chunk frames": chunk_frames,
         "ffmpeg": version(executable),
     }
-    return _Job(executable, source, target, size, decode, encoding, join, tuple(chunks), identity)
+    return _Job(Film(source, decode, encoding, executable), target, size, join, tuple(chunks), identity)
 
 
-def _weights_digest(upscaler: Upscaler) -> str:
-    state = hashlib.sha256()
-    for name, tensor in sorted(upscaler.loaded.module.state_dict().items()):
-        state.update(name.encode())
-        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return state.hexdigest()[:32]
-
-
-def _run(job: _Job, journal: Journal, upscaler: Upscaler, progress: Callable[[Progress], None]) -> VideoResult:
+def _run(
+    job: _Job, journal: Journal, upscaler: Upscaler | Cluster, progress: Callable[[Progress], None]
+) -> VideoResult:
     begun = time.monotonic()
     total = sum(chunk.frames for chunk in job.chunks)
     resumed = sum(len(record.times) for record in journal.records)
     joined = journal.folder / f"joined{job.target.suffix}"
     if len(journal.records) < len(job.chunks):
         _rehearse(job, journal, joined)
-    reader = FrameReader(job.source, lambda since: Decoder(job.executable, job.source, job.decode, since=since))
-    try:
-        for chunk in job.chunks[len(journal.records) :]:
-            before = list(journal.records)
-            done, reused = sum(len(r.times) for r in before), sum(r.reused for r in before)
 
-            def advance(written: int, same: int, done: int = done, reused: int = reused, at: int = chunk.index) -> None:
-                spent = time.monotonic() - begun
-                progress(Progress(done + written, total, at, len(job.chunks), resumed, reused + same, spent))
+    def advance(chunk: int, written: int, same: int) -> None:
+        done, reused = sum(len(r.times) for r in journal.records), sum(r.reused for r in journal.records)
+        spent = time.monotonic() - begun
+        progress(Progress(done + written, total, chunk, len(job.chunks), resumed, reused + same, spent))
 
-            partial = journal.partial(chunk.index)
-            previous = before[-1] if before else None
-            record = process_chunk(
-                chunk, reader, upscaler, job.executable, job.encoding, partial, previous=previous, advance=advance
-            )
-            if previous is not None and record.header != previous.header:
-                raise PipeError(f"{job.encoding.encoder} gave chunk {chunk.index} other parameters than those before")
-            journal.add(record, partial)
-    finally:
-        reader.close()
+    make = upscaler.make if isinstance(upscaler, Cluster) else functools.partial(_make_here, upscaler)
+    left = job.chunks[len(journal.records) :]
+    with closing(make(job.film, left, journal.records[-1:], journal.partial, advance)) as made:
+        for record in made:
+            if journal.records and record.header != journal.records[-1].header:
+                encoder = job.film.encoding.encoder
+                raise PipeError(f"{encoder} gave chunk {record.index} other parameters than those before")
+            journal.add(record, journal.partial(record.index))
     times = [time for record in journal.records for time in record.times]
     join_chunks(job.join, [(journal.path(record), record.times) for record in journal.records], joined)
     verify_target(job.join, joined, times)
@@ -239,15 +226,36 @@ def _run(job: _Job, journal: Journal, upscaler: Upscaler, progress: Callable[[Pr
     return VideoResult(job.target, len(times), resumed, reused, time.monotonic() - begun)
 
 
+def _make_here(
+    upscaler: Upscaler,
+    film: Film,
+    chunks: Sequence[Chunk],
+    before: Sequence[ChunkRecord],
+    partial: Callable[[int], Path],
+    advance: Callable[[int, int, int], None],
+) -> Generator[ChunkRecord]:
+    """Make the chunks one after another on this machine; see :meth:`Cluster.make`."""
+    reader = FrameReader(film)
+    previous = before[-1] if before else None
+    try:
+        for chunk in chunks:
+            reader.seek(chunk.first, previous)
+            tell = functools.partial(advance, chunk.index)
+            previous = process_chunk(chunk, film, reader, upscaler, partial(chunk.index), advance=tell)
+            yield previous
+    finally:
+        reader.close()
+
+
 def _rehearse(job: _Job, journal: Journal, joined: Path) -> None:
     """Encode two gray frames and join them with the real streams: what cannot work fails now, not after a night."""
-    format = frame_format(job.source.pix_fmt, job.source.colors)
-    frame = empty_frame(format, *job.size, alpha=PixelLayout.of(pipe_format(job.source.pix_fmt)).alpha)
+    format = frame_format(job.film.source.pix_fmt, job.film.source.colors)
+    frame = empty_frame(format, *job.size, alpha=PixelLayout.of(pipe_format(job.film.source.pix_fmt)).alpha)
     for plane in (*frame.planes, *([] if frame.alpha is None else [frame.alpha])):
         plane[:] = np.asarray(1 << (format.bits - 1), format.dtype)
-    times = tuple(t for t in job.source.timeline if t >= job.chunks[0].first)[:2]
+    times = tuple(t for t in job.film.source.timeline if t >= job.chunks[0].first)[:2]
     trial = journal.folder / "rehearsal.nut"
-    encoder = ChunkEncoder(job.executable, job.encoding, trial)
+    encoder = ChunkEncoder(job.film.executable, job.film.encoding, trial)
     try:
         for _ in times:
             encoder.write(frame)
@@ -256,7 +264,7 @@ def _rehearse(job: _Job, journal: Journal, joined: Path) -> None:
         encoder.close()
         raise
     verify_chunk(trial, len(times))
-    limit = str(float(times[-1] * job.source.time_base - job.join.origin) + 0.1)
+    limit = str(float(times[-1] * job.film.source.time_base - job.join.origin) + 0.1)
     join_chunks(job.join, [(trial, times)], joined, extra=("-t", limit))
     trial.unlink()
     joined.unlink()
