@@ -37,16 +37,16 @@ class Made:
 class ChunkWorker:
     """A machine's part, or a GPU's: there it lives as an actor of Ray's, a thread for chunks and one for questions."""
 
-    def __init__(self, upscaler: dict[str, Any], ffmpeg: str | None) -> None:
-        self._upscaler = Upscaler(**upscaler)
-        self._executable = find_ffmpeg(ffmpeg)
+    def __init__(self) -> None:
         self._reader: FrameReader | None = None
         self._film: Film | None = None
         self._ended: Entry | None = None  # the frame that the reader gave last
         self._written = (0, 0)
 
-    def identity(self) -> dict[str, str]:
-        """What pixels depend on, and the machine's name."""
+    def open(self, upscaler: dict[str, Any], ffmpeg: str | None) -> dict[str, str]:
+        """Get ready, by the arguments of an Upscaler; returns what pixels depend on, and the machine's name."""
+        self._upscaler = Upscaler(**upscaler)
+        self._executable = find_ffmpeg(ffmpeg)
         return {
             "machine": socket.gethostname(),
             "model": self._upscaler.description,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import bisect
 import logging
+import os
+import socket
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -26,9 +28,17 @@ from sr_plugins.weights import weights_digest
 
 logger = logging.getLogger("sr_plugins")
 
+CONNECT_SECONDS = 10
 JOIN_SECONDS = 180  # how long a machine may take to start Python and open the model
 LOOK_SECONDS = 1.0  # between looks at how far the machines are
 AHEAD = 2  # chunks for each machine that may be finished before an earlier one is
+
+# what must be the same on all machines, and what to do where it is not
+CURES = {
+    "model": "give --device, --backend and --precision",
+    "weights": "give all machines the same weights",
+    "ffmpeg": "name the same with --ffmpeg",
+}
 
 Worker = Any  # a handle of Ray's
 
@@ -69,7 +79,7 @@ class Cluster:
         self._ffmpeg = None if ffmpeg is None else str(ffmpeg)
         self._started = not self._ray.is_initialized()
         if self._started:
-            self._ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+            self._join()
         self._workers: list[Worker] = []
         try:
             self._identity = self._gather()
@@ -100,31 +110,43 @@ class Cluster:
         """How many chunks are made at once."""
         return len(self._workers)
 
+    def _join(self) -> None:
+        host, _, port = os.environ.get("RAY_ADDRESS", "").rpartition(":")
+        try:
+            if host and port.isdecimal() and "//" not in host:  # Ray itself would try for minutes
+                socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+            self._ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise DeviceError(
+                f"the Ray cluster cannot be reached ({reason}): see ray status, and RAY_ADDRESS"
+            ) from error
+
     def _gather(self) -> dict[str, str]:
         """Start a worker on every machine; returns what all of them are."""
         started = [worker for node in self._ray.nodes() if node["Alive"] for worker in self._start(node)]
-        asked = {worker.identity.remote(): worker for worker in started}
-        ready, late = self._ray.wait(list(asked), num_returns=len(asked), timeout=JOIN_SECONDS) if asked else ([], [])
-        for reference in late:
-            logger.warning("a machine of the cluster is busy, and is left out")
-            self._ray.kill(asked[reference])
-        found = [(asked[reference], self._result(reference)) for reference in ready]
+        asked = {worker.open.remote(self._arguments, self._ffmpeg): worker for worker in started}
+        ready, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=JOIN_SECONDS) if asked else ([], [])
+        found: list[dict[str, str]] = []
+        self._workers = []
+        for reference, worker in asked.items():
+            try:
+                if reference not in ready:
+                    raise TimeoutError
+                found.append(self._result(reference))
+                self._workers.append(worker)
+            except (TimeoutError, self._ray.exceptions.RayActorError):
+                logger.warning("a machine of the cluster is busy or was lost, and is left out")
+                self._ray.kill(worker)
         if not found:
             raise DeviceError("no machine of the Ray cluster is free: see ray status")
-        self._workers = [worker for worker, _ in found]
-        first: dict[str, str] = found[0][1]
-        first_here = {**first, "weights": weights_digest(self.loaded)}
-        for _, other in found:
-            for key, cure in (
-                ("model", "give --device, --backend and --precision"),
-                ("weights", "give all machines the same weights"),
-                ("ffmpeg", "name the same with --ffmpeg"),
-            ):
-                if other[key] != first_here[key]:
-                    raise DeviceError(
-                        f"{other['machine']} has {key} {other[key]}, {first['machine']} {first_here[key]}: {cure}"
-                    )
-        return first
+        expected = {**found[0], "weights": weights_digest(self.loaded)}
+        for machine in found:
+            for key, cure in CURES.items():
+                if machine[key] != expected[key]:
+                    names = f"{machine['machine']} has {key} {machine[key]}, {expected['machine']} {expected[key]}"
+                    raise DeviceError(f"{names}: {cure}")
+        return expected
 
     def _start(self, node: dict[str, Any]) -> list[Worker]:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -140,7 +162,7 @@ class Cluster:
             max_concurrency=2,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
         )
-        return [actor.remote(self._arguments, self._ffmpeg) for _ in range(max(1, gpus))]
+        return [actor.remote() for _ in range(max(1, gpus))]
 
     def _result(self, reference: Any) -> Any:
         """What a worker returned; its own error where it raised one."""

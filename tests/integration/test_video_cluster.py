@@ -1,6 +1,9 @@
 """Films made by several machines: Ray nodes of their own, on this one. What comes out is what one machine makes."""
 
 import os
+import socket
+import subprocess
+import sys
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +132,11 @@ def test_machines_that_would_differ_are_refused(nodes: RayNodes) -> None:
             Cluster(**MODEL)
     finally:
         nodes.remove_node(other)
+
+
+def test_what_a_machine_cannot_do_is_said_in_one_line(nodes: RayNodes) -> None:
+    with pytest.raises(DeviceError, match="device 'cuda:7' cannot be used"):
+        Cluster("tiny", device="cuda:7")
     with pytest.raises(UnknownModelError, match="tiny"):
         Cluster("tinny")
 
@@ -145,6 +153,19 @@ def test_after_a_film_that_fails_the_next_is_made(
         assert not target.exists()
         upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK, restart=True)
     assert same_film(target, expected)
+
+
+def test_a_cluster_that_is_not_there(clip: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]  # free again in a moment
+    command = [sys.executable, "-m", "sr_plugins.cli", "video", clip, "-o", tmp_path / "out.mkv", "--jobs", "ray"]
+    environment = {**os.environ, "RAY_ADDRESS": f"127.0.0.1:{port}"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "the Ray cluster cannot be reached" in ended.stderr
+    assert "RAY_ADDRESS" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
