@@ -63,7 +63,7 @@ class ChunkWorker:
         self._written = (0, 0)
         reader = self._reader_of(film, digest)
         entered: Entry | None = None
-        if reader.stands_before(chunk.first):
+        if before is not None and reader.stands_before(chunk.first):
             entered = self._ended
         elif before is not None and (seen := reader.enter(before)) is not None:
             entered = before, seen

@@ -14,6 +14,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -196,7 +197,8 @@ class Cluster:
         if not self._workers:
             self._identity = self._gather()
         previous = before[-1] if before else None
-        waiting = deque((chunk, _frame_before(film, chunk)) for chunk in chunks)
+        sent = self._ray.put(film)
+        waiting = [(chunk.index, chunk, _frame_before(film, chunk)) for chunk in chunks]  # a heap: sorted
         running: dict[Any, tuple[Worker, Chunk]] = {}
         idle = deque(self._workers)
         done: dict[int, Made] = {}
@@ -204,10 +206,10 @@ class Cluster:
         try:
             while following:
                 first = following[0]
-                while idle and waiting and waiting[0][0].index < first.index + AHEAD * len(self._workers):
-                    chunk, entry = waiting.popleft()
+                while idle and waiting and waiting[0][0] < first.index + AHEAD * len(self._workers):
+                    _, chunk, entry = heappop(waiting)
                     worker = idle.popleft()
-                    running[worker.make.remote(film, digest, chunk, entry)] = worker, chunk
+                    running[worker.make.remote(sent, digest, chunk, entry)] = worker, chunk
                 ready, _ = self._ray.wait(list(running), timeout=LOOK_SECONDS)
                 for reference in ready:
                     worker, chunk = running.pop(reference)
@@ -215,13 +217,13 @@ class Cluster:
                         done[chunk.index] = self._result(reference)
                     except self._ray.exceptions.RayActorError:
                         self._lose(worker)
-                        waiting.appendleft((chunk, _frame_before(film, chunk)))
+                        heappush(waiting, (chunk.index, chunk, _frame_before(film, chunk)))
                     else:
                         idle.append(worker)
                 while following and (made := done.pop(following[0].index, None)) is not None:
                     chunk = following[0]
                     if not made.follows(previous):
-                        waiting.appendleft((chunk, None))  # this decoder is not one to begin in the middle
+                        heappush(waiting, (chunk.index, chunk, None))  # no decoder to begin in the middle
                         break
                     partial(chunk.index).write_bytes(made.encoded)
                     previous = made.record
