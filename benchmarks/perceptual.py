@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from side_by_side import draw
 
-from sr_plugins import Frame, FrameFormat, Upscaler
+from sr_plugins import Upscaler
 from sr_plugins.demonstration import photograph
-from sr_plugins.metrics.evaluation import bicubic, evaluate, upscale_with
+from sr_plugins.metrics.evaluation import bicubic, evaluate, upscale_rgb, upscale_with
 from sr_plugins.plugins import plugins
 from sr_plugins.training.bicubic import downscale_bicubic
 
@@ -39,15 +39,14 @@ def main() -> None:
             print(f"| {name} | " + " | ".join(f"{result.mean(metric):.4g}" for metric in METRICS) + " |")
         if asked.picture is None:
             return
-        columns: dict[str, list[np.ndarray]] = {}  # type: ignore[type-arg]
+        columns: dict[str, list[np.ndarray]] = {}
         for name, (top, left) in PHOTOGRAPHS.items():
             whole = photograph(name)
             original = whole[: whole.shape[0] // SCALE * SCALE, : whole.shape[1] // SCALE * SCALE]
             small = downscale_bicubic(original, SCALE)
             pictures = {"bicubic": bicubic(SCALE)[1](small)}
             for label, upscaler in models.items():
-                frame = Frame(list(np.moveaxis(small, 2, 0)), FrameFormat(family="rgb"))
-                pictures[label] = np.stack(upscaler.upscale(frame).planes, -1)
+                pictures[label] = upscale_rgb(upscaler, small)
             for label, picture in (pictures | {"original": original}).items():
                 columns.setdefault(label, []).append(picture[top : top + DETAIL, left : left + DETAIL])
         draw({label: np.concatenate(details) for label, details in columns.items()}, asked.picture, zoom=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sr_plugins.errors import DataError, ImageError
-from sr_plugins.frame import Frame, FrameFormat
-from sr_plugins.metrics.evaluation import bicubic, to_luma
+from sr_plugins.metrics.evaluation import bicubic, to_luma, upscale_rgb
 from sr_plugins.metrics.psnr import psnr
 from sr_plugins.training.bicubic import downscale_bicubic
 from sr_plugins.upscaler import Upscaler
@@ -52,9 +52,7 @@ def compare(upscaler: Upscaler, name: str) -> Comparison:
     ways: dict[str, Callable[[Picture], Picture]] = {
         "nearest": lambda low: low.repeat(2, 0).repeat(2, 1),
         "bicubic": bicubic(2)[1],
-        upscaler.loaded.spec.label: lambda low: np.stack(
-            upscaler.upscale(Frame(list(np.moveaxis(low, 2, 0)), FrameFormat(family="rgb"))).planes, -1
-        ),
+        upscaler.loaded.spec.label: partial(upscale_rgb, upscaler),
     }
     pictures = {way: enlarge(small) for way, enlarge in ways.items()}
     truth = to_luma(original)[2:-2, 2:-2]

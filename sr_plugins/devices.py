@@ -50,16 +50,17 @@ def bfloat16_is_faster(kind: str) -> bool:
         return True
     if not torch.cpu._is_avx512_bf16_supported():
         return False
-    return torch.cpu._is_amx_tile_supported() or "Intel" not in _vendor()
+    return torch.cpu._is_amx_tile_supported() or "Intel" not in processor("vendor_id")
 
 
-def _vendor() -> str:
-    """``GenuineIntel``, ``AuthenticAMD`` ..."""
+def processor(field: str) -> str:
+    """What Linux tells of the first processor (``vendor_id``, ``model name``); elsewhere, all that is known of it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # Windows names the vendor at the end, macOS has no processor that is asked for
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+        lines = []
+    told = next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")
+    return told or platform.processor()
 
 
 def describe_devices() -> list[str]:

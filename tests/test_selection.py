@@ -132,7 +132,7 @@ def test_auto_computes_in_the_format_that_is_faster_here(
 ) -> None:
     if not torch.cpu._is_avx512_bf16_supported():
         pytest.skip("this CPU has no bfloat16 instructions")
-    monkeypatch.setattr(devices, "_vendor", lambda: vendor)
+    monkeypatch.setattr(devices, "processor", lambda field: vendor)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     for remembered in (devices.bfloat16_is_faster, torch_eager.precisions):
         remembered.cache_clear()

@@ -42,6 +42,13 @@ def moving(size: str = "48x32", seconds: float = 1, rate: str = "25") -> list[st
     return ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={seconds}"]
 
 
+def open_groups(path: Path, seconds: float) -> Path:
+    """Frames at uneven times in open groups of pictures of 8: decoding cannot begin just anywhere."""
+    gops = ["-c:v", "libx264", "-bf", "3", "-x264-params", "keyint=8:min-keyint=8:open-gop=1:scenecut=0"]
+    ffmpeg_run(*moving(seconds=seconds), *UNEVEN, *gops, path)
+    return path
+
+
 def tone(seconds: float = 1, frequency: int = 440) -> list[str]:
     """Input options of a sine tone."""
     return ["-f", "lavfi", "-i", f"sine=f={frequency}:d={seconds}"]

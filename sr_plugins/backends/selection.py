@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.cache_folder import fingerprint, read_or_make
+from sr_plugins.devices import processor
 from sr_plugins.errors import SRError
 from sr_plugins.model_spec import BackendSpec, LoadedModel, Precision
 from sr_plugins.plugins import Plugins
@@ -114,13 +114,8 @@ def _round(lanes: int, calls: int, call: Callable[[], object]) -> float:
 
 def machine() -> str:
     """What speed depends on: the processor, its instructions and the threads in use."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    except OSError:
-        name = ""
     capability = torch.backends.cpu.get_cpu_capability()
-    return f"{platform.machine()} {name or platform.processor()} {capability} {torch.get_num_threads()}"
+    return f"{platform.machine()} {processor('model name')} {capability} {torch.get_num_threads()}"
 
 
 def _precision(backend: BackendSpec, device: str, asked: str) -> Precision | None:

@@ -58,10 +58,10 @@ class ChunkWorker:
         """Frames written of the chunk at work, and how many of them were reused."""
         return self._written
 
-    def make(self, film: Film, digest: str, chunk: Chunk, before: int | None) -> Made:
+    def make(self, film: Film, chunk: Chunk, before: int | None) -> Made:
         """Make a chunk. ``before`` is the time of the frame before it; ``None``: decode from the beginning."""
         self._written = (0, 0)
-        reader = self._reader_of(film, digest)
+        reader = self._reader_of(film)
         entered: Entry | None = None
         if before is not None and reader.stands_before(chunk.first):
             entered = self._ended
@@ -80,7 +80,7 @@ class ChunkWorker:
             self._ended = record.times[-1], record.last_frame
             return Made(record, path.read_bytes(), entered)
 
-    def _reader_of(self, film: Film, digest: str) -> FrameReader:
+    def _reader_of(self, film: Film) -> FrameReader:
         if self._reader is not None and self._film == film:
             return self._reader
         if self._reader is not None:
@@ -88,7 +88,7 @@ class ChunkWorker:
             self._reader = self._film = None
         path, machine = film.source.path, socket.gethostname()
         try:
-            same = film.source.digest() == digest
+            same = film.source.digest() == film.digest
         except OSError as error:
             reason = error.strerror or error
             raise PipeError(f"{path} ({machine}): {reason}; all machines must see it under this path") from error

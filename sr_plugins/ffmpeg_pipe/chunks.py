@@ -41,9 +41,11 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Film:
-    """What all chunks of a film share. ``executable`` is the ffmpeg to use on the machine that makes the chunk."""
+    """What all chunks of a film share. ``digest`` is that of the source, and ``executable`` the ffmpeg to use on the
+    machine that makes the chunk."""
 
     source: Source
+    digest: str
     decode: DecodeOptions
     encoding: Encoding
     executable: str
@@ -117,7 +119,7 @@ class FrameReader:
         """Stand behind the frame at ``before``, by a decoder that began shortly before it. Returns a hash of that
         frame, which tells whether such a decoder gives what one from the beginning does; ``None``: there is none."""
         self._start(before)
-        if not self.stands_before(before) or self._next is None:
+        if self._next is None or self._next[0] != before:
             return None
         seen = digest(self._next[1])
         self._advance()

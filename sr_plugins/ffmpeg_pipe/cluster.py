@@ -193,7 +193,6 @@ class Cluster:
             PipeError: a chunk failed, or all machines were lost.
         """
         film = replace(film, source=replace(film.source, path=film.source.path.absolute()))
-        digest = film.source.digest()
         if not self._workers:
             self._identity = self._gather()
         previous = before[-1] if before else None
@@ -209,7 +208,7 @@ class Cluster:
                 while idle and waiting and waiting[0][0] < first.index + AHEAD * len(self._workers):
                     _, chunk, entry = heappop(waiting)
                     worker = idle.popleft()
-                    running[worker.make.remote(sent, digest, chunk, entry)] = worker, chunk
+                    running[worker.make.remote(sent, chunk, entry)] = worker, chunk
                 ready, _ = self._ray.wait(list(running), timeout=LOOK_SECONDS)
                 for reference in ready:
                     worker, chunk = running.pop(reference)

@@ -177,8 +177,9 @@ def _plan(
     aspect = source.aspect and source.aspect * Fraction(source.width * size[1], source.height * size[0])
     encoding = plan_encoding(executable, source, aspect, options)
     join = Join(joiner, source, plan, options, aspect, start, end)
+    film = Film(source, source.digest(), decode, encoding, executable)
     identity = {
-        "input": source.digest(),
+        "input": film.digest,
         "model": upscaler.description,
         "weights": weights_digest(upscaler.loaded),
         "size": list(size),
@@ -188,7 +189,7 @@ def _plan(
         "chunk frames": chunk_frames,
         "ffmpeg": version(executable),
     }
-    return _Job(Film(source, decode, encoding, executable), target, size, join, tuple(chunks), identity)
+    return _Job(film, target, size, join, tuple(chunks), identity)
 
 
 def _run(
@@ -200,9 +201,9 @@ def _run(
     joined = journal.folder / f"joined{job.target.suffix}"
     if len(journal.records) < len(job.chunks):
         _rehearse(job, journal, joined)
+    done, reused = resumed, sum(record.reused for record in journal.records)
 
     def advance(chunk: int, written: int, same: int) -> None:
-        done, reused = sum(len(r.times) for r in journal.records), sum(r.reused for r in journal.records)
         spent = time.monotonic() - begun
         progress(Progress(done + written, total, chunk, len(job.chunks), resumed, reused + same, spent))
 
@@ -214,6 +215,7 @@ def _run(
                 encoder = job.film.encoding.encoder
                 raise PipeError(f"{encoder} gave chunk {record.index} other parameters than those before")
             journal.add(record, journal.partial(record.index))
+            done, reused = done + len(record.times), reused + record.reused
     times = [time for record in journal.records for time in record.times]
     join_chunks(job.join, [(journal.path(record), record.times) for record in journal.records], joined)
     verify_target(job.join, joined, times)
@@ -222,7 +224,6 @@ def _run(
     joined.replace(job.target)
     sync_folder(job.target.absolute().parent)
     journal.remove()
-    reused = sum(record.reused for record in journal.records)
     return VideoResult(job.target, len(times), resumed, reused, time.monotonic() - begun)
 
 

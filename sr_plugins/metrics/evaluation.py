@@ -90,6 +90,11 @@ def picture_pairs(folder: Path, scale: int, shrink: Upscale | None = None) -> It
         yield path.stem, low, high
 
 
+def upscale_rgb(upscaler: Upscaler, low: Image) -> Image:
+    """An 8-bit R'G'B' picture (H, W, 3), enlarged as such by any model."""
+    return np.stack(upscaler.upscale(Frame(list(np.moveaxis(low, 2, 0)), RGB)).planes, -1)
+
+
 def upscale_with(upscaler: Upscaler) -> tuple[Upscale, Upscale]:
     """How a model makes luma (H, W), and R'G'B', from a low-resolution R'G'B' picture.
 
@@ -98,7 +103,7 @@ def upscale_with(upscaler: Upscaler) -> tuple[Upscale, Upscale]:
 
     def rgb(low: Image) -> Image:
         if upscaler.loaded.spec.channels == "rgb":
-            return np.stack(upscaler.upscale(Frame(list(np.moveaxis(low, 2, 0)), RGB)).planes, -1)
+            return upscale_rgb(upscaler, low)
         ycbcr = np.moveaxis(to_ycbcr(low), 2, 0)
         return to_rgb(np.stack(upscaler.upscale(Frame(list(ycbcr), YUV)).planes, -1))
 

@@ -12,7 +12,7 @@ import pytest
 import ray
 from click.testing import CliRunner
 from ray.cluster_utils import Cluster as RayNodes
-from video_clips import BUNDLED, UNEVEN, ffmpeg_run, moving, picture_hash, times
+from video_clips import BUNDLED, open_groups, picture_hash, times
 
 from sr_plugins import Upscaler
 from sr_plugins.cli.main import srp
@@ -44,10 +44,7 @@ def nodes() -> Iterator[RayNodes]:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some 70 frames in open groups of pictures of 8: decoding cannot begin just anywhere."""
-    path = tmp_path_factory.mktemp("cluster") / "in.mkv"
-    gops = ["-c:v", "libx264", "-bf", "3", "-x264-params", "keyint=8:min-keyint=8:open-gop=1:scenecut=0"]
-    ffmpeg_run(*moving(seconds=3.6), *UNEVEN, *gops, path)
-    return path
+    return open_groups(tmp_path_factory.mktemp("cluster") / "in.mkv", 3.6)
 
 
 @pytest.fixture(scope="module")

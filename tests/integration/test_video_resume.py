@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes import blur, nearest
-from video_clips import UNEVEN, ffmpeg_run, moving, picture_hash, pictures, times
+from video_clips import open_groups, picture_hash, pictures, times
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import FrameError, PipeError
@@ -30,19 +30,13 @@ def blurred() -> Iterator[Upscaler]:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some 70 frames in open groups of pictures of 8: decoding cannot begin just anywhere."""
-    return _open_groups(tmp_path_factory.mktemp("resume") / "in.mkv", 3.6)
+    return open_groups(tmp_path_factory.mktemp("resume") / "in.mkv", 3.6)
 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The like with some 30 frames."""
-    return _open_groups(tmp_path_factory.mktemp("short") / "in.mkv", 1.6)
-
-
-def _open_groups(path: Path, seconds: float) -> Path:
-    gops = ["-c:v", "libx264", "-bf", "3", "-x264-params", "keyint=8:min-keyint=8:open-gop=1:scenecut=0"]
-    ffmpeg_run(*moving(seconds=seconds), *UNEVEN, *gops, path)
-    return path
+    return open_groups(tmp_path_factory.mktemp("short") / "in.mkv", 1.6)
 
 
 def _work(source: Path, target: Path, told: Connection) -> None:
