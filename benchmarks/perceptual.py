@@ -2,7 +2,8 @@
 
 python benchmarks/perceptual.py BSD100 [--picture FILE.webp]
 
-Prints the means over the test set (a folder with LRx4 beside it), and draws details of photographs of scikit-image.
+Prints the means over the test set (a folder with LRx4 beside it), LPIPS where its package is installed, and draws
+details of photographs of scikit-image.
 """
 
 from __future__ import annotations
@@ -16,11 +17,17 @@ from side_by_side import draw
 from sr_plugins import Upscaler
 from sr_plugins.demonstration import photograph
 from sr_plugins.metrics.evaluation import bicubic, evaluate, upscale_rgb, upscale_with
+from sr_plugins.metrics.lpips import missing
 from sr_plugins.plugins import plugins
 from sr_plugins.training.bicubic import downscale_bicubic
 
 SCALE, DETAIL = 4, 128
-METRICS = ("psnr", "ssim", "niqe")
+METRICS = {
+    "psnr": "PSNR, dB (higher is better)",
+    "ssim": "SSIM (higher)",
+    "niqe": "NIQE (lower)",
+    "lpips": "LPIPS (lower)",
+}
 PHOTOGRAPHS = {"chelsea": (60, 130), "coffee": (110, 330)}  # (top, left) of the detail
 
 
@@ -29,14 +36,15 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--picture", type=Path)
     asked = parser.parse_args()
-    metrics = [plugins().named("sr_metrics", "metric", name) for name in METRICS]
+    metrics = [plugins().named("sr_metrics", "metric", name) for name in METRICS if name != "lpips" or not missing()]
     with Upscaler("fast", SCALE) as fast, Upscaler("perceptual", SCALE) as perceptual:
         models = {upscaler.loaded.spec.label: upscaler for upscaler in (fast, perceptual)}
         ways = {"bicubic": bicubic(SCALE)} | {name: upscale_with(upscaler) for name, upscaler in models.items()}
         results = evaluate(ways, asked.data, SCALE, metrics)
-        print("| | PSNR, dB (higher is better) | SSIM (higher) | NIQE (lower) |\n|---|---:|---:|---:|")
+        print("| | " + " | ".join(METRICS[metric.name] for metric in metrics) + " |")
+        print("|---|" + "---:|" * len(metrics))
         for name, result in results.items():
-            print(f"| {name} | " + " | ".join(f"{result.mean(metric):.4g}" for metric in METRICS) + " |")
+            print(f"| {name} | " + " | ".join(f"{result.mean(metric.name):.4g}" for metric in metrics) + " |")
         if asked.picture is None:
             return
         columns: dict[str, list[np.ndarray]] = {}

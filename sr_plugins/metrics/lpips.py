@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -21,7 +22,9 @@ def build() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]:
     import lpips
     import torch
 
-    network = lpips.LPIPS(net="alex", verbose=False).eval()
+    with warnings.catch_warnings():  # it asks torchvision for its weights in an outdated way
+        warnings.simplefilter("ignore", UserWarning)
+        network = lpips.LPIPS(net="alex", verbose=False).eval()
 
     def measure(picture: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
         pair = (
