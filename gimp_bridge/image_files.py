@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import warnings
@@ -20,6 +21,8 @@ from gimp_bridge.sixteen_bit import deep_pages, to_eight_bit, write_png
 from gimp_bridge.tiff_writer import write_tiff
 from sr_plugins import Frame, Upscaler
 from sr_plugins.errors import FrameError, ImageError, SRError
+
+logger = logging.getLogger("sr_plugins")
 
 
 @contextmanager
@@ -46,10 +49,10 @@ def read_pictures(path: Path, source: Image.Image) -> Iterator[Picture]:
     """
     with _told(path, "is damaged"):
         deep = deep_pages(path, source)
-    if deep is not None:
-        yield from deep
-        return
     for number in range(count := count_pictures(source)):
+        if number in deep:
+            yield deep[number]
+            continue
         with _told(path, "is damaged"):
             if count > 1:
                 source.seek(number)
@@ -81,20 +84,19 @@ def upscale_file(
     with open_image(path) as source:
         with _told(path, "is damaged"):
             count = count_pictures(source)
-        try:
-            size = check_output_size(upscaler, source.size, count)
-            check_fits(source, count, size, format)
-        except (FrameError, ImageError) as error:
-            raise type(error)(f"{path}: {error}") from error
         original = source.size
         results: list[Picture] = []
         try:
+            size = check_output_size(upscaler, original, count)
+            check_fits(source, count, size, format)
             for result in upscale_pictures(read_pictures(path, source), upscaler):
                 results.append(result)
                 done(len(results), count)
-        except FrameError as error:
-            raise FrameError(f"{path}: {error}") from error
-        save_like(results, target, source, quality=quality)
+            save_like(results, target, source, quality=quality)
+        except (FrameError, ImageError) as error:
+            if any(str(named) in str(error) for named in (path, target, target.resolve())):
+                raise
+            raise type(error)(f"{path}: {error}") from error
     return original, _size(results[0])
 
 
@@ -121,10 +123,12 @@ def save_like(
     check_fits(source, len(pictures), _size(pictures[0]), format)
     if count_pictures(source) > 1:
         source.seek(0)  # the first frame's info is the file's
-    if format in ("PNG", "TIFF") and all(isinstance(picture, Frame) for picture in pictures):
-        ready = pictures
-    else:
-        ready = [fitted(_image(picture, source), format) for picture in pictures]
+    ready = [
+        picture
+        if isinstance(picture, Frame) and format in ("PNG", "TIFF")
+        else fitted(_image(picture, source), format, target)
+        for picture in pictures
+    ]
     arguments = _arguments(ready, source, format, quality)
     first = ready[0]
     with _told(target, "cannot be written"), _written_whole(target) as file:
@@ -140,18 +144,26 @@ def _arguments(ready: Sequence[Picture], source: Image.Image, format: str, quali
     """For ``Image.save`` and its likes; takes from images' ``info`` what Pillow's writers must not find there."""
     first = ready[0]
     carried = metadata_of(source, _size(first))
+    if lost := carried.lost_colour(format):
+        told = " and ".join(lost)
+        logger.warning("%s: %s cannot hold %s, so colours may look different", _name(source), format, told)
     arguments = encoder_arguments(format, source, quality)
+    images = [image for image in ready if isinstance(image, Image.Image)]
     if isinstance(first, Frame):
         gray = first.format.family == "gray" and format == "PNG"  # in TIFF it becomes RGB
-        return arguments | carried.for_format(format, "L" if gray else "RGB")
-    images = [image for image in ready if isinstance(image, Image.Image)]
-    carried = replace(carried, icc_profile=first.info.get("icc_profile", carried.icc_profile))
-    arguments |= carried.for_format(format, first.mode)
+        arguments |= carried.for_format(format, "L" if gray else "RGB")
+    else:
+        carried = replace(carried, icc_profile=first.info.get("icc_profile", carried.icc_profile))
+        arguments |= carried.for_format(format, first.mode)
     if len(images) > 1 and format != "TIFF":
         arguments |= {"save_all": True, "append_images": images[1:], **_animation(images, source, format)}
     for image in images:
         image.info = {name: value for name, value in image.info.items() if name == "transparency"}
     return arguments
+
+
+def _name(source: Image.Image) -> str:
+    return str(getattr(source, "filename", "") or "the picture")
 
 
 def _size(picture: Picture) -> tuple[int, int]:
@@ -215,7 +227,8 @@ def _told(path: Path, what: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ImageError(f"{path} is not a picture that can be read") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} {what}: {error}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it") from error
+        cure = "--max-pixels allows more (in Python PIL.Image.MAX_IMAGE_PIXELS)"
+        raise ImageError(f"{path} {what}: {str(error).rstrip('.')}: {cure}") from error
     except OSError as error:
         raise ImageError(f"{path} {what}: {error.strerror or error}") from error
     except Exception as error:  # codecs raise what they like on damaged data

@@ -59,11 +59,11 @@ def check_fits(source: Image.Image, count: int, size: tuple[int, int], format: s
         raise ImageError(f"{count} frames of an animation do not go into {format}: use .webp, .png, .gif or .avif")
 
 
-def fitted(image: Image.Image, format: str) -> Image.Image:
+def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
     """The image in a mode that ``format`` holds; its ``info["icc_profile"]`` is the one that then applies.
 
-    Transparency that cannot be kept is put on white, and that is said. Float and 32-bit samples are refused where the
-    format would cut them off.
+    Transparency that cannot be kept is put on white, and that is said of the file ``target``. Float and 32-bit samples
+    are refused where the format would cut them off.
     """
     modes = _MODES.get(format)
     if format == "GIF" and image.mode in ("LA", "RGBA"):
@@ -77,15 +77,15 @@ def fitted(image: Image.Image, format: str) -> Image.Image:
         raise ImageError(f"{format} cannot hold samples of 32 bits: write .tiff, or convert the picture first")
     if mode in _SIXTEEN_BIT_GRAY:
         samples = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-        return fitted(_like(Image.fromarray(samples.astype(np.uint8)), info), format)
+        return fitted(_like(Image.fromarray(samples.astype(np.uint8)), info), format, target)
     if mode in ("CMYK", "LAB"):
-        return fitted(_in_srgb(image), format)
+        return fitted(_in_srgb(image), format, target)
     if mode == "1":
-        return fitted(image.convert("L"), format)
+        return fitted(image.convert("L"), format, target)
     if not {"LA", "RGBA"} & set(modes) and (image.has_transparency_data or mode in ("La", "RGBa")):
-        return fitted(_on_white(image, format), format)
+        return fitted(_on_white(image, format, target), format, target)
     if mode in ("L", "LA") and (profile := info.get("icc_profile")) and profile_fits(profile, "L"):
-        return fitted(_in_srgb(image), format)
+        return fitted(_in_srgb(image), format, target)
     straight = image.convert({"La": "LA"}.get(mode, mode))
     return straight.convert("RGBA" if straight.has_transparency_data or mode == "RGBa" else "RGB")
 
@@ -122,8 +122,8 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     return _like(result, {**image.info, "icc_profile": srgb_profile()})
 
 
-def _on_white(image: Image.Image, format: str) -> Image.Image:
-    logger.warning("%s holds no transparency: the picture was put on white", format)
+def _on_white(image: Image.Image, format: str, target: Path) -> Image.Image:
+    logger.warning("%s: %s holds no transparency, the picture was put on white", target, format)
     straight = image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA")
     opaque = Image.new("L" if straight.mode == "LA" else "RGB", image.size, "white")
     opaque.paste(straight.convert(opaque.mode), mask=straight.getchannel("A"))

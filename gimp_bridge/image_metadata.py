@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import struct
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -39,6 +41,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _EXIF_KEYS = ("exif", "Raw profile type exif", _XMP_KEYWORD)
+_PNG_COLOUR = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
+# how a PNG says that it is sRGB (PNG, 11.3.2.5, recommends these beside the chunk sRGB)
+_SRGB = {
+    b"gAMA": struct.pack(">I", 45455),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +59,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     comment: bytes | None = None
     texts: dict[str, str] = field(default_factory=dict)
+    png_colour: dict[bytes, bytes] = field(default_factory=dict)
 
     def for_format(self, format: str, mode: str) -> dict[str, Any]:
         """Arguments of ``Image.save`` for a picture of ``mode``; what ``format`` cannot hold is left out."""
@@ -68,7 +77,7 @@ class Metadata:
         if format in ("JPEG", "GIF") and self.comment:
             arguments["comment"] = self.comment
         if format == "PNG":
-            arguments["pnginfo"] = self._png_texts()
+            arguments["pnginfo"] = self._png_chunks()
         return arguments
 
     def for_info(self) -> dict[str, Any]:
@@ -87,8 +96,16 @@ class Metadata:
             exif[Base.XMLPacket] = self.xmp
         return exif if len(exif) else None
 
-    def _png_texts(self) -> PngInfo:
+    def lost_colour(self, format: str) -> list[str]:
+        """What says in a PNG that its colours are not those of sRGB, where ``format`` has no place for it."""
+        if format == "PNG" or self.icc_profile or (b"sRGB" in self.png_colour and b"cICP" not in self.png_colour):
+            return []
+        return [kind.decode() for kind, body in self.png_colour.items() if body != _SRGB.get(kind)]
+
+    def _png_chunks(self) -> PngInfo:
         info = PngInfo()
+        for kind, body in self.png_colour.items():
+            info.add(kind, body)
         for keyword, text in self.texts.items():
             info.add_itxt(keyword, text)
         if self.xmp:
@@ -112,7 +129,27 @@ def metadata_of(source: Image.Image, size: tuple[int, int]) -> Metadata:
         dpi=_dpi(source),
         comment=comment.encode("latin-1", "replace") if isinstance(comment, str) else comment,
         texts={name: str(text) for name, text in texts.items() if name not in _EXIF_KEYS},
+        png_colour=_png_colour(source),
     )
+
+
+def _png_colour(source: Image.Image) -> dict[bytes, bytes]:
+    """The chunks of a PNG file that say what its samples mean; Pillow reads some of them, and writes none."""
+    name = getattr(source, "filename", "")
+    if source.format != "PNG" or not name or not Path(name).is_file():
+        return {}
+    found = {}
+    with Path(name).open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"IDAT":
+                break
+            if kind in _PNG_COLOUR and length <= 32:
+                found[kind] = file.read(length)
+                length = 0
+            file.seek(length + 4, 1)
+    return found
 
 
 def _dpi(source: Image.Image) -> tuple[float, float] | None:

@@ -23,8 +23,8 @@ RGB16 = FrameFormat(family="rgb", bits=16)
 _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 1, 2  # ExtraSamples of TIFF 6.0
 
 
-def deep_pages(path: Path, source: Image.Image) -> list[Frame] | None:
-    """The upright pages of a picture file whose colour has 16 bits, or ``None`` for a picture that Pillow reads whole.
+def deep_pages(path: Path, source: Image.Image) -> dict[int, Frame]:
+    """Number and upright picture of every page whose colour has 16 bits; Pillow reads the others whole.
 
     Args:
         path: the file that ``source`` was opened from.
@@ -32,16 +32,15 @@ def deep_pages(path: Path, source: Image.Image) -> list[Frame] | None:
     """
     if source.format == "PNG" and _is_deep_png(source):
         samples = imagecodecs.png_decode(path.read_bytes())
-        return [_frame(samples, orientation_of(source))]
+        return {0: _frame(samples, orientation_of(source))}
     if source.format == "TIFF":
         with tifffile.TiffFile(path) as file:
-            pages: list[Any] = list(file.pages)
-            if all(_is_deep_page(page) for page in pages):
-                pixels, limit = sum(page.imagewidth * page.imagelength for page in pages), Image.MAX_IMAGE_PIXELS
-                if limit is not None and pixels > 2 * limit:  # twice, as in Pillow
-                    raise Image.DecompressionBombError(f"{pixels} pixels on all pages, more than {2 * limit}")
-                return [_tiff_page(page) for page in pages]
-    return None
+            pages: dict[int, Any] = {number: page for number, page in enumerate(file.pages) if _is_deep_page(page)}
+            pixels, limit = sum(page.imagewidth * page.imagelength for page in pages.values()), Image.MAX_IMAGE_PIXELS
+            if limit is not None and pixels > 2 * limit:  # twice, as in Pillow
+                raise Image.DecompressionBombError(f"{pixels} pixels on all pages, more than {2 * limit}")
+            return {number: _tiff_page(page) for number, page in pages.items()}
+    return {}
 
 
 def to_eight_bit(frame: Frame) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,6 +73,9 @@ def cached_graph(module: nn.Module, channels: int) -> bytes:
 def _graph(module: nn.Module, channels: int) -> onnx.ModelProto:
     import torch
 
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)  # it warns of every package that it could have used
     try:
         program = torch.onnx.export(
             copy.deepcopy(module).cpu().eval(),
@@ -87,6 +91,8 @@ def _graph(module: nn.Module, channels: int) -> onnx.ModelProto:
         raise PluginError(
             f"{type(module).__name__} cannot be exported to ONNX ({type(error).__name__}: {reason}): use backend torch"
         ) from error
+    finally:
+        exporter.setLevel(level)
     assert program is not None
     content: onnx.ModelProto = program.model_proto
     names = picture_nodes(content, {name for name, _ in module.named_parameters()})

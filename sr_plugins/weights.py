@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,19 @@ def pretrained(name: str, scale: int) -> Path | None:
     return None
 
 
+def _check_readable(path: Path) -> None:
+    """``WeightsError`` with the system's reason; safetensors calls a locked file missing."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def read_card(path: Path) -> dict[str, Any]:
     """The model card in a ``.safetensors`` file's metadata: model, scale, training data, recipe, measured PSNR ..."""
     from safetensors import SafetensorError, safe_open
 
+    _check_readable(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -62,6 +72,7 @@ def count_parameters(path: Path) -> int:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a ``.safetensors`` file, or of a torch checkpoint read with ``weights_only=True``."""
+    _check_readable(path)
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -73,7 +84,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # what it warns of is refused below
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch each raise their own
         raise WeightsError(
             f"{path} was refused: it is damaged or holds more than tensors, and code in weights is never run "

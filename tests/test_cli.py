@@ -67,6 +67,22 @@ def test_models_as_a_table() -> None:
     assert any(line.split()[:3] == ["fast", "x2", "luma"] for line in done.stdout.splitlines())
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+def test_every_model_is_named_on_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich's word for a terminal
+    lines = CliRunner().invoke(group, ["models"]).stdout.splitlines()
+    assert any(line.split()[:3] == ["perceptual", "x4", "luma"] for line in lines)
+    assert max(map(len, lines)) <= columns
+
+
+def test_a_smaller_scale_of_the_same_weights_has_its_own_figures() -> None:
+    models = {(m["name"], m["scale"]): m for m in json.loads(srp("models", "--json").stdout)}
+    larger, smaller = (models["lapsrn", scale]["metrics"]["Set5"]["psnr"] for scale in (4, 2))
+    assert larger < 32
+    assert smaller > 37
+
+
 def test_doctor_checks_that_upscaling_works() -> None:
     done = srp("doctor")
     assert done.returncode == 0, done.stderr

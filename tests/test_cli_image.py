@@ -1,5 +1,8 @@
 """``srp image`` as people call it: files, folders, formats, and one line for each thing that can go wrong."""
 
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,6 +95,66 @@ def test_output_inside_the_input_is_not_read_again(tmp_path: Path) -> None:
     assert srp(tmp_path, "-o", out, "--overwrite") == 0
     assert files(tmp_path) == ["a.png", "out/a.png"]
     assert size_of(out / "a.png") == (40, 24)
+
+
+def test_earlier_results_are_known_under_every_name_of_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for out in ("out", tmp_path / "out", "./out/", tmp_path / "link" / "out"):
+        assert srp(".", "-o", out, "--overwrite") == 0
+    assert files(tmp_path) == ["a.png", "out/a.png"]
+
+
+def test_a_folder_within_the_output_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(tmp_path / "holiday" / "a.png")
+    picture(tmp_path / "holiday" / "deep" / "b.png")
+    monkeypatch.chdir(tmp_path)
+    assert srp("holiday", "-o", ".") == 0
+    assert files(tmp_path) == ["a.png", "deep/b.png", "holiday/a.png", "holiday/deep/b.png"]
+
+
+def test_a_locked_folder_is_listed_and_the_others_are_done(tmp_path: Path) -> None:
+    picture(tmp_path / "in" / "open" / "a.png")
+    locked = picture(tmp_path / "in" / "locked" / "b.png").parent
+    locked.chmod(0)
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("root reads locked folders, and there is no setpriv to lay that right down")
+    command = [sys.executable, "-m", "sr_plugins.cli", "image", "--model", "tiny", str(tmp_path / "in")]
+    if os.geteuid() == 0:  # root may read everything, unless it lays that right down
+        command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all", *command]
+    try:
+        done = subprocess.run([*command, "-o", str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    finally:
+        locked.chmod(0o700)
+    assert done.returncode == 1, done.stderr
+    assert files(tmp_path / "out") == ["open/a.png"]
+    assert "1 of 2 pictures failed:" in done.stderr
+    assert f"{locked} cannot be read: Permission denied" in done.stderr
+
+
+def test_every_line_about_a_picture_of_many_names_it(
+    tmp_path: Path, capfd: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "in"
+    picture(folder / "a.png")
+    Image.fromarray(np.full((9, 9), 0.5, np.float32)).save(folder / "float.tiff")
+    Image.new("RGBA", (9, 9)).save(folder / "clear.png")
+    assert srp(folder, "-o", tmp_path / "out", "--format", "jpg") == 1
+    assert f"{folder}/float.tiff: JPEG cannot hold samples of 32 bits" in capfd.readouterr().err
+    assert f"{tmp_path}/out/clear.jpg: JPEG holds no transparency" in caplog.text
+
+
+def test_a_failure_leaves_no_folder(tmp_path: Path) -> None:
+    assert srp(tmp_path / "nothing.png", "-o", tmp_path / "new" / "folder/") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_two_endings_of_one_format_do_not_contradict(tmp_path: Path) -> None:
+    assert srp(picture(tmp_path / "a.png"), "-o", tmp_path / "b.jpeg", "--format", "jpg") == 0
+    assert srp(tmp_path / "a.png", "-o", tmp_path / "c.png", "--format", "jpg") == 2
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tiff", "avif", "bmp", "gif"])

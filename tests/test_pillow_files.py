@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,8 @@ from gimp_bridge import SuperResolution, save_like, upscale_image
 from gimp_bridge.image_files import open_image, upscale_file
 from gimp_bridge.image_formats import fitted
 from gimp_bridge.pillow_color import srgb_profile
-from sr_plugins import Upscaler
+from gimp_bridge.sixteen_bit import write_png
+from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins.errors import ImageError, SRError
 
 STILL = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
@@ -28,6 +30,9 @@ XMP = (
     b"</rdf:RDF></x:xmpmeta>"
 )
 TURNED = 6  # turn by a quarter, clockwise, to see it upright
+
+LINEAR = {"gAMA": bytes.fromhex("000186a0"), "cHRM": bytes(range(32))}  # gamma 1 and primaries of nobody
+PQ = {"cICP": bytes((9, 16, 0, 1))}  # Rec. 2020 and PQ
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +200,7 @@ def test_every_mode_fits_every_format(mode: str, ending: str, tmp_path: Path, ca
 
 def test_transparency_goes_on_white() -> None:
     image = Image.new("RGBA", (2, 2), (255, 0, 0, 0))
-    assert fitted(image, "JPEG").getpixel((0, 0)) == (255, 255, 255)
+    assert fitted(image, "JPEG", Path("x.jpg")).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_cmyk_profile_does_not_end_in_an_rgb_file(tmp_path: Path) -> None:
@@ -350,3 +355,54 @@ def test_unreadable_place(tmp_path: Path) -> None:
         pass
     with pytest.raises(ImageError, match="directory"), open_image(tmp_path):
         pass
+
+
+def png_chunks(path: Path) -> dict[str, bytes]:
+    """The first chunk of each kind of a PNG file."""
+    content, place, found = path.read_bytes(), 8, {}
+    while place < len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        found.setdefault(kind.decode(), content[place + 8 : place + 8 + length])
+        place += 12 + length
+    return found
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("chunks", [LINEAR, PQ], ids=["linear", "pq"])
+def test_a_png_keeps_saying_what_its_colours_are(
+    chunks: dict[str, bytes], deep: bool, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = tmp_path / "in.png"
+    info = PngImagePlugin.PngInfo()
+    for kind, body in chunks.items():
+        info.add(kind.encode(), body)
+    corners().save(source, pnginfo=info)
+    if deep:
+        frame = Frame(
+            [np.full((4, 4), value, np.uint16) for value in (1, 256, 65535)], FrameFormat(family="rgb", bits=16)
+        )
+        with source.open("wb") as file:
+            write_png(file, frame, {"pnginfo": info})
+    upscale_file(source, tmp_path / "out.png", repeat)
+    kept = png_chunks(tmp_path / "out.png")
+    assert {kind: kept[kind] for kind in chunks} == chunks
+    assert (kept["IHDR"][8] == 16) == deep
+    assert not caplog.records
+    upscale_file(source, tmp_path / "out.webp", repeat)
+    assert [r.getMessage() for r in caplog.records] == [
+        f"{source}: WEBP cannot hold {' and '.join(chunks)}, so colours may look different"
+    ]
+
+
+@pytest.mark.parametrize("kinds", [["sRGB", "gAMA"], ["gAMA", "cHRM"]])
+def test_a_png_that_is_srgb_loses_nothing_elsewhere(
+    kinds: list[str], tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    bodies = {"sRGB": b"\0", "gAMA": struct.pack(">I", 45455), "cHRM": b""}
+    bodies["cHRM"] = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+    info = PngImagePlugin.PngInfo()
+    for kind in kinds:
+        info.add(kind.encode(), bodies[kind])
+    corners().save(tmp_path / "in.png", pnginfo=info)
+    upscale_file(tmp_path / "in.png", tmp_path / "out.jpg", repeat)
+    assert not caplog.records

@@ -120,6 +120,19 @@ def test_premultiplied_tiff_becomes_straight(tmp_path: Path, repeat: Upscaler) -
     assert np.abs(result - (39999, 20000, 0, 32768)).max() <= 1
 
 
+def test_pages_of_eight_and_sixteen_bits_stay_so(tmp_path: Path, repeat: Upscaler) -> None:
+    deep, shallow = samples(3), (samples(3, 7, 5) >> 8).astype(np.uint8)
+    for pages in ([deep, shallow], [shallow, deep]):
+        with tifffile.TiffWriter(tmp_path / "in.tif") as writer:
+            for page in pages:
+                writer.write(page, photometric="rgb", metadata=None)
+        upscale_file(tmp_path / "in.tif", tmp_path / "out.tif", repeat)
+        with tifffile.TiffFile(tmp_path / "out.tif") as result:
+            for page, page_out in zip(pages, result.pages, strict=True):
+                assert page_out.dtype == page.dtype
+                assert np.array_equal(page_out.asarray(), page.repeat(2, 0).repeat(2, 1))
+
+
 def test_pages(tmp_path: Path, repeat: Upscaler) -> None:
     pages = [samples(3), samples(4, 7, 5)]
     with tifffile.TiffWriter(tmp_path / "in.tif") as writer:
@@ -175,7 +188,7 @@ def test_eight_bit_formats_get_rounded_samples(ending: str, tmp_path: Path) -> N
 
 def test_sixteen_bit_gray_fits_eight() -> None:
     image = Image.fromarray(np.array([[0, 128, 129, 65535]], np.uint16))
-    assert fitted(image, "JPEG").tobytes() == bytes([0, 0, 1, 255])
+    assert fitted(image, "JPEG", Path("x.jpg")).tobytes() == bytes([0, 0, 1, 255])
 
 
 @pytest.mark.parametrize("name", ["in.png", "in.tif"])

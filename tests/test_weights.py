@@ -126,6 +126,14 @@ def test_damaged_files_get_one_line_that_names_them(shipped: Path, tmp_path: Pat
     assert str(file) in str(error.value)
 
 
+def test_what_the_system_says_of_a_file_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "folder.safetensors"
+    folder.mkdir()
+    for read in (read_card, read_tensors):
+        with pytest.raises(WeightsError, match=r"folder.safetensors cannot be read: Is a directory"):
+            read(folder)
+
+
 def test_missing_files_and_models_without_weights_say_where_was_looked(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no weights file at .*nothing.safetensors"):
         Upscaler(tmp_path / "nothing.safetensors")

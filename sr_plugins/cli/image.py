@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gimp_bridge.image_files import upscale_file
+from gimp_bridge.image_files import open_image, upscale_file
 from gimp_bridge.image_formats import format_of
 from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import ImageError, SRError
@@ -53,21 +53,22 @@ def command(
     PNG, JPEG, WebP, TIFF, AVIF, BMP, GIF and what else Pillow reads; colour profile, EXIF, resolution and every frame
     of an animation are kept. A picture that fails does not stop the others; they are listed at the end.
     """
-    tasks = _tasks(inputs, output, ending)
+    failures: list[SRError] = []
+    tasks = _tasks(inputs, output, ending, failures)
+    count = len(tasks) + len(failures)
     if max_pixels is not None:
         Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)  # Pillow warns at this many and refuses twice as many
-    failures = []
     with make_upscaler(**options) as upscaler, _Progress(len(tasks)) as progress:
         for source, target in tasks:
             try:
                 progress.finished(_upscaled(source, target, upscaler, quality, overwrite, progress.frames))
             except SRError as error:
-                if len(tasks) == 1:
+                if count == 1:
                     raise
                 failures.append(error)
                 progress.finished(f"{source}: failed")
     if failures:
-        click.echo(f"{len(failures)} of {len(tasks)} pictures failed:", err=True)
+        click.echo(f"{len(failures)} of {count} pictures failed:", err=True)
     for failure in failures:
         click.echo(f"  {' '.join(str(failure).split())}", err=True)
     return 1 if failures else 0
@@ -84,6 +85,8 @@ def _upscaled(
     """Do one picture and say what was done."""
     if exists(target) and not overwrite:
         raise ImageError(f"{target} exists: --overwrite replaces it")
+    with open_image(source):
+        pass  # what is no picture leaves no folder behind
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -94,8 +97,11 @@ def _upscaled(
     return f"{source} {before[0]}x{before[1]} -> {target} {after[0]}x{after[1]}, {seconds:.1f} s"
 
 
-def _tasks(inputs: Sequence[Path], output: str, ending: str | None) -> list[tuple[Path, Path]]:
-    """Every picture and where its enlargement goes; wrong usage is found here, before any work."""
+def _tasks(inputs: Sequence[Path], output: str, ending: str | None, failures: list[SRError]) -> list[tuple[Path, Path]]:
+    """Every picture and where its enlargement goes; wrong usage is found here, before any work.
+
+    Folders within the given ones that cannot be read are added to ``failures``.
+    """
     suffix = f".{ending.lower().lstrip('.')}" if ending else None
     if suffix and not _writable(suffix):
         raise click.BadParameter(f"{ending!r} is no picture format that can be written", param_hint="--format")
@@ -113,35 +119,46 @@ def _tasks(inputs: Sequence[Path], output: str, ending: str | None) -> list[tupl
                 "or end a folder with /",
                 param_hint="--output",
             )
-        if suffix and target.suffix.lower() != suffix:
+        if suffix and format_of(target) != format_of(Path("picture" + suffix)):
             raise click.UsageError(f"--format {ending} and --output {target} contradict each other")
         return [(inputs[0], target)]
     if exists(target) and not isdir(target):
         raise click.BadParameter(f"{target} is a file: several pictures need a folder", param_hint="--output")
     tasks: dict[Path, Path] = {}
     for given in inputs:
-        for found in _pictures(given, target):
+        for found in _pictures(given, target, failures):
             place = found.relative_to(given) if isdir(given) else Path(found.name)
             result = target / place.with_suffix(suffix or (place.suffix if _writable(place.suffix) else ".png"))
             if result in tasks:
                 raise click.UsageError(f"{tasks[result]} and {found} would both become {result}: name other folders")
             tasks[result] = found
+    if not tasks and failures:
+        raise failures[0]
     if not tasks:
         raise click.UsageError(f"no pictures in {', '.join(str(p) for p in inputs)}")
     return [(source, result) for result, source in tasks.items()]
 
 
-def _pictures(given: Path, target: Path) -> Iterator[Path]:
+def _pictures(given: Path, target: Path, failures: list[SRError]) -> Iterator[Path]:
     """The file itself, or what is in the folder by its ending; hidden files and earlier results are left out."""
+
+    def locked(error: OSError) -> None:
+        failures.append(ImageError(f"{error.filename} cannot be read: {error.strerror}"))
+
     if not isdir(given):
         yield given
         return
     if not os.access(given, os.R_OK | os.X_OK):
         raise ImageError(f"{given} cannot be read: Permission denied")
     Image.init()
-    for path in sorted(given.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(given).parts)
-        if path.suffix.lower() in Image.EXTENSION and isfile(path) and not hidden and target not in path.parents:
+    root, results = given.resolve(), target.resolve()
+    found = []
+    for folder, folders, files in os.walk(given, onerror=locked):
+        here = root / Path(folder).relative_to(given)
+        folders[:] = [name for name in folders if not name.startswith(".") and here / name != results]
+        found += [Path(folder, name) for name in files if not name.startswith(".")]
+    for path in sorted(found):
+        if path.suffix.lower() in Image.EXTENSION and isfile(path):
             yield path
 
 

@@ -19,9 +19,12 @@ def described(spec: ModelSpec) -> dict[str, Any]:
     """One model as ``--json`` tells it; numbers come from the weights file, so no network is built."""
     card: dict[str, Any] = {}
     parameters = None
+    other = ""  # LapSRN's x2 comes out of its x4 weights, whose card tells both
     if spec.weights is not None and spec.weights.suffix == ".safetensors":
         card = read_card(spec.weights)
         parameters = count_parameters(spec.weights)
+        other = "" if card.get("scale", spec.scale) == spec.scale else f" x{spec.scale}"
+    metrics = card.get("metrics", {})
     return {
         "name": spec.name,
         "scale": spec.scale,
@@ -30,7 +33,7 @@ def described(spec: ModelSpec) -> dict[str, Any]:
         "parameters": parameters,
         "weights": None if spec.weights is None else str(spec.weights),
         "usable": spec.usable,
-        "metrics": card.get("metrics", {}),
+        "metrics": {name.removesuffix(other): value for name, value in metrics.items() if name.endswith(other)},
         "license": spec.license,
     }
 
@@ -46,8 +49,10 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(models, indent=2))
         return
-    table = Table("model", "scale", "works on", "parameters", "Set5 dB", "licence", box=box.SIMPLE)
-    table.add_column("shape", no_wrap=True, overflow="ellipsis")
+    table = Table(box=box.SIMPLE)
+    for name in ("model", "scale", "works on", "parameters", "Set5 dB", "licence"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("shape")  # takes what width is left
     for model in models:
         psnr = model["metrics"].get("Set5", {}).get("psnr")
         table.add_row(
@@ -60,4 +65,7 @@ def command(as_json: bool) -> None:
             model["shape"],
             style=None if model["usable"] else "dim",
         )
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a pipe or a file has all the width there is
+        console.width = 1000
+    console.print(table)
