@@ -8,7 +8,6 @@ import queue
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 import av
 import ffmpeg
@@ -45,8 +44,9 @@ class Decoder:
         self, executable: str, source: Source, options: DecodeOptions, *, since: int | None = None, ahead: int = 4
     ) -> None:
         self._source = source
-        # NUT holds no negative times: whole seconds are added on the way, which every time base holds exactly.
-        self._lift = max(0, math.ceil(-source.timeline[0] * source.time_base))
+        # NUT holds no negative times: seconds are added on the way, as many as are whole ticks (1001 at 1001/24000).
+        whole = source.time_base.numerator
+        self._lift = whole * max(0, math.ceil(-source.timeline[0] * source.time_base / whole))
         command = ffmpeg.compile(self._stream(options, since), cmd=executable)
         self._child = Child(command, f"decoding {source.path}", stdout=True)
         self._queue: queue.Queue[tuple[int, av.VideoFrame] | BaseException | None] = queue.Queue(maxsize=max(1, ahead))
@@ -98,7 +98,6 @@ class Decoder:
             self._put(error)
 
     def _pictures(self) -> Iterator[tuple[int, av.VideoFrame]]:
-        lift = Fraction(self._lift)
         try:
             container = av.open(self._child.stdout, "r", format="nut", buffer_size=_BUFFER)
         except (av.FFmpegError, ValueError):
@@ -106,7 +105,7 @@ class Decoder:
             raise PipeError(f"{self._child.what}: no frame came out of it") from None
         with container:
             stream = container.streams.video[0]
-            ticks = round(lift / self._source.time_base)
+            ticks = int(self._lift / self._source.time_base)
             for picture in container.decode(stream):
                 if picture.pts is None:
                     raise PipeError(f"{self._child.what}: a frame without a time stamp")

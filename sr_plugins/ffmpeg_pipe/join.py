@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
 from sr_plugins.ffmpeg_pipe.probe import Source, StreamInfo, fraction, opened
 from sr_plugins.ffmpeg_pipe.streams import Kept, StreamPlan
 
-# Added to every time on the way through NUT, which holds none below zero; ffmpeg takes it off again. Whole seconds,
-# so that it is exact in every time base; enough for the decoding times that lie before the first frame.
+# Seconds at least that are added to every time on the way through NUT, which holds none below zero; ffmpeg takes them
+# off again. Enough for the decoding times that lie before the first frame.
 _LIFT = 60
+_FINE = Fraction(1, 90_000)
 _NO_SPACE = 1 << 16  # bytes free on a disk that is full
 _QUICKTIME = {"mp4", "mov", "ipod"}
 # Statistics that Matroska muxers write about a stream's old bytes.
@@ -79,6 +81,18 @@ class Join:
         """The time on the source's clock that becomes zero."""
         return self.source.origin if self.start is None else self.start
 
+    @property
+    def clock(self) -> Fraction:
+        """The time base on the way through NUT: the source's, or a fraction of it where a cut lies between ticks."""
+        base = self.source.time_base
+        return base if (self.origin / base).denominator == 1 else base / max(1, math.ceil(base / _FINE))
+
+    @property
+    def lift(self) -> int:
+        """Seconds that are exact in this clock: a time base of 1001/24000 divides 1001 seconds, but not 60."""
+        numerator = self.source.time_base.numerator
+        return math.ceil(_LIFT / numerator) * numerator
+
 
 def join_chunks(
     join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]], target: Path, *, extra: tuple[str, ...] = ()
@@ -100,7 +114,7 @@ def join_chunks(
     try:
         with opened(chunks[0][0]) as first, av.open(child.stdin, "w", format="nut", buffer_size=1 << 20) as out:
             stream = out.add_stream_from_template(first.streams.video[0], opaque=True)
-            stream.time_base = join.source.time_base
+            stream.time_base = join.clock
             for packet in _packets(join, chunks):
                 packet.stream = stream
                 out.mux_one(packet)
@@ -132,11 +146,44 @@ def verify_target(join: Join, target: Path, times: Sequence[int]) -> None:
         if shutil.disk_usage(target.parent).free < _NO_SPACE:  # ffmpeg 5.1 may end in good order all the same
             raise PipeError(f"{target.name}: No space left on device; the finished chunks are kept")
         raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found)} are in the file")
-    # A container may begin its clock elsewhere, for all streams alike, where it holds no time below zero.
     shift = found[0] * tick - wanted[0]
+    if abs(shift) > tick:
+        _verify_shift(join, target, shift, tick)
     for index, (time, want) in enumerate(zip(found, wanted, strict=True)):
         if abs(time * tick - want - shift) > tick:
             raise PipeError(f"{target.name}: frame {index} is shown at {float(time * tick)} s, not at {float(want)} s")
+
+
+def _verify_shift(join: Join, target: Path, shift: Fraction, tick: Fraction) -> None:
+    """A container may begin its clock elsewhere, where it holds no time below zero, but for all streams alike.
+
+    Cut sound begins at the next packet, and encoded sound with the encoder's delay: those tell nothing.
+    """
+    if join.start is not None or join.options.own_maps:
+        return
+    before, after = _begin(join.source.path), _begin(target)
+    for number, entry in enumerate(join.kept):
+        index = entry.stream.index
+        if index in before and number in after and entry.codec == "copy":
+            now, grain = after[number]
+            if abs(drift := now - (before[index][0] - join.origin) - shift) > tick + grain:
+                raise PipeError(
+                    f"{target.name}: its sound would be {float(drift):.3f} s late; .mkv as target keeps every time"
+                )
+
+
+def _begin(path: Path) -> dict[int, tuple[Fraction, Fraction]]:
+    """When each stream of sound begins, and its tick, in seconds."""
+    begun: dict[int, tuple[Fraction, Fraction]] = {}
+    with opened(path) as container:
+        sounds = container.streams.audio
+        for packet in container.demux(*sounds) if sounds else ():
+            if packet.size and packet.pts is not None and packet.stream_index not in begun:
+                tick = fraction(packet.time_base)
+                begun[packet.stream_index] = (packet.pts * tick, tick)
+                if len(begun) == len(sounds):
+                    break
+    return begun
 
 
 def _packets(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> Iterator[av.Packet[Stream]]:
@@ -145,8 +192,9 @@ def _packets(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> Iter
     Decoding times are those of the frames in order, held back by as many frames as the encoder reorders: each packet
     is decoded no later than it is shown, and no two at once.
     """
-    base, times = join.source.time_base, [time for _, chunk in chunks for time in chunk]
-    offset = round((_LIFT - join.origin) / base)
+    base, clock = join.source.time_base, join.clock
+    times = [time for _, chunk in chunks for time in chunk]
+    offset, ticks = round((join.lift - join.origin) / clock), int(base / clock)
     delay = max(_delay(path) for path, _ in chunks)
     number = 0
     for path, shown in chunks:
@@ -158,10 +206,10 @@ def _packets(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> Iter
                 assert packet.pts is not None
                 fresh = av.Packet(bytes(packet))
                 fresh.is_keyframe = packet.is_keyframe
-                fresh.time_base = base
-                fresh.pts = shown[order[packet.pts]] + offset
+                fresh.time_base = clock
+                fresh.pts = shown[order[packet.pts]] * ticks + offset
                 before = number - delay
-                fresh.dts = (times[before] if before >= 0 else times[0] + before) + offset
+                fresh.dts = (times[before] if before >= 0 else times[0] + before) * ticks + offset
                 number += 1
                 yield fresh
 
@@ -185,8 +233,10 @@ def _command(join: Join, target: Path) -> list[str]:
     original = ffmpeg.input(f"file:{source.path.absolute()}", **given)
     turned: dict[str, object] = {}
     if source.turned and version_number(join.executable) >= _DISPLAY_OPTIONS:
-        turned = {"display_rotation": source.rotation} | ({"display_hflip": None} if source.mirrored else {})
-    video = ffmpeg.input("pipe:0", format="nut", itsoffset=-_LIFT, thread_queue_size=64, **turned)
+        # ffmpeg turns first and mirrors then, which is read back as the rest of a half turn.
+        angle = 180 - source.rotation if source.mirrored else source.rotation
+        turned = {"display_rotation": angle} | ({"display_hflip": None} if source.mirrored else {})
+    video = ffmpeg.input("pipe:0", format="nut", itsoffset=-join.lift, thread_queue_size=64, **turned)
     # A map that matches nothing: it makes the source input 0 whatever follows, as people expect of their own -map.
     streams = [original["v:999?"]]
     streams += [video["v:0"] if k.stream.index == source.main else original[str(k.stream.index)] for k in join.kept]

@@ -80,6 +80,16 @@ class OutputOptions:
                 found = value
         return found
 
+    def codec(self, kind: str, number: int) -> str | None:
+        """The last codec given for the ``number``-th stream of a kind (``audio``, ``subtitle``) of the result."""
+        wanted = {f"-{name}:{kind[0]}{place}" for name in ("c", "codec") for place in ("", f":{number}")}
+        wanted.add(f"-{kind[0]}codec")
+        found = None
+        for token, value in zip(self.join, self.join[1:], strict=False):
+            if token in wanted:
+                found = value
+        return found
+
     @property
     def own_maps(self) -> bool:
         """The person chose streams; ours then step back (a negative ``-map`` only takes some away)."""

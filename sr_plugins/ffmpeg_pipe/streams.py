@@ -21,6 +21,9 @@ _TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 _MATROSKA_CANNOT = {"mov_text", "eia_608", "tmcd", "dvb_teletext_"}
 # How text subtitles are written where they cannot be copied.
 _TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "ipod": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+_PICTURE_CODECS = {"dvdsub", "dvd_subtitle", "dvbsub", "dvb_subtitle", "xsub"}
+# What sound that a container cannot hold may be written as, where that is not AAC.
+_SOUND = {"webm": "libopus"}
 _MUXERS = {"mkv": "matroska", "m4v": "mp4", "ts": "mpegts", "m2ts": "mpegts"}
 _CHAPTERS = {"matroska", "mp4", "mov", "ipod", "webm", "nut"}
 _TIMECODE_HOLDERS = {"mov"}
@@ -28,7 +31,7 @@ _TIMECODE_HOLDERS = {"mov"}
 
 @dataclass(frozen=True)
 class Kept:
-    """A stream of the source in the result; ``codec`` is ``copy``, or what a text subtitle is rewritten as."""
+    """A stream of the source in the result; ``codec`` is ``copy``, or what it is rewritten as."""
 
     stream: StreamInfo
     codec: str = "copy"
@@ -67,7 +70,12 @@ def plan_streams(source: Source, target: Path, options: OutputOptions) -> Stream
     for stream in source.streams:
         if stream.index != source.main and _taken_away(stream, source, options):
             continue
-        if stream.index == source.main or _can_copy(muxer, stream):
+        asked = options.codec(stream.kind, sum(k.stream.kind == stream.kind for k in kept))
+        if stream.index == source.main:
+            kept.append(Kept(stream))
+        elif asked not in (None, "copy") and _can_rewrite(stream, asked):
+            kept.append(Kept(stream, asked))
+        elif _can_copy(muxer, stream):
             kept.append(Kept(stream))
         elif stream.kind == "subtitle" and stream.codec in _TEXT and muxer in _TEXT_CODEC:
             kept.append(Kept(stream, _TEXT_CODEC[muxer]))
@@ -76,8 +84,12 @@ def plan_streams(source: Source, target: Path, options: OutputOptions) -> Stream
         elif muxer == "matroska":
             notices.append(f"{stream.label} is left out: Matroska cannot hold it")
         else:
-            cure = "; .mkv can" if _can_copy("matroska", stream) else ""
-            notices.append(f"{stream.label} is left out: {target.suffix or muxer} cannot hold it{cure}")
+            cures = [".mkv can"] if _can_copy("matroska", stream) else []
+            cures += [f"-- -c:a {_SOUND.get(muxer, 'aac')} rewrites it"] if stream.kind == "audio" else []
+            reason = f"{target.suffix or muxer} cannot hold it"
+            notices.append(
+                f"{stream.label} is left out: {'; '.join([reason, ', '.join(cures)] if cures else [reason])}"
+            )
         if stream.kind == "video" and stream.index != source.main and not stream.is_cover:
             notices.append(f"{stream.label} is copied as it is: one video stream of a file is upscaled")
     if source.chapters and muxer not in _CHAPTERS:
@@ -90,6 +102,13 @@ def _taken_away(stream: StreamInfo, source: Source, options: OutputOptions) -> b
     letter = "t" if stream.kind == "attachment" else stream.kind[0]
     names = {letter, f"{letter}:{alike.index(stream.index)}", str(stream.index)}
     return bool(names & set(options.removed))
+
+
+def _can_rewrite(stream: StreamInfo, encoder: str) -> bool:
+    """ffmpeg makes no pictures of text, nor text of pictures."""
+    return stream.kind == "audio" or (
+        stream.kind == "subtitle" and (stream.codec in _TEXT) == (encoder not in _PICTURE_CODECS)
+    )
 
 
 def _can_copy(muxer: str, stream: StreamInfo) -> bool:
