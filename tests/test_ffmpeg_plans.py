@@ -25,6 +25,10 @@ def test_options_are_sorted() -> None:
     assert options.removed == ("s", "a")
     assert not options.own_maps
     assert OutputOptions.parse(["-map", "0:a"]).own_maps
+    shaped = OutputOptions.parse(["-aspect", "2:1", "-tag:v", "hvc1"])
+    assert (shaped.encode, shaped.join) == (("-aspect", "2:1"), ("-aspect", "2:1", "-tag:v", "hvc1"))
+    assert shaped.own_aspect
+    assert not OutputOptions.parse(["-crf", "18"]).own_aspect
     assert OutputOptions.parse(["-pix_fmt:v", "yuv444p", "-g", "-1"]).value("pix_fmt") == "yuv444p"
 
 
@@ -38,6 +42,8 @@ def test_options_are_sorted() -> None:
         ("-r 25", "keeps its time"),
         ("-to 5", "--end"),
         ("-pass 1", "single pass"),
+        ("-y", "--overwrite"),
+        ("-n", "--overwrite"),
         ("-map -0:m:language:ger", "not understood"),
     ],
 )
@@ -72,6 +78,18 @@ def test_frame_formats() -> None:
         pipe_format("nonsense")
 
 
+@pytest.mark.parametrize(
+    ("words", "kind", "number", "codec"),
+    [
+        *(("-c:a flac", "audio", 3, "flac"), ("-acodec flac", "audio", 0, "flac"), ("-c:s srt", "subtitle", 0, "srt")),
+        *(("-codec:a:1 flac", "audio", 1, "flac"), ("-codec:a:1 flac", "audio", 0, None)),
+        *(("-c:a flac -c:a:0 aac", "audio", 0, "aac"), ("-c:a flac", "subtitle", 0, None)),
+    ],
+)
+def test_codec_that_was_named(words: str, kind: str, number: int, codec: str | None) -> None:
+    assert OutputOptions.parse(words.split()).codec(kind, number) == codec
+
+
 X264 = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12", "gray", "yuv420p10le", "yuv422p10le", "yuv444p10le")
 
 
@@ -86,6 +104,8 @@ X264 = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12", "gray", "yuv420p10l
         ),
         *(("yuv420p9le", X264, "yuv420p10le"), ("yuv422p12le", X264, "yuv422p10le"), ("gbrp", X264, "yuv444p")),
         *(("gray", ("yuv420p", "yuv444p"), "yuv420p"), ("yuva420p", X264, "yuv420p")),
+        *((name, ("rgb8", "bgr8", "rgb4_byte", "gray", "pal8"), "rgb8") for name in ("yuv420p", "gbrp", "rgba")),
+        *(("gray", ("rgb8", "gray"), "gray"), ("yuv420p", ("gray", "rgb24"), "rgb24")),
         *(("gbrp", ("bgr0", "bgr24", "rgb24"), "bgr0"), ("gbrap16le", ("gbrap16le", "rgba64le"), "gbrap16le")),
     ],
 )

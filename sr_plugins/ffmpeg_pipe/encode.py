@@ -55,7 +55,7 @@ def plan_encoding(executable: str, source: Source, aspect: Fraction | None, aske
     params, without = _light_params(encoder, source.light)
     notices += without
     options = ["-vf" if token in ("-filter:v", "-filter:v:0") else token for token in asked.encode]
-    if aspect is not None:
+    if aspect is not None and asked.value("aspect") is None:
         params["-vf"] = f"setsar={aspect.numerator}/{aspect.denominator}"
     for name, value in params.items():
         separator = "," if name == "-vf" else ":"
@@ -82,6 +82,7 @@ def nearest_format(layout: PixelLayout, offered: tuple[str, ...]) -> str:
         x, y = layout.subsampling
         ox, oy = other.subsampling
         return (
+            layout.family != "gray" and other.family == "gray",
             layout.family != other.family and not (layout.family == "gray" and other.family == "yuv"),
             layout.alpha and not other.alpha,
             max(0, layout.bits - other.bits),
@@ -94,7 +95,8 @@ def nearest_format(layout: PixelLayout, offered: tuple[str, ...]) -> str:
             name != other.carrier,
         )
 
-    known = [name for name in offered if not name.startswith("yuvj") and _known(name)]
+    # swscale writes no palettes, and yuvj is yuv with a tag.
+    known = [name for name in offered if not name.startswith(("yuvj", "pal")) and _known(name)]
     return min(known, key=cost) if known else layout.carrier
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,19 +11,19 @@ from pathlib import Path
 import av
 import ffmpeg
 from av.stream import Stream
+from av.video.stream import VideoStream
 
-from sr_plugins.errors import PipeError
 from sr_plugins.ffmpeg_pipe.executable import PROTOCOLS, Child, bundled_ffmpeg, version_number
+from sr_plugins.ffmpeg_pipe.formats import PixelLayout
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
 from sr_plugins.ffmpeg_pipe.probe import Source, StreamInfo, fraction, opened
+from sr_plugins.ffmpeg_pipe.quicktime_keys import QUICKTIME, key_settings, settle_creation_time
 from sr_plugins.ffmpeg_pipe.streams import Kept, StreamPlan
 
 # Seconds at least that are added to every time on the way through NUT, which holds none below zero; ffmpeg takes them
 # off again. Enough for the decoding times that lie before the first frame.
 _LIFT = 60
 _FINE = Fraction(1, 90_000)
-_NO_SPACE = 1 << 16  # bytes free on a disk that is full
-_QUICKTIME = {"mp4", "mov", "ipod"}
 # Statistics that Matroska muxers write about a stream's old bytes.
 _STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate")
 
@@ -36,8 +35,8 @@ _DISPLAY_OPTIONS = (6, 0)
 def holds_display_matrix(executable: str, muxer: str, source: Source) -> bool:
     """Whether this ffmpeg can write the source's display matrix into this container."""
     if version_number(executable) < _DISPLAY_OPTIONS:
-        return muxer in _QUICKTIME and not source.mirrored
-    return muxer in _QUICKTIME | {"matroska"}
+        return muxer in QUICKTIME and not source.mirrored
+    return muxer in QUICKTIME | {"matroska"}
 
 
 def joining_ffmpeg(executable: str, muxer: str, source: Source, origin: Fraction) -> str:
@@ -104,12 +103,11 @@ def join_chunks(
     """
     with opened(chunks[0][0]) as first:
         video = first.streams.video[0]
-        settings = _settings(join)
-        if join.aspect is not None:  # also for the container: AV1 and others leave it to it
-            ratio = join.aspect * Fraction(video.width, video.height)
-            settings += ["-aspect", f"{ratio.numerator}:{ratio.denominator}"]
+        settings = _settings(join, alpha=video.format is not None and PixelLayout.of(video.format.name).alpha)
+        settings += _shape(join, video)
     settings += _attach_covers(join, target.parent)
-    extra = (*settings, *join.options.join, *extra)
+    keys = key_settings(join.source, join.plan.muxer, join.options)
+    extra = (*settings, *join.options.join, *keys, *extra)
     child = Child(_command(join, target), f"writing {target.name}", extra=extra, stdin=True)
     try:
         with opened(chunks[0][0]) as first, av.open(child.stdin, "w", format="nut", buffer_size=1 << 20) as out:
@@ -119,71 +117,13 @@ def join_chunks(
                 packet.stream = stream
                 out.mux_one(packet)
         child.finish()
+        if keys:
+            settle_creation_time(target)
     except (BrokenPipeError, av.FFmpegError):
         raise child.error() from None
     except BaseException:
         child.stop()
         raise
-
-
-def expected_times(join: Join, times: Iterable[int]) -> list[Fraction]:
-    """When, in seconds, the frames of these source times are shown in the result."""
-    return [time * join.source.time_base - join.origin for time in times]
-
-
-def verify_target(join: Join, target: Path, times: Sequence[int]) -> None:
-    """Read the result back: every frame is there, each at its time to the tick of the container.
-
-    Raises:
-        PipeError: it is not so.
-    """
-    with opened(target) as container:
-        stream = next(s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
-        tick = fraction(stream.time_base)
-        found = sorted(p.pts for p in container.demux(stream) if p.size and p.pts is not None)
-    wanted = expected_times(join, times)
-    if len(found) != len(wanted):
-        if shutil.disk_usage(target.parent).free < _NO_SPACE:  # ffmpeg 5.1 may end in good order all the same
-            raise PipeError(f"{target.name}: No space left on device; the finished chunks are kept")
-        raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found)} are in the file")
-    shift = found[0] * tick - wanted[0]
-    if abs(shift) > tick:
-        _verify_shift(join, target, shift, tick)
-    for index, (time, want) in enumerate(zip(found, wanted, strict=True)):
-        if abs(time * tick - want - shift) > tick:
-            raise PipeError(f"{target.name}: frame {index} is shown at {float(time * tick)} s, not at {float(want)} s")
-
-
-def _verify_shift(join: Join, target: Path, shift: Fraction, tick: Fraction) -> None:
-    """A container may begin its clock elsewhere, where it holds no time below zero, but for all streams alike.
-
-    Cut sound begins at the next packet, and encoded sound with the encoder's delay: those tell nothing.
-    """
-    if join.start is not None or join.options.own_maps:
-        return
-    before, after = _begin(join.source.path), _begin(target)
-    for number, entry in enumerate(join.kept):
-        index = entry.stream.index
-        if index in before and number in after and entry.codec == "copy":
-            now, grain = after[number]
-            if abs(drift := now - (before[index][0] - join.origin) - shift) > tick + grain:
-                raise PipeError(
-                    f"{target.name}: its sound would be {float(drift):.3f} s late; .mkv as target keeps every time"
-                )
-
-
-def _begin(path: Path) -> dict[int, tuple[Fraction, Fraction]]:
-    """When each stream of sound begins, and its tick, in seconds."""
-    begun: dict[int, tuple[Fraction, Fraction]] = {}
-    with opened(path) as container:
-        sounds = container.streams.audio
-        for packet in container.demux(*sounds) if sounds else ():
-            if packet.size and packet.pts is not None and packet.stream_index not in begun:
-                tick = fraction(packet.time_base)
-                begun[packet.stream_index] = (packet.pts * tick, tick)
-                if len(begun) == len(sounds):
-                    break
-    return begun
 
 
 def _packets(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> Iterator[av.Packet[Stream]]:
@@ -245,7 +185,7 @@ def _command(join: Join, target: Path) -> list[str]:
     return [*command[:-1], "-y", command[-1]]
 
 
-def _settings(join: Join) -> list[str]:
+def _settings(join: Join, *, alpha: bool) -> list[str]:
     """Options of the output that ffmpeg-python cannot say, for some come more than once; the person's come last."""
     source, plan = join.source, join.plan
     rational = source.time_base
@@ -253,7 +193,7 @@ def _settings(join: Join) -> list[str]:
     said += ["-fps_mode", "passthrough", "-max_interleave_delta", "0"]
     if join.start is not None:
         said += ["-copypriorss", "0"]
-    if plan.muxer in _QUICKTIME and rational.denominator < 2**31:
+    if plan.muxer in QUICKTIME and rational.denominator < 2**31:
         # The clock of the track as in the source, and that of the edit list no coarser.
         said += ["-video_track_timescale", str(rational.denominator), "-movie_timescale", str(rational.denominator)]
     if join.end is not None:
@@ -263,15 +203,28 @@ def _settings(join: Join) -> list[str]:
             said += [f"-c:{number}", entry.codec]
         said += [f"-disposition:{number}", "+".join(entry.stream.disposition) or "0"]
         if entry.stream.index == source.main:
-            said += _video_settings(join, number, entry.stream)
+            said += _video_settings(join, number, entry.stream, alpha=alpha)
     return said
 
 
-def _video_settings(join: Join, number: int, stream: StreamInfo) -> list[str]:
+def _shape(join: Join, video: VideoStream) -> list[str]:
+    """The aspect ratio also for the container: AV1 and others leave it to it."""
+    if "-aspect" in join.options.join:
+        return []
+    # Behind a filter of the person's the picture has another shape: its own is then the right one.
+    pixel = video.sample_aspect_ratio if join.options.own_aspect else join.aspect
+    if not pixel:
+        return []
+    ratio = fraction(pixel) * Fraction(video.width, video.height)
+    return ["-aspect", f"{ratio.numerator}:{ratio.denominator}"]
+
+
+def _video_settings(join: Join, number: int, stream: StreamInfo, *, alpha: bool) -> list[str]:
     source = join.source
     said: list[str] = []
+    stale = _STALE if alpha else (*_STALE, "alpha_mode")
     for key, value in stream.metadata.items():
-        if not key.lower().startswith(_STALE):
+        if not key.lower().startswith(stale):
             said += [f"-metadata:s:{number}", f"{key}={value}"]
     rgb = source.pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal8", "0"))
     for name, code in source.colors.options(with_range=True, rgb=rgb).items():

@@ -13,15 +13,17 @@ _JOIN = {
     *("map", "map_metadata", "map_chapters", "metadata", "disposition", "movflags", "brand", "f", "shortest", "attach"),
     *("acodec", "scodec", "dcodec", "ab", "ar", "ac", "af", "aq", "an", "sn", "dn", "bitexact", "fflags"),
     *("max_interleave_delta", "muxdelay", "muxpreload", "avoid_negative_ts", "cues_to_front", "reserve_index_space"),
-    *("copy_unknown", "default_mode", "strict", "timecode", "ignore_unknown"),
+    *("copy_unknown", "default_mode", "strict", "timecode", "ignore_unknown", "tag", "vtag", "atag", "stag"),
 }
-_FLAGS = {"an", "sn", "dn", "shortest", "bitexact", "copy_unknown", "ignore_unknown", "y", "n"}
+_BOTH = {"aspect"}  # the encoder writes it into its stream, the join into the container
+_FLAGS = {"an", "sn", "dn", "shortest", "bitexact", "copy_unknown", "ignore_unknown"}
 _WITHOUT = {"an": "a", "sn": "s", "dn": "d"}
 _CODEC = {"c", "codec", "vcodec"}
 _REFUSED = {
     **dict.fromkeys(("ss", "t", "to", "sseof", "frames", "vframes", "fs"), "use --start and --end"),
     **dict.fromkeys(("r", "fps_mode", "vsync", "fpsmax", "copyts", "enc_time_base"), "every frame keeps its time"),
     **dict.fromkeys(("pass", "passlogfile"), "chunks are encoded one by one, in a single pass: use -crf"),
+    **dict.fromkeys(("y", "n"), "a target that exists is kept, --overwrite replaces it"),
     **dict.fromkeys(("vn", "i", "filter_complex", "lavfi"), "the picture comes from the upscaler"),
 }
 
@@ -66,6 +68,9 @@ class OutputOptions:
                 removed.append(_WITHOUT[name])
             elif name == "map" and values[0].startswith("-"):
                 removed.append(_removed(values[0]))
+            elif name in _BOTH:
+                encode += [token, *values]
+                join += [token, *values]
             elif name in _JOIN or specifier[:1] in ("a", "s", "d", "t"):
                 join += [token, *values]
             else:
@@ -89,6 +94,11 @@ class OutputOptions:
             if token in wanted:
                 found = value
         return found
+
+    @property
+    def own_aspect(self) -> bool:
+        """The person says the picture's shape, or filters it: ours then steps back."""
+        return any(self.value(name) is not None for name in ("aspect", "vf", "filter"))
 
     @property
     def own_maps(self) -> bool:

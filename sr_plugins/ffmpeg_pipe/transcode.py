@@ -22,11 +22,12 @@ from sr_plugins.ffmpeg_pipe.decode import DecodeOptions
 from sr_plugins.ffmpeg_pipe.encode import ChunkEncoder, plan_encoding
 from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg, version
 from sr_plugins.ffmpeg_pipe.formats import PixelLayout, frame_format, pipe_format
-from sr_plugins.ffmpeg_pipe.join import Join, holds_display_matrix, join_chunks, joining_ffmpeg, verify_target
+from sr_plugins.ffmpeg_pipe.join import Join, holds_display_matrix, join_chunks, joining_ffmpeg
 from sr_plugins.ffmpeg_pipe.journal import ChunkRecord, Journal, sync_folder
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
 from sr_plugins.ffmpeg_pipe.probe import probe
 from sr_plugins.ffmpeg_pipe.streams import plan_streams
+from sr_plugins.ffmpeg_pipe.verify import verify_target
 from sr_plugins.frame import empty_frame
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.weights import weights_digest
@@ -166,7 +167,7 @@ def _plan(
         raise PipeError(f"{target.absolute().parent}: there is no such folder")
     if source.interlaced and not decode.deinterlace:
         raise PipeError(f"{path} is interlaced, which upscaling would bake in: add --deinterlace")
-    plan = plan_streams(source, target, options)
+    plan = plan_streams(source, target, options, executable)
     origin = source.origin if cut[0] is None else Fraction(cut[0]) + source.start
     joiner = joining_ffmpeg(executable, plan.muxer, source, origin)
     if source.turned and not holds_display_matrix(joiner, plan.muxer, source):
