@@ -23,7 +23,8 @@ from sr_plugins.ffmpeg_pipe.streams import Kept, StreamPlan
 # Seconds at least that are added to every time on the way through NUT, which holds none below zero; ffmpeg takes them
 # off again. Enough for the decoding times that lie before the first frame.
 _LIFT = 60
-_FINE = Fraction(1, 90_000)
+_FINE = Fraction(1, 90_000)  # of the ticks there, in seconds, if the source's are coarser and do not fit
+_LARGEST = 2**31 - 1  # denominator of a time base in ffmpeg
 # Statistics that Matroska muxers write about a stream's old bytes.
 _STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate")
 
@@ -84,7 +85,9 @@ class Join:
     def clock(self) -> Fraction:
         """The time base on the way through NUT: the source's, or a fraction of it where a cut lies between ticks."""
         base = self.source.time_base
-        return base if (self.origin / base).denominator == 1 else base / max(1, math.ceil(base / _FINE))
+        if (self.origin / base).denominator == 1:
+            return base
+        return base / max(1, min(math.ceil(base / _FINE), _LARGEST // base.denominator))
 
     @property
     def lift(self) -> int:
@@ -209,7 +212,7 @@ def _settings(join: Join, *, alpha: bool) -> list[str]:
 
 def _shape(join: Join, video: VideoStream) -> list[str]:
     """The aspect ratio also for the container: AV1 and others leave it to it."""
-    if "-aspect" in join.options.join:
+    if join.options.value("aspect"):
         return []
     # Behind a filter of the person's the picture has another shape: its own is then the right one.
     pixel = video.sample_aspect_ratio if join.options.own_aspect else join.aspect

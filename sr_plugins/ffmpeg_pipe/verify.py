@@ -14,6 +14,7 @@ from sr_plugins.ffmpeg_pipe.join import Join
 from sr_plugins.ffmpeg_pipe.probe import fraction, opened
 
 _NO_SPACE = 1 << 16  # bytes free on a disk that is full
+_UNHEARD = Fraction(1, 500)  # seconds; edit lists may count in milliseconds
 
 
 def expected_times(join: Join, times: Iterable[int]) -> list[Fraction]:
@@ -56,7 +57,7 @@ def _verify_shift(join: Join, target: Path, shift: Fraction, tick: Fraction) -> 
         index = entry.stream.index
         if index in before and number in after and entry.codec == "copy":
             now, grain = after[number]
-            if abs(drift := now - (before[index][0] - join.origin) - shift) > tick + grain:
+            if abs(drift := now - (before[index][0] - join.origin) - shift) > tick + grain + _UNHEARD:
                 raise PipeError(
                     f"{target.name}: its sound would be {float(drift):.3f} s late; .mkv as target keeps every time"
                 )

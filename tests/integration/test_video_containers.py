@@ -86,6 +86,10 @@ def test_cut_between_two_ticks(tmp_path: Path, doubled: Upscaler) -> None:
     upscale_video(source, target, doubled, options=FAST, start=0.1)
     wanted = [t - Fraction(1, 10) for t in times(source) if t >= Fraction(1, 10)]
     assert all(abs(a - b) <= Fraction(1, 1000) for a, b in zip(times(target), wanted, strict=True))
+    film, options = replace(probe(source), time_base=Fraction(333_667, 10**7)), OutputOptions()
+    join = Join(BUNDLED, film, plan_streams(film, target, options, BUNDLED), options, start=Fraction(1, 10))
+    assert join.clock.denominator < 2**31
+    assert (film.time_base / join.clock).denominator == (join.lift / join.clock).denominator == 1
 
 
 @both_ffmpegs
@@ -253,9 +257,9 @@ def test_no_false_notice_of_chapters_and_time_code(ffmpeg: str, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("options", "size", "aspect", "tag"),
     [
-        ("-c:v libx265 -preset ultrafast -tag:v hvc1 -aspect 2:1", (96, 64), Fraction(4, 3), b"hvc1"),
+        ("-c:v libx265 -preset ultrafast -vtag hvc1 -aspect 2:1", (96, 64), Fraction(4, 3), b"hvc1"),
         ("-c:v libx264 -preset ultrafast -vf scale=100:100", (100, 100), Fraction(3, 2), b"avc1"),
-        ("-c:v libx264 -preset ultrafast -vf setsar=2", (96, 64), Fraction(2), b"avc1"),
+        ("-c:v libx264 -preset ultrafast -aspect:v 3:1", (96, 64), Fraction(2), b"avc1"),
     ],
 )
 def test_shape_and_tag_that_were_asked_for(
