@@ -45,7 +45,7 @@ def joining_ffmpeg(executable: str, muxer: str, source: Source, origin: Fraction
 
     The Matroska muxer of ffmpeg 5 holds no time below zero, and the first packet of most sound lies there.
     """
-    if muxer == "matroska" and source.earliest < origin and version_number(executable) < _DISPLAY_OPTIONS:
+    if muxer in ("matroska", "webm") and source.earliest < origin and version_number(executable) < _DISPLAY_OPTIONS:
         return bundled_ffmpeg() or executable
     return executable
 

@@ -127,7 +127,8 @@ def sounding(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_sound_with_a_named_encoder_is_kept(sounding: Path, tmp_path: Path, doubled: Upscaler) -> None:
+@both_ffmpegs
+def test_sound_with_a_named_encoder_is_kept(ffmpeg: str, sounding: Path, tmp_path: Path, doubled: Upscaler) -> None:
     _, said = _plan(sounding, "o.webm")
     assert (
         said[0] == "stream 1 (audio, flac) is left out: .webm cannot hold it; .mkv can and -- -c:a libopus rewrites it"
@@ -136,8 +137,9 @@ def test_sound_with_a_named_encoder_is_kept(sounding: Path, tmp_path: Path, doub
     assert _plan(sounding, "o.webm", "-acodec libopus") == (["copy", "libopus", "libopus"], ())
     target, notices = tmp_path / "out.webm", list[str]()
     options = ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-c:a", "libopus"]
-    upscale_video(sounding, target, doubled, options=options, notice=notices.append)
+    upscale_video(sounding, target, doubled, ffmpeg=ffmpeg, options=options, notice=notices.append)
     assert (_codecs(target), notices) == (["vp9", "opus", "opus"], [])
+    assert times(target) == times(sounding)
 
 
 def test_subtitles_are_written_by_a_possible_encoder_only(tmp_path: Path) -> None:
