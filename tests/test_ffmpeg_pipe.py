@@ -1,7 +1,9 @@
 """srp pipe: the same planes as the Upscaler gives, and nothing else, on stdout."""
 
 import io
+import subprocess
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,10 +12,11 @@ import pytest
 from fakes import blur, nearest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from video_clips import BUNDLED, UNEVEN, ffmpeg_run, moving, pictures, times
+from video_clips import BUNDLED, UNEVEN, both_ffmpegs, ffmpeg_run, moving, pictures, times
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
+from sr_plugins.ffmpeg_pipe.nut_aspect import AspectWriter
 from sr_plugins.ffmpeg_pipe.pipe import upscale_pipe
 from sr_plugins.ffmpeg_pipe.y4m import Y4mHeader, Y4mReader, Y4mWriter
 from sr_plugins.frame import ChromaLocation
@@ -57,10 +60,76 @@ def test_nut_keeps_uneven_times(tmp_path: Path, blurred: Upscaler) -> None:
         assert next(container.decode(video=0)).format.name == "yuv420p10le"
 
 
+def _nut(source: Path, target: Path, upscaler: Upscaler) -> None:
+    with source.open("rb") as stdin, target.open("wb") as stdout:
+        upscale_pipe(stdin, stdout, upscaler, "nut")
+
+
+# A picture every now and then, as a screen recorder gives them, counted in 1/90000 s.
+VARYING = ["-vf", "settb=1/90000,setpts='2999*N*N+17*N'", "-fps_mode", "passthrough", "-enc_time_base", "1/90000"]
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("rate", ["24", "25", "30", "50", "60", "24000/1001", "varying"])
+def test_the_next_ffmpeg_keeps_every_frame_at_its_time(
+    rate: str, ffmpeg: str, tmp_path: Path, blurred: Upscaler
+) -> None:
+    source, larger, film = tmp_path / "in.nut", tmp_path / "out.nut", tmp_path / "film.mkv"
+    how = VARYING if rate == "varying" else []
+    clip = moving("16x16", 0.4, "25" if rate == "varying" else rate)
+    ffmpeg_run(*clip, *how, "-c:v", "rawvideo", source)
+    _nut(source, larger, blurred)
+    read = [ffmpeg, "-nostdin", "-loglevel", "error", "-f", "nut", "-i", larger, "-c:v", "mpeg4", film]
+    subprocess.run(read, check=True, timeout=60)
+    was, now = times(source), times(film)
+    assert len(was) == len(now) >= 9
+    assert max(abs(a - b) for a, b in zip(was, now, strict=True)) < Fraction(1, 500)  # the clocks of MPEG-4 and Matroska
+    if rate != "varying":
+        with av.open(str(film)) as container:
+            assert container.streams.video[0].average_rate == Fraction(rate)
+
+
+def test_nut_keeps_the_shape_that_is_shown(tmp_path: Path, blurred: Upscaler) -> None:
+    """Also where the stream header comes again, after each megabyte at first."""
+    source, larger = tmp_path / "in.nut", tmp_path / "out.nut"
+    ffmpeg_run(*moving("160x96"), "-vf", "setsar=64/45", "-pix_fmt", "yuv444p", "-c:v", "rawvideo", source)
+    _nut(source, larger, blurred)
+    shown = _aspect(larger)
+    assert shown == Fraction(64, 45)
+    assert larger.stat().st_size > 2 << 20
+    ffmpeg_run("-xerror", "-err_detect", "crccheck+explode", "-i", larger, "-f", "null", "-")
+    with Upscaler(blur(), size=(320, 240), device="cpu") as higher:
+        _nut(source, larger, higher)
+    assert _aspect(larger) == Fraction(64, 45) * Fraction(240, 192)
+
+
+def _aspect(path: Path) -> Fraction:
+    with av.open(str(path)) as container:
+        aspect = container.streams.video[0].sample_aspect_ratio
+        return Fraction(aspect.numerator, aspect.denominator) if aspect else Fraction(0)
+
+
+@given(aspect=st.fractions(Fraction(1, 100), 100))
+def test_aspects_in_nut_are_the_nearest_that_fit(aspect: Fraction) -> None:
+    near = Fraction(*AspectWriter(io.BytesIO(), aspect).pair)
+    assert abs(near / aspect - 1) < Fraction(1, 127) * max(aspect, 1 / aspect) / 2
+    assert near == aspect or max(aspect.numerator, aspect.denominator) > 127
+
+
+@pytest.mark.parametrize(("word", "shown"), [("A2:1", "A6:5"), ("A1:1", "A3:5"), ("A0:0", "A0:0"), ("A?", "A?")])
+def test_y4m_keeps_the_shape_that_is_shown(word: str, shown: str) -> None:
+    header = Y4mHeader.parse(f"YUV4MPEG2 W16 H16 F25:1 {word} C420\n".encode())
+    assert header.resized(40, 24).line() == f"YUV4MPEG2 W40 H24 F25:1 {shown} C420\n".encode()
+    assert header.resized(32, 32).line() == f"YUV4MPEG2 W32 H32 F25:1 {word} C420\n".encode()
+
+
 def test_nut_refusals(tmp_path: Path, blurred: Upscaler) -> None:
     source = tmp_path / "in.nut"
     ffmpeg_run(*moving(), "-c:v", "rawvideo", "-pix_fmt", "nv12", source)
     with source.open("rb") as stdin, pytest.raises(PipeError, match="-pix_fmt yuv420p"):
+        upscale_pipe(stdin, io.BytesIO(), blurred, "nut")
+    ffmpeg_run("-f", "lavfi", "-i", "sine=d=0.1", source)
+    with source.open("rb") as stdin, pytest.raises(PipeError, match="no video"):
         upscale_pipe(stdin, io.BytesIO(), blurred, "nut")
     with pytest.raises(PipeError, match="no NUT stream"):
         upscale_pipe(io.BytesIO(b"YUV4MPEG2 W1 H1\n"), io.BytesIO(), blurred, "nut")
@@ -86,8 +155,11 @@ def test_y4m_full_range_reaches_the_model(blurred: Upscaler) -> None:
         (b"RIFF....", "no YUV4MPEG2 stream"),
         (b"YUV4MPEG2 H4 F25:1\n", "no size"),
         (b"YUV4MPEG2 W0 H4\n", "no picture"),
+        (b"YUV4MPEG2 W99999999 H99999999\n", "99999999x99999999, which is no picture"),
         (b"YUV4MPEG2 W4 H4 It\n", "deinterlace"),
         (b"YUV4MPEG2 W4 H4 C999\n", "'999' is not known"),
+        (b"YUV4MPEG2 W4 H4 Cmono9x\n", "'mono9x' is not known"),
+        (b"YUV4MPEG2 W4 H4 C420p99\n", "'420p99' is not known"),
         (b"YUV4MPEG2 W4 H4\nFRAME\n1234", "ends in the middle of frame 0"),
         (b"YUV4MPEG2 W2 H2\nFRAME\n123456XX", "damaged after frame 1"),
     ],

@@ -225,7 +225,8 @@ class ChunkEncoder:
         first = self._queue.get()
         if first is None:
             return
-        with FrameWriter(self._child.stdin, first, 1 / self._encoding.rate) as writer:
+        rate = self._encoding.rate
+        with FrameWriter(self._child.stdin, first, 1 / rate, rate) as writer:
             frame: Frame | None = first
             count = 0
             while frame is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 
 import av
@@ -92,6 +93,11 @@ class PixelLayout:
         name = _PREFIX[self.family] + ("a" if self.alpha else "")
         name += {"yuv": _SUBSAMPLING.get(self.subsampling, "444") + "p", "rgb": "p", "gray": ""}[self.family]
         return name if bits == 8 else f"{name}{bits}le"
+
+
+def aspect_after(aspect: Fraction, before: tuple[int, int], after: tuple[int, int]) -> Fraction:
+    """The aspect of a pixel with which a picture that changed its size is shown in the shape it had."""
+    return aspect * Fraction(before[0] * after[1], before[1] * after[0])
 
 
 @cache

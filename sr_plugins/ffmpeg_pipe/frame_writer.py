@@ -10,6 +10,7 @@ from typing import IO, Any, Self
 import av
 
 from sr_plugins.ffmpeg_pipe.formats import to_picture
+from sr_plugins.ffmpeg_pipe.nut_aspect import AspectWriter
 from sr_plugins.frame import Frame
 
 _BUFFER = 1 << 20
@@ -19,13 +20,28 @@ class FrameWriter:
     """Writes raw frames like ``first`` to ``file`` in NUT, with times in ``time_base``.
 
     Leaving the block in good order ends the stream; leaving it with an error writes nothing more.
+
+    Args:
+        rate: what the stream declares. An ffmpeg that reads it drops and repeats frames to keep this rate; ``None``
+            says that it varies, and every frame keeps its time.
+        aspect: of a pixel; ``None``: unknown.
     """
 
-    def __init__(self, file: IO[bytes], first: Frame, time_base: Fraction) -> None:
-        self._container = av.open(file, "w", format="nut", buffer_size=_BUFFER)
+    def __init__(
+        self,
+        file: IO[bytes],
+        first: Frame,
+        time_base: Fraction,
+        rate: Fraction | None,
+        *,
+        aspect: Fraction | None = None,
+    ) -> None:
+        whole = AspectWriter(file, aspect) if aspect else file
+        self._container = av.open(whole, "w", format="nut", buffer_size=_BUFFER)
         self._time_base = time_base
         picture = to_picture(first)
         self._stream: Any = self._container.add_stream("rawvideo")
+        self._stream.codec_context.framerate = rate or Fraction(0)  # PyAV's own default is 24
         self._stream.width, self._stream.height = first.width, first.height
         self._stream.pix_fmt = picture.format.name
         self._stream.time_base = self._stream.codec_context.time_base = time_base

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import IO, Literal
 
 import av
 
 from sr_plugins.errors import PipeError
-from sr_plugins.ffmpeg_pipe.formats import Colors, PixelLayout, frame_format, pipe_format, to_frame
+from sr_plugins.ffmpeg_pipe.formats import Colors, PixelLayout, aspect_after, frame_format, pipe_format, to_frame
 from sr_plugins.ffmpeg_pipe.frame_writer import FrameWriter
 from sr_plugins.ffmpeg_pipe.probe import fraction
 from sr_plugins.ffmpeg_pipe.y4m import Y4mReader, Y4mWriter
@@ -73,6 +74,8 @@ def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: b
     except av.FFmpegError as error:
         raise PipeError("stdin is no NUT stream of raw video: write one with ffmpeg -c:v rawvideo -f nut -") from error
     with container:
+        if not container.streams.video:
+            raise PipeError("the NUT stream holds no video: write it with ffmpeg -map 0:v:0 -c:v rawvideo -f nut -")
         stream = container.streams.video[0]
         base = fraction(stream.time_base)
         times: list[int] = []
@@ -90,7 +93,10 @@ def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: b
         try:
             for frame in upscaler.stream(_tagged(frames(), full_range, matrix)):
                 if writer is None:
-                    writer = FrameWriter(target, frame, base)
+                    rate = _steady(fraction(stream.average_rate or 0), times, base)
+                    told = fraction(stream.sample_aspect_ratio or 0)
+                    aspect = aspect_after(told, (stream.width, stream.height), (frame.width, frame.height))
+                    writer = FrameWriter(target, frame, base, rate, aspect=aspect or None)
                 writer.write(frame, times.pop(0))
                 count += 1
         except av.FFmpegError as error:
@@ -99,3 +105,9 @@ def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: b
             raise PipeError("the NUT stream holds no frame")
         with writer:
             return count
+
+
+def _steady(rate: Fraction, times: list[int], base: Fraction) -> Fraction | None:
+    """The declared rate, if the frames seen so far keep to it: an ffmpeg that wrote a variable rate may declare any."""
+    steps = ((time - times[0]) * base * rate for time in times)
+    return rate if rate and all(abs(step - round(step)) <= base * rate for step in steps) else None

@@ -1,26 +1,32 @@
 """YUV4MPEG2, the format of ``vspipe -c y4m`` and ``x265 --y4m``: a header line, then planes without padding.
 
-Header parameters that say nothing about the size (rate, aspect, comments) pass through untouched.
+Header parameters that say nothing about the size (rate, comments) pass through untouched; the aspect of a pixel changes
+with the shape.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import IO
 
 import numpy as np
 
 from sr_plugins.errors import PipeError
+from sr_plugins.ffmpeg_pipe.formats import aspect_after
 from sr_plugins.frame import ChromaLocation, Frame, FrameFormat, Plane, empty_frame
 
 _MAGIC = b"YUV4MPEG2"
 _FRAME = b"FRAME"
 _LONGEST = 4096  # bytes of a header line; a longer one is no header
+_LARGEST = 1 << 28  # pixels of a picture, as in ffmpeg; a damaged header asks for any amount of memory
 _SITING = {
     "420jpeg": ChromaLocation.CENTER,
     "420mpeg2": ChromaLocation.LEFT,
     "420paldv": ChromaLocation.TOP_LEFT,
 }
+_DEPTHS = {"", *map(str, range(8, 17))}
+_UNKNOWN = "YUV4MPEG2 colour space {!r} is not known: 420, 422, 444 with p10 to p16, or mono"
 _SUBSAMPLING = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "411": (2, 0), "410": (2, 2), "440": (0, 1)}
 
 
@@ -49,7 +55,7 @@ class Y4mHeader:
             width, height = int(values["W"]), int(values["H"])
         except (KeyError, ValueError):
             raise PipeError("the YUV4MPEG2 header says no size") from None
-        if width < 1 or height < 1:
+        if width < 1 or height < 1 or width * height > _LARGEST:
             raise PipeError(f"the YUV4MPEG2 header says {width}x{height}, which is no picture")
         if values.get("I", "p") not in ("p", "?"):
             raise PipeError("the YUV4MPEG2 stream is interlaced: deinterlace it first")
@@ -59,24 +65,49 @@ class Y4mHeader:
         kept = tuple(word for word in words[1:] if word[0] not in "WH")
         return cls(width, height, format, alpha, kept)
 
+    def resized(self, width: int, height: int) -> Y4mHeader:
+        """The header of larger pictures that are shown in the same shape."""
+        words = []
+        for word in self.words:
+            if word[0] == "A" and (told := _ratio(word[1:])):
+                aspect = aspect_after(told, (self.width, self.height), (width, height)).limit_denominator(1000)
+                word = f"A{aspect.numerator}:{aspect.denominator}"
+            words.append(word)
+        return replace(self, width=width, height=height, words=tuple(words))
+
     def line(self) -> bytes:
         """The header line."""
         return " ".join((_MAGIC.decode(), f"W{self.width}", f"H{self.height}", *self.words)).encode() + b"\n"
+
+
+def _ratio(text: str) -> Fraction:
+    """``2:1`` as a number; 0: it is unknown."""
+    try:
+        return Fraction(text.replace(":", "/"))
+    except (ValueError, ZeroDivisionError):
+        return Fraction(0)
 
 
 def _format(space: str, comments: list[str]) -> tuple[FrameFormat, bool]:
     full = next((c.endswith("FULL") for c in comments if c.startswith("COLORRANGE=")), None)
     if space.startswith("mono"):
         # Luma without chroma: the same range as the luma of colour video.
-        return FrameFormat(family="gray", bits=int(space[4:] or 8), full_range=bool(full)), False
+        return FrameFormat(family="gray", bits=_bits(space, space[4:]), full_range=bool(full)), False
     alpha = space == "444alpha"
     name, _, depth = (space.removesuffix("alpha") if space not in _SITING else space[:3] + "p8").partition("p")
-    if name not in _SUBSAMPLING or not (depth or "8").isdigit():
-        raise PipeError(f"YUV4MPEG2 colour space {space!r} is not known: 420, 422, 444 with p10 to p16, or mono")
+    if name not in _SUBSAMPLING:
+        raise PipeError(_UNKNOWN.format(space))
     siting = _SITING.get(space, ChromaLocation.LEFT)
+    bits = _bits(space, depth)
     return FrameFormat(
-        family="yuv", bits=int(depth or 8), subsampling=_SUBSAMPLING[name], full_range=full, chroma_location=siting
+        family="yuv", bits=bits, subsampling=_SUBSAMPLING[name], full_range=full, chroma_location=siting
     ), alpha
+
+
+def _bits(space: str, depth: str) -> int:
+    if depth not in _DEPTHS:
+        raise PipeError(_UNKNOWN.format(space))
+    return int(depth or 8)
 
 
 class Y4mReader:
@@ -111,7 +142,7 @@ class Y4mWriter:
 
     def __init__(self, file: IO[bytes], header: Y4mHeader, width: int, height: int) -> None:
         self._file = file
-        file.write(replace(header, width=width, height=height).line())
+        file.write(header.resized(width, height).line())
 
     def write(self, frame: Frame) -> None:
         """One frame."""
