@@ -19,6 +19,7 @@ import click
 from sr_plugins.cli.options import check_size, make_upscaler, upscaler_options
 from sr_plugins.errors import SRError
 from sr_plugins.ffmpeg_pipe.cluster import Cluster
+from sr_plugins.ffmpeg_pipe.journal import clear_finished
 from sr_plugins.ffmpeg_pipe.transcode import CHUNK_FRAMES, Progress, VideoResult, upscale_video
 
 _VIDEO = {
@@ -103,7 +104,10 @@ def command(
     with make(**options) as upscaler, _terminable():
         for source, target in films:
             if resume and target.exists():
+                clear_finished(target)
                 skipped += 1
+                if len(films) == 1:
+                    _say(f"{target} is there already")
                 continue
             try:
                 with _reporter(source.name) as report:

@@ -16,6 +16,7 @@ from sr_plugins.errors import PipeError
 
 _FILE = "journal.jsonl"
 _VERSION = 1
+_WHOLE = "whole"  # the key of the last line of all: the size of the finished film
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,69 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A job that was killed after its film had its name, and before its folder was gone."""
+
+    identity: dict[str, Any]
+    frames: int
+    reused: int
+
+    def is_of(self, identity: Mapping[str, Any]) -> bool:
+        """Whether this was the job of this identity."""
+        return self.identity == _written(identity)
+
+
+def clear_finished(target: Path) -> Finished | None:
+    """Remove the folder of such a job; ``None``: there is none."""
+    folder = _folder(target)
+    try:
+        with (folder / _FILE).open("rb") as file:
+            _lock(file, target)
+            lines = [json.loads(line) for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+            # A film that is still in the folder is not yet the one that has the name.
+            if not lines or lines[-1].get(_WHOLE) != target.stat().st_size or any(folder.glob("joined*")):
+                return None
+            _remove(folder)
+    except (OSError, PipeError):
+        return None
+    records = [line for line in lines[1:] if _WHOLE not in line]
+    return Finished(lines[0], sum(len(r["times"]) for r in records), sum(r["reused"] for r in records))
+
+
+def _folder(target: Path) -> Path:
+    return target.with_name(target.name + ".parts")
+
+
+def _remove(folder: Path) -> None:
+    """The list goes last: as long as there is anything, it tells what."""
+    for file in folder.iterdir():
+        if file.name != _FILE:
+            file.unlink()
+    shutil.rmtree(folder)
+
+
+def _written(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """As it comes back from the list."""
+    return dict(json.loads(json.dumps({"version": _VERSION, **identity})))
+
+
+def _lock(file: IO[bytes], target: Path) -> None:
+    with contextlib.suppress(ImportError):  # no fcntl on Windows: two runs at once are then not noticed
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PipeError(f"{target}: another process is working on it") from None
+
+
 class Journal:
     """The folder ``<target>.parts`` with finished chunks and the list of them.
 
     The list is one JSON object a line: first the identity of the job, then one :class:`ChunkRecord` for each chunk,
-    appended and fsynced after the chunk's file has its final name. A line cut short by a crash is ignored.
+    appended and fsynced after the chunk's file has its final name. A line cut short by a crash is ignored. Before the
+    film gets its name, a last line tells its size; see :func:`clear_finished`.
 
     Args:
         target: the file that the job makes.
@@ -62,13 +121,12 @@ class Journal:
     """
 
     def __init__(self, target: Path, identity: Mapping[str, Any], *, restart: bool = False) -> None:
-        self.folder = target.with_name(target.name + ".parts")
-        self._target = target
-        self._identity = json.loads(json.dumps({"version": _VERSION, **identity}))
+        self.folder = _folder(target)
+        self._identity = _written(identity)
         self.folder.mkdir(exist_ok=True)
         self._file: IO[bytes] = (self.folder / _FILE).open("a+b")
         try:
-            self._lock()
+            _lock(self._file, target)
             if restart:
                 self._file.truncate(0)
             self.records = self._load()
@@ -77,21 +135,12 @@ class Journal:
             raise
         self._remove_strays()
 
-    def _lock(self) -> None:
-        with contextlib.suppress(ImportError):  # no fcntl on Windows: two runs at once are then not noticed
-            import fcntl
-
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise PipeError(f"{self._target}: another process is working on it") from None
-
     def _load(self) -> list[ChunkRecord]:
         self._file.seek(0)
         text = self._file.read()
         whole = text[: text.rfind(b"\n") + 1]
         self._file.truncate(len(whole))
-        lines = [json.loads(line) for line in whole.splitlines()]
+        lines = [line for line in map(json.loads, whole.splitlines()) if _WHOLE not in line]
         if not lines:
             self._write(self._identity)
             sync_folder(self.folder)
@@ -152,10 +201,19 @@ class Journal:
         self._write(asdict(record))
         self.records.append(record)
 
+    def finish(self, joined: Path, target: Path) -> None:
+        """Give the film its name, so that a crash leaves no doubt whether it has it; nothing else of the job stays."""
+        with joined.open("rb") as file:
+            os.fsync(file.fileno())
+        self._write({_WHOLE: joined.stat().st_size})
+        joined.replace(target)
+        sync_folder(target.absolute().parent)
+        self.remove()
+
     def remove(self) -> None:
-        """The job is done: nothing of it stays but its target."""
+        """Nothing of the job stays."""
         self.close()
-        shutil.rmtree(self.folder)
+        _remove(self.folder)
 
     def close(self) -> None:
         """Release the folder; what is noted stays."""

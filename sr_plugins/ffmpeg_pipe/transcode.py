@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -21,9 +20,9 @@ from sr_plugins.ffmpeg_pipe.cluster import Cluster
 from sr_plugins.ffmpeg_pipe.decode import DecodeOptions
 from sr_plugins.ffmpeg_pipe.encode import ChunkEncoder, plan_encoding
 from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg, version
-from sr_plugins.ffmpeg_pipe.formats import PixelLayout, frame_format, pipe_format
+from sr_plugins.ffmpeg_pipe.formats import PixelLayout, aspect_after, frame_format, pipe_format
 from sr_plugins.ffmpeg_pipe.join import Join, holds_display_matrix, join_chunks, joining_ffmpeg
-from sr_plugins.ffmpeg_pipe.journal import ChunkRecord, Journal, sync_folder
+from sr_plugins.ffmpeg_pipe.journal import ChunkRecord, Journal, clear_finished
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
 from sr_plugins.ffmpeg_pipe.probe import probe
 from sr_plugins.ffmpeg_pipe.streams import plan_streams
@@ -114,6 +113,7 @@ def upscale_video(
     """
     source, target = Path(source), Path(target)
     try:
+        finished = clear_finished(target)
         job = _plan(
             source,
             target,
@@ -123,8 +123,11 @@ def upscale_video(
             DecodeOptions(deinterlace, hwaccel),
             chunk_frames,
             find_ffmpeg(ffmpeg),
-            overwrite,
+            overwrite or finished is not None,
         )
+        if finished is not None and finished.is_of(job.identity) and not restart:
+            return VideoResult(target, finished.frames, finished.frames, finished.reused, 0.0)
+        _check_target(target, overwrite)
         for line in (*job.join.plan.notices, *job.film.encoding.notices):
             notice(f"{source.name}: {line}")
         with Journal(target, job.identity, restart=restart) as journal:
@@ -161,8 +164,7 @@ def _plan(
     source = probe(path)
     if target.exists() and target.samefile(path):
         raise PipeError(f"{target} is the source itself: choose another name")
-    if target.exists() and not overwrite:
-        raise PipeError(f"{target} exists already: --overwrite replaces it")
+    _check_target(target, overwrite)
     if not target.absolute().parent.is_dir():
         raise PipeError(f"{target.absolute().parent}: there is no such folder")
     if source.interlaced and not decode.deinterlace:
@@ -175,7 +177,7 @@ def _plan(
     start, end = (None if t is None else Fraction(t).limit_denominator(10**6) + source.start for t in cut)
     chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
     size = upscaler.output_size(source.width, source.height)
-    aspect = source.aspect and source.aspect * Fraction(source.width * size[1], source.height * size[0])
+    aspect = source.aspect and aspect_after(source.aspect, (source.width, source.height), size)
     encoding = plan_encoding(executable, source, aspect, options)
     join = Join(joiner, source, plan, options, aspect, start, end)
     film = Film(source, source.digest(), decode, encoding, executable)
@@ -191,6 +193,11 @@ def _plan(
         "ffmpeg": version(executable),
     }
     return _Job(film, target, size, join, tuple(chunks), identity)
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise PipeError(f"{target} exists already: --overwrite replaces it")
 
 
 def _run(
@@ -220,11 +227,7 @@ def _run(
     times = [time for record in journal.records for time in record.times]
     join_chunks(job.join, [(journal.path(record), record.times) for record in journal.records], joined)
     verify_target(job.join, joined, times)
-    with joined.open("rb") as file:
-        os.fsync(file.fileno())
-    joined.replace(job.target)
-    sync_folder(job.target.absolute().parent)
-    journal.remove()
+    journal.finish(joined, job.target)
     return VideoResult(job.target, len(times), resumed, reused, time.monotonic() - begun)
 
 

@@ -1,17 +1,22 @@
 """Pull the plug at any moment: what was finished stays, and the film comes out as if nothing had happened."""
 
 import multiprocessing
+import os
 import random
+import shutil
+import signal
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from fakes import blur, nearest
 from video_clips import open_groups, picture_hash, pictures, times
 
 from sr_plugins import Upscaler
+from sr_plugins.cli.main import srp
 from sr_plugins.errors import FrameError, PipeError
 from sr_plugins.ffmpeg_pipe.decode import Decoder
 from sr_plugins.ffmpeg_pipe.journal import Journal
@@ -89,6 +94,49 @@ def test_killed_ten_times(clip: Path, tmp_path: Path, blurred: Upscaler) -> None
     assert picture_hash(target) == picture_hash(straight)
     assert times(target) == times(straight) == times(clip)
     assert not target.with_name("out.mkv.parts").exists()
+
+
+def _work_to_the_last_step(source: Path, target: Path) -> None:
+    """Killed when the film has its name and the folder is still there."""
+    Journal.remove = lambda journal: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+    with Upscaler(blur(), device="cpu") as upscaler:
+        upscale_video(source, target, upscaler, options=FAST, end=0.8, chunk_frames=CHUNK)
+
+
+def test_killed_at_the_very_end(short: Path, tmp_path: Path, blurred: Upscaler) -> None:
+    target, parts, copy = tmp_path / "out.mkv", tmp_path / "out.mkv.parts", tmp_path / "parts"
+    process = multiprocessing.get_context("forkserver").Process(target=_work_to_the_last_step, args=(short, target))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    film = target.read_bytes()
+    shown = picture_hash(target)
+    shutil.copytree(parts, copy)
+    again = {"options": FAST, "chunk_frames": CHUNK}
+    result = upscale_video(short, target, blurred, end=0.8, **again)  # type: ignore[arg-type]
+    assert result.frames == result.resumed == len(times(target)) > CHUNK
+    assert not parts.exists()
+    # Another job clears the folder too, and goes no further: the film is not its own.
+    shutil.copytree(copy, parts)
+    with pytest.raises(PipeError, match="exists already"):
+        upscale_video(short, target, blurred, end=0.4, **again)  # type: ignore[arg-type]
+    assert not parts.exists()
+    # A batch that goes on, too.
+    shutil.copytree(copy, parts)
+    command = ["video", str(short), "-o", str(target), "--resume"]
+    said = CliRunner().invoke(srp, command, standalone_mode=False)
+    assert said.exception is None
+    assert said.stderr == f"srp: {target} is there already\n"
+    assert not parts.exists()
+    assert target.read_bytes() == film
+    # A film that somebody put there since is none of the job's.
+    shutil.copytree(copy, parts)
+    target.write_bytes(b"another")
+    with pytest.raises(PipeError, match="exists already"):
+        upscale_video(short, target, blurred, end=0.8, **again)  # type: ignore[arg-type]
+    target.unlink()
+    assert upscale_video(short, target, blurred, end=0.8, **again).resumed == result.frames  # type: ignore[arg-type]
+    assert picture_hash(target) == shown
 
 
 def _heard(listen: Connection) -> tuple[int, int]:
