@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import glob
+import os
 import re
 import signal
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 import click
 
 from sr_plugins.cli.options import check_size, make_upscaler, upscaler_options
-from sr_plugins.errors import SRError
+from sr_plugins.errors import PipeError, SRError
 from sr_plugins.ffmpeg_pipe.cluster import Cluster
 from sr_plugins.ffmpeg_pipe.journal import clear_finished
 from sr_plugins.ffmpeg_pipe.transcode import CHUNK_FRAMES, Progress, VideoResult, upscale_video
@@ -27,6 +28,7 @@ _VIDEO = {
     *(".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
 }
 _KEEP_CONTAINER = {".mkv", ".mp4", ".m4v", ".mov"}
+_SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 _OPTIONS_KEY = "ffmpeg output options"
 _LINE_EVERY = 10.0  # seconds between progress lines where stderr is no terminal
 
@@ -60,7 +62,7 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     epilog="Options after -- go to ffmpeg as output options and win: -- -c:v libx265 -crf 18 -c:a libopus",
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="IN...")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A file, or a folder for several.")
+@click.option("-o", "--output", required=True, metavar="PATH", help="A file, or a folder (newfolder/) for several.")
 @click.option("--start", callback=_seconds, metavar="TIME", help="Begin here: seconds or [H:]M:S.")
 @click.option("--end", callback=_seconds, metavar="TIME", help="End before this time.")
 @click.option("--deinterlace", is_flag=True, help="Deinterlace with bwdif before upscaling.")
@@ -85,7 +87,7 @@ def command(
     ctx: click.Context,
     /,
     inputs: tuple[str, ...],
-    output: Path,
+    output: str,
     resume: bool,
     chunk: int,
     jobs: str,
@@ -98,7 +100,10 @@ def command(
     names = ("start", "end", "deinterlace", "hwaccel", "restart", "overwrite", "ffmpeg")
     video = {name: options.pop(name) for name in names}
     video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
-    films = _films(inputs, output)
+    try:
+        films = _films(inputs, output)
+    except OSError as error:
+        raise PipeError(f"{error.filename}: {error.strerror}") from error
     finished, skipped, failed = 0, 0, []
     make = functools.partial(_cluster, ffmpeg=video["ffmpeg"]) if jobs == "ray" else make_upscaler
     with make(**options) as upscaler, _terminable():
@@ -130,15 +135,16 @@ def command(
     return 1 if failed else 0
 
 
-def _films(inputs: tuple[str, ...], output: Path) -> list[tuple[Path, Path]]:
+def _films(inputs: tuple[str, ...], wanted: str) -> list[tuple[Path, Path]]:
     """Each source with its target; in a folder, the target is called like its source."""
+    output = Path(wanted)
     sources: list[Path] = []
     several = len(inputs) > 1
     for name in inputs:
         path = Path(name)
         if path.is_dir():
             several = True
-            sources += sorted(p for p in path.iterdir() if p.suffix.lower() in _VIDEO and p.is_file())
+            sources += sorted(p for p in path.iterdir() if _is_film(p))
         elif not path.exists() and glob.has_magic(name):
             several = True
             sources += sorted(Path(p) for p in glob.glob(name, recursive=True) if Path(p).is_file())  # noqa: PTH207
@@ -146,16 +152,25 @@ def _films(inputs: tuple[str, ...], output: Path) -> list[tuple[Path, Path]]:
             sources.append(path)
     if not sources:
         raise click.UsageError(f"no video in {', '.join(inputs)}")
-    if not several and not output.is_dir():
-        return [(sources[0], output)]
-    if output.suffix and not output.is_dir():
-        raise click.UsageError(f"{output} is no folder, and there are {len(sources)} inputs")
-    output.mkdir(parents=True, exist_ok=True)
+    if not wanted.endswith(_SEPARATORS) and not output.is_dir():
+        if not several:
+            return [(sources[0], output)]
+        if output.suffix:
+            raise click.UsageError(f"{output} is no folder, and there are {len(sources)} inputs")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PipeError(f"{output}: this folder cannot be made ({error.strerror}): choose another with -o") from error
     films = [(s, output / (s.name if s.suffix.lower() in _KEEP_CONTAINER else s.stem + ".mkv")) for s in sources]
     targets = [target for _, target in films]
     if double := next((t for t in targets if targets.count(t) > 1), None):
         raise click.UsageError(f"two inputs would both become {double}: give them different folders")
     return films
+
+
+def _is_film(path: Path) -> bool:
+    """Hidden files are none: macOS puts a ``._film.mp4`` beside every film on a foreign disk."""
+    return path.suffix.lower() in _VIDEO and not path.name.startswith(".") and path.is_file()
 
 
 def _cluster(**options: Any) -> Cluster:

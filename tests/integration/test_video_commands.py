@@ -42,6 +42,7 @@ def test_folder_goes_on_after_a_failure(clip: Path, tmp_path: Path) -> None:
     (folder / "b broken.mp4").write_text("nothing")
     ffmpeg_run(*moving(seconds=0.2), folder / "c.avi")
     (folder / "notes.txt").write_text("not a film")
+    (folder / "._a.mkv").write_bytes(b"\0\5\x16\7")  # what macOS keeps of a file where its disk is a foreign one
     status, said = _srp("video", folder, "-o", out, *MODEL, "--end", "0.2", *FAST)
     assert status == 1
     assert sorted(p.name for p in out.iterdir()) == ["a.mkv", "c.mkv"]
@@ -50,6 +51,18 @@ def test_folder_goes_on_after_a_failure(clip: Path, tmp_path: Path) -> None:
     (folder / "b broken.mp4").unlink()
     status, said = _srp("video", folder / "*", "-o", out, *MODEL, "--resume", "--end", "0.2", *FAST)
     assert "0 done, 2 there already" in said
+
+
+def test_folders_that_are_to_be_made(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "afile").touch()
+    for output in ("afile", "afile/x", "/proc/nope/x"):
+        status, said = _srp("video", clip, clip, "-o", tmp_path / output, *MODEL)
+        assert status == 1
+        assert said.startswith(f"{tmp_path / output}: this folder cannot be made (")
+        assert "\n" not in said
+    status, said = _srp("video", clip, "-o", f"{tmp_path}/new.folder/", *MODEL, "--end", "0.1", *FAST)
+    assert status == 0, said
+    assert [p.name for p in (tmp_path / "new.folder").iterdir()] == ["in.mkv"]
 
 
 def test_patterns_and_usage(clip: Path, tmp_path: Path) -> None:
