@@ -13,6 +13,7 @@ from sr_plugins.ffmpeg_pipe.encode import nearest_format
 from sr_plugins.ffmpeg_pipe.formats import Colors, PixelLayout, frame_format, pipe_format
 from sr_plugins.ffmpeg_pipe.journal import ChunkRecord, Journal
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
+from sr_plugins.ffmpeg_pipe.timeline import nominal_rate
 from sr_plugins.frame import ChromaLocation
 
 
@@ -134,6 +135,26 @@ def test_chunks_take_every_frame_once(
     assert [t for part in parts for t in part] == kept
     assert [len(part) for part in parts] == [c.frames for c in chunks]
     assert all(len(part) == length for part in parts[:-1])
+
+
+MKV = Fraction(1, 1000)
+
+
+@pytest.mark.parametrize(
+    ("times", "base", "declared", "rate"),
+    [
+        ([round(i * 1001 / 24) for i in range(40)], MKV, [Fraction(24000, 1001)], Fraction(24000, 1001)),
+        ([*range(0, 400, 40), *range(90_000, 90_400, 40)], MKV, [Fraction(25)], Fraction(25)),  # a pause
+        ([*range(0, 400, 40), *range(90_000, 90_400, 40)], MKV, [Fraction(3, 79), Fraction(0)], Fraction(25)),
+        ([0, 33, 67, 100, 133, 167], MKV, [], Fraction(1000 * 5, 167).limit_denominator(1001)),
+        ([0, 20_000_000, 40_000_000], MKV, [], Fraction(1, 20_000)),
+        ([0, 94_944_000_000], MKV, [Fraction(25)], Fraction(1, 94_944_000)),
+        ([7], MKV, [Fraction(90_000), Fraction(30)], Fraction(30)),
+        ([7, 7], MKV, [], Fraction(25)),
+    ],
+)
+def test_nominal_rates(times: list[int], base: Fraction, declared: list[Fraction], rate: Fraction) -> None:
+    assert nominal_rate(times, base, declared) == rate
 
 
 def _record(index: int) -> ChunkRecord:

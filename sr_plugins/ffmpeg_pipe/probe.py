@@ -18,9 +18,9 @@ from av.sidedata.sidedata import Type as SideData
 from sr_plugins.errors import PipeError
 from sr_plugins.ffmpeg_pipe.executable import PROTOCOLS
 from sr_plugins.ffmpeg_pipe.formats import Colors
+from sr_plugins.ffmpeg_pipe.timeline import DISCONTINUOUS, nominal_rate, refuse_jumps, scan
+from sr_plugins.ffmpeg_pipe.timeline import fraction as fraction
 
-# Containers whose clock starts anywhere (broadcast): their time is counted from the first packet.
-_DISCONTINUOUS = {"mpegts", "mpeg", "mpegtsraw", "dvd", "vob"}
 _SAMPLES = 3  # places in the film at which frames are looked at
 _MATRIX_KEY = "display_matrix"
 
@@ -105,7 +105,7 @@ class Source:
     @property
     def origin(self) -> Fraction:
         """Seconds that are taken off every time stamp."""
-        return self.start if self.container.split(",")[0] in _DISCONTINUOUS else Fraction(0)
+        return self.start if self.container.split(",")[0] in DISCONTINUOUS else Fraction(0)
 
     @property
     def turned(self) -> bool:
@@ -130,11 +130,6 @@ class Source:
         return state.hexdigest()
 
 
-def fraction(value: Any) -> Fraction:
-    """PyAV's rational as Python's."""
-    return Fraction(value.numerator, value.denominator)
-
-
 @contextmanager
 def opened(path: Path, **options: Any) -> Iterator[InputContainer]:
     """The file opened by PyAV, which then opens local files only; its errors become ``PipeError``."""
@@ -156,7 +151,7 @@ def probe(path: Path) -> Source:
     """Read everything a transcode needs to know. The whole file is read once (not decoded) for its time stamps.
 
     Raises:
-        PipeError: no such file, not a video, truncated, no time stamps.
+        PipeError: no such file, not a video, truncated, no time stamps or such of several clocks.
     """
     with opened(path) as container:
         streams = tuple(_describe(stream) for stream in container.streams)
@@ -170,18 +165,20 @@ def probe(path: Path) -> Source:
         aspect = stream.sample_aspect_ratio
         start = Fraction(container.start_time or 0, av.time_base)
         length = Fraction(container.duration or 0, av.time_base)
-        timeline, keyframes, count, earliest, end = _scan(container, main)
+        found = scan(container, main)
         chapters = len(container.chapters())
         name, coded = container.format.name, dict(stream.codec_context.coded_side_data)
-    if not timeline:
+    if not found.times:
         raise PipeError(f"{path}: its video has no time stamps; wrap it first: ffmpeg -i IN -c copy OUT.mkv")
-    missing = declared - count if name.startswith("mov") else 0
-    if missing > max(2, declared // 100) or (length and length + start - end > max(Fraction(1, 2), length / 50)):
+    if name.split(",")[0] in DISCONTINUOUS:
+        refuse_jumps(path, found.decoding, time_base)
+    missing = declared - found.packets if name.startswith("mov") else 0
+    if missing > max(2, declared // 100) or (length and length + start - found.end > max(Fraction(1, 2), length / 50)):
         raise PipeError(
-            f"{path} is truncated: it ends after {float(end):.2f} s of {float(length + start):.2f} s; "
+            f"{path} is truncated: it ends after {float(found.end):.2f} s of {float(length + start):.2f} s; "
             "to upscale what is there, repair it first: ffmpeg -i IN -c copy OUT.mkv"
         )
-    pictures = _look(path, main, timeline, time_base)
+    pictures = _look(path, main, found.times, time_base)
     first = pictures[0]
     side = {key: bytes(first.side_data[key]) for key in first.side_data.keys()}  # noqa: SIM118
     mastering = side.get(SideData.MASTERING_DISPLAY_METADATA, coded.get("mastering_display_metadata"))
@@ -198,11 +195,11 @@ def probe(path: Path) -> Source:
         colors=Colors.of(first),
         aspect=fraction(aspect) if aspect else None,
         time_base=time_base,
-        rate=_rate(timeline, time_base, rates),
-        timeline=timeline,
-        keyframes=keyframes,
+        rate=nominal_rate(found.times, time_base, rates),
+        timeline=found.times,
+        keyframes=found.keyframes,
         start=start,
-        earliest=earliest,
+        earliest=found.begin,
         interlaced=any(p.interlaced_frame for p in pictures),
         rotation=first.rotation,
         mirrored=matrix is not None and _determinant(matrix) < 0,
@@ -216,26 +213,6 @@ def _describe(stream: Any) -> StreamInfo:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else ""
     disposition = tuple(flag.name.lower() for flag in stream.disposition)
     return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata))
-
-
-def _scan(container: InputContainer, main: int) -> tuple[tuple[int, ...], tuple[int, ...], int, Fraction, Fraction]:
-    """Of the main stream: sorted times, times of key frames, number of packets; of all streams: where they begin and
-    end, in seconds."""
-    times, keys, count, begin, end = [], [], 0, Fraction(1 << 40), Fraction(0)
-    for packet in container.demux():
-        time = packet.pts if packet.pts is not None else packet.dts
-        if time is None or packet.size == 0 or packet.time_base is None:
-            continue
-        begin = min(begin, time * fraction(packet.time_base))
-        end = max(end, (time + (packet.duration or 0)) * fraction(packet.time_base))
-        if packet.stream_index != main:
-            continue
-        count += 1
-        if not packet.is_discard:  # before the edit list's start: decoded, never shown
-            times.append(time)
-            if packet.is_keyframe:
-                keys.append(time)
-    return tuple(sorted(times)), tuple(sorted(keys)), count, begin, end
 
 
 def _look(path: Path, main: int, timeline: tuple[int, ...], time_base: Fraction) -> list[av.VideoFrame]:
@@ -255,14 +232,6 @@ def _look(path: Path, main: int, timeline: tuple[int, ...], time_base: Fraction)
     if not found:
         raise PipeError(f"{path}: not one frame of its video can be decoded")
     return found
-
-
-def _rate(timeline: tuple[int, ...], time_base: Fraction, declared: list[Fraction]) -> Fraction:
-    """The nominal frame rate: what the file declares if its time stamps agree, else their average."""
-    if len(timeline) < 2 or timeline[-1] == timeline[0]:
-        return next((r for r in declared if r <= 1000), Fraction(25))
-    mean = (len(timeline) - 1) / ((timeline[-1] - timeline[0]) * time_base)
-    return next((r for r in declared if abs(r / mean - 1) < Fraction(1, 500)), mean.limit_denominator(1001))
 
 
 def _determinant(matrix: bytes) -> int:
