@@ -12,7 +12,7 @@ from typing import Self
 
 from sr_plugins.engine import Engine
 from sr_plugins.errors import FrameError
-from sr_plugins.frame import Frame
+from sr_plugins.frame import Frame, FrameFormat
 from sr_plugins.model_spec import LoadedModel
 from sr_plugins.plugins import Plugins
 from sr_plugins.plugins import plugins as installed_plugins
@@ -85,16 +85,21 @@ class Upscaler:
         """One line: model, backend, device and precision in use."""
         return f"{self.loaded.spec.label} on {self._engine.description}"
 
-    def output_size(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of the picture that comes out for one of this size."""
-        if self.size is None:
+    def output_size(self, width: int, height: int, format: FrameFormat | None = None) -> tuple[int, int]:
+        """(width, height) of the picture that comes out for one of this size.
+
+        With the ``format`` of its samples: where chroma is subsampled, an even side stays even unless another was asked
+        for, because most encoders and hosts hold no other.
+        """
+        w, h = self.size or (None, None)
+        if w is None and h is None:
             scale = self.native_scale if self.scale is None else self.scale
-            return max(1, round(width * scale)), max(1, round(height * scale))
-        w, h = self.size
-        if w is None:
-            assert h is not None
-            return max(1, round(width * h / height)), h
-        return w, max(1, round(height * w / width)) if h is None else h
+            exact: tuple[float, float] = (width * scale, height * scale)
+        else:
+            exact = (w or width * (h or 0) / height, h or height * (w or 0) / width)
+        halved = (0, 0) if format is None else format.subsampling
+        steps = [2 if shift and side % 2 == 0 else 1 for side, shift in zip((width, height), halved, strict=True)]
+        return w or max(1, round(exact[0] / steps[0])) * steps[0], h or max(1, round(exact[1] / steps[1])) * steps[1]
 
     def submit(self, frame: Frame) -> Future[Frame]:
         """Queue a frame; the future gives a frame of the same format and of :meth:`output_size`.
@@ -102,7 +107,7 @@ class Upscaler:
         The frame's arrays must stay unchanged until then. The future raises ``FrameError`` (the frame cannot be
         processed), ``DeviceError`` (out of memory at the smallest tile) or ``ModelOutputError``.
         """
-        return self._engine.submit(frame, self.output_size(frame.width, frame.height))
+        return self._engine.submit(frame, self.output_size(frame.width, frame.height, frame.format))
 
     def upscale(self, frame: Frame) -> Frame:
         """One frame in, one frame out."""

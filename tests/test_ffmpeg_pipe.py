@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -83,7 +84,9 @@ def test_the_next_ffmpeg_keeps_every_frame_at_its_time(
     subprocess.run(read, check=True, timeout=60)
     was, now = times(source), times(film)
     assert len(was) == len(now) >= 9
-    assert max(abs(a - b) for a, b in zip(was, now, strict=True)) < Fraction(1, 500)  # the clocks of MPEG-4 and Matroska
+    assert max(abs(a - b) for a, b in zip(was, now, strict=True)) < Fraction(
+        1, 500
+    )  # the clocks of MPEG-4 and Matroska
     if rate != "varying":
         with av.open(str(film)) as container:
             assert container.streams.video[0].average_rate == Fraction(rate)
@@ -133,6 +136,18 @@ def test_nut_refusals(tmp_path: Path, blurred: Upscaler) -> None:
         upscale_pipe(stdin, io.BytesIO(), blurred, "nut")
     with pytest.raises(PipeError, match="no NUT stream"):
         upscale_pipe(io.BytesIO(b"YUV4MPEG2 W1 H1\n"), io.BytesIO(), blurred, "nut")
+
+
+@pytest.mark.parametrize("format", ["y4m", "nut"])
+def test_sides_fit_the_chroma(format: Literal["y4m", "nut"], tmp_path: Path) -> None:
+    source, target = tmp_path / f"in.{format}", tmp_path / f"out.{format}"
+    ffmpeg_run(*moving("22x14", 0.1), "-c:v", "rawvideo" if format == "nut" else "wrapped_avframe", source)
+    with Upscaler(nearest(), 1.5, device="cpu") as upscaler, source.open("rb") as stdin, target.open("wb") as stdout:
+        upscale_pipe(stdin, stdout, upscaler, format)
+    assert pictures(target)[0][0].shape == (20, 32)
+    refused = pytest.raises(PipeError, match=r"33x20 has an odd side.*--size 34x20")
+    with Upscaler(nearest(), size=(33, 20), device="cpu") as upscaler, source.open("rb") as stdin, refused:
+        upscale_pipe(stdin, io.BytesIO(), upscaler, format)
 
 
 def test_y4m_full_range_reaches_the_model(blurred: Upscaler) -> None:

@@ -260,6 +260,26 @@ def test_any_size_can_be_reached(
     assert np.abs(result - ideal)[4:-4, 4:-4].max() <= 4
 
 
+@pytest.mark.parametrize(
+    ("scale", "size", "subsampling", "expected"),
+    [
+        (1.5, None, (0, 0), (1281, 723)),
+        (1.5, None, (1, 0), (1280, 723)),
+        (1.5, None, (1, 1), (1280, 724)),
+        (None, (1920, None), (1, 1), (1920, 1084)),
+        (None, (None, 721), (1, 1), (1278, 721)),
+        (None, (1921, 1081), (1, 1), (1921, 1081)),
+    ],
+)
+def test_even_sides_stay_even_where_chroma_is_halved(
+    scale: float | None, size: tuple[int | None, int | None], subsampling: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    with Upscaler(nearest(), scale, size=size) as upscaler:
+        assert upscaler.output_size(854, 482, FrameFormat(family="yuv", subsampling=subsampling)) == expected
+    with Upscaler(nearest(3)) as upscaler:
+        assert upscaler.output_size(853, 481, FrameFormat(family="yuv", subsampling=(1, 1))) == (2559, 1443)
+
+
 def test_scale_picks_the_smallest_trained_network_that_reaches_it() -> None:
     with Upscaler("fast", 1.5) as upscaler:
         assert upscaler.native_scale == 2

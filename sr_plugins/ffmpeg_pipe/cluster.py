@@ -23,6 +23,7 @@ from sr_plugins.errors import DeviceError, PipeError, PluginError, SRError
 from sr_plugins.ffmpeg_pipe.chunk_worker import ChunkWorker, Made
 from sr_plugins.ffmpeg_pipe.chunks import Chunk, Film
 from sr_plugins.ffmpeg_pipe.journal import ChunkRecord
+from sr_plugins.frame import FrameFormat
 from sr_plugins.model_spec import LoadedModel
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.weights import weights_digest
@@ -100,9 +101,9 @@ class Cluster:
         """The opened model."""
         return self._planner.loaded
 
-    def output_size(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of the picture that comes out for one of this size."""
-        return self._planner.output_size(width, height)
+    def output_size(self, width: int, height: int, format: FrameFormat | None = None) -> tuple[int, int]:
+        """See :meth:`Upscaler.output_size`."""
+        return self._planner.output_size(width, height, format)
 
     # -- machines ----------------------------------------------------------------------------------------------------
 

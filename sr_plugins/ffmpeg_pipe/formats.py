@@ -9,7 +9,7 @@ from functools import cache
 import av
 import numpy as np
 
-from sr_plugins.errors import FrameError
+from sr_plugins.errors import FrameError, PipeError
 from sr_plugins.frame import ChromaLocation, Family, Frame, FrameFormat, Matrix, Plane
 
 # ffmpeg stores planar RGB as G, B, R; a Frame as R, G, B.
@@ -98,6 +98,13 @@ class PixelLayout:
 def aspect_after(aspect: Fraction, before: tuple[int, int], after: tuple[int, int]) -> Fraction:
     """The aspect of a pixel with which a picture that changed its size is shown in the shape it had."""
     return aspect * Fraction(before[0] * after[1], before[1] * after[0])
+
+
+def refuse_odd(before: tuple[int, int], after: tuple[int, int], subsampling: tuple[int, int]) -> None:
+    """Raises ``PipeError`` where even sides became odd ones, for most encoders hold those with full chroma only."""
+    if any(a % 2 > b % 2 and shift for a, b, shift in zip(after, before, subsampling, strict=True)):
+        near = "x".join(str(side + side % 2) for side in after)
+        raise PipeError(f"{after[0]}x{after[1]} has an odd side, and its chroma is halved: choose --size {near}")
 
 
 @cache

@@ -10,7 +10,15 @@ from typing import IO, Literal
 import av
 
 from sr_plugins.errors import PipeError
-from sr_plugins.ffmpeg_pipe.formats import Colors, PixelLayout, aspect_after, frame_format, pipe_format, to_frame
+from sr_plugins.ffmpeg_pipe.formats import (
+    Colors,
+    PixelLayout,
+    aspect_after,
+    frame_format,
+    pipe_format,
+    refuse_odd,
+    to_frame,
+)
 from sr_plugins.ffmpeg_pipe.frame_writer import FrameWriter
 from sr_plugins.ffmpeg_pipe.probe import fraction
 from sr_plugins.ffmpeg_pipe.y4m import Y4mReader, Y4mWriter
@@ -61,8 +69,10 @@ def _tagged(frames: Iterable[Frame], full_range: bool | None, matrix: int | None
 
 def _y4m(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: bool | None, matrix: int | None) -> int:
     reader = Y4mReader(source)
-    size = upscaler.output_size(reader.header.width, reader.header.height)
-    writer = Y4mWriter(target, reader.header, *size)
+    head = reader.header
+    size = upscaler.output_size(head.width, head.height, head.format)
+    refuse_odd((head.width, head.height), size, head.format.subsampling)
+    writer = Y4mWriter(target, head, *size)
     for frame in upscaler.stream(_tagged(reader, full_range, matrix)):
         writer.write(frame)
     return reader.count
@@ -85,8 +95,11 @@ def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: b
                 name = picture.format.name
                 if PixelLayout.of(name).carrier != pipe_format(name) or pipe_format(name) != name:
                     raise PipeError(f"NUT frames of {name} are not read: use -pix_fmt {pipe_format(name)}")
+                format = frame_format(name, Colors.of(picture))
+                size = picture.width, picture.height
+                refuse_odd(size, upscaler.output_size(*size, format), format.subsampling)
                 times.append(picture.pts or 0)
-                yield to_frame(picture, frame_format(name, Colors.of(picture)))
+                yield to_frame(picture, format)
 
         writer: FrameWriter | None = None
         count = 0

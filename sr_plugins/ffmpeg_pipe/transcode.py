@@ -20,7 +20,7 @@ from sr_plugins.ffmpeg_pipe.cluster import Cluster
 from sr_plugins.ffmpeg_pipe.decode import DecodeOptions
 from sr_plugins.ffmpeg_pipe.encode import ChunkEncoder, plan_encoding
 from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg, version
-from sr_plugins.ffmpeg_pipe.formats import PixelLayout, aspect_after, frame_format, pipe_format
+from sr_plugins.ffmpeg_pipe.formats import PixelLayout, aspect_after, frame_format, pipe_format, refuse_odd
 from sr_plugins.ffmpeg_pipe.join import Join, holds_display_matrix, join_chunks, joining_ffmpeg
 from sr_plugins.ffmpeg_pipe.journal import ChunkRecord, Journal, clear_finished
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
@@ -176,9 +176,12 @@ def _plan(
         source, decode = source.upright(), replace(decode, turn=True)
     start, end = (None if t is None else Fraction(t).limit_denominator(10**6) + source.start for t in cut)
     chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
-    size = upscaler.output_size(source.width, source.height)
-    aspect = source.aspect and aspect_after(source.aspect, (source.width, source.height), size)
+    before = source.width, source.height
+    size = upscaler.output_size(*before, frame_format(source.pix_fmt, source.colors))
+    aspect = source.aspect and aspect_after(source.aspect, before, size)
     encoding = plan_encoding(executable, source, aspect, options)
+    if options.value("vf") is None:  # the person's own filters may change the size again
+        refuse_odd(before, size, PixelLayout.of(encoding.pix_fmt).subsampling)
     join = Join(joiner, source, plan, options, aspect, start, end)
     film = Film(source, source.digest(), decode, encoding, executable)
     identity = {

@@ -1,19 +1,22 @@
 """What goes wrong in real life: one clear line, finished chunks kept, no process left behind."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from fakes import nearest
-from video_clips import BUNDLED, ffmpeg_run, living_children, moving, packets, picture_hash, times, tone
+from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, living_children, moving, packets, picture_hash, times, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
 from sr_plugins.ffmpeg_pipe import executable
 from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg
+from sr_plugins.ffmpeg_pipe.probe import probe
 from sr_plugins.ffmpeg_pipe.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
@@ -75,6 +78,55 @@ def test_no_index_at_the_end(tmp_path: Path, doubled: Upscaler) -> None:
     ffmpeg_run(*moving(), whole)
     source.write_bytes(whole.read_bytes()[:-1000])
     _fails(source, tmp_path / "out.mkv", doubled, "holds no video|cannot be read as video, it is damaged")
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The same ten frames in a broadcast's container, twice: recorded at once, and 500 s later."""
+    folder = tmp_path_factory.mktemp("recordings")
+    codecs = ["-c:v", "mpeg2video", "-bf", "2", "-c:a", "mp2"]
+    for name, offset in (("early", "0"), ("late", "500")):
+        clip = [*moving("64x48", 0.4), *tone(0.4), *codecs, "-output_ts_offset", offset]
+        ffmpeg_run(*clip, folder / f"{name}.ts")
+        ffmpeg_run(*clip, "-f", "vob", folder / f"{name}.vob")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("order", ["early late ts", "late early ts", "early early ts", "early early vob"])
+def test_joined_recordings(
+    order: str, ffmpeg: str, recordings: dict[str, bytes], tmp_path: Path, doubled: Upscaler
+) -> None:
+    first, second, suffix = order.split()
+    source, target, repaired = tmp_path / f"in.{suffix}", tmp_path / "out.mkv", tmp_path / "repaired.mkv"
+    source.write_bytes(recordings[f"{first}.{suffix}"] + recordings[f"{second}.{suffix}"])
+    cure = ["-fflags", "+genpts", "-i", "IN", "-c", "copy", "OUT.mkv"]
+    said = re.escape(f"repair it first: ffmpeg {' '.join(cure)}")
+    _fails(source, target, doubled, rf"its clock jumps at 0\.[34]\d s; {said}")
+    files = {"IN": source, "OUT.mkv": repaired}
+    subprocess.run([ffmpeg, "-loglevel", "error", *(files.get(w, w) for w in cure)], check=True, timeout=60)
+    result = upscale_video(repaired, target, doubled, options=FAST)
+    shown = times(target)
+    assert result.frames == len(shown) >= 16
+    assert shown[-1] < 2
+
+
+def test_frames_far_apart_are_no_jump(tmp_path: Path) -> None:
+    source = tmp_path / "in.ts"
+    ffmpeg_run(*moving("64x48", 300, "1/30"), "-c:v", "libx264", "-bf", "2", source)
+    assert (len(probe(source).timeline), probe(source).rate) == (10, Fraction(1, 30))
+
+
+def test_sides_fit_the_chroma(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg_run(*moving("86x48", 0.1), source)
+    with Upscaler(nearest(), size=(191, 107), device="cpu") as upscaler:
+        _fails(source, target, upscaler, "191x107 has an odd side.*--size 192x108")
+        upscale_video(source, target, upscaler, options=["-pix_fmt", "yuv444p", *FAST], end=0.04)
+        assert (probe(target).width, probe(target).height) == (191, 107)
+    with Upscaler(nearest(), size=(192, None), device="cpu") as upscaler:  # 107.2
+        upscale_video(source, target, upscaler, options=FAST, overwrite=True)
+    assert (probe(target).width, probe(target).height) == (192, 108)
 
 
 def test_missing_encoder(clip: Path, tmp_path: Path, doubled: Upscaler) -> None:
