@@ -137,6 +137,11 @@ class FrameReader:
             yield item
             self._advance()
 
+    @property
+    def last_line(self) -> str:
+        """What the decoder said last."""
+        return "" if self._decoder is None else self._decoder.last_line
+
     def _start(self, since: int | None) -> None:
         self.close()
         self._decoder = self._open(since)
@@ -219,7 +224,17 @@ def process_chunk(
         raise
     header = verify_chunk(path, len(times))
     file = path.name.replace(".partial", "")
-    return ChunkRecord(chunk.index, file, path.stat().st_size, tuple(times), header, digest(last), reused)
+    said = reader.last_line if len(times) < chunk.frames else ""
+    return ChunkRecord(chunk.index, file, path.stat().st_size, tuple(times), header, digest(last), reused, said)
+
+
+def undecoded(chunks: Sequence[Chunk], records: Sequence[ChunkRecord]) -> str | None:
+    """A line about frames that the file has and no decoder gives; ``None``: all came out."""
+    missing = [max(0, c.frames - len(r.times)) for c, r in zip(chunks, records, strict=True)]
+    if not any(missing):
+        return None
+    said = next((f" ({r.complaint})" for r in records if r.complaint), "")
+    return f"{sum(missing)} of {sum(c.frames for c in chunks)} frames could not be decoded{said}"
 
 
 def verify_chunk(path: Path, frames: int) -> str:

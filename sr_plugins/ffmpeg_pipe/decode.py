@@ -59,11 +59,16 @@ class Decoder:
         asked: dict[str, object] = {"protocol_whitelist": PROTOCOLS, "itsoffset": self._lift, "copyts": None}
         if not options.turn:
             asked["noautorotate"] = None
+        if source.decoder:
+            asked["c:v"] = source.decoder
         if options.hwaccel:
             asked["hwaccel"] = options.hwaccel
         if since is not None and (key := self._entry(since)) is not None:
             asked |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(key * source.time_base):.6f}"}
         stream = ffmpeg.input(f"file:{source.path.absolute()}", **asked)[str(source.main)]
+        if any(source.crop):
+            x, _, y, _ = source.crop
+            stream = stream.filter("crop", source.width, source.height, x, y, exact=1)
         if options.deinterlace:
             deint = "interlaced" if source.interlaced else "all"
             stream = stream.filter("bwdif", mode="send_frame", parity="auto", deint=deint)
@@ -123,6 +128,11 @@ class Decoder:
             if isinstance(item, BaseException):
                 raise item
             yield item
+
+    @property
+    def last_line(self) -> str:
+        """What ffmpeg said last."""
+        return self._child.last_line
 
     def close(self) -> None:
         """End the process and the thread, wherever they are."""

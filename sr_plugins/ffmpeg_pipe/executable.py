@@ -78,6 +78,13 @@ def encoder_formats(ffmpeg: str, encoder: str) -> tuple[str, ...]:
     return tuple(found[1].split()) if found else ()
 
 
+@cache
+def has_decoder(ffmpeg: str, decoder: str) -> bool:
+    """Whether this ffmpeg was built with a decoder."""
+    shown = subprocess.run([ffmpeg, *_QUIET, "-h", f"decoder={decoder}"], capture_output=True, text=True).stdout
+    return "Decoder " in shown
+
+
 class Child:
     """One running ffmpeg.
 
@@ -130,6 +137,11 @@ class Child:
     def stdout(self) -> IO[bytes]:
         assert self._process.stdout is not None
         return self._process.stdout
+
+    @property
+    def last_line(self) -> str:
+        """What it said last, without its own names for its parts; empty if it said nothing."""
+        return re.sub(r"^(\[[^]]*\] *)+", "", self._tail[-1]) if self._tail else ""
 
     def finish(self) -> None:
         """Close its input, wait for its end; ``PipeError`` with its last lines if it failed."""

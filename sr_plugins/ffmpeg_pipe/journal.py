@@ -25,7 +25,8 @@ class ChunkRecord:
 
     ``size`` is the file's length in bytes; ``header`` a hash of the encoder's parameter sets, equal for all chunks;
     ``last_frame`` a hash of the last decoded frame, by which a run that continues knows that it decodes the same;
-    ``reused`` counts frames that were equal to the one before.
+    ``reused`` counts frames that were equal to the one before; ``complaint`` is what the decoder said where it gave
+    fewer frames than the chunk has.
     """
 
     index: int
@@ -35,6 +36,7 @@ class ChunkRecord:
     header: str
     last_frame: str
     reused: int
+    complaint: str = ""
 
 
 def sync_folder(folder: Path) -> None:

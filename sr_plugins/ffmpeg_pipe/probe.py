@@ -23,6 +23,7 @@ from sr_plugins.ffmpeg_pipe.timeline import fraction as fraction
 
 _SAMPLES = 3  # places in the film at which frames are looked at
 _MATRIX_KEY = "display_matrix"
+NO_CROP = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Source:
     Times are integers in ``time_base``. ``timeline`` lists the presentation time of every frame in order, ``keyframes``
     those from which decoding can begin. ``start`` is where the container says that it begins and ``earliest`` the time
     of the first packet of any stream, in seconds. ``origin`` is the time that counts as zero in the result: 0, or where
-    a broadcast recording begins.
+    a broadcast recording begins. ``crop`` is what is still to be cut off (left, right, top, bottom); the size is
+    that of the rest. ``decoder`` is one that ffmpeg would not take by itself.
     """
 
     path: Path
@@ -101,6 +103,9 @@ class Source:
     light: Light = Light()
     chapters: int = 0
     lost: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    crop: tuple[int, int, int, int] = NO_CROP
+    decoder: str | None = None
 
     @property
     def origin(self) -> Fraction:
@@ -183,14 +188,15 @@ def probe(path: Path) -> Source:
     side = {key: bytes(first.side_data[key]) for key in first.side_data.keys()}  # noqa: SIM118
     mastering = side.get(SideData.MASTERING_DISPLAY_METADATA, coded.get("mastering_display_metadata"))
     level = side.get(SideData.CONTENT_LIGHT_LEVEL, coded.get("content_light_level"))
+    crop = _crop(coded.get("frame_cropping"), (first.width, first.height))
     matrix = side.get(SideData.DISPLAYMATRIX, coded.get(_MATRIX_KEY))
     return Source(
         path=path,
         container=name,
         streams=streams,
         main=main,
-        width=first.width,
-        height=first.height,
+        width=first.width - crop[0] - crop[1],
+        height=first.height - crop[2] - crop[3],
         pix_fmt=first.format.name,
         colors=Colors.of(first),
         aspect=fraction(aspect) if aspect else None,
@@ -206,6 +212,8 @@ def probe(path: Path) -> Source:
         light=Light.of(mastering, level),
         chapters=chapters,
         lost=_lost(side, coded),
+        notices=_untold(side, coded, streams[main].metadata),
+        crop=crop,
     )
 
 
@@ -239,6 +247,14 @@ def _determinant(matrix: bytes) -> int:
     return int(a * d - b * c)
 
 
+def _crop(told: bytes | None, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """What Matroska's PixelCrop and QuickTime's clean aperture take away; nothing if it is more than there is."""
+    if told is None or len(told) < 16:
+        return NO_CROP
+    top, bottom, left, right = struct.unpack("<4I", told[:16])
+    return (left, right, top, bottom) if left + right < size[0] and top + bottom < size[1] else NO_CROP
+
+
 def _lost(side: dict[SideData, bytes], coded: dict[str, bytes]) -> tuple[str, ...]:
     """Metadata tied to the old pixels that no encoder here can write again."""
     lost = []
@@ -249,3 +265,13 @@ def _lost(side: dict[SideData, bytes], coded: dict[str, bytes]) -> tuple[str, ..
     if SideData.A53_CC in side:
         lost.append("closed captions inside the video")
     return tuple(lost)
+
+
+def _untold(side: dict[SideData, bytes], coded: dict[str, bytes], tags: dict[str, str]) -> tuple[str, ...]:
+    """What a container tells about the picture that is not written again."""
+    told = []
+    if SideData.SPHERICAL in side or "spherical" in coded:
+        told.append("the mark of a spherical film is left out: set it again with a tool for such films")
+    if (SideData.STEREO3D in side or "stereo_3d" in coded) and "stereo_mode" not in tags:  # a tag goes along
+        told.append("the mark of a stereo film is left out: set it again with a tool for such films")
+    return tuple(told)

@@ -17,6 +17,7 @@ from sr_plugins.errors import PipeError
 DISCONTINUOUS = {"mpegts", "mpeg", "mpegtsraw", "dvd", "vob"}
 # Seconds: ffmpeg takes a longer leap of such a clock for no time that has passed.
 _LEAP = 10
+_VP8_SHOWN = 0x10  # in the first byte of a frame
 _UNUSUAL = 10  # times the usual gap between two frames: a film of a frame in 30 s leaps, but does so always
 
 
@@ -41,6 +42,8 @@ def fraction(value: Any) -> Fraction:
 def scan(container: InputContainer, main: int) -> Timeline:
     """Read every packet of a file."""
     times, keys, decoding, count, begin, end = [], [], [], 0, Fraction(1 << 40), Fraction(0)
+    context: Any = container.streams[main].codec_context
+    vp8 = context is not None and context.codec.canonical_name == "vp8"
     for packet in container.demux():
         time = packet.pts if packet.pts is not None else packet.dts
         if time is None or packet.size == 0 or packet.time_base is None:
@@ -50,6 +53,8 @@ def scan(container: InputContainer, main: int) -> Timeline:
         if packet.stream_index != main:
             continue
         count += 1
+        if vp8 and not memoryview(packet)[0] & _VP8_SHOWN:  # an alternate reference frame
+            continue
         if packet.dts is not None:
             decoding.append(packet.dts)
         if not packet.is_discard:  # before the edit list's start: decoded, never shown

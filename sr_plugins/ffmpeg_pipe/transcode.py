@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from sr_plugins.errors import PipeError
-from sr_plugins.ffmpeg_pipe.chunks import Chunk, Film, FrameReader, plan_chunks, process_chunk, verify_chunk
+from sr_plugins.ffmpeg_pipe.chunks import Chunk, Film, FrameReader, plan_chunks, process_chunk, undecoded, verify_chunk
 from sr_plugins.ffmpeg_pipe.cluster import Cluster
 from sr_plugins.ffmpeg_pipe.decode import DecodeOptions
+from sr_plugins.ffmpeg_pipe.decoder_choice import alpha_beside, as_decoded
 from sr_plugins.ffmpeg_pipe.encode import ChunkEncoder, plan_encoding
 from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg, version
 from sr_plugins.ffmpeg_pipe.formats import PixelLayout, aspect_after, frame_format, pipe_format, refuse_odd
@@ -105,7 +106,8 @@ def upscale_video(
         overwrite: replace ``target`` if it exists.
         ffmpeg: the executable to use; by default the system's, else the bundled one.
         progress: called after every frame; about once a second while a cluster works.
-        notice: called with a line for everything that cannot be kept, before work begins.
+        notice: called with a line for everything that cannot be kept, before work begins, and for frames that could
+            not be decoded, at the end.
 
     Raises:
         PipeError: the source cannot be read, the target not written, or ffmpeg failed.
@@ -128,10 +130,11 @@ def upscale_video(
         if finished is not None and finished.is_of(job.identity) and not restart:
             return VideoResult(target, finished.frames, finished.frames, finished.reused, 0.0)
         _check_target(target, overwrite)
-        for line in (*job.join.plan.notices, *job.film.encoding.notices):
+        encoding = job.film.encoding
+        for line in (*job.film.source.notices, *job.join.plan.notices, *encoding.notices, *alpha_beside(encoding)):
             notice(f"{source.name}: {line}")
         with Journal(target, job.identity, restart=restart) as journal:
-            return _run(job, journal, upscaler, progress)
+            return _run(job, journal, upscaler, progress, notice)
     except OSError as error:
         raise PipeError(f"{error.filename or target}: {error.strerror or error}") from error
 
@@ -161,7 +164,7 @@ def _plan(
 ) -> _Job:
     if chunk_frames < 1:
         raise PipeError(f"a chunk of {chunk_frames} frames is not possible: it has at least 1")
-    source = probe(path)
+    source = as_decoded(executable, probe(path))
     if target.exists() and target.samefile(path):
         raise PipeError(f"{target} is the source itself: choose another name")
     _check_target(target, overwrite)
@@ -173,6 +176,8 @@ def _plan(
     origin = source.origin if cut[0] is None else Fraction(cut[0]) + source.start
     joiner = joining_ffmpeg(executable, plan.muxer, source, origin)
     if source.turned and not holds_display_matrix(joiner, plan.muxer, source):
+        if any(source.crop):
+            raise PipeError(f"{path}: ffmpeg {version(executable)} cannot crop and turn it: a newer one (--ffmpeg) can")
         source, decode = source.upright(), replace(decode, turn=True)
     start, end = (None if t is None else Fraction(t).limit_denominator(10**6) + source.start for t in cut)
     chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
@@ -204,7 +209,11 @@ def _check_target(target: Path, overwrite: bool) -> None:
 
 
 def _run(
-    job: _Job, journal: Journal, upscaler: Upscaler | Cluster, progress: Callable[[Progress], None]
+    job: _Job,
+    journal: Journal,
+    upscaler: Upscaler | Cluster,
+    progress: Callable[[Progress], None],
+    notice: Callable[[str], None],
 ) -> VideoResult:
     begun = time.monotonic()
     total = sum(chunk.frames for chunk in job.chunks)
@@ -227,6 +236,8 @@ def _run(
                 raise PipeError(f"{encoder} gave chunk {record.index} other parameters than those before")
             journal.add(record, journal.partial(record.index))
             done, reused = done + len(record.times), reused + record.reused
+    if lacking := undecoded(job.chunks, journal.records):
+        notice(f"{job.film.source.path.name}: {lacking}")
     times = [time for record in journal.records for time in record.times]
     join_chunks(job.join, [(journal.path(record), record.times) for record in journal.records], joined)
     verify_target(job.join, joined, times)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from fakes import nearest
 from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, living_children, moving, packets, picture_hash, times, tone
@@ -115,6 +116,45 @@ def test_frames_far_apart_are_no_jump(tmp_path: Path) -> None:
     source = tmp_path / "in.ts"
     ffmpeg_run(*moving("64x48", 300, "1/30"), "-c:v", "libx264", "-bf", "2", source)
     assert (len(probe(source).timeline), probe(source).rate) == (10, Fraction(1, 30))
+
+
+@both_ffmpegs
+def test_frames_that_cannot_be_decoded_are_counted(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg_run(*moving("64x48", 1.6), "-c:v", "libx264", "-bf", "2", source)
+    data = source.read_bytes()
+    for _, packet in packets(source, 0)[9:15]:
+        data = data.replace(packet, bytes(len(packet)))
+    source.write_bytes(data)
+    said: list[str] = []
+    again = {"options": FAST, "chunk_frames": 20, "ffmpeg": ffmpeg, "notice": said.append}
+    result = upscale_video(source, target, doubled, **again)  # type: ignore[arg-type]
+    missing = 40 - result.frames
+    assert missing >= 6
+    assert len(said) == 1
+    assert re.fullmatch(rf"in\.mkv: {missing} of 40 frames could not be decoded \(\S.*\)", said[0])
+    assert len(times(target)) == result.frames
+
+
+def test_hidden_frames_are_not_missed(tmp_path: Path, doubled: Upscaler) -> None:
+    """VP8's alternate reference frames are packets of their own; some programs give them a time of their own, too."""
+    whole, source, target = tmp_path / "whole.webm", tmp_path / "in.webm", tmp_path / "out.mkv"
+    lag = ["-auto-alt-ref", "1", "-lag-in-frames", "16", "-arnr-maxframes", "7", "-passlogfile", tmp_path / "log"]
+    clip = [*moving("64x48", 2), "-c:v", "libvpx", "-b:v", "100k", *lag]
+    ffmpeg_run(*clip, "-pass", "1", "-f", "null", "-")
+    ffmpeg_run(*clip, "-pass", "2", whole)
+    with av.open(str(whole)) as read, av.open(str(source), "w") as written:
+        stream = written.add_stream_from_template(read.streams.video[0], opaque=True)
+        for packet in read.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                if not bytes(packet)[0] & 0x10:
+                    packet.pts = packet.dts = (packet.pts or 0) - 20
+                written.mux(packet)
+    assert len(times(source)) > 50
+    said: list[str] = []
+    assert upscale_video(source, target, doubled, options=FAST, notice=said.append).frames == 50
+    assert said == []
 
 
 def test_sides_fit_the_chroma(tmp_path: Path) -> None:
