@@ -73,7 +73,7 @@ def clear_finished(target: Path) -> Finished | None:
             if not lines or lines[-1].get(_WHOLE) != target.stat().st_size or any(folder.glob("joined*")):
                 return None
             _remove(folder)
-    except (OSError, PipeError):
+    except (OSError, PipeError, ValueError):  # no journal, one at work, a damaged one
         return None
     records = [line for line in lines[1:] if _WHOLE not in line]
     return Finished(lines[0], sum(len(r["times"]) for r in records), sum(r["reused"] for r in records))
