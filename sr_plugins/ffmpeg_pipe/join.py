@@ -14,7 +14,6 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from sr_plugins.ffmpeg_pipe.executable import PROTOCOLS, Child, bundled_ffmpeg, version_number
-from sr_plugins.ffmpeg_pipe.formats import PixelLayout
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
 from sr_plugins.ffmpeg_pipe.probe import Source, StreamInfo, fraction, opened
 from sr_plugins.ffmpeg_pipe.quicktime_keys import QUICKTIME, key_settings, settle_creation_time
@@ -25,10 +24,8 @@ from sr_plugins.ffmpeg_pipe.streams import Kept, StreamPlan
 _LIFT = 60
 _FINE = Fraction(1, 90_000)  # of the ticks there, in seconds, if the source's are coarser and do not fit
 _LARGEST = 2**31 - 1  # denominator of a time base in ffmpeg
-# Statistics that Matroska muxers write about a stream's old bytes.
-_STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate")
-
-
+# What tags say about a stream's old bytes: Matroska's statistics, and that transparency lies beside the picture.
+_STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate", "alpha_mode")
 # The ffmpeg from which on a display matrix can be given; before, QuickTime alone took a rotation, as a tag.
 _DISPLAY_OPTIONS = (6, 0)
 
@@ -106,8 +103,7 @@ def join_chunks(
     """
     with opened(chunks[0][0]) as first:
         video = first.streams.video[0]
-        settings = _settings(join, alpha=video.format is not None and PixelLayout.of(video.format.name).alpha)
-        settings += _shape(join, video)
+        settings = [*_settings(join), *_shape(join, video)]
     settings += _attach_covers(join, target.parent)
     keys = key_settings(join.source, join.plan.muxer, join.options)
     extra = (*settings, *join.options.join, *keys, *extra)
@@ -188,7 +184,7 @@ def _command(join: Join, target: Path) -> list[str]:
     return [*command[:-1], "-y", command[-1]]
 
 
-def _settings(join: Join, *, alpha: bool) -> list[str]:
+def _settings(join: Join) -> list[str]:
     """Options of the output that ffmpeg-python cannot say, for some come more than once; the person's come last."""
     source, plan = join.source, join.plan
     rational = source.time_base
@@ -206,7 +202,7 @@ def _settings(join: Join, *, alpha: bool) -> list[str]:
             said += [f"-c:{number}", entry.codec]
         said += [f"-disposition:{number}", "+".join(entry.stream.disposition) or "0"]
         if entry.stream.index == source.main:
-            said += _video_settings(join, number, entry.stream, alpha=alpha)
+            said += _video_settings(join, number, entry.stream)
     return said
 
 
@@ -222,12 +218,11 @@ def _shape(join: Join, video: VideoStream) -> list[str]:
     return ["-aspect", f"{ratio.numerator}:{ratio.denominator}"]
 
 
-def _video_settings(join: Join, number: int, stream: StreamInfo, *, alpha: bool) -> list[str]:
+def _video_settings(join: Join, number: int, stream: StreamInfo) -> list[str]:
     source = join.source
     said: list[str] = []
-    stale = _STALE if alpha else (*_STALE, "alpha_mode")
     for key, value in stream.metadata.items():
-        if not key.lower().startswith(stale):
+        if not key.lower().startswith(_STALE):
             said += [f"-metadata:s:{number}", f"{key}={value}"]
     rgb = source.pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal8", "0"))
     for name, code in source.colors.options(with_range=True, rgb=rgb).items():

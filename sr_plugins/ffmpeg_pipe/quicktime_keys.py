@@ -21,9 +21,10 @@ _CLASSIC = {
         "network",
         "keywords",
         "episode_sort",
-        "season_number",
+        "track",
+        "disc",
     ),
-    *("media_type", "hd_video", "gapless_playback", "compilation", "track", "disc", "tmpo", "encoder", "location"),
+    *("season_number", "media_type", "hd_video", "gapless_playback", "compilation", "tmpo", "encoder", "location"),
     *("creation_time", "timecode"),
 }
 _BRANDS = {"major_brand", "minor_version", "compatible_brands"}

@@ -20,9 +20,9 @@ from sr_plugins.weights import pretrained
 if TYPE_CHECKING:
     from torch import nn
 
-# name: {scale: (features, hidden layers)}. Deeper and narrower is better at the same size, and slower: fast x2, the most
-# used, is the fast one. fast x4 has one layer less, for its last one is four times that of x2 and the whole stays below
-# 60 thousand parameters.
+# name: {scale: (features, hidden layers)}. Deeper and narrower is better at the same size, and slower: fast x2, the
+# most used, is the fast one. fast x4 has one layer less, for its last one is four times that of x2 and the whole stays
+# below 60 thousand parameters.
 FAMILY = {
     "tiny": {2: (16, 4)},
     "fast": {2: (32, 6), 3: (24, 11), 4: (32, 5)},
