@@ -193,6 +193,16 @@ def test_second_order_shrinks_varies_and_repeats(scene: Picture, scale: int) -> 
     assert noise[0.1] < noise[1.0] / 2
 
 
+@pytest.mark.parametrize(
+    "option",
+    [{"blur": 1}, {"noise": 1.5}, {"resize_range": 1}, {"strength": [0.2, 0.5]}, {"second": [0.1, 0.9]}],
+    ids=str,
+)
+def test_options_of_second_order_are_numbers_or_pairs(scene: Picture, option: dict[str, Any]) -> None:
+    results = {degraded(scene, {"name": "second_order"} | option, seed=seed).tobytes() for seed in range(4)}
+    assert len(results) == 4
+
+
 def test_a_probability_is_kept() -> None:
     black = chain({"name": "gaussian_noise", "sigma": 20, "probability": 0.3})
     changed = [not np.array_equal(black(flat(128, 8), np.random.default_rng(i)), flat(128, 8)) for i in range(300)]

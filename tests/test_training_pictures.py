@@ -16,6 +16,7 @@ from sr_plugins.training.bicubic import downscale_bicubic
 from sr_plugins.training.degradation_chain import build_chain
 from sr_plugins.training.pictures import Pictures, list_pictures, read_rgb, to_channels
 from sr_plugins.training.recipe import Recipe, read_recipe
+from sr_plugins.training.source_pictures import read_source
 
 RECIPE = """
 [model]
@@ -163,8 +164,28 @@ def test_scales_take_turns_at_one_size_of_the_target(folder: Path, recipe: Recip
     assert validation.scale == 4
 
 
+def test_gray_of_sixteen_bits_is_the_picture_and_not_white(tmp_path: Path) -> None:
+    ramp = np.arange(0, 65536, 16, np.uint16).reshape(64, 64)
+    for name in ("a.png", "a.tiff"):
+        Image.fromarray(ramp).save(tmp_path / name)
+        for picture in (read_rgb(tmp_path / name), read_source(tmp_path / name).frames[0]):
+            assert picture.shape == (64, 64, 3)
+            assert np.abs(picture - ramp[..., None] / 257).max() <= 0.5
+    Image.fromarray(ramp.astype(np.float32) / 65535).save(tmp_path / "float.tiff")
+    with pytest.raises(DataError, match=r"float\.tiff has samples of 32 bits"):
+        read_rgb(tmp_path / "float.tiff")
+
+
+def broken_chunk(path: Path) -> None:
+    """Spoil the name of the chunk after the header, on which Pillow raises ``SyntaxError``."""
+    content = bytearray(path.read_bytes())
+    content[37:41] = b"\0\0\0\0"
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
-    "spoil", [lambda p: p.write_bytes(b""), lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 50)]
+    "spoil",
+    [lambda p: p.write_bytes(b""), lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 50), broken_chunk],
 )
 def test_a_damaged_picture_is_an_error_of_ours(folder: Path, spoil: Callable[[Path], object]) -> None:
     spoil(folder / "0.png")

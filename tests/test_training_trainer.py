@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -238,6 +239,44 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, data: Path) -> 
         train(read_recipe(recipe_file(tmp_path, text)), data, tmp_path / "run", device="cpu")
 
 
+def test_weights_out_of_bounds_are_not_saved_and_the_told_cure_helps(tmp_path: Path, data: Path) -> None:
+    run, short = tmp_path / "run", RECIPE[: RECIPE.index("[[stage]]")] + RECIPE[RECIPE.rindex("[[stage]]") :]
+    text = short.replace("iterations = 10", "iterations = 1").replace("[1e-4, 1e-5]", "[1e30, 1e30]")
+    with pytest.raises(DataError, match="weights have left all bounds at iteration 1: lower the learning rate"):
+        train(read_recipe(recipe_file(tmp_path, text)), data, run, device="cpu")
+    assert not list(run.glob("*.safetensors"))
+    read_card(train(read_recipe(recipe_file(tmp_path, short)), data, run, device="cpu", resume=True))
+
+
+@pytest.mark.parametrize("every", [7, 15])
+def test_validation_comes_when_it_is_asked_for(tmp_path: Path, data: Path, every: int) -> None:
+    recipe = read_recipe(recipe_file(tmp_path, re.sub(r"validate_every = \d+", f"validate_every = {every}", RECIPE)))
+    train(recipe, data, tmp_path / "run", device="cpu")
+    assert [line["iteration"] for line in log_of(tmp_path / "run")] == sorted({*range(every, 31, every), 20, 30})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"tiny"', '"fast"', "is of a run of tiny x2 with adam, not of fast x2 with adam: name another folder"),
+        ("seed = 3", 'seed = 3\noptimizer = "muon"', "not of tiny x2 with muon"),
+        ("iterations = 20", "iterations = 5", "has done 30 iterations of 15"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, data: Path, old: str, new: str, message: str) -> None:
+    train(read_recipe(recipe_file(tmp_path)), data, tmp_path / "run", device="cpu")
+    other = read_recipe(recipe_file(tmp_path, RECIPE.replace(old, new)))
+    with pytest.raises(RecipeError, match=message):
+        train(other, data, tmp_path / "run", device="cpu", resume=True)
+
+
+def test_a_foreign_checkpoint_is_refused(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "run").mkdir()
+    torch.save({"epoch": 3}, tmp_path / "run" / "checkpoint.pt")
+    with pytest.raises(RecipeError, match=r"checkpoint\.pt is of another run"):
+        train(read_recipe(recipe_file(tmp_path)), data, tmp_path / "run", device="cpu", resume=True)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "kind", "message"),
     [
@@ -245,13 +284,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, data: Path) -> 
         ("l1 = 1.0", "l7 = 1.0", RecipeError, "no loss called 'l7'"),
         ("[[stage]]", '[[degradation]]\nname = "bicubi"\n[[stage]]', RecipeError, "no degradation called 'bicubi'"),
         ("patch = 8", "patch = 200", DataError, "none of 4 pictures can be used"),
+        ("scale = 2", "scale = 4\nalso = [2]", RecipeError, "fast x4 has no smaller scales inside"),
+        ("l1 = 1.0", 'charbonnier = { weight = 1.0, epsilon = "x" }', RecipeError, "epsilon = 'x' is not a number"),
+        ("l1 = 1.0", "adversarial = { weight = 0.1, features = 0 }", RecipeError, "features = 0 is not a whole number"),
+        ("l1 = 1.0", 'adversarial = { weight = 0.1, matching = "x" }', RecipeError, "matching = 'x' is not a number"),
     ],
 )
 def test_what_cannot_be_run_is_told(
     tmp_path: Path, data: Path, old: str, new: str, kind: type[Exception], message: str
 ) -> None:
+    text = RECIPE.replace(old, new, 1).replace('"tiny"\nscale = 4', '"fast"\nscale = 4')
     with pytest.raises(kind, match=message):
-        train(read_recipe(recipe_file(tmp_path, RECIPE.replace(old, new, 1))), data, tmp_path / "run", device="cpu")
+        train(read_recipe(recipe_file(tmp_path, text)), data, tmp_path / "run", device="cpu")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])

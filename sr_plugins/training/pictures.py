@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sr_plugins.errors import DataError
 from sr_plugins.training.degradation_chain import to_8bit
@@ -20,6 +22,7 @@ from sr_plugins.training.resize import resize
 logger = logging.getLogger(__name__)
 
 SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".avif"}
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error)  # what Pillow raises on damage
 MAXIMUM = np.float32(65535)
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of R'G'B', BT.601
 Degrade = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
@@ -37,13 +40,30 @@ def list_pictures(folder: Path) -> list[Path]:
     return found
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An 8-bit RGB picture, (H, W, 3); ``DataError`` when it cannot be read."""
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture file; whatever Pillow raises while it is open on damaged data becomes a ``DataError``."""
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+            yield image
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    """The 8-bit R'G'B' (H, W, 3) of an opened picture; ``DataError`` for samples whose white is not known."""
+    if image.mode == "F" or image.mode == "I":
+        raise DataError(f"{path} has samples of 32 bits, whose white is not known: save it with 8 or 16")
+    if image.mode.startswith("I;16"):  # Pillow would cut off everything above 255
+        gray = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
+        return gray.astype(np.uint8)[..., None].repeat(3, 2)
+    return np.asarray(image.convert("RGB"))
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """An 8-bit RGB picture, (H, W, 3); ``DataError`` when it cannot be read."""
+    with opened_picture(path) as image:
+        return to_rgb(image, path)
 
 
 def to_channels(picture: NDArray[np.uint8], channels: str) -> NDArray[np.uint16]:

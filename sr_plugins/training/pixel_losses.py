@@ -11,6 +11,8 @@ class Charbonnier(nn.Module):
 
     def __init__(self, epsilon: float) -> None:
         super().__init__()
+        if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)) or not 0 < epsilon < 1:
+            raise ValueError(f"epsilon = {epsilon!r} is not a number between 0 and 1")
         self.epsilon = epsilon
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:

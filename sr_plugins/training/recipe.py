@@ -35,6 +35,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -125,7 +126,7 @@ def read_recipe(path: Path) -> Recipe:
     if not isinstance(also, list) or not all(isinstance(a, int) and 1 < a < scale and scale % a == 0 for a in also):
         raise RecipeError(f"{path}: model.also = {also!r} is not a list of scales that divide {scale}")
     sizes = data.get("sizes", [1.0])
-    if not isinstance(sizes, list) or not sizes or not all(isinstance(s, (int, float)) and 0 < s <= 1 for s in sizes):
+    if not isinstance(sizes, list) or not sizes or not all(_is_number(s) and 0 < s <= 1 for s in sizes):
         raise RecipeError(f"{path}: data.sizes = {sizes!r} is not a list of numbers above 0 and at most 1")
     stages = table.get("stage")
     if not isinstance(stages, list) or not stages:
@@ -133,9 +134,9 @@ def read_recipe(path: Path) -> Recipe:
     return Recipe(
         path=path,
         seed=reader.number(table, "seed", int, 1),
-        ema=reader.number(table, "ema", float, 0.999, least=0),
+        ema=reader.number(table, "ema", float, 0.999, least=0, below=1),
         optimizer=optimizer,
-        clip_gradient=reader.number(table, "clip_gradient", float, 1.0, least=0),
+        clip_gradient=reader.number(table, "clip_gradient", float, 1.0, least=1e-9),
         validate_every=reader.number(table, "validate_every", int, 1000),
         model=reader.string(model, "name"),
         scale=scale,
@@ -148,6 +149,10 @@ def read_recipe(path: Path) -> Recipe:
         degradation=tuple(degradation),
         stages=tuple(reader.stage(stage, i) for i, stage in enumerate(stages)),
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class _Reader:
@@ -171,11 +176,21 @@ class _Reader:
         return value
 
     def number(
-        self, table: Mapping[str, Any], key: str, kind: type[int] | type[float], default: Any = None, least: float = 1
+        self,
+        table: Mapping[str, Any],
+        key: str,
+        kind: type[int] | type[float],
+        default: Any = None,
+        least: float = 1,
+        below: float = math.inf,
     ) -> Any:
         value = table.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, (int, kind)) or value < least:
-            raise self.fail(f"{key} = {value!r} is not {'a whole' if kind is int else 'a'} number of at least {least}")
+        if value is None:
+            raise self.fail(f"{key} is needed")
+        if not (_is_number(value) and isinstance(value, (int, kind)) and least <= value < below):
+            end = "" if below == math.inf else f" and below {below}"
+            what = "a whole" if kind is int else "a"
+            raise self.fail(f"{key} = {value!r} is not {what} number of at least {least}{end}")
         return kind(value)
 
     def string(self, table: Mapping[str, Any], key: str, *default: str | None) -> Any:
@@ -189,17 +204,21 @@ class _Reader:
             raise self.fail("stage is a list of tables [[stage]]")
         self.known(table, f"stage[{index}].", {f.name for f in fields(Stage)})
         rates = table.get("learning_rate")
-        if not isinstance(rates, list) or len(rates) != 2 or not all(isinstance(r, float) and r > 0 for r in rates):
-            raise self.fail(f"stage[{index}].learning_rate is a pair [first, last], for example [1e-3, 1e-5]")
+        if not isinstance(rates, list) or len(rates) != 2 or not all(_is_number(r) and r > 0 for r in rates):
+            raise self.fail(
+                f"stage[{index}].learning_rate is a pair [first, last] of numbers above 0, for example [1e-3, 1e-5]"
+            )
         losses = self.table(table, "losses", {"l1": 1.0})
+        if not losses:
+            raise self.fail(f"stage[{index}].losses is empty: name at least one, for example l1 = 1.0")
         for name, value in losses.items():
-            weight = value.get("weight") if isinstance(value, Mapping) else value
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-                raise self.fail(f"stage[{index}].losses.{name} is a weight, or a table with a weight and options")
+            weight: Any = value.get("weight") if isinstance(value, Mapping) else value
+            if not _is_number(weight) or weight <= 0:
+                raise self.fail(f"stage[{index}].losses.{name} is a weight above 0, or a table with one and options")
         return Stage(
             iterations=self.number(table, "iterations", int),
             patch=self.number(table, "patch", int, least=4),
             batch=self.number(table, "batch", int),
-            learning_rate=(rates[0], rates[1]),
+            learning_rate=(float(rates[0]), float(rates[1])),
             losses=losses,
         )

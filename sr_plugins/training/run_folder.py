@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from sr_plugins.errors import RecipeError
+from sr_plugins.training.recipe import Recipe
 
 
 @dataclass
@@ -22,6 +24,11 @@ class Progress:
     loss: float
     psnr: float | None
     seconds: float
+
+
+def identity(recipe: Recipe) -> str:
+    """What a checkpoint must have in common with the recipe that goes on from it."""
+    return f"{recipe.model} x{recipe.scale} with {recipe.optimizer}"
 
 
 class RunFolder:
@@ -51,6 +58,20 @@ class RunFolder:
         except Exception as error:  # pickle, zip and torch each raise their own
             raise RecipeError(f"{self.checkpoint} cannot be read, remove it to start again: {error}") from error
         return state
+
+    @contextmanager
+    def explained(self, state: Mapping[str, Any], recipe: Recipe) -> Iterator[None]:
+        """Where the checkpoint is not one of this recipe, a ``RecipeError`` that says so."""
+        cure = "name another folder with --out, or give it its own recipe"
+        made_by = state.get("run", identity(recipe))
+        if made_by != identity(recipe):
+            raise RecipeError(f"{self.checkpoint} is of a run of {made_by}, not of {identity(recipe)}: {cure}")
+        if (done := state.get("iteration", 0)) > recipe.iterations:
+            raise RecipeError(f"{self.checkpoint} has done {done} iterations of {recipe.iterations}: {cure}")
+        try:
+            yield
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecipeError(f"{self.checkpoint} is of another run, or of another recipe: {cure}") from error
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the checkpoint, whole or not at all."""

@@ -13,7 +13,7 @@ import numpy as np
 from sr_plugins.model_spec import Degradation, Picture
 from sr_plugins.training.blur import filtered, gaussian_kernel, ringing, sinc_kernel
 from sr_plugins.training.compression import jpeg
-from sr_plugins.training.degradation_chain import check_range
+from sr_plugins.training.degradation_chain import check_range, draw
 from sr_plugins.training.noise import gaussian_noise, poisson_noise
 from sr_plugins.training.resize import KERNELS, resize
 
@@ -26,8 +26,8 @@ def second_order(
     noise: Any = (1.0, 30.0),
     quality: Any = (30, 95),
     resize_range: Any = (0.15, 1.5),
-    second: float = 0.8,
-    strength: float = 1.0,
+    second: Any = 0.8,
+    strength: Any = 1.0,
 ) -> Degradation:
     """The whole chain, from the clean picture to the small one.
 
@@ -48,10 +48,13 @@ def second_order(
         ("strength", strength, 0, 1),
     ):
         check_range(name, value, least, most)
+    blur, noise, resize_range = (v if isinstance(v, (list, tuple)) else (v, v) for v in (blur, noise, resize_range))
+    strengths, chances_of_second = strength, second
     compress, ring = jpeg(scale, quality), ringing(scale)
 
     def step(picture: Picture, rng: np.random.Generator) -> Picture:
         height, width = (-(-side // scale) for side in picture.shape[:2])
+        strength, second = draw(rng, strengths), draw(rng, chances_of_second)
 
         def resized(x: Picture, low: float, high: float, chances: tuple[float, float, float]) -> Picture:
             """Larger, smaller or as it is, with these chances."""

@@ -10,12 +10,12 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sr_plugins.errors import DataError
 from sr_plugins.ffmpeg_pipe.probe import opened
 from sr_plugins.training.compression_estimation import Compression, jpeg_of, mean_quantiser, video_compression
-from sr_plugins.training.pictures import LUMA, SUFFIXES
+from sr_plugins.training.pictures import LUMA, SUFFIXES, opened_picture, to_rgb
 
 Rgb = NDArray[np.uint8]
 THUMBNAIL = 16  # pixels
@@ -45,12 +45,9 @@ def read_source(path: Path, count: int = 12) -> Source:
         PipeError: a damaged video.
     """
     if path.suffix.lower() in SUFFIXES:
-        try:
-            with Image.open(path) as image:
-                compression = jpeg_of(image)
-                return Source(path.name, [np.asarray(image.convert("RGB"))], compression, candidates=1)
-        except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
+        with opened_picture(path) as image:
+            compression = jpeg_of(image)
+            return Source(path.name, [to_rgb(image, path)], compression, candidates=1)
     frames, quantisers = [], []
     with opened(path) as container:
         stream = next((s for s in container.streams.video), None)

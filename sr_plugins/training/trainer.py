@@ -6,6 +6,7 @@ several processes that share the batches do the run of one.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import os
@@ -33,13 +34,15 @@ from sr_plugins.training.optimizers import make_optimizers
 from sr_plugins.training.pictures import Pictures
 from sr_plugins.training.processes import Processes, processes
 from sr_plugins.training.recipe import Recipe
-from sr_plugins.training.run_folder import Progress, RunFolder
+from sr_plugins.training.run_folder import Progress, RunFolder, identity
 from sr_plugins.weights import PRETRAINED, read_tensors, write_weights
 
 logger = logging.getLogger(__name__)
 
 SAVE_EVERY = 120  # seconds
 CHECK_EVERY = 10  # iterations between looks at the clock, at signals and at the loss
+LARGEST = 1e6  # of weights: beyond it a network's output is no picture any more
+DIVERGED = "lower the learning rate, then --resume"
 
 
 def train(
@@ -80,6 +83,10 @@ def _train(
     build = spec.build_for_training or spec.build
     torch.manual_seed(recipe.seed)
     model = build()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise RecipeError(f"{recipe.path}: {spec.label} has nothing to train")
+    if recipe.also and len(inspect.signature(model.forward).parameters) < 2:
+        raise RecipeError(f"{recipe.path}: {spec.label} has no smaller scales inside: leave out model.also")
     if recipe.start is not None:
         _start_from(model, recipe)
     model = model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -89,15 +96,16 @@ def _train(
     iteration, seconds = 0, 0.0
     bfloat16 = precision == "bfloat16" or (precision == "auto" and place.any(bfloat16_is_faster(place.device.type)))
     if state := run.load(place.device):
-        if precision == "auto":
-            bfloat16 = state["bfloat16"]
-        model.load_state_dict(state["model"])
-        average.tensors = state["average"]
-        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(kept)
-        iteration, seconds = state["iteration"], state["seconds"]
-        if "losses" in state and iteration < recipe.iterations:
-            losses[recipe.stage_at(iteration)[0]].load_state_dict(state["losses"])
+        with run.explained(state, recipe):
+            if precision == "auto":
+                bfloat16 = state["bfloat16"]
+            model.load_state_dict(state["model"])
+            average.tensors = state["average"]
+            for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(kept)
+            iteration, seconds = state["iteration"], state["seconds"]
+            if "losses" in state and iteration < recipe.iterations:
+                losses[recipe.stage_at(iteration)[0]].load_state_dict(state["losses"])
         run.forget_after(iteration)
 
     for stage in recipe.stages:
@@ -112,8 +120,11 @@ def _train(
         return seconds + time.monotonic() - started
 
     def save() -> None:
+        # a loss tells of the weights before its step only
+        if not all(bool((t.abs() < LARGEST).all()) for t in (*model.state_dict().values(), *average.tensors.values())):
+            raise DataError(f"the weights have left all bounds at iteration {iteration}: {DIVERGED}")
         if place.first:
-            states: dict[str, Any] = {"model": model.state_dict(), "average": average.tensors}
+            states: dict[str, Any] = {"run": identity(recipe), "model": model.state_dict(), "average": average.tensors}
             states["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
             index = recipe.stage_at(min(iteration, recipe.iterations - 1))[0]
             states |= {"losses": losses[index].state_dict(), "bfloat16": bfloat16}
@@ -149,15 +160,14 @@ def _train(
             recent.append(loss.detach())
 
             ends = iteration == recipe.iterations or recipe.stage_at(iteration)[1] == 0
-            if iteration % CHECK_EVERY and not ends:
+            due = iteration % recipe.validate_every == 0
+            if iteration % CHECK_EVERY and not ends and not due:
                 continue
             now = time.monotonic()
             stopping = place.any(stop() or (minutes is not None and now - started > minutes * 60))
             if not torch.stack(recent).isfinite().all():
-                raise DataError(
-                    f"the loss is not finite near iteration {iteration}: lower the learning rate, then --resume"
-                )
-            if iteration % recipe.validate_every == 0 or ends or stopping:
+                raise DataError(f"the loss is not finite near iteration {iteration}: {DIVERGED}")
+            if due or ends or stopping:
                 if place.first:
                     psnr = _validate(average.network(build), validation, place.device, bfloat16)
                     line = Progress(iteration, recipe.iterations, torch.stack(recent).mean().item(), psnr, elapsed())
