@@ -259,6 +259,39 @@ def test_the_command_says_what_it_found_and_draws_it(tmp_path: Path) -> None:
         assert image.width > 400
 
 
+@pytest.mark.parametrize(
+    ("output", "plot", "says"),
+    [
+        ("keep.toml", "keep.png", "one of the inputs and would be replaced: give --plot"),
+        ("keep.toml", "new/../keep.png", "one of the inputs"),
+        ("keep.toml", "link.png", "one of the inputs"),
+        ("keep.png", None, "recipes are written as .toml"),
+        ("film.toml", None, "one of the inputs and would be replaced: give -o"),
+        ("a.toml", "a.toml", "the recipe that -o names"),
+    ],
+)
+def test_no_result_replaces_an_input(output: str, plot: str | None, says: str, tmp_path: Path) -> None:
+    Image.fromarray(photograph("coffee")[:64, :64]).save(tmp_path / "keep.png")
+    (tmp_path / "link.png").hardlink_to(tmp_path / "keep.png")
+    (tmp_path / "film.toml").write_bytes(b"a film of a strange name")
+    (tmp_path / "new").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    arguments = [str(tmp_path / "keep.png"), str(tmp_path / "film.toml"), "-o", str(tmp_path / output)]
+    more = [] if plot is None else ["--plot", str(tmp_path / plot)]
+    done = CliRunner().invoke(srp, ["degradation", "estimate", *arguments, *more])
+    assert isinstance(done.exception, DataError)
+    assert says in str(done.exception)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("command", [["adapt"], ["degradation", "learn", "--clean", "."]])
+def test_a_negative_seed_is_wrong_usage(command: list[str], tmp_path: Path) -> None:
+    out = str(tmp_path / "a.safetensors")
+    done = CliRunner().invoke(srp, [*command, "keep.png", "-o", out, "--seed", "-1"])
+    assert done.exit_code == 2
+    assert "--seed" in done.stderr
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "broken.mkv").write_bytes(b"no film")

@@ -23,7 +23,7 @@ import click
 @click.option(
     "--frames", type=click.IntRange(1), default=24, show_default=True, help="Frames of each film to learn from."
 )
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 def command(
     inputs: tuple[Path, ...],

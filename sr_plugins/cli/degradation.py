@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.errors import DataError
+
 
 @click.group()
 def command() -> None:
@@ -23,6 +25,7 @@ def estimate_command(inputs: tuple[Path, ...], output: Path, scale: int, frames:
 
     The result is a list of [[degradation]] steps for srp train, srp adapt and srp evaluate --degradation.
     """
+    _check_targets(inputs, output, plot)
     from sr_plugins.training.estimation import estimate, write_estimate
     from sr_plugins.training.source_pictures import read_source
 
@@ -38,6 +41,22 @@ def estimate_command(inputs: tuple[Path, ...], output: Path, scale: int, frames:
     click.echo(output)
 
 
+def _check_targets(inputs: tuple[Path, ...], output: Path, plot: Path | None) -> None:
+    """``DataError`` where a result would replace a source or the other result; to be asked before any work."""
+    if output.suffix.lower() != ".toml":
+        raise DataError(f"{output}: recipes are written as .toml, name the file so")
+    for target, option in ((output, "-o"), (plot, "--plot")):
+        if target is not None and any(_same_file(target, path) for path in inputs):
+            raise DataError(f"{target} is one of the inputs and would be replaced: give {option} another name")
+    if plot is not None and _same_file(output, plot):
+        raise DataError(f"{plot} is the recipe that -o names: give --plot another name")
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    # samefile sees what names do not tell: hard links, and case where the file system ignores it
+    return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
+
+
 @command.command("learn")
 @click.argument("targets", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--clean", required=True, type=click.Path(path_type=Path), help="A folder of clean, large pictures.")
@@ -45,7 +64,7 @@ def estimate_command(inputs: tuple[Path, ...], output: Path, scale: int, frames:
 @click.option("--scale", type=click.IntRange(2, 4), default=2, show_default=True)
 @click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True)
 @click.option("--frames", type=click.IntRange(1), default=24, show_default=True, help="Frames of each film to look at.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 def learn_command(
     targets: tuple[Path, ...],
