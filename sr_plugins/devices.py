@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +18,11 @@ def resolve_devices(asked: str | Sequence[str]) -> list[str]:
     Raises:
         DeviceError: a name is unknown or its device is missing; says what can be used.
     """
-    names = [n.strip() for n in asked.split(",")] if isinstance(asked, str) else list(asked)
+    named = asked.split(",") if isinstance(asked, str) else list(asked) if isinstance(asked, Iterable) else [asked]
+    for name in named:
+        if not isinstance(name, str):  # torch would take a number for a CUDA device
+            raise DeviceError(f"device {name!r} is not a name: use 'auto', 'cpu' or 'cuda'")
+    names = [name.strip() for name in named]
     if names == ["auto"]:
         return ["cuda:0" if torch.cuda.is_available() else "cpu"]
     if not names:

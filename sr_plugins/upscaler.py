@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sr_plugins.arguments import check_name, check_precision, check_scale, names_a_file, whole_size
 from sr_plugins.engine import Engine
-from sr_plugins.errors import FrameError
+from sr_plugins.errors import UnknownModelError
 from sr_plugins.frame import Frame, FrameFormat
 from sr_plugins.model_spec import LoadedModel
 from sr_plugins.plugins import Plugins
@@ -35,7 +36,7 @@ class Upscaler:
         plugins: the plugins to use; those of this process by default.
 
     Raises:
-        UnknownModelError, UnknownNameError, WeightsError, DeviceError, PluginError: at construction.
+        UnknownModelError, UnknownNameError, WeightsError, DeviceError, PluginError, FrameError: at construction.
     """
 
     def __init__(
@@ -51,11 +52,11 @@ class Upscaler:
         batch: int | str = "auto",
         plugins: Plugins | None = None,
     ) -> None:
-        if scale is not None and not (math.isfinite(scale) and 1 <= scale <= 16):
-            raise FrameError(f"scale {scale} is not between 1 and 16")
-        if size is not None and (size == (None, None) or any(s is not None and s < 1 for s in size)):
-            raise FrameError(f"size {size[0]} x {size[1]} is not a picture: give a width, a height or both, in pixels")
+        check_scale(scale)
+        size = whole_size(size)
         self._plugins = plugins or installed_plugins()
+        check_name("backend", backend, (spec.name for spec in self._plugins.backends()))
+        check_precision(precision)
         self.loaded = self._load(model, scale)
         self.scale = scale
         self.size = size
@@ -63,12 +64,13 @@ class Upscaler:
             self.loaded, self._plugins, device=device, backend=backend, precision=precision, tile=tile, batch=batch
         )
 
-    def _load(self, model: str | Path | LoadedModel, scale: float | None) -> LoadedModel:
+    def _load(self, model: object, scale: float | None) -> LoadedModel:
         if isinstance(model, LoadedModel):
             return model
-        path = Path(model)
-        if isinstance(model, Path) or path.suffix in (".safetensors", ".pt", ".pth", ".ckpt") or len(path.parts) > 1:
-            return self._plugins.open_weights(path)
+        if not isinstance(model, str | os.PathLike):
+            raise UnknownModelError(str(model), (spec.name for spec in self._plugins.models()))
+        if not isinstance(model, str) or names_a_file(model):
+            return self._plugins.open_weights(Path(model))
         self._plugins.model(model)  # raises for an unknown name before scales are looked at
         trained = sorted(s.scale for s in self._plugins.models() if s.name == model and s.usable)
         enough = [s for s in trained if scale is not None and s >= scale]

@@ -322,6 +322,13 @@ def test_alpha_is_upscaled_and_hidden_colour_never_shows() -> None:
     assert result.alpha[36:44, 36:44].min() == 255
 
 
+def test_sizes_without_a_fraction_are_whole() -> None:
+    with Upscaler(nearest(), size=(45.0, np.int64(20))) as upscaler:  # type: ignore[arg-type]
+        result = upscaler.upscale(gray(0))
+        assert (result.width, result.height) == (45, 20)
+        assert upscaler.size == (45, 20)
+
+
 def test_errors_come_before_work() -> None:
     with pytest.raises(UnknownModelError, match="did you mean 'fast'"):
         Upscaler("fsat")
@@ -329,7 +336,10 @@ def test_errors_come_before_work() -> None:
         Upscaler("fast", device="warp9")
     with pytest.raises(UnknownNameError, match=r"no backend called 'toroch'.*'torch'"):
         Upscaler("fast", backend="toroch")
-    for bad in ({"scale": 0.5}, {"scale": float("nan")}, {"size": (0, 5)}, {"tile": 0}, {"batch": -1}):
+    for bad in (
+        {"scale": 0.5}, {"scale": float("nan")}, {"scale": True}, {"scale": "2"}, {"size": (0, 5)}, {"size": 5},
+        {"size": (30.5, None)}, {"size": ("40", None)}, {"tile": 0}, {"batch": -1},
+    ):  # fmt: skip
         with pytest.raises(FrameError):
             Upscaler("fast", **bad)  # type: ignore[arg-type]
     if not torch.cuda.is_available():

@@ -172,6 +172,32 @@ def test_filter_twice_and_two_clips_at_once() -> None:
         (lambda: clip_of(vs.YUV410P8), {"width": 64, "height": 34}, "multiple of 4, for example height=32"),
         (lambda: clip_of(vs.YUV420P8), {"planes": 3}, "the clip's planes are 0 to 2"),
         (lambda: clip_of(vs.GRAY8), {"planes": []}, "the clip's planes are 0 to 0, give at least one"),
+        *(
+            (lambda: clip_of(vs.YUV420P8), arguments, says)
+            for arguments, says in (
+                ({"scale": "2"}, "scale '2' is not a number: it is text, convert it with float(...)"),
+                ({"scale": [2]}, "scale [2] is not a number"),
+                ({"scale": True}, "scale True is not a number"),
+                ({"width": "100"}, "width '100' is not a whole number of pixels: it is text, convert it with int(...)"),
+                ({"width": 100.5}, "width 100.5 is not a whole number of pixels"),
+                ({"height": float("inf")}, "height inf is not a whole number of pixels"),
+                ({"height": True}, "height True is not a whole number of pixels"),
+                ({"precision": None}, "no precision called 'None': there is auto, bfloat16"),
+                ({"precision": 16}, "no precision called '16'"),
+                ({"backend": None}, "no backend called 'None': there is"),
+                ({"backend": [3]}, "no backend called '[3]'"),
+                ({"device": None}, "device None is not a name: use 'auto'"),
+                ({"device": 0}, "device 0 is not a name"),
+                ({"device": ["cpu", 0]}, "device 0 is not a name"),
+                ({"model": None}, "no model called 'None': there is"),
+                ({"model": 3}, "no model called '3'"),
+                ({"planes": "0"}, "planes='0': '0' is no plane's number: give 0 to 2, or a list"),
+                ({"planes": 1.0}, "1.0 is no plane's number"),
+                ({"planes": ["0"]}, "'0' is no plane's number"),
+                ({"planes": [0.5]}, "0.5 is no plane's number"),
+                ({"planes": True}, "True is no plane's number"),
+            )
+        ),
     ],
 )
 def test_mistakes_are_told_when_the_filter_is_built(make: Any, arguments: dict[str, Any], says: str) -> None:
@@ -181,6 +207,23 @@ def test_mistakes_are_told_when_the_filter_is_built(make: Any, arguments: dict[s
     assert text.startswith("sr_plugins: ")
     assert says in text
     assert "\n" not in text
+
+
+def test_whole_sizes_come_in_any_type_of_number() -> None:
+    clip = clip_of(vs.YUV420P8)
+    for width, height in ((clip.width * 1.5, None), (np.int64(36), np.float32(24))):
+        frame = upscale(clip, nearest(), width=width, height=height, planes=np.int64(0)).get_frame(0)  # type: ignore[arg-type]
+        assert (frame.width, frame.height) == (36, 24)
+
+
+def test_an_error_of_any_kind_is_the_filters_own() -> None:
+    class Odd:
+        def __iter__(self) -> Iterator[int]:
+            raise KeyError("odd")
+
+    with pytest.raises(vs.Error, match=r"^sr_plugins: KeyError: 'odd'$") as caught:
+        upscale(clip_of(vs.GRAY8), nearest(), planes=Odd())  # type: ignore[arg-type]
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_an_upscaler_takes_no_other_settings() -> None:

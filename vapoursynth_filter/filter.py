@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import operator
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import SupportsIndex
 
 import vapoursynth as vs
 
+from sr_plugins.arguments import whole_pixels
 from sr_plugins.errors import FrameError, SRError
 from sr_plugins.model_spec import LoadedModel
 from sr_plugins.upscaler import Upscaler
@@ -145,16 +148,23 @@ def _check(clip: object) -> None:
     frame_format(clip.format)
 
 
-def _planes(planes: int | Sequence[int] | None, count: int) -> list[int]:
-    asked = range(count) if planes is None else [planes] if isinstance(planes, int) else planes
-    subset = sorted(set(asked))
+def _planes(planes: object, count: int) -> list[int]:
+    if planes is None:
+        return list(range(count))
+    asked = planes if isinstance(planes, Iterable) and not isinstance(planes, str | bytes) else [planes]
+    subset: set[int] = set()
+    for plane in asked:
+        if isinstance(plane, bool) or not isinstance(plane, SupportsIndex):
+            raise FrameError(f"planes={planes!r}: {plane!r} is no plane's number: give 0 to {count - 1}, or a list")
+        subset.add(operator.index(plane))
     if not subset or not all(0 <= p < count for p in subset):
         raise FrameError(f"planes={planes!r}: the clip's planes are 0 to {count - 1}, give at least one")
-    return subset
+    return sorted(subset)
 
 
-def _whole_size(clip: vs.VideoNode, width: int | None, height: int | None) -> tuple[int | None, int | None]:
+def _whole_size(clip: vs.VideoNode, wide: object, high: object) -> tuple[int | None, int | None]:
     """The size to reach; a side left out follows the aspect ratio, in steps of the chroma subsampling."""
+    width, height = whole_pixels("width", wide), whole_pixels("height", high)
     step_w, step_h = 1 << clip.format.subsampling_w, 1 << clip.format.subsampling_h
     if width is None and height is not None:
         width = max(1, round(clip.width * height / clip.height / step_w)) * step_w
@@ -184,6 +194,10 @@ def _as_vapoursynth_errors() -> Iterator[None]:
         yield
     except SRError as error:
         raise vs.Error(f"sr_plugins: {_one_line(error)}") from None
+    except vs.Error as error:
+        raise vs.Error(f"sr_plugins: {_one_line(error)}") from error
+    except Exception as error:  # a bug in a plugin or in us: keep the traceback
+        raise vs.Error(f"sr_plugins: {type(error).__name__}: {_one_line(error)}") from error
 
 
 def _one_line(error: BaseException) -> str:
