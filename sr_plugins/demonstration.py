@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -91,5 +92,6 @@ def demonstrate(target: Path, upscaler: Upscaler) -> list[Comparison]:
     except OSError as error:
         raise ImageError(f"cannot write {target}: {error.strerror or error}; choose another place with -o") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # also where there is no such folder
+            temporary.unlink()
     return comparisons

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import os
@@ -54,7 +55,8 @@ def export(loaded: LoadedModel, path: Path) -> float:
     except OSError as error:
         raise SRError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # also where there is no such folder
+            temporary.unlink()
     return difference
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -120,7 +121,8 @@ def write_weights(path: Path, module: nn.Module, card: dict[str, Any]) -> None:
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # also where there is no such folder
+            temporary.unlink()
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -49,6 +50,14 @@ def test_wrong_usage_is_status_two(arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [["adapt"], ["degradation", "learn", "--clean", "."]])
+def test_a_negative_seed_is_wrong_usage(command: list[str], tmp_path: Path) -> None:
+    out = str(tmp_path / "a.safetensors")
+    done = CliRunner().invoke(group, [*command, "keep.png", "-o", out, "--seed", "-1"])
+    assert done.exit_code == 2
+    assert "--seed" in done.stderr
+
+
 def test_models_as_json() -> None:
     done = srp("models", "--json")
     assert done.returncode == 0
@@ -71,7 +80,7 @@ def test_models_as_a_table() -> None:
 def test_every_model_is_named_on_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich's word for a terminal
-    lines = CliRunner().invoke(group, ["models"]).stdout.splitlines()
+    lines = click.unstyle(CliRunner().invoke(group, ["models"]).stdout).splitlines()
     assert any(line.split()[:3] == ["perceptual", "x4", "luma"] for line in lines)
     assert max(map(len, lines)) <= columns
 
@@ -109,6 +118,43 @@ def test_damaged_shipped_weights_are_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"srp: {tmp_path}/fast-x2.safetensors is not a readable safetensors file")
     assert not (tmp_path / "a.png").exists()
+
+
+def test_one_damaged_file_hides_no_other_model(tmp_path: Path) -> None:
+    (tmp_path / "tiny-x2.safetensors").write_bytes(b"half a file")
+    for arguments in (["models"], ["models", "--json"]):
+        done = srp(*arguments, SR_PLUGINS_WEIGHTS=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(f"srp: tiny x2 cannot be used: {tmp_path}/tiny-x2.safetensors is not a readable")
+        assert done.stderr.count("\n") == 1
+    models = {(m["name"], m["scale"]): m for m in json.loads(done.stdout)}
+    assert models["fast", 2]["parameters"] > 10_000
+    tiny = models["tiny", 2]
+    assert (tiny["parameters"], tiny["metrics"], tiny["usable"]) == (None, {}, False)
+    done = srp("doctor", SR_PLUGINS_WEIGHTS=str(tmp_path))
+    assert done.returncode == 1
+    assert "problem: tiny x2 cannot be used" in done.stderr
+    assert "check: fast x2" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "tiny", "-o", "{}/file/x.onnx"],
+        ["adapt", "{}/in.png", "--iterations", "0", "-o", "{}/file/x.safetensors"],
+        ["degradation", "estimate", "{}/in.png", "-o", "{}/file/x.toml"],
+        ["degradation", "estimate", "{}/in.png", "-o", "{}/x.toml", "--plot", "{}/file/x.png"],
+        ["demo", "--model", "tiny", "-o", "{}/file/x.png"],
+    ],
+    ids=" ".join,
+)
+def test_a_place_below_a_file_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    Image.effect_noise((64, 64), 50).save(tmp_path / "in.png")
+    done = srp(*(a.format(tmp_path) for a in arguments))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"srp: cannot write {tmp_path}/file/x.")
 
 
 def test_demo_draws_every_photograph_and_beats_bicubic(tmp_path: Path) -> None:

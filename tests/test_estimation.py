@@ -284,14 +284,6 @@ def test_no_result_replaces_an_input(output: str, plot: str | None, says: str, t
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
-@pytest.mark.parametrize("command", [["adapt"], ["degradation", "learn", "--clean", "."]])
-def test_a_negative_seed_is_wrong_usage(command: list[str], tmp_path: Path) -> None:
-    out = str(tmp_path / "a.safetensors")
-    done = CliRunner().invoke(srp, [*command, "keep.png", "-o", out, "--seed", "-1"])
-    assert done.exit_code == 2
-    assert "--seed" in done.stderr
-
-
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "broken.mkv").write_bytes(b"no film")

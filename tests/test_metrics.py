@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -271,6 +274,46 @@ def test_the_command_prints_a_table_and_degrades_on_request(photographs: Path, t
     good = CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False)
     psnr_of = [json.loads(o.stdout)["results"]["bicubic"]["mean"]["psnr"] for o in (bad, good)]
     assert psnr_of[0] < psnr_of[1] - 1
+
+
+def test_a_metric_named_twice_counts_once(photographs: Path) -> None:
+    arguments = ["--model", "tiny", "--data", str(photographs), "--device", "cpu", "--json", "--metrics"]
+    twice, once = (
+        json.loads(CliRunner().invoke(command, [*arguments, names], catch_exceptions=False).stdout)
+        for names in ("psnr, psnr,ssim", "psnr,ssim")
+    )
+    assert twice == once
+    assert CliRunner().invoke(command, [*arguments, " ,"]).exit_code == 2
+
+
+def evaluate_tiny(data: Path, weights: Path) -> subprocess.CompletedProcess[str]:
+    """``srp evaluate --write-card`` in the folder of ``weights``, which are the model's."""
+    arguments = ["--model", "tiny", "--data", str(data), "--device", "cpu", "--metrics", "psnr", "--write-card"]
+    return subprocess.run(
+        [sys.executable, "-m", "sr_plugins.cli", "evaluate", *arguments],
+        cwd=weights.parent,
+        env=os.environ | {"SR_PLUGINS_WEIGHTS": str(weights.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_card_goes_to_the_model_that_was_measured(photographs: Path, tmp_path: Path) -> None:
+    path = weights_file(tmp_path).rename(tmp_path / "tiny-x2.safetensors")
+    (tmp_path / "tiny").write_text("no weights")  # a file of the model's name in the working folder
+    done = evaluate_tiny(photographs, path)
+    assert done.returncode == 0, done.stderr
+    assert "mean" in done.stdout
+    assert set(read_card(path)["metrics"]) == {photographs.name}
+
+
+def test_weights_that_take_no_card_are_told_before_measuring(tmp_path: Path) -> None:
+    path = tmp_path / "tiny-x2.safetensors"
+    write_weights(path, Plugins(installed=False).model("tiny", 2).build(), {})
+    done = evaluate_tiny(tmp_path / "no such folder", path)
+    assert done.returncode == 1
+    assert "has no card that names its model and scale" in done.stderr
 
 
 def test_wrong_requests_are_told(photographs: Path, tmp_path: Path) -> None:

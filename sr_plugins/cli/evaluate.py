@@ -16,7 +16,7 @@ from sr_plugins.errors import PluginError
 
 if TYPE_CHECKING:
     from sr_plugins.metrics.evaluation import Result
-    from sr_plugins.model_spec import MetricSpec
+    from sr_plugins.model_spec import MetricSpec, ModelSpec
 
 
 @click.command()
@@ -48,9 +48,11 @@ def command(
 
     if options["size"] is not None:
         raise click.UsageError("--size makes no sense here: test pictures have their own; use --scale")
-    specs: list[MetricSpec] = [
-        plugins().named("sr_metrics", "metric", name.strip()) for name in metrics.split(",") if name.strip()
-    ]
+    # each once: the values of a metric named twice would stand in one column
+    names = list(dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip()))
+    if not names:
+        raise click.UsageError("--metrics names no metric; leave it out for PSNR and SSIM")
+    specs: list[MetricSpec] = [plugins().named("sr_metrics", "metric", name) for name in names]
     for spec in specs:
         if missing := spec.missing():
             raise PluginError(f"metric {spec.name} cannot be used: {missing}")
@@ -59,6 +61,7 @@ def command(
         if factor != int(factor):
             raise click.UsageError(f"--scale {factor}: test pictures have whole scales")
         scale, spec_of_model = int(factor), upscaler.loaded.spec
+        card = _card_file(options["model"], spec_of_model) if write_card else None
         shrink = read_chain(degradation, scale).seeded(seed=1) if degradation else None
         ways = {spec_of_model.name: evaluation.upscale_with(upscaler), "bicubic": evaluation.bicubic(scale)}
         with Console(stderr=True).status(f"{upscaler.description}, {data}") as status:
@@ -67,17 +70,28 @@ def command(
             )
 
     name = data.resolve().name + (f" {degradation.stem}" if degradation else "")
-    if write_card:
-        path = Path(options["model"]) if Path(options["model"]).is_file() else spec_of_model.weights
-        if path is None:
-            raise click.UsageError("--write-card needs a model with a weights file")
-        means = {s.name: _rounded(results[spec_of_model.name].mean(s.name), s) for s in specs}
-        evaluation.write_card(path, name, scale, means)
     if as_json:
         told = {way: _told(result, specs) for way, result in results.items()}
         click.echo(json.dumps({"scale": scale, "data": str(data), "results": told}, indent=2))
     else:
         Console(soft_wrap=True).print(_table(f"{name} x{scale}", results, specs))
+    if card is not None:  # last: what was measured is not lost where the file cannot be written
+        means = {s.name: _rounded(results[spec_of_model.name].mean(s.name), s) for s in specs}
+        evaluation.write_card(card, name, scale, means)
+
+
+def _card_file(model: str, spec: ModelSpec) -> Path:
+    """The weights file that the measured model came from, seen to be one that can take a card."""
+    from sr_plugins.arguments import names_a_file
+    from sr_plugins.plugins import plugins
+    from sr_plugins.weights import check_weights_name
+
+    path = Path(model) if names_a_file(model) else spec.weights
+    if path is None:
+        raise click.UsageError("--write-card needs a model with a weights file")
+    check_weights_name(path)
+    plugins().open_weights(path)
+    return path
 
 
 def _rounded(value: float, spec: MetricSpec) -> float | None:

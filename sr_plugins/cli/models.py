@@ -10,20 +10,37 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from sr_plugins.errors import WeightsError
 from sr_plugins.model_spec import ModelSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.weights import count_parameters, read_card
 
 
-def described(spec: ModelSpec) -> dict[str, Any]:
-    """One model as ``--json`` tells it; numbers come from the weights file, so no network is built."""
+def read_numbers(spec: ModelSpec) -> tuple[dict[str, Any], int | None]:
+    """The card and the number of parameters, as far as the weights file tells; ``WeightsError`` if it is broken."""
+    if spec.weights is None:
+        return {}, None
+    if spec.weights.suffix == ".safetensors":
+        return read_card(spec.weights), count_parameters(spec.weights)
+    if not spec.weights.is_file():
+        raise WeightsError(f"no weights for {spec.label}: {spec.weights} does not exist")
+    return {}, None
+
+
+def described(spec: ModelSpec, problems: list[str]) -> dict[str, Any]:
+    """One model as ``--json`` tells it; numbers come from the weights file, so no network is built.
+
+    A broken file goes to ``problems`` and leaves the numbers empty: the other models are listed all the same.
+    """
     card: dict[str, Any] = {}
-    parameters = None
-    other = ""  # LapSRN's x2 comes out of its x4 weights, whose card tells both
-    if spec.weights is not None and spec.weights.suffix == ".safetensors":
-        card = read_card(spec.weights)
-        parameters = count_parameters(spec.weights)
-        other = "" if card.get("scale", spec.scale) == spec.scale else f" x{spec.scale}"
+    parameters, usable = None, spec.usable
+    try:
+        card, parameters = read_numbers(spec)
+    except WeightsError as error:
+        usable = False
+        problems.append(f"{spec.label} cannot be used: {error}")
+    # LapSRN's x2 comes out of its x4 weights, whose card tells both
+    other = "" if card.get("scale", spec.scale) == spec.scale else f" x{spec.scale}"
     metrics = card.get("metrics", {})
     return {
         "name": spec.name,
@@ -32,7 +49,7 @@ def described(spec: ModelSpec) -> dict[str, Any]:
         "channels": spec.channels,
         "parameters": parameters,
         "weights": None if spec.weights is None else str(spec.weights),
-        "usable": spec.usable,
+        "usable": usable,
         "metrics": {name.removesuffix(other): value for name, value in metrics.items() if name.endswith(other)},
         "license": spec.license,
     }
@@ -43,9 +60,10 @@ def described(spec: ModelSpec) -> dict[str, Any]:
 def command(as_json: bool) -> None:
     """List the models that are installed."""
     found = plugins()
-    models = [described(spec) for spec in found.models()]
-    for problem in found.problems:
-        click.echo(f"srp: {problem}", err=True)
+    broken: list[str] = []
+    models = [described(spec, broken) for spec in found.models()]
+    for problem in found.problems + broken:
+        click.echo(f"srp: {' '.join(problem.split())}", err=True)
     if as_json:
         click.echo(json.dumps(models, indent=2))
         return
@@ -54,12 +72,13 @@ def command(as_json: bool) -> None:
         table.add_column(name, no_wrap=True)
     table.add_column("shape")  # takes what width is left
     for model in models:
+        untrained = not model["usable"] and model["weights"] is None
         psnr = model["metrics"].get("Set5", {}).get("psnr")
         table.add_row(
             model["name"],
             f"x{model['scale']}",
             model["channels"],
-            f"{model['parameters']:,}" if model["parameters"] else "" if model["usable"] else "not trained yet",
+            f"{model['parameters']:,}" if model["parameters"] else "not trained yet" if untrained else "",
             "" if psnr is None else f"{psnr:.2f}",
             model["license"],
             model["shape"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,4 +51,5 @@ def plot_estimate(estimate: Estimate, sources: Sequence[Source], path: Path) -> 
     except (OSError, ValueError) as error:
         raise DataError(f"cannot write {path}: {error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # also where there is no such folder
+            temporary.unlink()
