@@ -341,7 +341,7 @@ def test_errors_come_before_work() -> None:
         {"size": (30.5, None)}, {"size": ("40", None)}, {"tile": 0}, {"batch": -1},
     ):  # fmt: skip
         with pytest.raises(FrameError):
-            Upscaler("fast", **bad)  # type: ignore[arg-type]
+            Upscaler("fast", **bad)
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="no CUDA device was found"):
             Upscaler("fast", device="cuda")
