@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sr_plugins.whole_file import whole_file
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -36,17 +38,12 @@ def read_or_make(kind: str, name: str, make: Callable[[], bytes]) -> bytes:
         return path.read_bytes()
     except OSError:
         content = make()
-    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
+    with suppress(OSError):
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
         by_age = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda p: p.stat().st_mtime, reverse=True)
         for old in by_age[KEPT:]:
             old.unlink()
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
     return content
 
 

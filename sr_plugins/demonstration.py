@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from sr_plugins.metrics.evaluation import bicubic, to_luma, upscale_rgb
 from sr_plugins.metrics.psnr import psnr
 from sr_plugins.training.bicubic import downscale_bicubic
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.whole_file import whole_file
 
 Picture = NDArray[np.uint8]
 
@@ -84,14 +84,9 @@ def draw(comparisons: list[Comparison]) -> Image.Image:
 def demonstrate(target: Path, upscaler: Upscaler) -> list[Comparison]:
     """Write the before/after picture to ``target`` (PNG) and return what it shows."""
     comparisons = [compare(upscaler, name) for name in PHOTOGRAPHS]
-    temporary = target.with_name(f".{target.name}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draw(comparisons).save(temporary, "PNG")
-        temporary.replace(target)
+        with whole_file(target) as temporary:
+            draw(comparisons).save(temporary, "PNG")
     except OSError as error:
         raise ImageError(f"cannot write {target}: {error.strerror or error}; choose another place with -o") from error
-    finally:
-        with contextlib.suppress(OSError):  # also where there is no such folder
-            temporary.unlink()
     return comparisons

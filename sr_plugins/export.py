@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 from sr_plugins.cache_folder import fingerprint, read_or_make
 from sr_plugins.errors import ModelOutputError, PluginError, SRError
 from sr_plugins.model_spec import LoadedModel
+from sr_plugins.whole_file import whole_file
 
 if TYPE_CHECKING:
     import onnx
@@ -47,16 +46,11 @@ def export(loaded: LoadedModel, path: Path) -> float:
     difference = _difference(content, loaded)
     if not difference <= TOLERANCE:
         raise ModelOutputError(f"the exported graph of {loaded.spec.label} differs from torch by {difference:.2g}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(content, str(temporary))
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            onnx.save(content, str(temporary))
     except OSError as error:
         raise SRError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # also where there is no such folder
-            temporary.unlink()
     return difference
 
 

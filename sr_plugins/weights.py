@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sr_plugins.errors import UnknownModelError, WeightsError
 from sr_plugins.hookspecs import hookimpl
 from sr_plugins.model_spec import LoadedModel, ModelSpec
+from sr_plugins.whole_file import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -111,18 +111,13 @@ def write_weights(path: Path, module: nn.Module, card: dict[str, Any]) -> None:
     """Write a module's tensors and its card as ``.safetensors``: whole or not at all."""
     from safetensors.torch import save
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-        # not save_file, which makes files that only their owner may read
-        temporary.write_bytes(save(tensors, {"format": "pt", "card": json.dumps(card, sort_keys=True)}))
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            # not save_file, which makes files that only their owner may read
+            temporary.write_bytes(save(tensors, {"format": "pt", "card": json.dumps(card, sort_keys=True)}))
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # also where there is no such folder
-            temporary.unlink()
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from sr_plugins.training.kernel_estimation import Blur, estimate_blur, gaussian_
 from sr_plugins.training.noise_estimation import Noise, estimate_noise
 from sr_plugins.training.source_pictures import Source, luma
 from sr_plugins.training.spectrum import Floats
+from sr_plugins.whole_file import whole_file
 
 FRAMES_VOTING = 24
 SMALLEST_NOISE = 0.4  # code values: less is rounding
@@ -178,16 +177,11 @@ def write_estimate(estimate: Estimate, path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all; ``DataError`` where that is not possible."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # also where there is no such folder
-            temporary.unlink()
 
 
 def _toml(value: Any) -> str:

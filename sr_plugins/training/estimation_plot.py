@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from sr_plugins.errors import DataError, PluginError
 from sr_plugins.training.estimation import Estimate
 from sr_plugins.training.source_pictures import Source, luma
 from sr_plugins.training.spectrum import profile
+from sr_plugins.whole_file import whole_file
 
 
 def plot_estimate(estimate: Estimate, sources: Sequence[Source], path: Path) -> None:
@@ -43,13 +42,8 @@ def plot_estimate(estimate: Estimate, sources: Sequence[Source], path: Path) -> 
         right.axvline(limit, color="tab:red", linestyle=":", label=f"enlarged by {estimate.enlargement.factor:.3g}")
     right.set(title="power spectrum", xlabel="cycles per pixel", ylabel="power, code values squared")
     right.legend()
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix or '.png'}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, dpi=100, format=None if path.suffix else "png")
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, dpi=100, format=None if path.suffix else "png")
     except (OSError, ValueError) as error:
         raise DataError(f"cannot write {path}: {error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # also where there is no such folder
-            temporary.unlink()

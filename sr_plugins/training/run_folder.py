@@ -13,6 +13,7 @@ import torch
 
 from sr_plugins.errors import RecipeError
 from sr_plugins.training.recipe import Recipe
+from sr_plugins.whole_file import whole_file
 
 
 @dataclass
@@ -75,9 +76,8 @@ class RunFolder:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the checkpoint, whole or not at all."""
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save(dict(state), temporary)
-        temporary.replace(self.checkpoint)
+        with whole_file(self.checkpoint) as temporary:
+            torch.save(dict(state), temporary)
 
     def lines(self) -> list[Progress]:
         """The log so far; a last line that was cut off is left out."""
