@@ -15,7 +15,8 @@ import ffmpeg
 from sr_plugins.errors import PipeError
 from sr_plugins.ffmpeg_pipe.executable import PROTOCOLS, Child
 from sr_plugins.ffmpeg_pipe.formats import pipe_format
-from sr_plugins.ffmpeg_pipe.probe import Source, fraction
+from sr_plugins.ffmpeg_pipe.probe import Source
+from sr_plugins.ffmpeg_pipe.timeline import fraction
 
 _BUFFER = 1 << 20
 

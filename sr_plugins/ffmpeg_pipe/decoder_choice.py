@@ -20,8 +20,7 @@ def as_decoded(executable: str, source: Source) -> Source:
     if version_number(executable) >= _CROPS:
         source = replace(source, crop=NO_CROP)
     stream = source.streams[source.main]
-    tags = {key.lower(): value for key, value in stream.metadata.items()}
-    decoder = _WITH_ALPHA.get(stream.codec) if tags.get("alpha_mode") == "1" else None
+    decoder = _WITH_ALPHA.get(stream.codec) if stream.tags.get("alpha_mode") == "1" else None
     if decoder is None:
         return source
     if has_decoder(executable, decoder):

@@ -15,9 +15,10 @@ from av.video.stream import VideoStream
 
 from sr_plugins.ffmpeg_pipe.executable import PROTOCOLS, Child, bundled_ffmpeg, version_number
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
-from sr_plugins.ffmpeg_pipe.probe import Source, StreamInfo, fraction, opened
+from sr_plugins.ffmpeg_pipe.probe import Source, StreamInfo, opened
 from sr_plugins.ffmpeg_pipe.quicktime_keys import QUICKTIME, key_settings, settle_creation_time
 from sr_plugins.ffmpeg_pipe.streams import Kept, StreamPlan
+from sr_plugins.ffmpeg_pipe.timeline import fraction
 
 # Seconds at least that are added to every time on the way through NUT, which holds none below zero; ffmpeg takes them
 # off again. Enough for the decoding times that lie before the first frame.
@@ -240,12 +241,15 @@ def _attach_covers(join: Join, folder: Path) -> list[str]:
         if stream.index not in pictures:
             continue
         kind = {"mjpeg": "jpg"}.get(stream.codec, stream.codec)
-        tags = {key.lower(): value for key, value in stream.metadata.items()}
+        tags = stream.tags
         file = folder / f"cover{number}.{kind}"
         file.write_bytes(pictures[stream.index])
         said += ["-attach", f"file:{file.absolute()}"]
         said += [f"-metadata:s:{number}", f"filename={tags.get('filename', f'cover.{kind}')}"]
-        said += [f"-metadata:s:{number}", f"mimetype={tags.get('mimetype', 'image/' + kind.replace('jpg', 'jpeg'))}"]
+        said += [
+            f"-metadata:s:{number}",
+            f"mimetype={tags.get('mimetype', 'image/' + kind.replace('jpg', 'jpeg'))}",
+        ]
     return said
 
 

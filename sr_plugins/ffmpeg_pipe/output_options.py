@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sr_plugins.errors import PipeError
 
@@ -79,21 +80,13 @@ class OutputOptions:
 
     def value(self, name: str) -> str | None:
         """The last value given for an encoder option, with or without a ``:v`` behind it."""
-        found = None
-        for token, value in zip(self.encode, self.encode[1:], strict=False):
-            if token[1:].partition(":")[0] == name and token.startswith("-"):
-                found = value
-        return found
+        return _last(self.encode, lambda token: token.partition(":")[0] == f"-{name}")
 
     def codec(self, kind: str, number: int) -> str | None:
         """The last codec given for the ``number``-th stream of a kind (``audio``, ``subtitle``) of the result."""
         wanted = {f"-{name}:{kind[0]}{place}" for name in ("c", "codec") for place in ("", f":{number}")}
         wanted.add(f"-{kind[0]}codec")
-        found = None
-        for token, value in zip(self.join, self.join[1:], strict=False):
-            if token in wanted:
-                found = value
-        return found
+        return _last(self.join, wanted.__contains__)
 
     @property
     def own_aspect(self) -> bool:
@@ -104,6 +97,11 @@ class OutputOptions:
     def own_maps(self) -> bool:
         """The person chose streams; ours then step back (a negative ``-map`` only takes some away)."""
         return "-map" in self.join
+
+
+def _last(tokens: Sequence[str], wanted: Callable[[str], bool]) -> str | None:
+    """What stands behind the last token that is wanted."""
+    return next((value for token, value in reversed(list(pairwise(tokens))) if wanted(token)), None)
 
 
 def _removed(value: str) -> str:

@@ -20,7 +20,7 @@ from sr_plugins.ffmpeg_pipe.formats import (
     to_frame,
 )
 from sr_plugins.ffmpeg_pipe.frame_writer import FrameWriter
-from sr_plugins.ffmpeg_pipe.probe import fraction
+from sr_plugins.ffmpeg_pipe.timeline import fraction
 from sr_plugins.ffmpeg_pipe.y4m import Y4mReader, Y4mWriter
 from sr_plugins.frame import Frame
 from sr_plugins.upscaler import Upscaler

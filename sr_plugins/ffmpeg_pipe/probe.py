@@ -18,8 +18,7 @@ from av.sidedata.sidedata import Type as SideData
 from sr_plugins.errors import PipeError
 from sr_plugins.ffmpeg_pipe.executable import PROTOCOLS
 from sr_plugins.ffmpeg_pipe.formats import Colors
-from sr_plugins.ffmpeg_pipe.timeline import DISCONTINUOUS, nominal_rate, refuse_jumps, scan
-from sr_plugins.ffmpeg_pipe.timeline import fraction as fraction
+from sr_plugins.ffmpeg_pipe.timeline import DISCONTINUOUS, fraction, nominal_rate, refuse_jumps, scan
 
 _SAMPLES = 3  # places in the film at which frames are looked at
 _MATRIX_KEY = "display_matrix"
@@ -51,13 +50,22 @@ class Light:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """One stream of the source. ``disposition`` holds ffmpeg's names, ``metadata`` the tags (language, title, ...)."""
+    """One stream of the source. ``disposition`` holds ffmpeg's names, ``metadata`` the tags (language, title, ...).
+
+    ``frames`` is how many its file says it has, 0 where that is unknown.
+    """
 
     index: int
     kind: str
     codec: str
     disposition: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    frames: int = 0
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The metadata by keys in lower case: Matroska writes capitals."""
+        return {key.lower(): value for key, value in self.metadata.items()}
 
     @property
     def is_cover(self) -> bool:
@@ -66,8 +74,7 @@ class StreamInfo:
     @property
     def label(self) -> str:
         """For messages: ``stream 3 (subtitle, hdmv_pgs_subtitle, eng)``."""
-        lowered = {key.lower(): value for key, value in self.metadata.items()}
-        parts = (self.kind, self.codec, lowered.get("filename") or lowered.get("language"))
+        parts = (self.kind, self.codec, self.tags.get("filename") or self.tags.get("language"))
         return f"stream {self.index} ({', '.join(p for p in parts if p)})"
 
 
@@ -79,7 +86,7 @@ class Source:
     those from which decoding can begin. ``start`` is where the container says that it begins and ``earliest`` the time
     of the first packet of any stream, in seconds. ``origin`` is the time that counts as zero in the result: 0, or where
     a broadcast recording begins. ``crop`` is what is still to be cut off (left, right, top, bottom); the size is
-    that of the rest. ``decoder`` is one that ffmpeg would not take by itself.
+    that of the rest. ``decoder`` is one that ffmpeg would not take by itself. ``metadata`` holds the file's own tags.
     """
 
     path: Path
@@ -106,6 +113,7 @@ class Source:
     notices: tuple[str, ...] = ()
     crop: tuple[int, int, int, int] = NO_CROP
     decoder: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
 
     @property
     def origin(self) -> Fraction:
@@ -173,6 +181,7 @@ def probe(path: Path) -> Source:
         found = scan(container, main)
         chapters = len(container.chapters())
         name, coded = container.format.name, dict(stream.codec_context.coded_side_data)
+        metadata = dict(container.metadata)
     if not found.times:
         raise PipeError(f"{path}: its video has no time stamps; wrap it first: ffmpeg -i IN -c copy OUT.mkv")
     if name.split(",")[0] in DISCONTINUOUS:
@@ -214,13 +223,14 @@ def probe(path: Path) -> Source:
         lost=_lost(side, coded),
         notices=_untold(side, coded, streams[main].metadata),
         crop=crop,
+        metadata=metadata,
     )
 
 
 def _describe(stream: Any) -> StreamInfo:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else ""
     disposition = tuple(flag.name.lower() for flag in stream.disposition)
-    return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata))
+    return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata), stream.frames or 0)
 
 
 def _look(path: Path, main: int, timeline: tuple[int, ...], time_base: Fraction) -> list[av.VideoFrame]:

@@ -6,26 +6,15 @@ import struct
 from pathlib import Path
 
 from sr_plugins.ffmpeg_pipe.output_options import OutputOptions
-from sr_plugins.ffmpeg_pipe.probe import Source, opened
+from sr_plugins.ffmpeg_pipe.probe import Source
 
 QUICKTIME = {"mp4", "mov", "ipod"}  # muxers
 # What is held without keys, and what belongs to the old file alone.
 _CLASSIC = {
     *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping"),
-    *(
-        "lyrics",
-        "description",
-        "synopsis",
-        "show",
-        "episode_id",
-        "network",
-        "keywords",
-        "episode_sort",
-        "track",
-        "disc",
-    ),
-    *("season_number", "media_type", "hd_video", "gapless_playback", "compilation", "tmpo", "encoder", "location"),
-    *("creation_time", "timecode"),
+    *("lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "episode_sort", "track"),
+    *("season_number", "disc", "media_type", "hd_video", "gapless_playback", "compilation", "tmpo", "encoder"),
+    *("location", "creation_time", "timecode"),
 }
 _BRANDS = {"major_brand", "minor_version", "compatible_brands"}
 _TIME_KEY, _HARMLESS_KEY = "creation_time", "creation-time"
@@ -40,8 +29,7 @@ def key_settings(source: Source, muxer: str, options: OutputOptions) -> list[str
         return []
     if any("use_metadata_tags" in word for word in options.join) or "-map_metadata" in options.join:
         return []
-    with opened(source.path) as container:
-        keys = {key.partition("-")[0] for key in container.metadata if key != _HARMLESS_KEY}
+    keys = {key.partition("-")[0] for key in source.metadata if key != _HARMLESS_KEY}
     if keys <= _CLASSIC | _BRANDS:
         return []
     removed = [word for key in sorted(_BRANDS | {_HARMLESS_KEY}) for word in ("-metadata", f"{key}=")]

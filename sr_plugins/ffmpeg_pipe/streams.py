@@ -176,10 +176,7 @@ def _made_anew(muxer: str, stream: StreamInfo, source: Source) -> bool:
         return False
     if "timecode" in stream.metadata:
         return muxer in _TIMECODE and "timecode" in source.streams[source.main].metadata
-    if not source.chapters:
-        return False
-    with opened(source.path) as container:
-        return container.streams[stream.index].frames == source.chapters
+    return bool(source.chapters) and stream.frames == source.chapters
 
 
 def _plain_pcm(path: Path, index: int) -> str:

@@ -11,7 +11,8 @@ import av
 
 from sr_plugins.errors import PipeError
 from sr_plugins.ffmpeg_pipe.join import Join
-from sr_plugins.ffmpeg_pipe.probe import fraction, opened
+from sr_plugins.ffmpeg_pipe.probe import opened
+from sr_plugins.ffmpeg_pipe.timeline import fraction
 
 _NO_SPACE = 1 << 16  # bytes free on a disk that is full
 _UNHEARD = Fraction(1, 500)  # seconds; edit lists may count in milliseconds
