@@ -93,15 +93,20 @@ class Upscaler:
         With the ``format`` of its samples: where chroma is subsampled, an even side stays even unless another was asked
         for, because most encoders and hosts hold no other.
         """
-        w, h = self.size or (None, None)
-        if w is None and h is None:
+
+        def derived(exact: float, side: int, halved: int) -> int:
+            step = 2 if halved and side % 2 == 0 else 1
+            return max(1, round(exact / step)) * step
+
+        across, down = (0, 0) if format is None else format.subsampling
+        if self.size is None:
             scale = self.native_scale if self.scale is None else self.scale
-            exact: tuple[float, float] = (width * scale, height * scale)
-        else:
-            exact = (w or width * (h or 0) / height, h or height * (w or 0) / width)
-        halved = (0, 0) if format is None else format.subsampling
-        steps = [2 if shift and side % 2 == 0 else 1 for side, shift in zip((width, height), halved, strict=True)]
-        return w or max(1, round(exact[0] / steps[0])) * steps[0], h or max(1, round(exact[1] / steps[1])) * steps[1]
+            return derived(width * scale, width, across), derived(height * scale, height, down)
+        w, h = self.size
+        if w is None:
+            assert h is not None
+            return derived(width * h / height, width, across), h
+        return w, derived(height * w / width, height, down) if h is None else h
 
     def submit(self, frame: Frame) -> Future[Frame]:
         """Queue a frame; the future gives a frame of the same format and of :meth:`output_size`.

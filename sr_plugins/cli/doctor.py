@@ -6,15 +6,10 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
-from sr_plugins.errors import SRError, WeightsError
-
-if TYPE_CHECKING:
-    from sr_plugins.model_spec import ModelSpec
+from sr_plugins.errors import SRError
 
 # Packages of each part, and what their absence costs.
 PARTS = {
@@ -33,6 +28,7 @@ PARTS = {
 @click.command("doctor")
 def command() -> None:
     """Say what is installed, what is missing and what is broken; status 1 if something is broken."""
+    from sr_plugins.cli.models import described
     from sr_plugins.plugins import plugins
 
     click.echo(f"sr-plugins {_version('sr-plugins')}, Python {platform.python_version()}, {platform.platform()}")
@@ -49,7 +45,9 @@ def command() -> None:
     for backend in found.backends():
         missing = backend.missing()
         click.echo(f"backend {backend.name}: {'not installed: ' + missing if missing else 'ready'}")
-    broken = found.problems + weights_problems(found.models())
+    broken = list(found.problems)
+    for spec in found.models():
+        described(spec, broken)  # reads every weights file
     try:
         click.echo(f"check: {self_check()}")
     except SRError as error:
@@ -65,19 +63,6 @@ def device_lines() -> list[str]:
 
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [f"{processors} processors", *describe_devices()]
-
-
-def weights_problems(specs: Sequence[ModelSpec]) -> list[str]:
-    """One line for each model whose weights file cannot be read."""
-    from sr_plugins.cli.models import read_numbers
-
-    problems = []
-    for spec in specs:
-        try:
-            read_numbers(spec)
-        except WeightsError as error:
-            problems.append(f"{spec.label} cannot be used: {error}")
-    return problems
 
 
 def self_check() -> str:

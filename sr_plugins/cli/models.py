@@ -16,7 +16,7 @@ from sr_plugins.plugins import plugins
 from sr_plugins.weights import count_parameters, read_card
 
 
-def read_numbers(spec: ModelSpec) -> tuple[dict[str, Any], int | None]:
+def _numbers(spec: ModelSpec) -> tuple[dict[str, Any], int | None]:
     """The card and the number of parameters, as far as the weights file tells; ``WeightsError`` if it is broken."""
     if spec.weights is None:
         return {}, None
@@ -35,7 +35,7 @@ def described(spec: ModelSpec, problems: list[str]) -> dict[str, Any]:
     card: dict[str, Any] = {}
     parameters, usable = None, spec.usable
     try:
-        card, parameters = read_numbers(spec)
+        card, parameters = _numbers(spec)
     except WeightsError as error:
         usable = False
         problems.append(f"{spec.label} cannot be used: {error}")

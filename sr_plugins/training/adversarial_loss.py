@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from sr_plugins.devices import bfloat16_is_faster
+from sr_plugins.training.recipe import is_number
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Module:
@@ -65,10 +66,10 @@ class AdversarialLoss(nn.Module):
 
     def __init__(self, channels: int, features: int = 32, learning_rate: float = 1e-4, matching: float = 0.0) -> None:
         super().__init__()
-        if isinstance(features, bool) or not isinstance(features, int) or features < 1:
+        if not is_number(features) or not isinstance(features, int) or features < 1:
             raise ValueError(f"features = {features!r} is not a whole number of at least 1")
         for name, value, least in (("learning_rate", learning_rate, 1e-12), ("matching", matching, 0)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < 1e6:
+            if not is_number(value) or not least <= value < 1e6:
                 raise ValueError(f"{name} = {value!r} is not a number of at least {least}")
         self.discriminator = UNetDiscriminator(channels, features)
         self.matching = matching

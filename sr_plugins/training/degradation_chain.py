@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from sr_plugins.errors import RecipeError, SRError
 from sr_plugins.model_spec import Degradation, DegradationSpec
 from sr_plugins.plugins import plugins
+from sr_plugins.training.recipe import is_number
 
 Image = NDArray[np.uint8]
 
@@ -73,7 +74,7 @@ def build_chain(tables: Sequence[Mapping[str, Any]], scale: int, path: Path) -> 
     for table in tables:
         options = dict(table)
         name, probability = options.pop("name"), options.pop("probability", 1.0)
-        if isinstance(probability, bool) or not isinstance(probability, (int, float)) or not 0 <= probability <= 1:
+        if not is_number(probability) or not 0 <= probability <= 1:
             raise RecipeError(f"{path}: probability = {probability!r} of {name} is not between 0 and 1")
         try:
             spec: DegradationSpec = plugins().named("sr_degradations", "degradation", name)
@@ -120,7 +121,7 @@ def call_with(build: Callable[..., Any], what: str, given: Mapping[str, Any], op
 def check_range(name: str, value: Any, least: float, most: float) -> None:
     """``ValueError`` unless ``value`` is a number, or a pair (low, high), between ``least`` and ``most``."""
     pair = value if isinstance(value, (list, tuple)) else [value, value]
-    numbers = len(pair) == 2 and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in pair)
+    numbers = len(pair) == 2 and all(map(is_number, pair))
     if not numbers or not least <= pair[0] <= pair[1] <= most:
         raise ValueError(f"{name} = {value!r} is neither a number nor a pair [low, high] between {least} and {most}")
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sr_plugins.training.recipe import is_number
+
 
 class Charbonnier(nn.Module):
     """Mean of ``sqrt(error ** 2 + epsilon ** 2)``: L1 with a smooth bottom (Lai et al., LapSRN, 2017)."""
 
     def __init__(self, epsilon: float) -> None:
         super().__init__()
-        if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)) or not 0 < epsilon < 1:
+        if not is_number(epsilon) or not 0 < epsilon < 1:
             raise ValueError(f"epsilon = {epsilon!r} is not a number between 0 and 1")
         self.epsilon = epsilon
 

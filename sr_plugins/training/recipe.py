@@ -126,7 +126,7 @@ def read_recipe(path: Path) -> Recipe:
     if not isinstance(also, list) or not all(isinstance(a, int) and 1 < a < scale and scale % a == 0 for a in also):
         raise RecipeError(f"{path}: model.also = {also!r} is not a list of scales that divide {scale}")
     sizes = data.get("sizes", [1.0])
-    if not isinstance(sizes, list) or not sizes or not all(_is_number(s) and 0 < s <= 1 for s in sizes):
+    if not isinstance(sizes, list) or not sizes or not all(is_number(s) and 0 < s <= 1 for s in sizes):
         raise RecipeError(f"{path}: data.sizes = {sizes!r} is not a list of numbers above 0 and at most 1")
     stages = table.get("stage")
     if not isinstance(stages, list) or not stages:
@@ -151,7 +151,8 @@ def read_recipe(path: Path) -> Recipe:
     )
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """A finite number; TOML's ``true`` is none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -187,7 +188,7 @@ class _Reader:
         value = table.get(key, default)
         if value is None:
             raise self.fail(f"{key} is needed")
-        if not (_is_number(value) and isinstance(value, (int, kind)) and least <= value < below):
+        if not (is_number(value) and isinstance(value, (int, kind)) and least <= value < below):
             end = "" if below == math.inf else f" and below {below}"
             what = "a whole" if kind is int else "a"
             raise self.fail(f"{key} = {value!r} is not {what} number of at least {least}{end}")
@@ -204,7 +205,7 @@ class _Reader:
             raise self.fail("stage is a list of tables [[stage]]")
         self.known(table, f"stage[{index}].", {f.name for f in fields(Stage)})
         rates = table.get("learning_rate")
-        if not isinstance(rates, list) or len(rates) != 2 or not all(_is_number(r) and r > 0 for r in rates):
+        if not isinstance(rates, list) or len(rates) != 2 or not all(is_number(r) and r > 0 for r in rates):
             raise self.fail(
                 f"stage[{index}].learning_rate is a pair [first, last] of numbers above 0, for example [1e-3, 1e-5]"
             )
@@ -213,7 +214,7 @@ class _Reader:
             raise self.fail(f"stage[{index}].losses is empty: name at least one, for example l1 = 1.0")
         for name, value in losses.items():
             weight: Any = value.get("weight") if isinstance(value, Mapping) else value
-            if not _is_number(weight) or weight <= 0:
+            if not is_number(weight) or weight <= 0:
                 raise self.fail(f"stage[{index}].losses.{name} is a weight above 0, or a table with one and options")
         return Stage(
             iterations=self.number(table, "iterations", int),

@@ -49,12 +49,11 @@ def second_order(
     ):
         check_range(name, value, least, most)
     blur, noise, resize_range = (v if isinstance(v, (list, tuple)) else (v, v) for v in (blur, noise, resize_range))
-    strengths, chances_of_second = strength, second
     compress, ring = jpeg(scale, quality), ringing(scale)
 
     def step(picture: Picture, rng: np.random.Generator) -> Picture:
         height, width = (-(-side // scale) for side in picture.shape[:2])
-        strength, second = draw(rng, strengths), draw(rng, chances_of_second)
+        narrowing, chance = draw(rng, strength), draw(rng, second)
 
         def resized(x: Picture, low: float, high: float, chances: tuple[float, float, float]) -> Picture:
             """Larger, smaller or as it is, with these chances."""
@@ -62,25 +61,25 @@ def second_order(
             if way == 2:
                 return x
             factor = rng.uniform(1, high) if way == 0 else rng.uniform(low, 1)
-            factor = 1 + (factor - 1) * strength
+            factor = 1 + (factor - 1) * narrowing
             kernel = str(rng.choice(RESIZE_KERNELS))
             return resize(x, max(1, round(x.shape[0] * factor)), max(1, round(x.shape[1] * factor)), kernel)
 
         def blurred(x: Picture, top: float) -> Picture:
             if rng.random() < 0.1:
                 return filtered(x, sinc_kernel(float(rng.uniform(np.pi / 3, np.pi))))
-            sigma_x, sigma_y = (max(float(rng.uniform(blur[0], top)) * strength, 0.05) for _ in range(2))
+            sigma_x, sigma_y = (max(float(rng.uniform(blur[0], top)) * narrowing, 0.05) for _ in range(2))
             if rng.random() < 0.6:
                 sigma_y = sigma_x
             return filtered(x, gaussian_kernel(sigma_x, sigma_y, float(rng.uniform(0, 180))))
 
         def noisy(x: Picture) -> Picture:
             if rng.random() < 0.5:
-                return gaussian_noise(scale, [v * strength for v in noise])(x, rng)
-            return poisson_noise(scale, [80.0 / max(strength, 0.01), 5000.0 / max(strength, 0.01)])(x, rng)
+                return gaussian_noise(scale, [v * narrowing for v in noise])(x, rng)
+            return poisson_noise(scale, [80.0 / max(narrowing, 0.01), 5000.0 / max(narrowing, 0.01)])(x, rng)
 
         x = compress(noisy(resized(blurred(picture, blur[1]), resize_range[0], resize_range[1], (0.2, 0.7, 0.1))), rng)
-        if rng.random() < second:
+        if rng.random() < chance:
             x = blurred(x, (blur[0] + blur[1]) / 2)
         x = noisy(resized(x, max(0.3, resize_range[0]), min(1.2, resize_range[1]), (0.3, 0.4, 0.3)))
         kernel = str(rng.choice(list(KERNELS)))
