@@ -42,7 +42,7 @@ class SuperResolution(ImageFilter.MultibandFilter):
         scale: how many times larger, 1 to 16.
         model: a registered name, a weights file or an opened model.
         size: (width, height) to reach instead; ``None`` for one of them keeps the aspect ratio.
-        device, backend, precision, tile: as for :class:`~sr_plugins.Upscaler`.
+        device, backend, precision, tile, self_ensemble: as for :class:`~sr_plugins.Upscaler`.
         upscaler: use this one; everything above is then its own.
 
     Filters of equal arguments share one upscaler, so that making a filter for each image costs nothing.
@@ -65,10 +65,11 @@ class SuperResolution(ImageFilter.MultibandFilter):
         backend: str = "auto",
         precision: str = "auto",
         tile: int | str = "auto",
+        self_ensemble: bool = False,
         upscaler: Upscaler | None = None,
     ) -> None:
         self._given = upscaler
-        self._make = partial(_upscaler_for, scale, model, size, device, backend, precision, tile)
+        self._make = partial(_upscaler_for, scale, model, size, device, backend, precision, tile, self_ensemble)
 
     @cached_property
     def upscaler(self) -> Upscaler:
@@ -95,6 +96,7 @@ def upscale_image(
     backend: str = "auto",
     precision: str = "auto",
     tile: int | str = "auto",
+    self_ensemble: bool = False,
     upscaler: Upscaler | None = None,
 ) -> Image.Image:
     """The image enlarged and upright; arguments as for :class:`SuperResolution`.
@@ -103,7 +105,7 @@ def upscale_image(
     they stand for, all others as they were. ``info`` carries the ICC profile, EXIF without orientation and thumbnail
     and with the new pixel dimensions, XMP, DPI, texts, and the frame's duration and disposal.
     """
-    upscaler = upscaler or _upscaler_for(scale, model, size, device, backend, precision, tile)
+    upscaler = upscaler or _upscaler_for(scale, model, size, device, backend, precision, tile, self_ensemble)
     (result,) = upscale_pictures([image], upscaler)
     assert isinstance(result, Image.Image)
     return result
@@ -172,15 +174,20 @@ def _upscaler_for(
     backend: str,
     precision: str,
     tile: int | str,
+    self_ensemble: bool,
 ) -> Upscaler:
-    if isinstance(model, LoadedModel):
-        return Upscaler(model, scale, size=size, device=device, backend=backend, precision=precision, tile=tile)
+    make = Upscaler if isinstance(model, LoadedModel) else _shared_upscaler
     devices = device if isinstance(device, str) else ",".join(device)
-    return _shared_upscaler(scale, model, size, devices, backend, precision, tile)
+    return make(
+        model,
+        scale,
+        size=size,
+        device=devices,
+        backend=backend,
+        precision=precision,
+        tile=tile,
+        self_ensemble=self_ensemble,
+    )
 
 
-@lru_cache(maxsize=8)
-def _shared_upscaler(
-    scale: float, model: str | Path, size: Size | None, device: str, backend: str, precision: str, tile: int | str
-) -> Upscaler:
-    return Upscaler(model, scale, size=size, device=device, backend=backend, precision=precision, tile=tile)
+_shared_upscaler = lru_cache(maxsize=8)(Upscaler)

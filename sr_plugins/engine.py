@@ -57,11 +57,14 @@ class Engine:
         precision: str,
         tile: int | str,
         batch: int | str,
+        self_ensemble: bool,
     ) -> None:
+        if not isinstance(self_ensemble, bool):
+            raise FrameError(f"self_ensemble {self_ensemble!r} is neither True nor False")
         for name, value in (("tile", tile), ("batch", batch)):
             if value != "auto" and (not isinstance(value, int) or value < 1):
                 raise FrameError(f"{name} {value!r} is neither 'auto' nor a whole number of at least 1")
-        self._loaded = loaded
+        self._loaded, self._self_ensemble = loaded, self_ensemble
         self._queue = JobQueue()
         self._devices = []
         for name in resolve_devices(device):
@@ -75,8 +78,9 @@ class Engine:
             worker.start()
 
     def _device(self, spec: BackendSpec, name: str, precision: Precision, tile: int | str, batch: int | str) -> Device:
-        # on CUDA the arithmetic may depend on a picture's size, so that parts are not byte-equal to the whole
-        reuse = Reuse() if name == "cpu" and not self._loaded.spec.global_operations else None
+        # on CUDA the arithmetic may depend on a picture's size, so that parts are not byte-equal to the whole; who asks
+        # for the self-ensemble is not in a hurry
+        reusable = name == "cpu" and not self._loaded.spec.global_operations and not self._self_ensemble
         return Device(
             name,
             spec,
@@ -85,14 +89,16 @@ class Engine:
             spec.lanes(name),
             (CUDA_BATCH if name.startswith("cuda") else 1) if batch == "auto" else int(batch),
             None if tile == "auto" else int(tile),
-            reuse=reuse,
+            reuse=Reuse() if reusable else None,
+            self_ensemble=self._self_ensemble,
         )
 
     @property
     def description(self) -> str:
-        """Backend, devices and precision, for example ``torch, cpu, bfloat16``."""
+        """Backend, devices and precision, for example ``torch, cpu, bfloat16``; and the self-ensemble, where asked."""
         first = self._devices[0]
-        return f"{first.backend.name}, {'+'.join(d.name for d in self._devices)}, {first.precision}"
+        ensemble = ", self-ensemble" if self._self_ensemble else ""
+        return f"{first.backend.name}, {'+'.join(d.name for d in self._devices)}, {first.precision}{ensemble}"
 
     @property
     def lookahead(self) -> int:

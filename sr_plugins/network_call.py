@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sr_plugins")
 
 FINEST = Coding(0.0, 65535.0, 16)
+# The eight positions of a picture: transposed or not, then mirrored along these dimensions; undone in reverse order.
+POSITIONS = tuple((transposed, flips) for transposed in (False, True) for flips in ((), (2,), (3,), (2, 3)))
 
 
 @dataclass(eq=False)
@@ -44,6 +46,7 @@ class Device:
     said: set[str] = field(default_factory=set)
     float32: Runner | None = None
     reuse: Reuse | None = None
+    self_ensemble: bool = False
     shrinking: threading.Lock = field(default_factory=threading.Lock)
 
     def say(self, about: str, text: str) -> None:
@@ -56,9 +59,24 @@ class Device:
 def run_network(device: Device, spec: ModelSpec, module: nn.Module, x: Tensor, coding: Coding | None) -> Tensor:
     """``x`` (N, C, H, W) through the network: float32 values, or codes where the device's runner can make them.
 
+    With the device's ``self_ensemble`` the mean of what the network makes of ``x`` in its eight positions (the
+    geometric self-ensemble of Timofte, Rothe and Van Gool, "Seven ways to improve example-based single image super
+    resolution", CVPR 2016), float32.
+
     Raises:
         ModelOutputError: the result has another shape than promised, or is not finite in float32 either.
     """
+    if not device.self_ensemble:
+        return _run_once(device, spec, module, x, coding)
+    total = torch.zeros(())
+    for transposed, flips in POSITIONS:
+        turned = (x.mT if transposed else x).flip(flips)
+        y = _run_once(device, spec, module, turned.contiguous(), None).flip(flips)
+        total = total.to(y.device) + (y.mT if transposed else y)
+    return total / len(POSITIONS)
+
+
+def _run_once(device: Device, spec: ModelSpec, module: nn.Module, x: Tensor, coding: Coding | None) -> Tensor:
     y = _called(device.runner, spec, x, coding)
     if y is not None:
         return y

@@ -33,6 +33,8 @@ class Upscaler:
         precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``: what the network's layers compute in.
         tile: ``auto``, or the largest tile's side in input pixels. Tiles are exact: they change memory, not pixels.
         batch: ``auto``, or how many waiting frames may go through the network at once.
+        self_ensemble: enlarge every picture in its eight positions (mirrored, transposed) and take the mean, which is
+            a little better and takes eight times as long. Elsewhere called test-time augmentation, TTA.
         plugins: the plugins to use; those of this process by default.
 
     Raises:
@@ -50,6 +52,7 @@ class Upscaler:
         precision: str = "auto",
         tile: int | str = "auto",
         batch: int | str = "auto",
+        self_ensemble: bool = False,
         plugins: Plugins | None = None,
     ) -> None:
         check_scale(scale)
@@ -61,7 +64,14 @@ class Upscaler:
         self.scale = scale
         self.size = size
         self._engine = Engine(
-            self.loaded, self._plugins, device=device, backend=backend, precision=precision, tile=tile, batch=batch
+            self.loaded,
+            self._plugins,
+            device=device,
+            backend=backend,
+            precision=precision,
+            tile=tile,
+            batch=batch,
+            self_ensemble=self_ensemble,
         )
 
     def _load(self, model: object, scale: float | None) -> LoadedModel:

@@ -34,6 +34,7 @@ def upscale(
     precision: str = "auto",
     tile: int | str = "auto",
     batch: int | str = "auto",
+    self_ensemble: bool = False,
     planes: int | Sequence[int] | None = None,
 ) -> vs.VideoNode:
     """Upscale a clip with a super-resolution model.
@@ -53,6 +54,8 @@ def upscale(
         precision: what the network computes in: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``.
         tile: ``auto``, or the largest tile's side in input pixels. Tiles are exact: they change memory, not pixels.
         batch: ``auto``, or how many waiting frames may go through the network at once.
+        self_ensemble: the mean of what the network makes of a frame in its eight positions (TTA): a little better,
+            eight times slower.
         planes: the planes the model works on; the others are resized bicubically. ``None``: all. Luma alone
             (``planes=0``) runs the model on luma as on a gray clip.
 
@@ -63,8 +66,8 @@ def upscale(
         _check(clip)
         subset = _planes(planes, clip.format.num_planes)
         if isinstance(model, Upscaler):
-            settings = (scale, width, height), (device, backend, precision, tile, batch)
-            if settings != ((None,) * 3, ("auto",) * 5):
+            settings = (scale, width, height), (device, backend, precision, tile, batch), self_ensemble
+            if settings != ((None,) * 3, ("auto",) * 5, False):
                 raise FrameError("an Upscaler brings its own settings: leave scale, size, device and the like out")
             return _on_planes(clip, subset, model, owned=False)
         if scale is not None and (width, height) != (None, None):
@@ -73,7 +76,15 @@ def upscale(
         # Whatever a plugin prints while it loads must not reach stdout: under vspipe, stdout is the video.
         with contextlib.redirect_stdout(sys.stderr):
             upscaler = Upscaler(
-                model, scale, size=size, device=device, backend=backend, precision=precision, tile=tile, batch=batch
+                model,
+                scale,
+                size=size,
+                device=device,
+                backend=backend,
+                precision=precision,
+                tile=tile,
+                batch=batch,
+                self_ensemble=self_ensemble,
             )
         return _on_planes(clip, subset, upscaler, owned=True)
 

@@ -70,6 +70,7 @@ def command(
             )
 
     name = data.resolve().name + (f" {degradation.stem}" if degradation else "")
+    name += " self-ensemble" if options["self_ensemble"] else ""
     if as_json:
         told = {way: _told(result, specs) for way, result in results.items()}
         click.echo(json.dumps({"scale": scale, "data": str(data), "results": told}, indent=2))

@@ -41,7 +41,8 @@ def _size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 
 
 def upscaler_options(command: Command) -> Command:
-    """Adds --model, --scale, --size, --device, --backend, --precision, --tile; see :func:`make_upscaler`."""
+    """Adds --model, --scale, --size, --device, --backend, --precision, --tile,
+    --self-ensemble; see :func:`make_upscaler`."""
     for option in reversed(
         (
             click.option("--model", default="fast", show_default=True, help="A registered name or a weights file."),
@@ -59,6 +60,7 @@ def upscaler_options(command: Command) -> Command:
             click.option(
                 "--tile", default="auto", show_default=True, callback=_auto_or_int, help="Largest tile side in pixels."
             ),
+            click.option("--self-ensemble", is_flag=True, help="Mean of eight positions (TTA): 8 times slower."),
         )
     ):
         command = option(command)
@@ -74,12 +76,22 @@ def make_upscaler(
     backend: str,
     precision: str,
     tile: int | str,
+    self_ensemble: bool = False,
 ) -> Upscaler:
     """The Upscaler that the shared options ask for; the parameters are those options' values."""
     check_size(scale, size)
     from sr_plugins import Upscaler
 
-    return Upscaler(model, scale, size=size, device=device, backend=backend, precision=precision, tile=tile)
+    return Upscaler(
+        model,
+        scale,
+        size=size,
+        device=device,
+        backend=backend,
+        precision=precision,
+        tile=tile,
+        self_ensemble=self_ensemble,
+    )
 
 
 def check_size(scale: float | None, size: tuple[int | None, int | None] | None) -> None:
