@@ -35,7 +35,7 @@ def test_the_smallest_recipe_has_sensible_defaults(tmp_path: Path) -> None:
     stage = Stage(iterations=10, patch=8, batch=2, learning_rate=(1e-3, 1e-5), losses={"l1": 1.0})
     assert read_recipe(path) == Recipe(
         path=path, seed=1, ema=0.999, optimizer="adam", clip_gradient=1.0, validate_every=1000,
-        model="tiny", scale=2, start=None, also=(),
+        model="tiny", scale=2, start=None, teacher=None, also=(),
         validation=12, sizes=(1.0,), renew=10, description="", degradation=({"name": "bicubic"},), stages=(stage,),
     )  # fmt: skip
     assert read_recipe(path).weights_name == "mine.safetensors"
@@ -77,6 +77,10 @@ def test_stages_follow_each_other(tmp_path: Path) -> None:
         ("[model]", "clip_gradient = inf\n[model]", "clip_gradient = inf is not a number"),
         ("[model]", "clip_gradient = 0\n[model]", "clip_gradient = 0 is not a number"),
         ("batch = 2", "batch = 2\nlosses = {content = {features = 3}}", "stage[0].losses.content is a weight"),
+        ("batch = 2", "batch = 2\nteacher = 1.5", "stage[0].teacher = 1.5 is not a number from 0 to 1"),
+        ("batch = 2", "batch = 2\nteacher = true", "stage[0].teacher = True is not a number from 0 to 1"),
+        ("batch = 2", "batch = 2\nteacher = 0.5", "a stage listens to with teacher = 0.8: give both"),
+        ("scale = 2", 'scale = 2\nteacher = "a.safetensors"', "a stage listens to with teacher = 0.8: give both"),
         ("[[stage]]", "[stage]", "at least one [[stage]] is needed"),
         ("[model]", "[model", "is not TOML"),
     ],
@@ -109,8 +113,8 @@ def test_a_shipped_recipe_can_be_run(path: Path) -> None:
         assert build_chain(recipe.degradation, scale, path).scale == scale
     for stage in recipe.stages:
         assert WeightedSum(stage.losses, 1 if spec.channels == "luma" else 3, path).weights
-    if recipe.start is not None:
-        assert recipe.start.removesuffix(".safetensors") in {p.stem for p in SHIPPED}
+    for weights in (recipe.start, recipe.teacher):
+        assert weights is None or weights.removesuffix(".safetensors") in {p.stem for p in SHIPPED}
 
 
 def documented(page: str) -> str:

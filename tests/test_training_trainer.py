@@ -194,7 +194,7 @@ def test_weights_to_start_from(tmp_path: Path, data: Path) -> None:
     a, b = load_file(first), load_file(second)
     for key, value in a.items():
         torch.testing.assert_close(b[key], value, rtol=1e-3, atol=1e-5)
-    with pytest.raises(RecipeError, match=r"no weights none\.safetensors to start from: looked in"):
+    with pytest.raises(RecipeError, match=r"no weights none\.safetensors: looked in"):
         train(read_recipe(recipe_file(tmp_path, RECIPE.replace("scale = 2", 'scale = 2\nstart = "none.safetensors"'))),
               data, tmp_path / "third", device="cpu")  # fmt: skip
     other = RECIPE.replace("scale = 2", f'scale = 2\nstart = "{first.relative_to(tmp_path)}"')

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sr_plugins.errors import DataError
+from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.training.degradation_chain import build_chain
+from sr_plugins.training.distillation import teach
 from sr_plugins.training.pictures import Pictures, list_pictures
 from sr_plugins.training.recipe import Recipe
 
@@ -25,8 +26,13 @@ LOOKAHEAD = 8  # batches
 Batch = tuple[int, Tensor, Tensor]  # scale, low, high
 
 
-def load_pictures(recipe: Recipe, data: Path, channels: str, iteration: int) -> tuple[dict[int, Pictures], Pictures]:
-    """The training pictures of each scale, as they are at ``iteration``, and the held-out ones of the main scale."""
+def load_pictures(
+    recipe: Recipe, data: Path, channels: str, iteration: int, device: str = "auto"
+) -> tuple[dict[int, Pictures], Pictures]:
+    """The training pictures of each scale, as they are at ``iteration``, and the held-out ones of the main scale.
+
+    A teacher looks at them on ``device``.
+    """
     paths = list_pictures(data)
     if len(paths) <= recipe.validation:
         raise DataError(f"{data} holds {len(paths)} pictures, and {recipe.validation} are for validation: add more")
@@ -37,7 +43,11 @@ def load_pictures(recipe: Recipe, data: Path, channels: str, iteration: int) -> 
     for scale in (recipe.scale, *recipe.also):
         chain = build_chain(recipe.degradation, scale, recipe.path)
         renewed = iteration // recipe.renew if chain.random else 0
+        if recipe.teacher and chain.random:
+            raise RecipeError(f"{recipe.path}: model.teacher needs a degradation that draws nothing at random")
         sets[scale] = Pictures(training, scale, channels, chain, recipe.seed, least, renewed, recipe.sizes)
+    if recipe.teacher:
+        teach(sets[recipe.scale], recipe.weights_file(recipe.teacher), device)
     chain = build_chain(recipe.degradation, recipe.scale, recipe.path)
     kept = [path for i, path in enumerate(paths) if i in held_out]
     return sets, Pictures(kept, recipe.scale, channels, chain, recipe.seed + 1, least)
@@ -82,7 +92,7 @@ class Batches:
         rng = np.random.default_rng([self.recipe.seed, iteration])
         patch = stage.patch * self.recipe.scale // scale  # the same size at high resolution
         share = slice(self.rank, None, self.world)
-        low, high = (torch.from_numpy(a) for a in self.sets[scale].batch(rng, stage.batch, patch, share))
+        low, high = (torch.from_numpy(a) for a in self.sets[scale].batch(rng, stage.batch, patch, share, stage.teacher))
         return (scale, low.pin_memory(), high.pin_memory()) if self.pinned else (scale, low, high)
 
     def _renew(self, iteration: int) -> None:

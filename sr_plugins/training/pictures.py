@@ -104,6 +104,7 @@ class Pictures:
     ) -> None:
         self.scale, self.channels, self.degrade, self.seed, self.least = scale, channels, degrade, seed, least
         self.pairs: list[Pair] = []
+        self.taught: list[NDArray[np.uint16]] = []  # what a teacher makes of each low-resolution picture
         self.sources: list[Source] = []
         sources = [(i, path, size) for i, (size, path) in enumerate(product(sizes, paths))]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -155,27 +156,32 @@ class Pictures:
         self.pairs[slot] = (low, self.pairs[slot][1])
 
     def batch(
-        self, rng: np.random.Generator, size: int, patch: int, share: slice = slice(None)
+        self, rng: np.random.Generator, size: int, patch: int, share: slice = slice(None), teacher: float = 0.0
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """``size`` random patches with random flips and transposition, (N, C, H, W) in [0, 1], low and high.
 
-        ``share`` picks some of them: what one of several processes works on.
+        ``share`` picks some of them: what one of several processes works on. Of the high-resolution ones ``teacher``
+        is the share of the teacher's picture.
         """
         lows, highs = [], []
+        s = self.scale
         for _ in range(size):
-            low, high = self.pairs[rng.integers(len(self.pairs))]
+            number = int(rng.integers(len(self.pairs)))
+            low, high = self.pairs[number]
             y = int(rng.integers(low.shape[1] - patch + 1))
             x = int(rng.integers(low.shape[2] - patch + 1))
-            s = self.scale
             small = low[:, y : y + patch, x : x + patch]
-            large = high[:, y * s : (y + patch) * s, x * s : (x + patch) * s]
+            inside = (slice(None), slice(y * s, (y + patch) * s), slice(x * s, (x + patch) * s))
+            large = high[inside].astype(np.float32)
+            if teacher:
+                large += teacher * (self.taught[number][inside] - large)
             turn = int(rng.integers(8))
             lows.append(turned(small, turn))
             highs.append(turned(large, turn))
-        return np.stack(lows[share]).astype(np.float32) / MAXIMUM, np.stack(highs[share]).astype(np.float32) / MAXIMUM
+        return np.stack(lows[share]).astype(np.float32) / MAXIMUM, np.stack(highs[share]) / MAXIMUM
 
 
-def turned(picture: NDArray[np.uint16], turn: int) -> NDArray[np.uint16]:
+def turned[T: np.generic](picture: NDArray[T], turn: int) -> NDArray[T]:
     """One of the eight flips and transpositions of a square."""
     if turn & 1:
         picture = picture[:, ::-1]

@@ -12,6 +12,7 @@
     name = "fast"
     scale = 2
     # start = "fast-x2.safetensors"     weights to start from, wherever shapes fit: a path, or a file we ship
+    # teacher = "fast-x2.safetensors"   weights whose self-ensemble stages listen to: see stage.teacher
     # also = [2]                        smaller scales trained in turn, for a network that has them inside (LapSRN)
 
     [data]
@@ -28,6 +29,7 @@
     patch = 48                          # side of the low-resolution patch, pixels
     batch = 16
     learning_rate = [1e-3, 1e-5]        # cosine from the first to the second
+    # teacher = 0.8                     the target is 0.8 of the teacher's picture and 0.2 of the true one
     [stage.losses]
     l1 = 1.0
     # adversarial = { weight = 0.1, features = 32 }     a loss with options
@@ -36,6 +38,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -43,19 +46,23 @@ from pathlib import Path
 from typing import Any
 
 from sr_plugins.errors import RecipeError
+from sr_plugins.weights import PRETRAINED
 
 OPTIMIZERS = ("adam", "muon")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a run: its length, patch and batch size, learning rates (first, last) and weighted losses."""
+    """One part of a run: its length, patch and batch size, learning rates (first, last), weighted losses, and what
+    share of the target is the teacher's.
+    """
 
     iterations: int
     patch: int
     batch: int
     learning_rate: tuple[float, float]
     losses: Mapping[str, float | Mapping[str, Any]]
+    teacher: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class Recipe:
     model: str
     scale: int
     start: str | None
+    teacher: str | None
     also: tuple[int, ...]
     validation: int
     sizes: tuple[float, ...]
@@ -97,6 +105,17 @@ class Recipe:
         """The file name its weights are shipped under."""
         return f"{self.path.stem}.safetensors"
 
+    def weights_file(self, name: str) -> Path:
+        """The weights that ``model.start`` or ``model.teacher`` name: beside the recipe, or shipped."""
+        places = [self.path.parent / name, PRETRAINED / name]
+        if folder := os.environ.get("SR_PLUGINS_WEIGHTS"):
+            places.insert(1, Path(folder) / name)
+        for path in places:
+            if path.is_file():
+                return path
+        searched = ", ".join(str(path.parent) for path in places)
+        raise RecipeError(f"{self.path}: no weights {name}: looked in {searched}")
+
 
 def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe; ``RecipeError`` names the file and the first wrong key."""
@@ -115,7 +134,7 @@ def read_recipe(path: Path) -> Recipe:
     if optimizer not in OPTIMIZERS:
         raise RecipeError(f"{path}: optimizer = {optimizer!r} is not one of {', '.join(OPTIMIZERS)}")
     model = reader.table(table, "model")
-    reader.known(model, "model.", {"name", "scale", "start", "also"})
+    reader.known(model, "model.", {"name", "scale", "start", "teacher", "also"})
     data = reader.table(table, "data", {})
     reader.known(data, "data.", {"validation", "sizes", "renew", "description"})
     degradation = table.get("degradation", [{"name": "bicubic"}])
@@ -131,6 +150,14 @@ def read_recipe(path: Path) -> Recipe:
     stages = table.get("stage")
     if not isinstance(stages, list) or not stages:
         raise RecipeError(f"{path}: at least one [[stage]] is needed")
+    read_stages = tuple(reader.stage(stage, i) for i, stage in enumerate(stages))
+    teacher = reader.string(model, "teacher", None)
+    if (teacher is None) == any(stage.teacher for stage in read_stages):
+        raise RecipeError(
+            f"{path}: model.teacher names the weights that a stage listens to with teacher = 0.8: give both"
+        )
+    if teacher is not None and also:
+        raise RecipeError(f"{path}: model.teacher knows one scale: leave out model.also")
     return Recipe(
         path=path,
         seed=reader.number(table, "seed", int, 1),
@@ -141,13 +168,14 @@ def read_recipe(path: Path) -> Recipe:
         model=reader.string(model, "name"),
         scale=scale,
         start=reader.string(model, "start", None),
+        teacher=teacher,
         also=tuple(also),
         validation=reader.number(data, "validation", int, 12),
         sizes=tuple(map(float, sizes)),
         renew=reader.number(data, "renew", int, 10),
         description=reader.string(data, "description", ""),
         degradation=tuple(degradation),
-        stages=tuple(reader.stage(stage, i) for i, stage in enumerate(stages)),
+        stages=read_stages,
     )
 
 
@@ -200,6 +228,11 @@ class _Reader:
             raise self.fail(f"{key} = {value!r} is not a text")
         return value
 
+    def share(self, key: str, value: object) -> float:
+        if not is_number(value) or not 0 <= value <= 1:  # type: ignore[operator]
+            raise self.fail(f"{key} = {value!r} is not a number from 0 to 1")
+        return float(value)  # type: ignore[arg-type]
+
     def stage(self, table: Any, index: int) -> Stage:
         if not isinstance(table, Mapping):
             raise self.fail("stage is a list of tables [[stage]]")
@@ -222,4 +255,5 @@ class _Reader:
             batch=self.number(table, "batch", int),
             learning_rate=(float(rates[0]), float(rates[1])),
             losses=losses,
+            teacher=self.share(f"stage[{index}].teacher", table.get("teacher", 0.0)),
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-import os
 import signal
 import threading
 import time
@@ -35,7 +34,7 @@ from sr_plugins.training.pictures import Pictures
 from sr_plugins.training.processes import Processes, processes
 from sr_plugins.training.recipe import Recipe
 from sr_plugins.training.run_folder import Progress, RunFolder, identity
-from sr_plugins.weights import PRETRAINED, read_tensors, write_weights
+from sr_plugins.weights import read_tensors, write_weights
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ def _train(
     for stage in recipe.stages:
         if stage.batch % place.world:
             raise RecipeError(f"{recipe.path}: batch = {stage.batch} cannot be shared by {place.world} processes")
-    sets, validation = load_pictures(recipe, data, spec.channels, iteration)
+    sets, validation = load_pictures(recipe, data, spec.channels, iteration, str(place.device))
     network = place.wrapped(model)
     started = saved = time.monotonic()
     recent: list[Tensor] = []
@@ -196,13 +195,7 @@ def _train(
 def _start_from(model: nn.Module, recipe: Recipe) -> None:
     """Take over the tensors of the recipe's ``model.start``, wherever their shapes fit."""
     assert recipe.start is not None
-    places = [recipe.path.parent / recipe.start, PRETRAINED / recipe.start]
-    if folder := os.environ.get("SR_PLUGINS_WEIGHTS"):
-        places.insert(1, Path(folder) / recipe.start)
-    path = next((p for p in places if p.is_file()), None)
-    if path is None:
-        searched = ", ".join(str(p.parent) for p in places)
-        raise RecipeError(f"{recipe.path}: no weights {recipe.start} to start from: looked in {searched}")
+    path = recipe.weights_file(recipe.start)
     tensors = read_tensors(path)
     load_folded = getattr(model, "load_folded", None)
     if callable(load_folded):
@@ -248,6 +241,7 @@ def _card(recipe: Recipe, spec: ModelSpec, pictures: int, iteration: int, second
         "degradation": list(recipe.degradation),
         "losses": [dict(stage.losses) for stage in recipe.stages],
         "optimizer": recipe.optimizer,
+        **({"teacher": recipe.teacher, "teacher_shares": [s.teacher for s in recipe.stages]} if recipe.teacher else {}),
         "iterations": iteration,
         "of_iterations": recipe.iterations,
         "seed": recipe.seed,
