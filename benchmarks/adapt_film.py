@@ -1,7 +1,7 @@
 """What adapting to one film gains, where the truth is known: ``python benchmarks/adapt_film.py FILM``.
 
 The film is made small by a chain that no recipe holds and compressed as H.264; ``srp adapt`` gets that small film and
-nothing else. Then twenty of its frames are enlarged by bicubic, by ``fast`` and ``restore`` as shipped, and by the
+nothing else. Then twenty of its frames are enlarged by bicubic, by ``realtime`` and ``restore`` as shipped, and by the
 adapted weights, and compared with the film: luma PSNR, a border of two pixels left out.
 
 Chains: ``camera`` (a tilted anisotropic blur, the mean over blocks, shot noise, CRF 23), ``soft`` (a wide blur,
@@ -115,7 +115,7 @@ def compared(film: Path, small: Path, weights: Path) -> dict[str, float]:
     wanted = {int((i + 0.5) * len(lows) / MEASURED) for i in range(MEASURED)}
     wanted = {i for i in wanted if np.ptp(to_luma(lows[i])) > 32}
     highs = {i: to_luma(cropped(frame)) for i, frame in enumerate(frames_of(film)) if i in wanted}
-    shipped = [name for name in ("fast", "restore") if any(s.name == name and s.usable for s in plugins().models())]
+    shipped = [name for name in ("realtime", "restore") if any(s.name == name and s.usable for s in plugins().models())]
     means = {"bicubic": mean_psnr(bicubic(2)[0], lows, highs)}
     for name, model in (*zip(shipped, shipped, strict=True), ("adapted", weights)):
         with Upscaler(model, 2, device="cpu", backend="torch") as upscaler:
@@ -132,7 +132,7 @@ def details(film: Path, small: Path, weights: Path) -> dict[str, Image]:
     low = next(islice(frames_of(small), SHOWN, None))
     high = cropped(next(islice(frames_of(film), SHOWN, None)))
     pictures = {"small film": low.repeat(2, 0).repeat(2, 1)}
-    for name, model in (("fast", "fast"), ("adapted", weights)):
+    for name, model in (("realtime", "realtime"), ("adapted", weights)):
         with Upscaler(model, 2, device="cpu", backend="torch") as upscaler:
             pictures[name] = upscale_with(upscaler)[1](low)
     return {name: picture[DETAIL] for name, picture in (pictures | {"film": high}).items()}

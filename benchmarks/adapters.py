@@ -1,6 +1,6 @@
 """Every way to the core beside the core itself: frames a second of the same clip, in turns, through one upscaler.
 
-python benchmarks/adapters.py [--size 640x360] [--frames 120] [--rounds 3] [--model fast] [--backend B] [--precision P]
+python benchmarks/adapters.py [--size 640x360] [--frames 120] [--rounds 3] [--model NAME] [--backend B] [--precision P]
 
 "core" is Upscaler.stream() from planes in memory to planes in memory; "VapourSynth" the filter on a source that hands
 out the same planes; "srp pipe" y4m in and out in memory; "srp video" decodes, upscales and encodes a file (x264
@@ -95,7 +95,7 @@ def main() -> int:
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="fast")
+    parser.add_argument("--model", default="realtime")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--precision", default="auto")
     asked = parser.parse_args()

@@ -1,6 +1,6 @@
 """The core beside the runtimes by themselves: the same exported network, the same frames, in turns.
 
-python benchmarks/backends.py [--model fast] [--size 640x360] [--seconds 3] [--rounds 5] [--precision auto]
+python benchmarks/backends.py [--model realtime] [--size 640x360] [--seconds 3] [--rounds 5] [--precision auto]
 
 "core" is Upscaler.stream() from 8-bit YUV 4:2:0 planes to planes, conversions included. The runtimes by themselves get
 float32 tensors that are ready and hand out float32: OpenVINO and ONNX Runtime at the best of their settings (streams
@@ -156,7 +156,7 @@ def ncnn_alone(path: Path, x: np.ndarray, seconds: float) -> dict[str, Rate]:  #
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="fast")
+    parser.add_argument("--model", default="realtime")
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=5)

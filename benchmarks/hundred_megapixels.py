@@ -27,7 +27,7 @@ def main(side: int) -> int:
     row = rng.integers(0, 256, side, dtype=np.uint8)
     planes = [np.roll(np.tile(row, (side, 1)), i, axis=1) for i in range(3)]
     arrays = 3 * side * side * (1 + 4) / 2**30  # in, and twice as large out
-    with Upscaler("fast") as upscaler:
+    with Upscaler("realtime") as upscaler:
         upscaler.upscale(Frame([p[:256, :256] for p in planes], FrameFormat(family="rgb")))  # load what is loaded once
         before = resident_gib() - 3 * side * side / 2**30  # without the input, which is already there
         peak = before

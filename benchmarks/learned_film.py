@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw a detail of one clean picture into this file")
     parser.add_argument("--shown", default="", help="part of that picture's name")
     parser.add_argument("--test", type=Path)
-    parser.add_argument("--models", default="fast")
+    parser.add_argument("--models", default="realtime")
     arguments = parser.parse_args()
     if arguments.iterations:
         learn(arguments)

@@ -1,6 +1,6 @@
 """Adam and Muon on the same network, batches and schedule, from the same first weights.
 
-python benchmarks/optimizers.py PICTURES [--model fast --scale 2 --iterations 1500 --precision float32]
+python benchmarks/optimizers.py PICTURES [--model realtime --scale 2 --iterations 1500 --precision float32]
 
 Prints the validation PSNR on the way and the seconds it took.
 """
@@ -33,7 +33,7 @@ learning_rate = [1e-3, 1e-5]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--model", default="fast")
+    parser.add_argument("--model", default="realtime")
     parser.add_argument("--scale", type=int, default=2)
     parser.add_argument("--iterations", type=int, default=1500)
     parser.add_argument("--precision", default="auto")

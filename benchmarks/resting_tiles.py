@@ -36,7 +36,7 @@ def clip(width: int, height: int, count: int, moving: float) -> list[Frame]:
 
 def run(frames: list[Frame], backend: str, *, reuse: bool) -> tuple[float, list[Frame]]:
     """Seconds a frame after the first few, and all results."""
-    with Upscaler(backend=backend) as upscaler:
+    with Upscaler("realtime", backend=backend) as upscaler:
         if not reuse:
             for device in upscaler._engine._devices:
                 device.reuse = None
@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--backend", default="auto")
     asked = parser.parse_args()
     width, height = map(int, asked.size.split("x"))
-    with Upscaler(backend=asked.backend) as upscaler:
+    with Upscaler("realtime", backend=asked.backend) as upscaler:
         print(f"{upscaler.description}, {asked.size}\n")
     print("| resting | without, ms | with, ms | gain | same bytes |\n|---:|---:|---:|---:|---|")
     differ = False

@@ -1,12 +1,13 @@
 """How well unknown kernels are estimated, and what knowing them gains: ``python benchmarks/unknown_kernels.py BSD100``.
 
 Every picture is blurred by its own random anisotropic Gaussian (sigma 0.6 to 3 pixels, any angle), subsampled by two,
-made noisy (sigma 2 of 255) and rounded to 8 bits. From that alone its degradation is estimated, then ``fast`` is
+made noisy (sigma 2 of 255) and rounded to 8 bits. From that alone its degradation is estimated, then ``realtime`` is
 adapted to it: in closed form (no iterations) and, with ``--iterations``, by training; the same with the true kernel.
 
 Columns, in dB: ``kernel`` PSNR of the kernel, its largest value as the peak; ``again`` PSNR of the true picture
-degraded by the estimate against that degraded by the truth, no noise; luma PSNR (border of two left out) of ``fast``
-as it is, then what adapting gains with the estimated and with the true kernel. ``sigma`` is the noise that was found.
+degraded by the estimate against that degraded by the truth, no noise; luma PSNR (border of two left out) of
+``realtime`` as it is, then what adapting gains with the estimated and with the true kernel. ``sigma`` is the noise that
+was found.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=0, help="of training for each picture")
     arguments = parser.parse_args()
     paths = list_pictures(arguments.folder)
-    fast = load_model(plugins().model("fast", 2))
+    shipped = load_model(plugins().model("realtime", 2))
     rows: list[list[float]] = []
-    print(f"{'picture':12}  kernel   again    fast  estimated   true   sigma")
+    print(f"{'picture':12}  kernel   again  shipped  estimated   true   sigma")
     for i in np.unique(np.linspace(0, len(paths) - 1, arguments.pictures).astype(int)):
         rng = np.random.default_rng([7, i])
         covariance = true_covariance(rng)
@@ -89,9 +90,9 @@ def main() -> None:
             {"name": "gaussian_noise", "sigma": NOISE, "gray": 1.0},
         ]
         gains = []
-        base = quality(fast)
+        base = quality(shipped)
         for tables in (found.tables(), truth):
-            adapted = adapt(fast, [frame], tables, paths[i], iterations=arguments.iterations)
+            adapted = adapt(shipped, [frame], tables, paths[i], iterations=arguments.iterations)
             gains.append(quality(adapted.loaded) - base)
         redone = float(10 * np.log10(255**2 / np.mean((again - clean) ** 2)))
         rows.append([kernel_psnr(guess, kernel), redone, base, *gains, found.noise.sigma])

@@ -1,6 +1,6 @@
 """What the VapourSynth filter costs on top of the core: frames per second of both on the same frames, and memory.
 
-python benchmarks/vapoursynth_overhead.py [--size 640x360] [--frames 30] [--rounds 7] [--memory 2000] [--model fast] ...
+python benchmarks/vapoursynth_overhead.py [--size 640x360] [--frames 30] [--rounds 7] [--memory 2000] [--model NAME] ...
 
 "core" is Upscaler.stream() on planes already in memory; "filter" is upscale() in a VapourSynth core with a source that
 costs nothing. The two take turns, round by round; "filter / core" is the median of the rounds' ratios, fps the medians.
@@ -117,7 +117,7 @@ def main() -> int:
     parser.add_argument("--formats", default=",".join(FORMATS))
     for name in ("device", "precision", "batch"):
         parser.add_argument(f"--{name}", default="auto")
-    parser.add_argument("--model", default="fast")
+    parser.add_argument("--model", default="realtime")
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
     batch = arguments.batch if arguments.batch == "auto" else int(arguments.batch)

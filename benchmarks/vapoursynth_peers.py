@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--model", default="fast")
+    parser.add_argument("--model", default="realtime")
     parser.add_argument(
         "--ours", default="auto:auto,torch:auto,torch:float32", help="backend:precision, separated by commas"
     )

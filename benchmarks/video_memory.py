@@ -37,7 +37,7 @@ def main() -> None:
         source, target = Path(folder, "in.mkv"), Path(folder, "out.mkv")
         clip = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25", "-frames:v", str(arguments.frames)]
         subprocess.run([find_ffmpeg(), "-loglevel", "error", *clip, "-preset", "ultrafast", source], check=True)
-        with Upscaler("fast", 2, device="cpu") as upscaler:
+        with Upscaler("realtime", 2, device="cpu") as upscaler:
             result = upscale_video(
                 source, target, upscaler, options=["-preset", "ultrafast"], chunk_frames=arguments.chunk, progress=note
             )

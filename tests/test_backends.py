@@ -83,13 +83,14 @@ def test_every_backend_gives_torchs_picture(name: str, scale: int) -> None:
         assert (runner(x) - interpolated).abs().max() <= 2e-6
 
 
-def test_bfloat16_and_int8_keep_psnr_on_set5(shared_data: Path) -> None:
+@pytest.mark.parametrize("name", ["realtime", "fast"])
+def test_bfloat16_and_int8_keep_psnr_on_set5(name: str, shared_data: Path) -> None:
     from sr_plugins.metrics.evaluation import evaluate, upscale_with
 
     if "bfloat16" not in plugins().backend("openvino").precisions("cpu"):
         pytest.skip("this CPU has no fast bfloat16")
     ways = [("torch", "float32"), ("torch", "bfloat16"), ("openvino", "bfloat16"), ("openvino", "int8")]
-    upscalers = {f"{b} {p}": Upscaler("fast", backend=b, precision=p) for b, p in ways}
+    upscalers = {f"{b} {p}": Upscaler(name, backend=b, precision=p) for b, p in ways}
     metric = plugins().named("sr_metrics", "metric", "psnr")
     results = evaluate(
         {name: upscale_with(u) for name, u in upscalers.items()}, shared_data / "benchmark" / "Set5", 2, [metric]

@@ -33,13 +33,14 @@ def randomised(build: Callable[[], nn.Module]) -> nn.Module:
 
 def test_the_built_in_models_are_the_promised_ones() -> None:
     assert {spec.label for spec in MODELS} == {
-        "tiny x2", "fast x2", "fast x3", "fast x4", "quality x2", "restore x2", "perceptual x4",
+        "tiny x2", "realtime x2", "fast x2", "fast x3", "fast x4", "quality x2", "restore x2", "perceptual x4",
         "vdsr x2", "edsr x2", "lapsrn x2", "lapsrn x4", "dbpn x2",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("tiny", 12_000), ("fast", 60_000), ("restore", 60_000), ("quality", 1_000_000)]
+    ("name", "most"),
+    [("tiny", 12_000), ("realtime", 60_000), ("fast", 60_000), ("restore", 60_000), ("quality", 1_000_000)],
 )
 def test_parameters_stay_below_the_limit(name: str, most: int) -> None:
     for spec in MODELS:
@@ -115,7 +116,7 @@ def test_a_network_starts_from_a_folded_one_of_another_scale() -> None:
 
 
 def test_a_network_grown_from_a_smaller_one_computes_the_same_inside_the_border() -> None:
-    small = load_model(next(spec for spec in MODELS if spec.label == "fast x2")).module
+    small = load_model(next(spec for spec in MODELS if spec.label == "realtime x2")).module
     large = CompactNetwork(2, 48, 12, branches=True)
     taken = large.load_folded(small.state_dict())
     assert taken == ["head", *(f"body.{i}" for i in range(6)), "tail"]
