@@ -89,9 +89,14 @@ class OutputOptions:
         return _last(self.join, wanted.__contains__)
 
     @property
+    def own_filters(self) -> bool:
+        """The person filters the picture, which may change its size and shape again."""
+        return any(self.value(name) is not None for name in ("vf", "filter"))
+
+    @property
     def own_aspect(self) -> bool:
         """The person says the picture's shape, or filters it: ours then steps back."""
-        return any(self.value(name) is not None for name in ("aspect", "vf", "filter"))
+        return self.own_filters or self.value("aspect") is not None
 
     @property
     def own_maps(self) -> bool:

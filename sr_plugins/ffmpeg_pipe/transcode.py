@@ -185,7 +185,7 @@ def _plan(
     size = upscaler.output_size(*before, frame_format(source.pix_fmt, source.colors))
     aspect = source.aspect and aspect_after(source.aspect, before, size)
     encoding = plan_encoding(executable, source, aspect, options)
-    if options.value("vf") is None:  # the person's own filters may change the size again
+    if not options.own_filters:
         refuse_odd(before, size, PixelLayout.of(encoding.pix_fmt).subsampling)
     join = Join(joiner, source, plan, options, aspect, start, end)
     film = Film(source, source.digest(), decode, encoding, executable)

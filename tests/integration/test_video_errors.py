@@ -164,6 +164,9 @@ def test_sides_fit_the_chroma(tmp_path: Path) -> None:
         _fails(source, target, upscaler, "191x107 has an odd side.*--size 192x108")
         upscale_video(source, target, upscaler, options=["-pix_fmt", "yuv444p", *FAST], end=0.04)
         assert (probe(target).width, probe(target).height) == (191, 107)
+        for name in ("-vf", "-filter:v"):
+            upscale_video(source, target, upscaler, options=[name, "crop=190:106", *FAST], overwrite=True)
+            assert (probe(target).width, probe(target).height) == (190, 106)
     with Upscaler(nearest(), size=(192, None), device="cpu") as upscaler:  # 107.2
         upscale_video(source, target, upscaler, options=FAST, overwrite=True)
     assert (probe(target).width, probe(target).height) == (192, 108)
