@@ -52,7 +52,8 @@ def check_worker(bridge: Mapping[str, Any]) -> str:
     """
     started = time.monotonic()
     model = "fast" if any(m["name"] == "fast" for m in bridge["models"]) else bridge["models"][0]["name"]
-    request = {"width": SIDE, "height": SIDE, "channels": 3, "depth": "u8", "model": model, "scale": 2}
+    request = {"width": SIDE, "height": SIDE, "channels": 3, "depth": "u8"}
+    request |= {"model": model, "scale": 2, "self_ensemble": False}
     try:
         with Worker(bridge) as worker:
             width, height = worker.upscale(request, [bytes(SIDE * SIDE * 3)])

@@ -54,6 +54,7 @@ class Picture:
     pixels: Pixels
     model: str
     scale: int
+    self_ensemble: bool
 
 
 Request = Hello | Picture
@@ -75,12 +76,15 @@ def read_request(source: BinaryIO) -> Request:
     if header["type"] != "upscale":
         raise ProtocolError(f"unknown request {header['type']!r:.60}")
     channels, depth, model, scale = (header.get(key) for key in ("channels", "depth", "model", "scale"))
+    ensemble = header.get("self_ensemble")
     if type(channels) is not int or not 1 <= channels <= 4:
         raise ProtocolError(f"{channels!r:.60} channels: 1 to 4 are possible")
     if not isinstance(depth, str) or depth not in DTYPES:
         raise ProtocolError(f"depth {depth!r:.60} is none of {', '.join(DTYPES)}")
     if not isinstance(model, str) or type(scale) is not int or not 1 <= scale <= 16:
         raise ProtocolError(f"model {model!r:.60} at scale {scale!r:.60}: a name and 1 to 16 are possible")
+    if not isinstance(ensemble, bool):
+        raise ProtocolError(f"self_ensemble {ensemble!r:.60} is neither true nor false")
     if size != payload_size(header, channels, depth):
         raise ProtocolError(
             f"{size} bytes of pixels are not {header['width']} x {header['height']} x {channels} {depth}"
@@ -90,7 +94,7 @@ def read_request(source: BinaryIO) -> Request:
     except MemoryError:
         raise ProtocolError(f"not enough memory for a picture of {header['width']} x {header['height']}") from None
     _read_into(source, pixels)
-    return Picture(pixels, model, scale)
+    return Picture(pixels, model, scale, ensemble)
 
 
 def _read_into(source: BinaryIO, pixels: Pixels) -> None:
@@ -104,19 +108,19 @@ def _read_into(source: BinaryIO, pixels: Pixels) -> None:
 
 
 class Answerer:
-    """Answers requests with the shared core; keeps the upscaler of the last model and scale."""
+    """Answers requests with the shared core; keeps the upscaler of the last choice."""
 
     def __init__(self, device: str) -> None:
         self.device = device
         self.doing = "starting"
         self._upscaler: Upscaler | None = None
-        self._made_for: tuple[str, int] | None = None
+        self._made_for: tuple[str, int, bool] | None = None
 
     def __call__(self, request: Request) -> Answer:
         """Raises ``SRError`` for what cannot be done."""
         if isinstance(request, Hello):
             return self._hello(), None
-        upscaler = self._upscaler_for(request.model, request.scale)
+        upscaler = self._upscaler_for(request.model, request.scale, request.self_ensemble)
         channels = request.pixels.shape[2]
         planes = [request.pixels[:, :, c] for c in range(channels)]
         alpha = planes.pop() if channels in (2, 4) else None
@@ -133,15 +137,15 @@ class Answerer:
         models = list(model_choices(plugins().models()))
         return {"type": "hello", "protocol": PROTOCOL, "version": __version__, "models": models}
 
-    def _upscaler_for(self, model: str, scale: int) -> Upscaler:
-        if self._upscaler is None or self._made_for != (model, scale):
+    def _upscaler_for(self, model: str, scale: int, self_ensemble: bool) -> Upscaler:
+        if self._upscaler is None or self._made_for != (model, scale, self_ensemble):
             self.doing = f"loading {model} {scale}x"
             from sr_plugins import Upscaler  # brings PyTorch, which takes seconds
 
             if self._upscaler is not None:
                 self._upscaler.close()
-            self._upscaler = Upscaler(model, scale, device=self.device)
-            self._made_for = model, scale
+            self._upscaler = Upscaler(model, scale, device=self.device, self_ensemble=self_ensemble)
+            self._made_for = model, scale, self_ensemble
         return self._upscaler
 
 

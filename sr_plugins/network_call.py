@@ -26,7 +26,7 @@ logger = logging.getLogger("sr_plugins")
 
 FINEST = Coding(0.0, 65535.0, 16)
 # The eight positions of a picture: transposed or not, then mirrored along these dimensions; undone in reverse order.
-POSITIONS = tuple((transposed, flips) for transposed in (False, True) for flips in ((), (2,), (3,), (2, 3)))
+POSITIONS = tuple((transposed, mirrored) for transposed in (False, True) for mirrored in ((), (2,), (3,), (2, 3)))
 
 
 @dataclass(eq=False)
@@ -69,10 +69,10 @@ def run_network(device: Device, spec: ModelSpec, module: nn.Module, x: Tensor, c
     if not device.self_ensemble:
         return _run_once(device, spec, module, x, coding)
     total = torch.zeros(())
-    for transposed, flips in POSITIONS:
-        turned = (x.mT if transposed else x).flip(flips)
-        y = _run_once(device, spec, module, turned.contiguous(), None).flip(flips)
-        total = total.to(y.device) + (y.mT if transposed else y)
+    for transposed, mirrored in POSITIONS:
+        turned = (x.mT if transposed else x).flip(mirrored)
+        y = _run_once(device, spec, module, turned.contiguous(), None).flip(mirrored)
+        total = total + (y.mT if transposed else y)
     return total / len(POSITIONS)
 
 

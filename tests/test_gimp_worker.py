@@ -35,7 +35,8 @@ from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins.weights import write_weights
 
 HELLO = {"type": "hello", "protocol": PROTOCOL}
-UPSCALE = {"type": "upscale", "width": 5, "height": 3, "channels": 4, "depth": "u8", "model": "blur", "scale": 2}
+CHOICE = {"model": "blur", "scale": 2, "self_ensemble": False}
+UPSCALE = {"type": "upscale", "width": 5, "height": 3, "channels": 4, "depth": "u8", **CHOICE}
 PIXELS = bytes(range(5 * 3 * 4))
 COMMAND = [sys.executable, "-P", "-m", "gimp_bridge.worker", "--device", "cpu"]
 
@@ -63,6 +64,7 @@ def test_a_request_carries_its_pixels(depth: str, dtype: type, channels: int) ->
     assert isinstance(request, Picture)
     np.testing.assert_array_equal(request.pixels, pixels)
     assert (request.pixels.dtype, request.model, request.scale) == (dtype, "blur", 2)
+    assert request.self_ensemble is False
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,7 @@ def test_a_request_carries_its_pixels(depth: str, dtype: type, channels: int) ->
         pytest.param(message({**UPSCALE, "depth": []}, PIXELS), id="depth no name"),
         pytest.param(message({**UPSCALE, "scale": 1e9}, PIXELS), id="scale"),
         pytest.param(message({**UPSCALE, "model": None}, PIXELS), id="model"),
+        pytest.param(message({**UPSCALE, "self_ensemble": 1}, PIXELS), id="self-ensemble"),
     ],
 )
 def test_what_is_no_request_is_refused(stream: bytes) -> None:
@@ -220,7 +223,8 @@ def test_the_process_gives_the_cores_pixels(fast_weights: Path) -> None:
         for channels, depth, dtype in ((4, "u8", np.uint8), (1, "u16", np.uint16), (2, "float", np.float32)):
             top = 1 if depth == "float" else np.iinfo(dtype).max
             pixels = (rng.random((9, 14, channels)) * top).astype(dtype)
-            request = {"width": 14, "height": 9, "channels": channels, "depth": depth, "model": "fast", "scale": 2}
+            request = {"width": 14, "height": 9, "channels": channels, "depth": depth, **CHOICE, "model": "fast"}
+            request["self_ensemble"] = channels == 1
             assert worker.upscale(request, [pixels.tobytes()], said.append) == (28, 18)
             answer = np.frombuffer(worker.read(28 * 18 * channels * pixels.itemsize), dtype).reshape(18, 28, channels)
             planes = [pixels[:, :, c] for c in range(channels)]
@@ -228,7 +232,8 @@ def test_the_process_gives_the_cores_pixels(fast_weights: Path) -> None:
             format = FrameFormat(
                 family="rgb" if channels > 2 else "gray", bits=8 * pixels.itemsize, is_float=depth == "float"
             )
-            with Upscaler(fast_weights / "fast-x2.safetensors", 2, device="cpu") as upscaler:
+            path, ensemble = fast_weights / "fast-x2.safetensors", channels == 1
+            with Upscaler(path, 2, device="cpu", self_ensemble=ensemble) as upscaler:
                 frame = upscaler.upscale(Frame(planes, format, alpha))
             expected = [*frame.planes, *(() if frame.alpha is None else (frame.alpha,))]
             np.testing.assert_array_equal(answer, np.stack(expected, axis=-1))

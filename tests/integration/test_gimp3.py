@@ -61,6 +61,8 @@ BOX = (5, 4, 12, 9)
 SELECTED = case(
     "restore", "R'G'B' u8", "U8_NON_LINEAR", procedure=RESTORE, select=list(BOX), arguments={"model": "blur"}
 )
+ENSEMBLE = case("ensemble", "R'G'B'A u8", "U8_NON_LINEAR")
+ENSEMBLE["arguments"] = {**ENSEMBLE["arguments"], "self-ensemble": True}
 LOCKED = case("locked", "R'G'B' u8", "U8_NON_LINEAR", procedure=RESTORE, arguments={"model": "blur"})
 LOCKED["layers"][0]["lock"] = True
 FLOATING = case("floating", "R'G'B'A u8", "U8_NON_LINEAR", float=True)
@@ -70,7 +72,7 @@ UNKNOWN = case("gone", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "gone"
 CRASH = case("crash", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "crash", "scale": "2"})
 AFTER_CRASH = case("after_crash", "R'G'B'A u8", "U8_NON_LINEAR")
 ENDLESS = case("endless", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "endless", "scale": "2"})
-CASES = [*COLOUR, STACK, NEW_LAYER, GROUP, SELECTED, LOCKED, FLOATING, UNKNOWN, CRASH, AFTER_CRASH]
+CASES = [*COLOUR, STACK, NEW_LAYER, GROUP, SELECTED, ENSEMBLE, LOCKED, FLOATING, UNKNOWN, CRASH, AFTER_CRASH]
 
 
 def picture(width: int, height: int, encoding: str, seed: int) -> Pixels:
@@ -87,7 +89,7 @@ def picture(width: int, height: int, encoding: str, seed: int) -> Pixels:
     return (values * top).round(6 if depth == "float" else 0).astype(DTYPES[depth])
 
 
-def upscaled(pixels: Pixels, scale: float = 2) -> Pixels:
+def upscaled(pixels: Pixels, scale: float = 2, *, self_ensemble: bool = False) -> Pixels:
     """The core's own answer."""
     channels = pixels.shape[2]
     planes = [pixels[:, :, c] for c in range(channels)]
@@ -95,7 +97,7 @@ def upscaled(pixels: Pixels, scale: float = 2) -> Pixels:
     format = FrameFormat(
         family="rgb" if channels > 2 else "gray", bits=8 * pixels.itemsize, is_float=pixels.dtype == np.float32
     )
-    with Upscaler(blur(2, "rgb"), scale, device="cpu") as upscaler:
+    with Upscaler(blur(2, "rgb"), scale, device="cpu", self_ensemble=self_ensemble) as upscaler:
         frame = upscaler.upscale(Frame(planes, format, alpha))
     return np.stack([*frame.planes, *(() if frame.alpha is None else (frame.alpha,))], axis=-1)
 
@@ -220,6 +222,14 @@ def test_restore_changes_the_selection_only(gimp: GimpInChroot, ran: str) -> Non
 def assert_untouched(outcome: Outcome) -> None:
     assert outcome.after == outcome.before
     np.testing.assert_array_equal(outcome.pixels("after"), outcome.pixels("before"))
+
+
+def test_the_self_ensemble_is_the_cores_own(gimp: GimpInChroot, ran: str) -> None:
+    outcome = Outcome(gimp, ENSEMBLE)
+    assert outcome.error is None
+    before, after = outcome.pixels("before"), outcome.pixels("after")
+    np.testing.assert_array_equal(after, upscaled(before, self_ensemble=True))
+    assert not np.array_equal(after, upscaled(before))
 
 
 def test_unknown_model_leaves_the_image(gimp: GimpInChroot, ran: str) -> None:

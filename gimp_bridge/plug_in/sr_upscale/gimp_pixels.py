@@ -30,6 +30,14 @@ class Box(NamedTuple):
     height: int
 
 
+class Network(NamedTuple):
+    """What the user chose, under the names that the worker knows."""
+
+    model: str
+    scale: int
+    self_ensemble: bool
+
+
 class Encoding(NamedTuple):
     """How a drawable's pixels travel."""
 
@@ -77,7 +85,7 @@ def pixels_of(drawable: Any, box: Box, encoding: Encoding) -> Iterator[bytes]:
         yield buffer.get(part, 1.0, encoding.format, Gegl.AbyssPolicy.NONE)
 
 
-def process(jobs: list[tuple[Any, Box]], model: str, scale: int, bridge: Mapping[str, Any]) -> list[Any]:
+def process(jobs: list[tuple[Any, Box]], network: Network, bridge: Mapping[str, Any]) -> list[Any]:
     """Have parts of drawables upscaled; returns a GEGL buffer for each, at the origin. Touches no image.
 
     Raises WorkerError.
@@ -86,7 +94,7 @@ def process(jobs: list[tuple[Any, Box]], model: str, scale: int, bridge: Mapping
     done = 0
     results = []
     for drawable, box in jobs:
-        if max(box.width, box.height) * scale > LARGEST_SIDE:
+        if max(box.width, box.height) * network.scale > LARGEST_SIDE:
             raise WorkerError(f"{drawable.get_name()} would be larger than GIMP allows: choose a smaller scale")
     Gegl.init(None)
     Gimp.progress_init("Super-resolution: starting the worker")
@@ -102,7 +110,7 @@ def process(jobs: list[tuple[Any, Box]], model: str, scale: int, bridge: Mapping
 
             Gimp.progress_set_text(f"{which}sending pixels")
             request = {"width": box.width, "height": box.height, "channels": encoding.channels, "depth": encoding.depth}
-            request.update(model=model, scale=scale)
+            request.update(network._asdict())
             width, height = worker.upscale(request, pixels_of(drawable, box, encoding), tell)
             larger = Box(0, 0, width, height)
             result = Gegl.Buffer.new(encoding.format, *larger)

@@ -21,7 +21,7 @@ import gi
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
-from gimp_pixels import Box, grown, locked_items, make_pixels_its_own, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
+from gimp_pixels import Box, Network, grown, locked_items, make_pixels_its_own, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
 from worker_client import WorkerError  # type: ignore[import-not-found]  # noqa: E402
 
 BRIDGE = Path(__file__).with_name("bridge.json")
@@ -63,29 +63,29 @@ def leaves(items: list[Any]) -> Iterator[Any]:
             yield item
 
 
-def upscale_image(image: Any, drawables: list[Any], model: str, scale: int) -> None:
+def upscale_image(image: Any, drawables: list[Any], network: Network) -> None:
     """Every layer through the network; offsets, masks, groups, guides and selection scaled by GIMP."""
     if image.get_floating_sel() is not None:
         raise WorkerError("the image has a floating selection: anchor it or make it a layer first")
     layers = list(leaves(image.get_layers()))
     if not layers:
         raise WorkerError("the image has no layer")
-    results = process([(layer, whole(layer)) for layer in layers], model, scale, read_bridge())
+    results = process([(layer, whole(layer)) for layer in layers], network, read_bridge())
     with undo_step(image):
         if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
             image.convert_rgb()
         Gimp.context_set_interpolation(Gimp.InterpolationType.CUBIC)  # masks and channels
-        image.scale(image.get_width() * scale, image.get_height() * scale)
+        image.scale(image.get_width() * network.scale, image.get_height() * network.scale)
         for layer, result in zip(layers, results, strict=True):
             put(result, layer)
 
 
-def upscale_layers(image: Any, drawables: list[Any], model: str, scale: int) -> None:
+def upscale_layers(image: Any, drawables: list[Any], network: Network) -> None:
     """Each selected layer (or group, as it looks) into a new, larger layer above it, around the same centre."""
     layers = [d for d in drawables if isinstance(d, Gimp.Layer)]
     if not layers:
         raise WorkerError("select a layer first")
-    results = process([(layer, whole(layer)) for layer in layers], model, scale, read_bridge())
+    results = process([(layer, whole(layer)) for layer in layers], network, read_bridge())
     with undo_step(image):
         for layer, result in zip(layers, results, strict=True):
             if layer.is_group():
@@ -99,13 +99,13 @@ def upscale_layers(image: Any, drawables: list[Any], model: str, scale: int) -> 
                 larger.set_offsets(x - wider // 2, y - higher // 2)
             else:
                 larger = layer.copy()
-            larger.set_name(f"{layer.get_name()} ({model} {scale}x)")
+            larger.set_name(f"{layer.get_name()} ({network.model} {network.scale}x)")
             image.insert_layer(larger, layer.get_parent(), image.get_item_position(layer))
             Gimp.context_set_interpolation(Gimp.InterpolationType.CUBIC)
             put(result, larger)
 
 
-def restore(image: Any, drawables: list[Any], model: str, scale: int) -> None:
+def restore(image: Any, drawables: list[Any], network: Network) -> None:
     """Through the network and back to the same size, inside the selection only."""
     parts = []
     for drawable in drawables:
@@ -119,7 +119,7 @@ def restore(image: Any, drawables: list[Any], model: str, scale: int) -> None:
     if not parts:
         raise WorkerError("nothing is selected: the selection does not touch the chosen layer")
     jobs = [(drawable, grown(box, drawable)) for drawable, box in parts]
-    results = process(jobs, model, scale, read_bridge())
+    results = process(jobs, network, read_bridge())
     with undo_step(image):
         for (drawable, box), (_, sent), result in zip(parts, jobs, results, strict=True):
             make_pixels_its_own(drawable)
@@ -132,7 +132,7 @@ def restore(image: Any, drawables: list[Any], model: str, scale: int) -> None:
 
 
 class Action(NamedTuple):
-    run: Callable[[Any, list[Any], str, int], None]
+    run: Callable[[Any, list[Any], Network], None]
     label: str
     menu: str
     types: str
@@ -189,6 +189,8 @@ class SuperResolution(Gimp.PlugIn):  # type: ignore[misc]
             for scale in SCALES:
                 scales.add(str(scale), scale, f"{scale} times larger", "")
             procedure.add_choice_argument("scale", "Scal_e", "How many times larger", scales, "2", writable)
+        slower = "The mean of what the network makes of eight positions, mirrored and turned: eight times slower"
+        procedure.add_boolean_argument("self-ensemble", "_A little better, 8 times slower", slower, False, writable)
         return procedure
 
     def run(self, procedure: Any, mode: Any, image: Any, drawables: list[Any], config: Any, data: object) -> Any:
@@ -197,7 +199,8 @@ class SuperResolution(Gimp.PlugIn):  # type: ignore[misc]
             return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
         scale = 1 if action is ACTIONS[RESTORE] else int(config.get_property("scale"))
         try:
-            action.run(image, drawables, config.get_property("model"), scale)
+            ensemble = config.get_property("self-ensemble")
+            action.run(image, drawables, Network(config.get_property("model"), scale, ensemble))
         except WorkerError as error:
             return failed(procedure, str(error))
         except Exception as error:

@@ -35,7 +35,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAGIC = b"SRP1"
 LENGTHS = struct.Struct("<4sIQ")
 LARGEST_HEADER = 1 << 20
