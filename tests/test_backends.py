@@ -98,7 +98,8 @@ def test_bfloat16_and_int8_keep_psnr_on_set5(name: str, shared_data: Path) -> No
     psnr = {name: result.mean("psnr") for name, result in results.items()}
     for upscaler in upscalers.values():
         upscaler.close()
-    assert all(abs(value - psnr["torch float32"]) <= 0.05 for value in psnr.values()), psnr
+    for way, value in psnr.items():
+        assert abs(value - psnr["torch float32"]) <= (0.1 if way.endswith("int8") else 0.05), psnr
 
 
 @pytest.mark.parametrize(("name", "scale"), MODELS)
