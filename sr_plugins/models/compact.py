@@ -27,7 +27,7 @@ FAMILY = {
     "tiny": {2: (16, 4)},
     "realtime": {2: (32, 6)},  # in int8, a film of 640x360 as it plays on two cores
     "fast": {2: (24, 11), 3: (24, 11), 4: (32, 5)},
-    "quality": {2: (48, 12)},
+    "quality": {2: (32, 16)},
     "restore": {2: (32, 6)},  # realtime's network, trained on compressed video
     "perceptual": {4: (32, 5)},  # fast's network, trained with content, texture and adversarial losses
 }
