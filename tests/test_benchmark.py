@@ -68,9 +68,9 @@ def test_what_cannot_be_measured_is_told_and_the_rest_goes_on() -> None:
 
 
 def test_multiply_adds_are_those_of_the_layers() -> None:
-    """fast x2: 3x3 layers 1-32, six times 32-32, 32-4, and the fixed 5x5 kernel of four phases."""
+    """realtime x2: 3x3 layers 1-32, six times 32-32, 32-4, and the fixed 5x5 kernel of four phases."""
     expected = 9 * (32 + 6 * 32 * 32 + 32 * 4)
-    counted = multiply_adds(load_model(plugins().model("fast", 2)))
+    counted = multiply_adds(load_model(plugins().model("realtime", 2)))
     assert expected <= counted <= 1.02 * expected + 25 * 4
 
 
