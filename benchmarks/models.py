@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sr_plugins import Frame, FrameFormat, ModelSpec, Upscaler
 from sr_plugins.metrics.evaluation import bicubic, evaluate, upscale_with
-from sr_plugins.model_spec import MetricSpec
+from sr_plugins.model_spec import LoadedModel, MetricSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.weights import load_model
 
@@ -50,7 +50,7 @@ def multiply_adds(spec: ModelSpec) -> float:
     """Multiply-adds in G for an output of 1280 x 720."""
     x = torch.zeros(1, 1 if spec.channels == "luma" else 3, 720 // spec.scale // 4, 1280 // spec.scale // 4)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        y = spec.build().eval()(x)
+        y = LoadedModel(spec, spec.build().eval()).runnable()(x)
     return float(counter.get_total_flops() / 2 * (1280 * 720 / y[0, 0].numel()) / 1e9)
 
 

@@ -43,7 +43,7 @@ class DeviceWorker(threading.Thread):
     def __init__(self, queue: JobQueue, loaded: LoadedModel, device: Device) -> None:
         super().__init__(name=f"sr_plugins-{device.name}", daemon=True)
         self._queue, self._device = queue, device
-        self._spec, self._module = loaded.spec, loaded.module
+        self._loaded, self._spec = loaded, loaded.spec
         self._pixels = CPU_TILE_PIXELS if device.name == "cpu" else CUDA_TILE_PIXELS
 
     def run(self) -> None:
@@ -57,7 +57,7 @@ class DeviceWorker(threading.Thread):
                 self._serve(jobs)
                 del jobs  # keep no frame alive while waiting
             del taken
-        del self._device, self._module  # here, not after the thread's end, which nobody can wait for
+        del self._device, self._loaded  # here, not after the thread's end, which nobody can wait for
 
     def _serve(self, jobs: Sequence[Job]) -> None:
         """Set the future of every job, whatever happens."""
@@ -231,7 +231,7 @@ class DeviceWorker(threading.Thread):
         x, codes = conversion.to_model(uploads, alpha, bleed)
         if format.is_float and not bool(torch.isfinite(x.sum())):
             raise FrameError("the frame holds samples that are not a number or infinite")
-        y = run_network(self._device, self._spec, self._module, x, output_coding(format, self._spec.channels))
+        y = run_network(self._device, self._loaded, x, output_coding(format, self._spec.channels))
         planes = [p.cpu().numpy() for p in conversion.to_planes(y, codes)]
         return planes, None if alpha is None else conversion.enlarge_alpha(alpha).cpu().numpy()
 

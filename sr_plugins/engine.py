@@ -8,7 +8,6 @@ submission, whichever device finishes first.
 from __future__ import annotations
 
 import atexit
-import copy
 import threading
 import weakref
 from collections.abc import Sequence
@@ -85,7 +84,7 @@ class Engine:
             name,
             spec,
             precision,
-            spec.build(copy.deepcopy(self._loaded.module), name, precision),
+            spec.build(self._loaded.runnable(), name, precision),
             spec.lanes(name),
             (CUDA_BATCH if name.startswith("cuda") else 1) if batch == "auto" else int(batch),
             None if tile == "auto" else int(tile),

@@ -41,7 +41,7 @@ def export(loaded: LoadedModel, path: Path) -> float:
         raise PluginError(f"export needs packages that are not installed: {cure}")
     import onnx
 
-    content = _graph(loaded.module, 1 if loaded.spec.channels == "luma" else 3)
+    content = _graph(loaded.runnable(), 1 if loaded.spec.channels == "luma" else 3)
     content.doc_string = f"{loaded.spec.label}: {loaded.spec.architecture}".rstrip(": ")
     difference = _difference(content, loaded)
     if not difference <= TOLERANCE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,8 @@ class ModelSpec:
         name: what users type after ``--model``. Name and scale together identify a model.
         scale: upsampling factor, 1 (restoration) or more.
         channels: ``luma`` (Y' of the frame; chroma is interpolated) or ``rgb``.
-        build: makes the inference network, without weights.
+        build: makes the inference network, without weights: what a weights file holds. Its module may have
+            ``plain() -> nn.Module`` returning the equal network that runs faster.
         receptive_radius: an output pixel depends on input pixels at most this far (in input pixels, both axes) from
             the input pixel it lies in. Tiles overlap by it; ``tests`` prove it by perturbing pixels.
         weights: the ``.safetensors`` file with the trained weights, or ``None`` where none are shipped (yet).
@@ -41,6 +43,8 @@ class ModelSpec:
             ``load_folded(tensors) -> list[str]`` to start from one. It may return a list of pictures, the smallest
             first, to train each; and where a recipe trains smaller scales too, the scale is its second argument.
             ``None``: ``build`` serves both.
+        symmetry: how many positions of a picture the network treats alike: 1, 2 (mirrored left and right), 4 (up and
+            down too) or 8 (transposed too). In those the result is the same one, moved.
         global_operations: the network mixes the whole picture (global attention, pooling), so that tiles can only be
             blended, not exact. ``receptive_radius`` is then the overlap used for blending.
         architecture: shape of the network in the field's terms, and the paper it follows.
@@ -57,6 +61,7 @@ class ModelSpec:
     weights: Path | None = None
     needs_weights: bool = True
     build_for_training: Callable[[], nn.Module] | None = None
+    symmetry: Literal[1, 2, 4, 8] = 1
     global_operations: bool = False
     architecture: str = ""
     license: str = ""
@@ -69,6 +74,8 @@ class ModelSpec:
             raise ValueError(f"channels of model {self.name!r} is {self.channels!r}: it is 'luma' or 'rgb'")
         if self.receptive_radius < 0:
             raise ValueError(f"receptive_radius of model {self.name!r} is negative")
+        if self.symmetry not in (1, 2, 4, 8):
+            raise ValueError(f"symmetry of model {self.name!r} is {self.symmetry!r}: it is 1, 2, 4 or 8")
 
     @property
     def label(self) -> str:
@@ -88,6 +95,11 @@ class LoadedModel:
     spec: ModelSpec
     module: nn.Module
     card: dict[str, Any] = field(default_factory=dict)
+
+    def runnable(self) -> nn.Module:
+        """A copy of the network to run or export: with shared kernels written out, where it has such."""
+        plain = getattr(self.module, "plain", None)
+        return copy.deepcopy(plain() if callable(plain) else self.module)
 
 
 class Runner(Protocol):

@@ -5,28 +5,30 @@ Values that are not finite in half precision are computed again in float32.
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from sr_plugins.errors import ModelOutputError
-from sr_plugins.model_spec import BackendSpec, Coding, CodingRunner, ModelSpec, Precision, Runner
+from sr_plugins.model_spec import BackendSpec, Coding, CodingRunner, LoadedModel, ModelSpec, Precision, Runner
 from sr_plugins.reuse import Reuse
-
-if TYPE_CHECKING:
-    from torch import nn
 
 logger = logging.getLogger("sr_plugins")
 
 FINEST = Coding(0.0, 65535.0, 16)
 # The eight positions of a picture: transposed or not, then mirrored along these dimensions; undone in reverse order.
 POSITIONS = tuple((transposed, mirrored) for transposed in (False, True) for mirrored in ((), (2,), (3,), (2, 3)))
+# Those that differ for a network that treats so many alike (``ModelSpec.symmetry``).
+DIFFERENT = {
+    1: POSITIONS,
+    2: tuple((transposed, mirrored) for transposed, mirrored in POSITIONS if 3 not in mirrored),
+    4: tuple((transposed, mirrored) for transposed, mirrored in POSITIONS if not mirrored),
+    8: POSITIONS[:1],
+}
 
 
 @dataclass(eq=False)
@@ -56,34 +58,36 @@ class Device:
             logger.warning(text)
 
 
-def run_network(device: Device, spec: ModelSpec, module: nn.Module, x: Tensor, coding: Coding | None) -> Tensor:
+def run_network(device: Device, loaded: LoadedModel, x: Tensor, coding: Coding | None) -> Tensor:
     """``x`` (N, C, H, W) through the network: float32 values, or codes where the device's runner can make them.
 
     With the device's ``self_ensemble`` the mean of what the network makes of ``x`` in its eight positions (the
     geometric self-ensemble of Timofte, Rothe and Van Gool, "Seven ways to improve example-based single image super
-    resolution", CVPR 2016), float32.
+    resolution", CVPR 2016), float32. What a symmetric network would only compute again is left out.
 
     Raises:
         ModelOutputError: the result has another shape than promised, or is not finite in float32 either.
     """
     if not device.self_ensemble:
-        return _run_once(device, spec, module, x, coding)
+        return _run_once(device, loaded, x, coding)
     total = torch.zeros(())
-    for transposed, mirrored in POSITIONS:
+    positions = DIFFERENT[loaded.spec.symmetry]
+    for transposed, mirrored in positions:
         turned = (x.mT if transposed else x).flip(mirrored)
-        y = _run_once(device, spec, module, turned.contiguous(), None).flip(mirrored)
+        y = _run_once(device, loaded, turned.contiguous(), None).flip(mirrored)
         total = total + (y.mT if transposed else y)
-    return total / len(POSITIONS)
+    return total / len(positions)
 
 
-def _run_once(device: Device, spec: ModelSpec, module: nn.Module, x: Tensor, coding: Coding | None) -> Tensor:
+def _run_once(device: Device, loaded: LoadedModel, x: Tensor, coding: Coding | None) -> Tensor:
+    spec = loaded.spec
     y = _called(device.runner, spec, x, coding)
     if y is not None:
         return y
     if device.precision != "float32" and "float32" in device.backend.precisions(device.name):
         device.say("finite", f"model {spec.label} overflows in {device.precision}: running such frames in float32")
         if device.float32 is None:
-            device.float32 = device.backend.build(copy.deepcopy(module), device.name, "float32")
+            device.float32 = device.backend.build(loaded.runnable(), device.name, "float32")
         y = _called(device.float32, spec, x, coding)
     if y is None:
         raise ModelOutputError(f"model {spec.label} returned values that are not finite, also in float32")

@@ -34,7 +34,7 @@ class Upscaler:
         tile: ``auto``, or the largest tile's side in input pixels. Tiles are exact: they change memory, not pixels.
         batch: ``auto``, or how many waiting frames may go through the network at once.
         self_ensemble: enlarge every picture in its eight positions (mirrored, transposed) and take the mean, which is
-            a little better and takes eight times as long. Elsewhere called test-time augmentation, TTA.
+            a little better and takes up to eight times as long. Elsewhere called test-time augmentation, TTA.
         plugins: the plugins to use; those of this process by default.
 
     Raises:

@@ -141,7 +141,7 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
     """OpenVINO compiles such a size by itself; the one network it suits, the other it would change in bfloat16."""
     frame = photograph(50, 70)
     for precision in plugins().backend("openvino").precisions("cpu"):
-        runner = plugins().backend("openvino").build(random_model(name, scale).module, "cpu", precision)
+        runner = plugins().backend("openvino").build(random_model(name, scale).runnable(), "cpu", precision)
         x = torch.from_numpy(frame.planes[0].astype(np.float32) / 255)[None, None]
         first = runner(x)
         assert all(torch.equal(runner(x), first) for _ in range(6))
@@ -162,7 +162,7 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
 @pytest.mark.parametrize("coding", [Coding(16.0, 219.0, 8), TV_10, Coding(0.0, 65535.0, 16)], ids=str)
 def test_codes_are_the_values_rounded_and_clamped(coding: Coding, scale: int) -> None:
     """Any two sizes, and pictures beyond black and white; one code apart at most, and that hardly ever."""
-    runner = plugins().backend("openvino").build(random_model("fast", scale).module, "cpu", "float32")
+    runner = plugins().backend("openvino").build(random_model("fast", scale).runnable(), "cpu", "float32")
     assert isinstance(runner, CodingRunner)
     for height, width in ((60, 76), (1, 33)):
         x = torch.from_numpy(photograph(height, width).planes[0].astype(np.float32) / 128 - 0.5)[None, None]
@@ -178,7 +178,7 @@ def test_codes_are_the_values_rounded_and_clamped(coding: Coding, scale: int) ->
 
 
 def test_codes_of_values_that_are_not_finite_are_none_and_the_frame_says_so() -> None:
-    loaded = random_model("fast", 2)
+    loaded = random_model("realtime", 2)
     x = torch.rand(1, 1, 20, 30)
     for value in (float("nan"), float("inf")):
         with torch.no_grad():

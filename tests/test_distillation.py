@@ -32,6 +32,12 @@ def test_the_teachers_pictures_are_its_self_ensemble(tmp_path: Path, data: Path)
             assert np.array_equal(result[0], expected)
 
 
+def test_nobody_waits_for_a_teacher_that_no_stage_will_ask_again(tmp_path: Path, data: Path) -> None:  # noqa: F811
+    recipe = read_recipe(recipe_file(tmp_path, taught(0.5)))
+    last = recipe.stages[0].iterations - 1
+    assert [len(load_pictures(recipe, data, "luma", i, "cpu")[0][2].taught) for i in (last, last + 1)] == [4, 0]
+
+
 def test_targets_are_mixed_by_the_share(tmp_path: Path, data: Path) -> None:  # noqa: F811
     recipe = read_recipe(recipe_file(tmp_path, taught(0.5)))
     pictures = load_pictures(recipe, data, "luma", 0, "cpu")[0][2]

@@ -71,7 +71,7 @@ def test_it_gains_on_set5(shared_data: Path) -> None:
     from sr_plugins.metrics.evaluation import evaluate, upscale_with
 
     metric = Plugins(installed=False).named("sr_metrics", "metric", "psnr")
-    with Upscaler("fast") as one, Upscaler("fast", self_ensemble=True) as eight:
+    with Upscaler("realtime") as one, Upscaler("realtime", self_ensemble=True) as eight:
         ways = {"one": upscale_with(one), "eight": upscale_with(eight)}
         results = evaluate(ways, shared_data / "benchmark" / "Set5", 2, [metric])
     assert results["eight"].mean("psnr") > results["one"].mean("psnr") + 0.05

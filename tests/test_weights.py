@@ -18,14 +18,14 @@ from sr_plugins.weights import load_model, pretrained, read_card, read_tensors, 
 
 @pytest.fixture
 def shipped() -> Path:
-    path = pretrained("fast", 2)
+    path = pretrained("realtime", 2)
     assert path is not None
     return path
 
 
 def test_a_shipped_file_says_what_it_is(shipped: Path) -> None:
     card = read_card(shipped)
-    assert (card["model"], card["scale"]) == ("fast", 2)
+    assert (card["model"], card["scale"]) == ("realtime", 2)
     loaded = plugins().open_weights(shipped)
     assert sum(p.numel() for p in loaded.module.parameters()) <= 60_000
     assert not loaded.module.training
@@ -107,7 +107,7 @@ def damaged(shipped: Path, tmp_path: Path, change: str) -> Path:
     ("change", "message"),
     [
         ("nan", "not finite, first in head.weight"),
-        ("shape", r"head.weight is \(5, 1, 3, 3\), expected \(24, 1, 3, 3\)"),
+        ("shape", r"head.weight is \(5, 1, 3, 3\), expected \(32, 1, 3, 3\)"),
         ("missing", "lacks tail.bias"),
         ("extra", "has unknown tail.gamma"),
         ("unknown model", "model that is not installed.*did you mean 'fast'"),
@@ -152,7 +152,7 @@ def test_own_weights_folder_comes_first(shipped: Path, tmp_path: Path, monkeypat
     copy = tmp_path / shipped.name
     copy.write_bytes(shipped.read_bytes())
     monkeypatch.setenv("SR_PLUGINS_WEIGHTS", str(tmp_path))
-    assert pretrained("fast", 2) == copy
+    assert pretrained("realtime", 2) == copy
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self").exists(), reason="needs a place that refuses writing")

@@ -55,7 +55,7 @@ def upscale(
         tile: ``auto``, or the largest tile's side in input pixels. Tiles are exact: they change memory, not pixels.
         batch: ``auto``, or how many waiting frames may go through the network at once.
         self_ensemble: the mean of what the network makes of a frame in its eight positions (TTA): a little better,
-            eight times slower.
+            up to eight times slower.
         planes: the planes the model works on; the others are resized bicubically. ``None``: all. Luma alone
             (``planes=0``) runs the model on luma as on a gray clip.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import logging
@@ -80,7 +79,7 @@ def speeds(loaded: LoadedModel, backends: Iterable[BackendSpec], device: str, pr
 
 
 def _speed(loaded: LoadedModel, backend: BackendSpec, device: str, precision: Precision) -> float:
-    runner = backend.build(copy.deepcopy(loaded.module), device, precision)
+    runner = backend.build(loaded.runnable(), device, precision)
     x = torch.rand(1, 1 if loaded.spec.channels == "luma" else 3, *SIZE, device=device)
     runner(x)  # compiles
     start = time.perf_counter()

@@ -60,7 +60,7 @@ def upscaler_options(command: Command) -> Command:
             click.option(
                 "--tile", default="auto", show_default=True, callback=_auto_or_int, help="Largest tile side in pixels."
             ),
-            click.option("--self-ensemble", is_flag=True, help="Mean of eight positions (TTA): 8 times slower."),
+            click.option("--self-ensemble", is_flag=True, help="Mean of eight positions (TTA): up to 8 times slower."),
         )
     ):
         command = option(command)

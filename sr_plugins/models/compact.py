@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sr_plugins.hookspecs import hookimpl
 from sr_plugins.model_spec import ModelSpec
@@ -20,38 +20,68 @@ from sr_plugins.weights import pretrained
 if TYPE_CHECKING:
     from torch import nn
 
-# name: {scale: (features, hidden layers)}. Deeper and narrower is better at the same size, and slower: ``realtime`` and
-# ``fast`` x2 have the same number of parameters. fast x4 has one layer less than ``realtime``, for its last one is four
-# times that of x2 and the whole stays below 60 thousand parameters.
+
+class Shape(NamedTuple):
+    """Of one network of the family."""
+
+    features: int
+    layers: int
+    symmetry: Literal[1, 2, 4, 8] = 1
+    back_projection: bool = False
+
+
+# By name and scale. Deeper and narrower is better at the same size, and slower. fast x4 has one layer less than
+# ``realtime``, for its last one is four times that of x2 and the whole stays below 60 thousand parameters.
 FAMILY = {
-    "tiny": {2: (16, 4)},
-    "realtime": {2: (32, 6)},  # in int8, a film of 640x360 as it plays on two cores
-    "fast": {2: (24, 11), 3: (24, 11), 4: (32, 5)},
-    "quality": {2: (32, 16)},
-    "restore": {2: (32, 6)},  # realtime's network, trained on compressed video
-    "perceptual": {4: (32, 5)},  # fast's network, trained with content, texture and adversarial losses
+    "tiny": {2: Shape(16, 4)},
+    "realtime": {2: Shape(32, 6)},  # in int8, a film of 640x360 as it plays on two cores
+    "fast": {2: Shape(32, 14, symmetry=4, back_projection=True), 3: Shape(24, 11), 4: Shape(32, 5)},
+    "quality": {2: Shape(32, 16)},
+    "restore": {2: Shape(32, 6)},  # realtime's network, trained on compressed video
+    "perceptual": {4: Shape(32, 5)},  # fast's network, trained with content, texture and adversarial losses
 }
 
 
-def build(scale: int, features: int, layers: int, *, training: bool = False) -> nn.Module:
+def build(scale: int, shape: Shape, *, training: bool = False) -> nn.Module:
     """The network: folded for inference, or with its branches for training."""
     from sr_plugins.models.compact_network import CompactNetwork
 
-    return CompactNetwork(scale, features, layers, branches=training)
+    return CompactNetwork(
+        scale,
+        shape.features,
+        shape.layers,
+        symmetry=shape.symmetry,
+        back_projection=shape.back_projection,
+        branches=training,
+    )
+
+
+def radius(shape: Shape) -> int:
+    """Of the receptive field: the convolutions and, behind or beside them, the fixed filters' 2 or 4 pixels."""
+    return shape.layers + 2 + (4 if shape.back_projection else 0)
+
+
+def architecture(shape: Shape) -> str:
+    """In the field's terms."""
+    parts = [f"post-upsampling, plain 3x3 convolutions ({shape.layers} of {shape.features}), folded branches"]
+    parts += [f"equivariant in {shape.symmetry} positions"] if shape.symmetry > 1 else []
+    parts += ["back-projection"] if shape.back_projection else []
+    return ", ".join(parts)
 
 
 @hookimpl
 def sr_models() -> Iterable[ModelSpec]:
     for name, sizes in FAMILY.items():
-        for scale, (features, layers) in sizes.items():
+        for scale, shape in sizes.items():
             yield ModelSpec(
                 name=name,
                 scale=scale,
                 channels="luma",
-                build=partial(build, scale, features, layers),
-                build_for_training=partial(build, scale, features, layers, training=True),
-                receptive_radius=layers + 2,
+                build=partial(build, scale, shape),
+                build_for_training=partial(build, scale, shape, training=True),
+                receptive_radius=radius(shape),
+                symmetry=shape.symmetry,
                 weights=pretrained(name, scale),
-                architecture=f"post-upsampling, plain 3x3 convolutions ({layers} of {features}), folded branches",
+                architecture=architecture(shape),
                 license="MIT",
             )

@@ -29,6 +29,7 @@ def corrected_spec(spec: ModelSpec, side: int, weights: Path | None = None) -> M
         build=partial(_build, spec, side),
         build_for_training=partial(_build, spec, side, training=True),
         receptive_radius=spec.receptive_radius + side // 2,
+        symmetry=1,  # the filter has none
         weights=weights,
         architecture=f"{side} x {side} correction filter, then: {spec.architecture}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -34,11 +34,17 @@ class CorrectedNetwork(nn.Module):
 
     def fold(self) -> CorrectedNetwork:
         """The network for inference."""
-        fold = getattr(self.network, "fold", None)
-        folded = CorrectedNetwork(fold() if callable(fold) else self.network, self.kernel.shape[-1])
+        return self._before(getattr(self.network, "fold", None))
+
+    def plain(self) -> CorrectedNetwork:
+        """The equal network without shared kernels."""
+        return self._before(getattr(self.network, "plain", None))
+
+    def _before(self, changed: Callable[[], nn.Module] | None) -> CorrectedNetwork:
+        result = CorrectedNetwork(changed() if changed is not None else self.network, self.kernel.shape[-1])
         with torch.no_grad():
-            folded.kernel.copy_(self.kernel)
-        return folded.eval()
+            result.kernel.copy_(self.kernel)
+        return result.eval()
 
     def load_network(self, tensors: Mapping[str, Tensor]) -> None:
         """Put the tensors of an inference network into the one behind the filter."""

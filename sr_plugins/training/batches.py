@@ -31,7 +31,7 @@ def load_pictures(
 ) -> tuple[dict[int, Pictures], Pictures]:
     """The training pictures of each scale, as they are at ``iteration``, and the held-out ones of the main scale.
 
-    A teacher looks at them on ``device``.
+    A teacher looks at them on ``device``, if a stage that is still to come listens to it.
     """
     paths = list_pictures(data)
     if len(paths) <= recipe.validation:
@@ -46,7 +46,8 @@ def load_pictures(
         if recipe.teacher and chain.random:
             raise RecipeError(f"{recipe.path}: model.teacher needs a degradation that draws nothing at random")
         sets[scale] = Pictures(training, scale, channels, chain, recipe.seed, least, renewed, recipe.sizes)
-    if recipe.teacher:
+    begun = recipe.stage_at(min(iteration, recipe.iterations - 1))[0]
+    if recipe.teacher and any(stage.teacher for stage in recipe.stages[begun:]):
         teach(sets[recipe.scale], recipe.weights_file(recipe.teacher), device)
     chain = build_chain(recipe.degradation, recipe.scale, recipe.path)
     kept = [path for i, path in enumerate(paths) if i in held_out]

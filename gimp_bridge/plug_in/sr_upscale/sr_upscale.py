@@ -189,8 +189,10 @@ class SuperResolution(Gimp.PlugIn):  # type: ignore[misc]
             for scale in SCALES:
                 scales.add(str(scale), scale, f"{scale} times larger", "")
             procedure.add_choice_argument("scale", "Scal_e", "How many times larger", scales, "2", writable)
-        slower = "The mean of what the network makes of eight positions, mirrored and turned: eight times slower"
-        procedure.add_boolean_argument("self-ensemble", "_A little better, 8 times slower", slower, False, writable)
+        slower = "The mean of what the network makes of eight positions, mirrored and turned: up to eight times slower"
+        procedure.add_boolean_argument(
+            "self-ensemble", "_A little better, up to 8 times slower", slower, False, writable
+        )
         return procedure
 
     def run(self, procedure: Any, mode: Any, image: Any, drawables: list[Any], config: Any, data: object) -> Any:
