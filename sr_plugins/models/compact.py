@@ -35,8 +35,8 @@ class Shape(NamedTuple):
 FAMILY = {
     "tiny": {2: Shape(16, 4)},
     "realtime": {2: Shape(32, 6)},  # in int8, a film of 640x360 as it plays on two cores
-    "fast": {2: Shape(32, 14, symmetry=4, back_projection=True), 3: Shape(24, 11), 4: Shape(32, 5)},
-    "quality": {2: Shape(32, 16)},
+    "fast": {2: Shape(32, 18, symmetry=4, back_projection=True), 3: Shape(24, 11), 4: Shape(32, 5)},
+    "quality": {2: Shape(64, 18, symmetry=8, back_projection=True)},
     "restore": {2: Shape(32, 6)},  # realtime's network, trained on compressed video
     "perceptual": {4: Shape(32, 5)},  # fast's network, trained with content, texture and adversarial losses
 }
