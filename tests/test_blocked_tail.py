@@ -51,7 +51,7 @@ def test_a_runner_leaves_out_what_lies_beyond_an_odd_picture() -> None:
 
 
 def test_the_last_convolutions_give_sixteen_results_for_each_block() -> None:
-    blocked = with_blocked_tail(translated(network("fast", 2)))
+    blocked = with_blocked_tail(translated(network("realtime", 2)))
     assert blocked is not None
     shapes = [
         tuple(node.input_value(1).get_shape())
