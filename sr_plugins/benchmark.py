@@ -39,7 +39,7 @@ YUV420P8 = FrameFormat(family="yuv", subsampling=(1, 1))
 PICTURES = 4
 WARM = 6  # frames before any is timed: whatever is compiled for a size is compiled then
 FEWEST_FRAMES = 4  # timed, however slow; and always a multiple of it, so that no lane idles for long at the end
-PEAK_SIDE = 1536  # of the matrix product that shows what the machine can do
+PEAK_SIDE = {"cpu": 1536, "cuda": 8192}  # of the matrix product that shows what the device can do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +178,12 @@ def peak(device: str, precision: str) -> float:
     if precision == "int8":  # torch has no product that comes near what the processor does in integers
         return math.nan
     dtype = getattr(torch, precision)
-    a = torch.randn(PEAK_SIDE, PEAK_SIDE, device=device).to(dtype)
+    side = PEAK_SIDE.get(torch.device(device).type, PEAK_SIDE["cpu"])
+    a = torch.randn(side, side, device=device).to(dtype)
     features = torch.randn(1, 64, 64, 64, device=device).to(dtype).contiguous(memory_format=torch.channels_last)
     kernel = torch.randn(64, 64, 3, 3, device=device).to(dtype).contiguous(memory_format=torch.channels_last)
     kinds: list[tuple[int, Callable[[], object]]] = [
-        (2 * PEAK_SIDE**3, lambda: a @ a),
+        (2 * side**3, lambda: a @ a),
         (2 * features.numel() * 9 * 64, lambda: conv2d(features, kernel, padding=1)),
     ]
     best = 0.0

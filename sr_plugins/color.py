@@ -100,6 +100,11 @@ class Conversion:
         self.offsets = [chroma_offset(format.chroma_location, axis, format.subsampling[1 - axis]) for axis in (0, 1)]
         self.shifts = [format.subsampling[1], format.subsampling[0]]  # vertical, horizontal
 
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Conversions of one kind do the same."""
+        return self.format, self.channels, self.scale, self.kr, self.kb
+
     # -- in --------------------------------------------------------------------------------------------------------
 
     def to_model(self, planes: Sequence[Tensor], alpha: Tensor | None, bleed: int) -> tuple[Tensor, list[Tensor]]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,11 +20,12 @@ from sr_plugins.color import Conversion, margin, output_coding
 from sr_plugins.errors import DeviceError, FrameError
 from sr_plugins.frame import Frame, Plane, empty_frame
 from sr_plugins.job_queue import SharedTiles
-from sr_plugins.model_spec import LoadedModel
+from sr_plugins.model_spec import LoadedModel, Runner
 from sr_plugins.network_call import Device, finest, run_network
 from sr_plugins.result_frames import paste, resized_frame
 from sr_plugins.reuse import copied, exact_in_parts, same_bytes
 from sr_plugins.tiling import SMALLEST_INNER, Tile, tiles
+from sr_plugins.transfer import download, lane_stream, upload
 
 if TYPE_CHECKING:
     from sr_plugins.engine import Job
@@ -50,13 +51,14 @@ class DeviceWorker(threading.Thread):
         """The thread's body."""
         if self._device.lanes > 1:
             _compute_in_this_thread_alone()
-        while (taken := self._queue.take(self._device)) is not None:
-            if isinstance(taken, SharedTiles):
-                taken.run()
-            elif jobs := [j for j in taken if j.future.running() or j.future.set_running_or_notify_cancel()]:
-                self._serve(jobs)
-                del jobs  # keep no frame alive while waiting
-            del taken
+        with lane_stream(self._device.name):
+            while (taken := self._queue.take(self._device)) is not None:
+                if isinstance(taken, SharedTiles):
+                    taken.run()
+                elif jobs := [j for j in taken if j.future.running() or j.future.set_running_or_notify_cancel()]:
+                    self._serve(jobs)
+                    del jobs  # keep no frame alive while waiting
+                del taken
         del self._device, self._loaded  # here, not after the thread's end, which nobody can wait for
 
     def _serve(self, jobs: Sequence[Job]) -> None:
@@ -96,6 +98,8 @@ class DeviceWorker(threading.Thread):
                 pass
             # outside the except block, so that the failed attempt's tensors are free
             if device.name.startswith("cuda"):
+                if device.graphs is not None:
+                    device.graphs.turn_off("out of memory")
                 torch.cuda.empty_cache()
             if len(frames) > 1:
                 device.batch = len(frames) // 2
@@ -222,24 +226,40 @@ class DeviceWorker(threading.Thread):
         uploads = []
         for i in range(format.planes):
             shift = format.subsampling if i and format.family == "yuv" else (0, 0)
-            uploads.append(self._upload([cut(f.planes[i], *shift) for f in frames]))
-        alpha = (
-            None
-            if frames[0].alpha is None
-            else self._upload([cut(f.alpha, 0, 0) for f in frames if f.alpha is not None])
-        )
-        x, codes = conversion.to_model(uploads, alpha, bleed)
-        if format.is_float and not bool(torch.isfinite(x.sum())):
-            raise FrameError("the frame holds samples that are not a number or infinite")
-        y = run_network(self._device, self._loaded, x, output_coding(format, self._spec.channels))
-        planes = [p.cpu().numpy() for p in conversion.to_planes(y, codes)]
-        return planes, None if alpha is None else conversion.enlarge_alpha(alpha).cpu().numpy()
+            uploads.append(upload([cut(f.planes[i], *shift) for f in frames], self._device.name))
+        if frames[0].alpha is not None:
+            alpha = upload([cut(f.alpha, 0, 0) for f in frames if f.alpha is not None], self._device.name)
+            *planes, enlarged = download(
+                [*self._enlarged(uploads, conversion, alpha, bleed), conversion.enlarge_alpha(alpha)]
+            )
+            return planes, enlarged
+        return download(self._launched(uploads, conversion) or self._enlarged(uploads, conversion)), None
 
-    def _upload(self, parts: Sequence[Plane]) -> Tensor:
-        stacked = torch.from_numpy(np.stack(parts))
-        if self._device.name.startswith("cuda"):
-            return stacked.pin_memory().to(self._device.name, non_blocking=True)
-        return stacked.to(self._device.name)
+    def _enlarged(
+        self, planes: Sequence[Tensor], conversion: Conversion, alpha: Tensor | None = None, bleed: int = 0
+    ) -> list[Tensor]:
+        """Planes (N, H, W) on the device through conversion, network and conversion, everything checked."""
+        x, codes = conversion.to_model(planes, alpha, bleed)
+        if conversion.format.is_float and not bool(torch.isfinite(x.sum())):
+            raise FrameError("the frame holds samples that are not a number or infinite")
+        coding = output_coding(conversion.format, self._spec.channels)
+        return conversion.to_planes(run_network(self._device, self._loaded, x, coding), codes)
+
+    def _launched(self, planes: Sequence[Tensor], conversion: Conversion) -> list[Tensor] | None:
+        """The same by a CUDA graph; ``None`` where there is none for this shape, or its values are not finite."""
+        graphs = self._device.graphs
+        if graphs is None or conversion.format.is_float:
+            return None
+        compute = partial(enlarged_unchecked, conversion, self._device.runner)
+        result = graphs.launch(conversion.kind, compute, planes)
+        return None if result is None or not bool(result[0]) else result[1:]
+
+
+def enlarged_unchecked(conversion: Conversion, runner: Runner, planes: Sequence[Tensor]) -> list[Tensor]:
+    """Whether the network's values are finite, then the enlarged planes; the device is never waited for."""
+    x, codes = conversion.to_model(planes, None, 0)
+    y = runner(x)
+    return [torch.isfinite(y.sum(dtype=torch.float32)), *conversion.to_planes(y, codes)]
 
 
 def _compute_in_this_thread_alone() -> None:

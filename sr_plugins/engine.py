@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from sr_plugins.backends.selection import choose
 from sr_plugins.color import check_format
+from sr_plugins.cuda_graphs import CudaGraphs
 from sr_plugins.device_worker import DeviceWorker
 from sr_plugins.devices import resolve_devices
 from sr_plugins.errors import DeviceError, FrameError, UnknownNameError
@@ -80,6 +81,7 @@ class Engine:
         # on CUDA the arithmetic may depend on a picture's size, so that parts are not byte-equal to the whole; who asks
         # for the self-ensemble is not in a hurry
         reusable = name == "cpu" and not self._loaded.spec.global_operations and not self._self_ensemble
+        recordable = name.startswith("cuda") and spec.recordable and not self._self_ensemble
         return Device(
             name,
             spec,
@@ -89,6 +91,7 @@ class Engine:
             (CUDA_BATCH if name.startswith("cuda") else 1) if batch == "auto" else int(batch),
             None if tile == "auto" else int(tile),
             reuse=Reuse() if reusable else None,
+            graphs=CudaGraphs() if recordable else None,
             self_ensemble=self._self_ensemble,
         )
 

@@ -142,7 +142,9 @@ class BackendSpec:
         precisions: ``precisions(device)`` lists what this backend can do on that device, best choice first.
             Empty where it does not run on that device.
         lanes: ``lanes(device)`` tells how many calls of one runner at once serve that device best. With more than one,
-            calls come from as many threads.
+            calls come from as many threads; on CUDA each has a stream of its own.
+        recordable: its runners, once warm, only launch kernels on the current stream and never wait, so that a CUDA
+            graph can be made of their calls.
         missing: returns what to install when the backend's library is absent, else ``None``.
         replaces: the distribution whose backend of the same name this one stands in for.
     """
@@ -151,6 +153,7 @@ class BackendSpec:
     build: Callable[[nn.Module, str, Precision], Runner]
     precisions: Callable[[str], tuple[Precision, ...]]
     lanes: Callable[[str], int] = lambda device: 1
+    recordable: bool = False
     missing: Callable[[], str | None] = lambda: None
     replaces: str | None = None
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from sr_plugins.cuda_graphs import CudaGraphs
 from sr_plugins.errors import ModelOutputError
 from sr_plugins.model_spec import BackendSpec, Coding, CodingRunner, LoadedModel, ModelSpec, Precision, Runner
 from sr_plugins.reuse import Reuse
@@ -48,6 +49,7 @@ class Device:
     said: set[str] = field(default_factory=set)
     float32: Runner | None = None
     reuse: Reuse | None = None
+    graphs: CudaGraphs | None = None
     self_ensemble: bool = False
     shrinking: threading.Lock = field(default_factory=threading.Lock)
 

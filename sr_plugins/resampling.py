@@ -167,6 +167,8 @@ def _mirror(x: Tensor, dim: int, before: int, after: int) -> Tensor:
     length = x.shape[dim]
 
     def edge(beyond: range) -> Tensor:
+        if len(beyond) <= length:  # without the index, which a CUDA device would have to wait for
+            return x.narrow(dim, 0 if beyond.start < 0 else length - len(beyond), len(beyond)).flip(dim)
         index = torch.tensor([mirrored_index(i, length) for i in beyond], dtype=torch.int64, device=x.device)
         return x.index_select(dim, index)
 

@@ -45,7 +45,7 @@ def build(module: nn.Module, device: str, precision: Precision) -> Runner:
 
     kind = torch.device(device).type
     dtype = getattr(torch, precision)
-    module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = torch_eager.placed(module, device)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
 
@@ -72,4 +72,11 @@ def build(module: nn.Module, device: str, precision: Precision) -> Runner:
 
 @hookimpl
 def sr_backends() -> Iterable[BackendSpec]:
-    yield BackendSpec(name="torch-compile", build=build, precisions=precisions, missing=missing)
+    yield BackendSpec(
+        name="torch-compile",
+        build=build,
+        precisions=precisions,
+        lanes=torch_eager.lanes,
+        recordable=True,
+        missing=missing,
+    )
