@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from sr_plugins import Frame, FrameFormat, ModelSpec, Upscaler
+from sr_plugins.benchmark import multiply_adds
 from sr_plugins.metrics.evaluation import bicubic, evaluate, upscale_with
-from sr_plugins.model_spec import LoadedModel, MetricSpec
+from sr_plugins.model_spec import MetricSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.weights import load_model
 
@@ -46,14 +45,6 @@ class Row:
     trained_on_bicubic: bool  # the only ones that may be compared on bicubic test sets
 
 
-def multiply_adds(spec: ModelSpec) -> float:
-    """Multiply-adds in G for an output of 1280 x 720."""
-    x = torch.zeros(1, 1 if spec.channels == "luma" else 3, 720 // spec.scale // 4, 1280 // spec.scale // 4)
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        y = LoadedModel(spec, spec.build().eval()).runnable()(x)
-    return float(counter.get_total_flops() / 2 * (1280 * 720 / y[0, 0].numel()) / 1e9)
-
-
 def speed(upscaler: Upscaler) -> float:
     """Megapixels of output a second."""
     times = []
@@ -75,7 +66,8 @@ def measured(spec: ModelSpec, data: Path, sets: list[str], metrics: list[MetricS
             quality[name] = {metric.name: result.mean(metric.name) for metric in metrics}
         parameters = sum(p.numel() for p in spec.build().parameters())
         bicubic_only = loaded.card.get("degradation") == [{"name": "bicubic"}]
-        return Row(spec, parameters, multiply_adds(spec), speed(upscaler), quality, bicubic_only)
+        operations = multiply_adds(loaded) * 1280 * 720 / spec.scale**2 / 1e9
+        return Row(spec, parameters, operations, speed(upscaler), quality, bicubic_only)
 
 
 def plot(rows: list[Row], path: Path, name: str) -> None:
