@@ -1,4 +1,4 @@
-"""What perceptual losses gain and cost: ``perceptual`` x4 beside ``fast`` x4, the same network trained for PSNR.
+"""What perceptual losses gain and cost: ``perceptual`` x4 beside ``realtime`` x4, the same network trained for PSNR.
 
 python benchmarks/perceptual.py BSD100 [--picture FILE.webp]
 
@@ -37,8 +37,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     asked = parser.parse_args()
     metrics = [plugins().named("sr_metrics", "metric", name) for name in METRICS if name != "lpips" or not missing()]
-    with Upscaler("fast", SCALE) as fast, Upscaler("perceptual", SCALE) as perceptual:
-        models = {upscaler.loaded.spec.label: upscaler for upscaler in (fast, perceptual)}
+    with Upscaler("realtime", SCALE) as realtime, Upscaler("perceptual", SCALE) as perceptual:
+        models = {upscaler.loaded.spec.label: upscaler for upscaler in (realtime, perceptual)}
         ways = {"bicubic": bicubic(SCALE)} | {name: upscale_with(upscaler) for name, upscaler in models.items()}
         results = evaluate(ways, asked.data, SCALE, metrics)
         print("| | " + " | ".join(METRICS[metric.name] for metric in metrics) + " |")

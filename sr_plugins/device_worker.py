@@ -181,7 +181,7 @@ class DeviceWorker(threading.Thread):
         height, width = self._largest(frame)
         reach = self._margin(frame)
         parts = min(1 + self._queue.idle(self._device), frame.height // (SMALLEST_INNER + 4 * reach))
-        if height < frame.height or parts < 2 or self._spec.global_operations:
+        if height < frame.height or parts < 2 or self._spec.global_operations or self._device.name != "cpu":
             return height, width
         return -(-frame.height // parts) + 2 * reach + SMALLEST_INNER, width
 

@@ -27,8 +27,8 @@ def upload(parts: Sequence[Plane], device: str) -> Tensor:
     """Planes (H, W) of one shape as one tensor (N, H, W) on ``device``; on CUDA it may still be on its way."""
     if not device.startswith("cuda"):
         return torch.from_numpy(np.stack(parts)).to(device)
-    first = torch.from_numpy(parts[0][:0])  # for its dtype
-    staging = torch.empty((len(parts), *parts[0].shape), dtype=first.dtype, pin_memory=True)
+    dtype = torch.from_numpy(np.empty(0, parts[0].dtype)).dtype
+    staging = torch.empty((len(parts), *parts[0].shape), dtype=dtype, pin_memory=True)
     np.stack(parts, out=staging.numpy())
     return staging.to(device, non_blocking=True)  # the allocator keeps the staging memory until it was read
 
