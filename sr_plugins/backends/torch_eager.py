@@ -43,7 +43,7 @@ def placed(module: nn.Module, device: str) -> nn.Module:
 
     module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()  # not the device, where another thread may record a graph
     return module
 
 
