@@ -35,7 +35,7 @@ class Shape(NamedTuple):
 FAMILY = {
     "tiny": {2: Shape(16, 4)},
     "realtime": {2: Shape(32, 6), 3: Shape(24, 11), 4: Shape(32, 5)},  # x2 in int8: 640x360 as it plays on two cores
-    "fast": {2: Shape(32, 18, symmetry=4, back_projection=True), 3: Shape(24, 11), 4: Shape(32, 5)},
+    "fast": dict.fromkeys((2, 3, 4), Shape(32, 18, symmetry=4, back_projection=True)),
     "quality": {2: Shape(64, 18, symmetry=8, back_projection=True)},
     "restore": {2: Shape(32, 6)},  # realtime's network, trained on compressed video
     "perceptual": {4: Shape(32, 5)},  # realtime's network, trained with content, texture and adversarial losses
