@@ -15,7 +15,7 @@ from sr_plugins.weights import load_model
 def shrunk(step: BackProjection, large: torch.Tensor, scale: int) -> torch.Tensor:
     """(N, 1, H, W) made small by the step's own kernel."""
     phases = F.pixel_unshuffle(large, scale)
-    return F.conv2d(F.pad(phases, (2, 2, 2, 2), mode="replicate"), step.kernel)
+    return F.conv2d(F.pad(phases, (2, 2, 2, 2), mode="replicate"), -step.kernel)
 
 
 def photograph(scale: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

@@ -24,7 +24,7 @@ GRAY = FrameFormat(family="gray")
 TV_10 = Coding(64.0, 876.0, 10)  # luma of limited range
 OTHERS = ("openvino", "onnxruntime")
 # one of each architecture
-MODELS = (("fast", 3), ("vdsr", 2), ("edsr", 2), ("lapsrn", 4), ("dbpn", 2))
+MODELS = (("realtime", 2), ("fast", 2), ("fast", 3), ("fast", 4), ("vdsr", 2), ("edsr", 2), ("lapsrn", 4), ("dbpn", 2))
 
 
 @pytest.fixture(autouse=True, scope="module")

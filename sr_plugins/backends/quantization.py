@@ -21,7 +21,7 @@ PICTURES, SIDE, LEAVES = 8, 96, 20
 
 
 def quantized(core: openvino.Core, model: openvino.Model, channels: int) -> openvino.Model:
-    """``model`` with every convolution of at least eight input channels marked to be computed in 8 bits."""
+    """``model`` with every convolution of at least eight input channels, but those of the picture, in 8 bits."""
     from openvino import opset13
 
     layers = [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution" and _fits(node)]
@@ -46,7 +46,9 @@ def quantized(core: openvino.Core, model: openvino.Model, channels: int) -> open
 
 def _fits(convolution: openvino.Node) -> bool:
     weights = convolution.input_value(1).get_node()
-    return bool(weights.get_type_name() == "Constant" and weights.shape[1] >= FEWEST_INPUTS)
+    # the mark that the picture stays float32, whose key's name differs between versions
+    carries_picture = any("precis" in key.lower() for key in convolution.get_rt_info())
+    return bool(weights.get_type_name() == "Constant" and weights.shape[1] >= FEWEST_INPUTS and not carries_picture)
 
 
 def _ranges(core: openvino.Core, model: openvino.Model, names: list[str], channels: int) -> list[tuple[float, float]]:

@@ -25,12 +25,13 @@ class BackProjection(nn.Module):
         center = (scale - 1) / 2
         taps = torch.tensor([cubic_weight((tap - center) / scale) for tap in range(-2 * scale, 3 * scale)])
         taps = (taps / taps.sum()).view(5, scale)  # of each pixel within two of the input's, and each of its phases
-        kernel = torch.einsum("ia,jb->abij", taps, taps).reshape(1, scale * scale, 5, 5)
+        # negative: OpenVINO makes a difference a sum with a factor, which it then computes in the layers' precision
+        kernel = -torch.einsum("ia,jb->abij", taps, taps).reshape(1, scale * scale, 5, 5)
         self.register_buffer("kernel", kernel, persistent=False)
         self.kernel: Tensor
         self.enlarge = BicubicUpsample(scale)
 
     def forward(self, x: Tensor, phases: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            small = F.conv2d(F.pad(phases.float(), (2, 2, 2, 2), mode="replicate"), self.kernel.float())
-            return phases + self.enlarge.phases(x.float() - small)
+            lacking = x.float() + F.conv2d(F.pad(phases.float(), (2, 2, 2, 2), mode="replicate"), self.kernel.float())
+            return phases + self.enlarge.phases(lacking)
