@@ -22,7 +22,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from sr_plugins import Upscaler
+from sr_plugins import Frame, Upscaler
 from sr_plugins.benchmark import noise
 from sr_plugins.export import INPUT, export
 from sr_plugins.plugins import plugins
@@ -36,20 +36,22 @@ def core(model: str, backend: str, precision: str, width: int, height: int, seco
     pictures = noise(width, height)
     upscaler.upscale(pictures[0])
 
-    def rate() -> float:
-        stop = time.perf_counter() + seconds
+    return f"core: {upscaler.description}", lambda: streamed(upscaler, pictures, seconds)
 
-        def frames():  # type: ignore[no-untyped-def]
-            i = 0
-            while i < 3 or time.perf_counter() < stop:
-                yield pictures[i % len(pictures)]
-                i += 1
 
-        start = time.perf_counter()
-        done = sum(1 for _ in upscaler.stream(frames()))
-        return done / (time.perf_counter() - start)
+def streamed(upscaler: Upscaler, pictures: list[Frame], seconds: float) -> float:
+    """Frames a second of ``Upscaler.stream``, the pictures in turn."""
+    stop = time.perf_counter() + seconds
 
-    return f"core: {upscaler.description}", rate
+    def frames():  # type: ignore[no-untyped-def]
+        i = 0
+        while i < 3 or time.perf_counter() < stop:
+            yield pictures[i % len(pictures)]
+            i += 1
+
+    start = time.perf_counter()
+    done = sum(1 for _ in upscaler.stream(frames()))
+    return done / (time.perf_counter() - start)
 
 
 def called(calls: int, once: Callable[[], object], seconds: float) -> Rate:

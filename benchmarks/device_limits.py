@@ -14,6 +14,7 @@ import time
 from statistics import median
 
 import torch
+from backends import streamed
 
 from sr_plugins import Upscaler
 from sr_plugins.benchmark import multiply_adds, noise, peak
@@ -49,17 +50,7 @@ def rate(upscaler: Upscaler, width: int, height: int, seconds: float) -> float:
     pictures = noise(width, height)
     for result in upscaler.stream(pictures * 16):
         del result
-    stop = time.perf_counter() + seconds
-
-    def frames():  # type: ignore[no-untyped-def]
-        i = 0
-        while i < 8 or time.perf_counter() < stop:
-            yield pictures[i % len(pictures)]
-            i += 1
-
-    begin = time.perf_counter()
-    done = sum(1 for _ in upscaler.stream(frames()))
-    return done / (time.perf_counter() - begin)
+    return streamed(upscaler, pictures, seconds)
 
 
 def main() -> None:
