@@ -23,13 +23,13 @@ import numpy as np
 from side_by_side import draw
 
 from sr_plugins import Upscaler
-from sr_plugins.metrics.evaluation import Image, Upscale, bicubic, to_luma, upscale_with
-from sr_plugins.metrics.psnr import psnr
+from sr_plugins.evaluation.psnr import psnr
+from sr_plugins.evaluation.quality import Image, Upscale, bicubic, to_luma, upscale_with
 from sr_plugins.plugins import plugins
-from sr_plugins.training.degradation_chain import build_chain
-from sr_plugins.training.estimation import estimate, write_estimate
-from sr_plugins.training.source_adaptation import adapt_source
-from sr_plugins.training.source_pictures import read_source
+from sr_plugins.training.adaptation.adapt_source import adapt_source
+from sr_plugins.training.degradations.chain import build_chain
+from sr_plugins.training.estimation.estimation import estimate, write_estimate
+from sr_plugins.training.estimation.source import read_source
 
 CHAINS: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
     "camera": (

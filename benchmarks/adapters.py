@@ -24,11 +24,11 @@ from statistics import median
 
 import av
 
-from gimp_bridge.speed import through_pillow
 from sr_plugins import Frame, FrameFormat, Upscaler
-from sr_plugins.benchmark import through_core, through_pipe
-from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg
-from sr_plugins.ffmpeg_pipe.transcode import upscale_video
+from sr_plugins.evaluation.speed import through_core, through_pipe
+from sr_plugins.images.speed import through_pillow
+from sr_plugins.video.ffmpeg_process import find_ffmpeg
+from sr_plugins.video.transcode import upscale_video
 from vapoursynth_filter import upscale
 from vapoursynth_filter.speed import source
 

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from sr_plugins import Frame, Upscaler
-from sr_plugins.benchmark import noise
-from sr_plugins.export import INPUT, export
+from sr_plugins.backends.onnx_graph import INPUT, export
+from sr_plugins.evaluation.speed import noise
 from sr_plugins.plugins import plugins
 
 Rate = Callable[[], float]  # frames a second

@@ -17,7 +17,7 @@ import torch
 from backends import streamed
 
 from sr_plugins import Upscaler
-from sr_plugins.benchmark import multiply_adds, noise, peak
+from sr_plugins.evaluation.speed import multiply_adds, noise, peak
 
 COPIES = 50
 

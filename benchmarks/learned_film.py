@@ -22,15 +22,15 @@ from PIL import Image
 from side_by_side import draw
 
 from sr_plugins import Upscaler
-from sr_plugins.metrics.evaluation import to_luma, upscale_with
-from sr_plugins.metrics.psnr import psnr
-from sr_plugins.training.bicubic import downscale_bicubic
-from sr_plugins.training.blur import filtered, gaussian_kernel
-from sr_plugins.training.degradation_chain import to_8bit
-from sr_plugins.training.degradation_learning import learn_degradation, write_generator
-from sr_plugins.training.degradation_likeness import traces
-from sr_plugins.training.learned_degradation import degrade
-from sr_plugins.training.pictures import list_pictures, read_rgb
+from sr_plugins.evaluation.psnr import psnr
+from sr_plugins.evaluation.quality import to_luma, upscale_with
+from sr_plugins.pixels.matlab import downscale_bicubic
+from sr_plugins.training.degradations.blur import filtered, gaussian_kernel
+from sr_plugins.training.degradations.chain import to_8bit
+from sr_plugins.training.degradations.learned import degrade
+from sr_plugins.training.degradations.learning import learn_degradation, write_generator
+from sr_plugins.training.degradations.likeness import traces
+from sr_plugins.training.run.pictures import list_pictures, read_rgb
 
 Rgb = NDArray[np.uint8]
 LENS = 1.6  # sigma in large pixels

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from sr_plugins import Frame, FrameFormat, ModelSpec, Upscaler
-from sr_plugins.benchmark import multiply_adds
-from sr_plugins.metrics.evaluation import bicubic, evaluate, upscale_with
-from sr_plugins.model_spec import MetricSpec
+from sr_plugins.evaluation.quality import bicubic, evaluate, upscale_with
+from sr_plugins.evaluation.speed import multiply_adds
+from sr_plugins.interface.model import MetricSpec
 from sr_plugins.plugins import plugins
-from sr_plugins.weights import load_model
+from sr_plugins.weights.safetensors_files import load_model
 
 # what the papers report on Set5 (dB), and the parameters of their networks, which are larger than ours
 PAPERS = {

@@ -11,9 +11,9 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sr_plugins.training.recipe import OPTIMIZERS, read_recipe
-from sr_plugins.training.run_folder import Progress
-from sr_plugins.training.trainer import train
+from sr_plugins.training.run.recipe import OPTIMIZERS, read_recipe
+from sr_plugins.training.run.run_folder import Progress
+from sr_plugins.training.run.trainer import train
 
 RECIPE = """
 optimizer = "{optimizer}"

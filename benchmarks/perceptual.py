@@ -15,11 +15,11 @@ import numpy as np
 from side_by_side import draw
 
 from sr_plugins import Upscaler
-from sr_plugins.demonstration import photograph
-from sr_plugins.metrics.evaluation import bicubic, evaluate, upscale_rgb, upscale_with
-from sr_plugins.metrics.lpips import missing
+from sr_plugins.evaluation.demonstration import photograph
+from sr_plugins.evaluation.lpips import missing
+from sr_plugins.evaluation.quality import bicubic, evaluate, upscale_rgb, upscale_with
+from sr_plugins.pixels.matlab import downscale_bicubic
 from sr_plugins.plugins import plugins
-from sr_plugins.training.bicubic import downscale_bicubic
 
 SCALE, DETAIL = 4, 128
 METRICS = {

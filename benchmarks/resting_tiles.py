@@ -15,8 +15,8 @@ import time
 import numpy as np
 
 from sr_plugins import Frame, Upscaler
-from sr_plugins.benchmark import noise
-from sr_plugins.reuse import copied, same_bytes
+from sr_plugins.engine.reuse import copied, same_bytes
+from sr_plugins.evaluation.speed import noise
 
 WARM = 16  # frames until reuse has proved itself and sizes that come often are compiled for
 

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from sr_plugins import Upscaler
-from sr_plugins.ffmpeg_pipe.executable import find_ffmpeg
-from sr_plugins.ffmpeg_pipe.transcode import Progress, upscale_video
+from sr_plugins.video.ffmpeg_process import find_ffmpeg
+from sr_plugins.video.transcode import Progress, upscale_video
 
 
 def resident() -> float:

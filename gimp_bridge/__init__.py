@@ -10,15 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gimp_bridge.image_files import save_like
-    from gimp_bridge.pillow_filter import SuperResolution, upscale_image
+    from sr_plugins.images.files import save_like
+    from sr_plugins.images.pillow_filter import SuperResolution, upscale_image
 
 __all__ = ["SuperResolution", "save_like", "upscale_image"]
 
 _WHERE = {
-    "SuperResolution": "gimp_bridge.pillow_filter",
-    "save_like": "gimp_bridge.image_files",
-    "upscale_image": "gimp_bridge.pillow_filter",
+    "SuperResolution": "sr_plugins.images.pillow_filter",
+    "save_like": "sr_plugins.images.files",
+    "upscale_image": "sr_plugins.images.pillow_filter",
 }
 
 

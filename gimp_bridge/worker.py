@@ -140,7 +140,7 @@ class Answerer:
     def _upscaler_for(self, model: str, scale: int, self_ensemble: bool) -> Upscaler:
         if self._upscaler is None or self._made_for != (model, scale, self_ensemble):
             self.doing = f"loading {model} {scale}x"
-            from sr_plugins import Upscaler  # brings PyTorch, which takes seconds
+            from sr_plugins import Upscaler
 
             if self._upscaler is not None:
                 self._upscaler.close()

@@ -8,9 +8,9 @@
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.errors import SRError
-from sr_plugins.frame import ChromaLocation, Frame, FrameFormat, Matrix
-from sr_plugins.hookspecs import hookimpl
-from sr_plugins.model_spec import BackendSpec, DegradationSpec, LoadedModel, LossSpec, MetricSpec, ModelSpec
+from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.model import BackendSpec, DegradationSpec, LoadedModel, LossSpec, MetricSpec, ModelSpec
+from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, Matrix
 
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 import pluggy
 
-from sr_plugins import hookspecs
 from sr_plugins.errors import PluginError, UnknownModelError, UnknownNameError, WeightsError
-from sr_plugins.model_spec import BackendSpec, LoadedModel, ModelSpec
+from sr_plugins.interface import hookspecs
+from sr_plugins.interface.model import BackendSpec, LoadedModel, ModelSpec
 
 ENTRY_POINT_GROUP = hookspecs.PROJECT
 OUR_DISTRIBUTION = "sr-plugins"
@@ -29,14 +29,14 @@ BUILT_IN = (
     "sr_plugins.models.edsr",
     "sr_plugins.models.lapsrn",
     "sr_plugins.models.dbpn",
-    "sr_plugins.training.degradations",
-    "sr_plugins.training.losses",
-    "sr_plugins.metrics.built_in",
+    "sr_plugins.training.degradations.built_in",
+    "sr_plugins.training.losses.built_in",
+    "sr_plugins.evaluation.metrics",
     "sr_plugins.backends.torch_eager",
     "sr_plugins.backends.torch_compile",
     "sr_plugins.backends.openvino",
     "sr_plugins.backends.onnxruntime",
-    "sr_plugins.weights",
+    "sr_plugins.weights.safetensors_files",
     "sr_plugins.models.corrected",
 )
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sr_plugins.arguments import check_name, check_precision, check_scale, names_a_file, whole_size
-from sr_plugins.engine import Engine
+from sr_plugins.engine.engine import Engine
 from sr_plugins.errors import UnknownModelError
-from sr_plugins.frame import Frame, FrameFormat
-from sr_plugins.model_spec import LoadedModel
+from sr_plugins.interface.model import LoadedModel
+from sr_plugins.pixels.frame import Frame, FrameFormat
 from sr_plugins.plugins import Plugins
 from sr_plugins.plugins import plugins as installed_plugins
-from sr_plugins.weights import load_model
+from sr_plugins.settings import check_name, check_precision, check_scale, names_a_file, whole_size
+from sr_plugins.weights.safetensors_files import load_model
 
 
 class Upscaler:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_plugins import LoadedModel, ModelSpec
-from sr_plugins.model_spec import Channels
+from sr_plugins.interface.model import Channels
 
 
 class Nearest(nn.Module):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sr_plugins import hookspecs
+from sr_plugins.interface import hookspecs
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sr_plugins", "vapoursynth_filter", "gimp_bridge")

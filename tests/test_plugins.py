@@ -16,8 +16,8 @@ from PIL import Image
 from sr_plugins.cli import evaluate
 from sr_plugins.errors import PluginError, RecipeError, UnknownModelError, UnknownNameError
 from sr_plugins.plugins import Plugins, plugins
-from sr_plugins.training.degradation_chain import read_chain
-from sr_plugins.training.loss_sum import WeightedSum
+from sr_plugins.training.degradations.chain import read_chain
+from sr_plugins.training.losses.weighted_sum import WeightedSum
 
 DOCS = Path(__file__).parent.parent / "docs"
 Install = Callable[..., None]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sr_plugins import BackendSpec, Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.errors import DeviceError, FrameError, ModelOutputError, UnknownModelError, UnknownNameError
-from sr_plugins.hookspecs import hookimpl
+from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.plugins import Plugins
 
 GRAY = FrameFormat(family="gray")

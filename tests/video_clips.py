@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from sr_plugins.ffmpeg_pipe.executable import MINIMUM, bundled_ffmpeg, version_number
+from sr_plugins.video.ffmpeg_process import MINIMUM, bundled_ffmpeg, version_number
 
 BUNDLED = bundled_ffmpeg() or ""
 SYSTEM = shutil.which("ffmpeg") or ""

@@ -13,9 +13,9 @@ from typing import SupportsIndex
 
 import vapoursynth as vs
 
-from sr_plugins.arguments import whole_pixels
 from sr_plugins.errors import FrameError, SRError
-from sr_plugins.model_spec import LoadedModel
+from sr_plugins.interface.model import LoadedModel
+from sr_plugins.settings import whole_pixels
 from sr_plugins.upscaler import Upscaler
 from vapoursynth_filter.frames import frame_format, to_frame, to_video_frame
 

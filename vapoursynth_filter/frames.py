@@ -1,4 +1,4 @@
-"""VapourSynth video frames <-> :class:`sr_plugins.frame.Frame`: the same planes, and what its properties say."""
+"""VapourSynth video frames <-> :class:`sr_plugins.pixels.frame.Frame`: the same planes, and what its properties say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import vapoursynth as vs
 
 from sr_plugins.errors import FrameError
-from sr_plugins.frame import ChromaLocation, Family, Frame, FrameFormat, Matrix, Plane
+from sr_plugins.pixels.frame import ChromaLocation, Family, Frame, FrameFormat, Matrix, Plane
 
 _FAMILIES: dict[int, Family] = {vs.GRAY: "gray", vs.YUV: "yuv", vs.RGB: "rgb"}
 

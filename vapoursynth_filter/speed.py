@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import vapoursynth as vs
 
-from sr_plugins.frame import Frame
+from sr_plugins.pixels.frame import Frame
 from sr_plugins.upscaler import Upscaler
 from vapoursynth_filter.filter import upscale
 

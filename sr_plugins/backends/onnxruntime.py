@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from sr_plugins.backends.onnx_graph import INPUT, PACKAGES, cached_graph
 from sr_plugins.errors import PluginError
-from sr_plugins.export import INPUT, PACKAGES, cached_graph
-from sr_plugins.hookspecs import hookimpl
-from sr_plugins.model_spec import BackendSpec, Precision, Runner
+from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.model import BackendSpec, Precision, Runner
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -15,12 +15,12 @@ from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.backends import torch_eager
-from sr_plugins.backends.blocked_tail import with_blocked_tail
-from sr_plugins.backends.quantization import quantized
+from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, cached_graph
+from sr_plugins.backends.openvino_blocks import with_blocked_tail
+from sr_plugins.backends.openvino_int8 import quantized
 from sr_plugins.errors import PluginError
-from sr_plugins.export import PACKAGES, PICTURE_NOTE, cached_graph
-from sr_plugins.hookspecs import hookimpl
-from sr_plugins.model_spec import BackendSpec, Coding, Precision, Runner
+from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.model import BackendSpec, Coding, Precision, Runner
 
 if TYPE_CHECKING:
     import numpy as np

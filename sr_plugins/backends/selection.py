@@ -15,10 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from sr_plugins.backends.torch_eager import NAME as PLAIN
-from sr_plugins.cache_folder import fingerprint, read_or_make
 from sr_plugins.devices import processor
 from sr_plugins.errors import SRError
-from sr_plugins.model_spec import BackendSpec, LoadedModel, Precision
+from sr_plugins.folders import fingerprint, read_or_make
+from sr_plugins.interface.model import BackendSpec, LoadedModel, Precision
 from sr_plugins.plugins import Plugins
 
 logger = logging.getLogger("sr_plugins")

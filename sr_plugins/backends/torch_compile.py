@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from sr_plugins.backends import torch_eager
 from sr_plugins.errors import PluginError
-from sr_plugins.hookspecs import hookimpl
-from sr_plugins.model_spec import BackendSpec, Precision, Runner
+from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.model import BackendSpec, Precision, Runner
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sr_plugins.hookspecs import hookimpl
-from sr_plugins.model_spec import BackendSpec, Precision, Runner
+from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.model import BackendSpec, Precision, Runner
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -41,9 +41,9 @@ def command(
 
     Some frames are held out, and what comes out is never worse on them than the model it began with.
     """
-    from sr_plugins.training.adaptation import Step
-    from sr_plugins.training.source_adaptation import adapt_source
-    from sr_plugins.weights import check_weights_name
+    from sr_plugins.training.adaptation.adapt_source import adapt_source
+    from sr_plugins.training.adaptation.adaptation import Step
+    from sr_plugins.weights.safetensors_files import check_weights_name
 
     check_weights_name(output)
 

@@ -62,7 +62,7 @@ def command(
 
     Each case runs in a process of its own on YUV 4:2:0 frames of 8 bits. Run it while the machine does nothing else.
     """
-    from sr_plugins.benchmark import WAYS, Case, measure
+    from sr_plugins.evaluation.speed import WAYS, Case, measure
     from sr_plugins.plugins import plugins
 
     found = plugins()

@@ -26,14 +26,14 @@ def estimate_command(inputs: tuple[Path, ...], output: Path, scale: int, frames:
     The result is a list of [[degradation]] steps for srp train, srp adapt and srp evaluate --degradation.
     """
     _check_targets(inputs, output, plot)
-    from sr_plugins.training.estimation import estimate, write_estimate
-    from sr_plugins.training.source_pictures import read_source
+    from sr_plugins.training.estimation.estimation import estimate, write_estimate
+    from sr_plugins.training.estimation.source import read_source
 
     sources = [read_source(path, frames) for path in inputs]
     found = estimate(sources, scale)
     write_estimate(found, output)
     if plot is not None:
-        from sr_plugins.training.estimation_plot import plot_estimate
+        from sr_plugins.training.estimation.plot import plot_estimate
 
         plot_estimate(found, sources, plot)
     for line in found.lines():
@@ -81,10 +81,10 @@ def learn_command(
     The result is used by a recipe's step: [[degradation]] name = "learned", weights = "FILE.safetensors".
     """
     from sr_plugins.devices import resolve_devices
-    from sr_plugins.training.degradation_learning import Learning, learn_degradation, write_generator
-    from sr_plugins.training.pictures import list_pictures, read_rgb
-    from sr_plugins.training.source_pictures import read_source
-    from sr_plugins.weights import check_weights_name
+    from sr_plugins.training.degradations.learning import Learning, learn_degradation, write_generator
+    from sr_plugins.training.estimation.source import read_source
+    from sr_plugins.training.run.pictures import list_pictures, read_rgb
+    from sr_plugins.weights.safetensors_files import check_weights_name
 
     check_weights_name(output)
     place = resolve_devices(device)[0]

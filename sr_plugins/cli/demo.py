@@ -22,7 +22,7 @@ from sr_plugins.cli.options import make_upscaler
 @click.option("--device", default="auto", show_default=True)
 def command(output: Path, model: str, device: str) -> None:
     """Shrink real photographs by 2, enlarge them again and draw the result beside the original."""
-    from sr_plugins.demonstration import demonstrate
+    from sr_plugins.evaluation.demonstration import demonstrate
 
     with make_upscaler(
         model=model, scale=2, size=None, device=device, backend="auto", precision="auto", tile="auto"

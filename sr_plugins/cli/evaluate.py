@@ -15,8 +15,8 @@ from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import PluginError
 
 if TYPE_CHECKING:
-    from sr_plugins.metrics.evaluation import Result
-    from sr_plugins.model_spec import MetricSpec, ModelSpec
+    from sr_plugins.evaluation.quality import Result
+    from sr_plugins.interface.model import MetricSpec, ModelSpec
 
 
 @click.command()
@@ -42,9 +42,9 @@ def command(
 
     The protocol is the literature's: luma (BT.601, 8 bits), a border of SCALE pixels left out.
     """
-    from sr_plugins.metrics import evaluation
+    from sr_plugins.evaluation import quality as evaluation
     from sr_plugins.plugins import plugins
-    from sr_plugins.training.degradation_chain import read_chain
+    from sr_plugins.training.degradations.chain import read_chain
 
     if options["size"] is not None:
         raise click.UsageError("--size makes no sense here: test pictures have their own; use --scale")
@@ -83,9 +83,9 @@ def command(
 
 def _card_file(model: str, spec: ModelSpec) -> Path:
     """The weights file that the measured model came from, seen to be one that can take a card."""
-    from sr_plugins.arguments import names_a_file
     from sr_plugins.plugins import plugins
-    from sr_plugins.weights import check_weights_name
+    from sr_plugins.settings import names_a_file
+    from sr_plugins.weights.safetensors_files import check_weights_name
 
     path = Path(model) if names_a_file(model) else spec.weights
     if path is None:

@@ -18,10 +18,10 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gimp_bridge.image_files import open_image, upscale_file
-from gimp_bridge.image_formats import format_of
 from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import ImageError, SRError
+from sr_plugins.images.files import open_image, upscale_file
+from sr_plugins.images.formats import format_of
 from sr_plugins.upscaler import Upscaler
 
 SEPARATORS = ("/", os.sep)

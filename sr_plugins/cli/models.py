@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sr_plugins.errors import WeightsError
-from sr_plugins.model_spec import ModelSpec
+from sr_plugins.interface.model import ModelSpec
 from sr_plugins.plugins import plugins
-from sr_plugins.weights import count_parameters, read_card
+from sr_plugins.weights.safetensors_files import count_parameters, read_card
 
 
 def _numbers(spec: ModelSpec) -> tuple[dict[str, Any], int | None]:

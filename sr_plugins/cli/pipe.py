@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 
 from sr_plugins.cli.options import make_upscaler, upscaler_options
-from sr_plugins.ffmpeg_pipe.pipe import upscale_pipe
+from sr_plugins.video.pipe import upscale_pipe
 
 _MATRICES = {"bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "bt2020nc": 9}
 

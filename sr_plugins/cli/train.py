@@ -29,9 +29,9 @@ def command(
     The run's folder receives the weights, checkpoints, log.jsonl and a plot of the loss. SIGTERM and Ctrl-C save a
     checkpoint first. On several GPUs: torchrun --nproc-per-node=4 --no-python srp train RECIPE ...
     """
-    from sr_plugins.training.recipe import read_recipe
-    from sr_plugins.training.run_folder import Progress
-    from sr_plugins.training.trainer import train
+    from sr_plugins.training.run.recipe import read_recipe
+    from sr_plugins.training.run.run_folder import Progress
+    from sr_plugins.training.run.trainer import train
 
     def report(progress: Progress) -> None:
         psnr = "" if progress.psnr is None else f"  validation {progress.psnr:.3f} dB"

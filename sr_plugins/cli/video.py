@@ -19,9 +19,9 @@ import click
 
 from sr_plugins.cli.options import check_size, make_upscaler, upscaler_options
 from sr_plugins.errors import PipeError, SRError
-from sr_plugins.ffmpeg_pipe.cluster import Cluster
-from sr_plugins.ffmpeg_pipe.journal import clear_finished
-from sr_plugins.ffmpeg_pipe.transcode import CHUNK_FRAMES, Progress, VideoResult, upscale_video
+from sr_plugins.video.cluster import Cluster
+from sr_plugins.video.journal import clear_finished
+from sr_plugins.video.transcode import CHUNK_FRAMES, Progress, VideoResult, upscale_video
 
 _VIDEO = {
     *(".3gp", ".avi", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"),

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_plugins.models.cubic import cubic_weight
 from sr_plugins.models.interpolation import BicubicUpsample
+from sr_plugins.pixels.cubic import cubic_weight
 
 
 class BackProjection(nn.Module):

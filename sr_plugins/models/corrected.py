@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sr_plugins.errors import UnknownModelError, WeightsError
-from sr_plugins.hookspecs import hookimpl
-from sr_plugins.model_spec import LoadedModel, ModelSpec
-from sr_plugins.weights import load_into, read_card, read_tensors
+from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.weights.safetensors_files import load_into, read_card, read_tensors
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sr_plugins.hookspecs import hookimpl
-from sr_plugins.model_spec import ModelSpec
-from sr_plugins.weights import pretrained
+from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.model import ModelSpec
+from sr_plugins.weights.safetensors_files import pretrained
 
 if TYPE_CHECKING:
     from torch import nn

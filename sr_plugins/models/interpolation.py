@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_plugins.models.cubic import cubic_weight
+from sr_plugins.pixels.cubic import cubic_weight
 
 
 class BicubicUpsample(nn.Module):

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sr_plugins.hookspecs import hookimpl
-from sr_plugins.model_spec import ModelSpec
-from sr_plugins.weights import pretrained
+from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.model import ModelSpec
+from sr_plugins.weights.safetensors_files import pretrained
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,0 +1,153 @@
+"""What each file format can hold, and how pictures are made to fit."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sr_plugins.errors import ImageError
+from sr_plugins.images.color_profiles import profile_fits, srgb_profile, to_srgb
+from sr_plugins.images.tiff_writer import PHOTOMETRIC
+
+logger = logging.getLogger("sr_plugins")
+
+ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
+_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "AVIF": 65536}
+
+_ANY_8_BIT = ("1", "L", "LA", "RGB", "RGBA")
+_SIXTEEN_BIT_GRAY = ("I;16", "I;16B")
+# Formats not named here are left to Pillow, which refuses what it cannot write.
+_MODES: dict[str, tuple[str, ...]] = {
+    "AVIF": ("RGB", "RGBA"),
+    "BMP": ("1", "L", "RGB", "RGBA"),
+    "GIF": ("1", "L", "P", "RGB", "RGBA"),
+    "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
+    "JPEG2000": ("L", "LA", "RGB", "RGBA", "I;16", "YCbCr"),
+    "PNG": (*_ANY_8_BIT, "P", *_SIXTEEN_BIT_GRAY),
+    "PPM": ("1", "L", "RGB", "I;16"),
+    "TGA": _ANY_8_BIT,
+    "TIFF": tuple(PHOTOMETRIC),
+    "WEBP": ("RGB", "RGBA"),
+}
+
+
+def format_of(path: Path) -> str:
+    """Pillow's name of the format that this file name asks for; ``ImageError`` where it cannot be written."""
+    Image.init()
+    format = Image.EXTENSION.get(path.suffix.lower(), "")
+    format = "JPEG" if format == "MPO" else format
+    if format not in Image.SAVE:
+        what = f"{path.suffix} pictures cannot be written" if path.suffix else "a name without ending says no format"
+        raise ImageError(f"{path}: {what}: use .png, .jpg, .webp, .tiff, .avif or .bmp")
+    return format
+
+
+def check_fits(source: Image.Image, count: int, size: tuple[int, int], format: str) -> None:
+    """Raise ``ImageError``, before any work, where ``format`` cannot hold ``count`` pictures of ``size``."""
+    longest = _LONGEST_SIDE.get(format)
+    if longest and max(size) > longest:
+        raise ImageError(f"{format} holds at most {longest} pixels a side, the result would have {max(size)}: use .png")
+    if count == 1:
+        return
+    if source.format == "TIFF" and format != "TIFF":
+        raise ImageError(f"{count} pages do not go into one {format} picture: use .tiff")
+    if source.format != "TIFF" and format not in ANIMATIONS:
+        raise ImageError(f"{count} frames of an animation do not go into {format}: use .webp, .png, .gif or .avif")
+
+
+def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
+    """The image in a mode that ``format`` holds; its ``info["icc_profile"]`` is the one that then applies.
+
+    Transparency that cannot be kept is put on white, and that is said of the file ``target``. Float and 32-bit samples
+    are refused where the format would cut them off.
+    """
+    modes = _MODES.get(format)
+    if format == "GIF" and image.mode in ("LA", "RGBA"):
+        return _with_hard_edges(image)
+    if modes is None or image.mode in modes:
+        return image
+    mode, info = image.mode, image.info
+    if mode in ("I", "F"):
+        if mode == "I" and "I;16" in modes and _holds(image, 65535):
+            return _like(Image.fromarray(np.asarray(image).astype(np.uint16)), info)
+        raise ImageError(f"{format} cannot hold samples of 32 bits: write .tiff, or convert the picture first")
+    if mode in _SIXTEEN_BIT_GRAY:
+        samples = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
+        return fitted(_like(Image.fromarray(samples.astype(np.uint8)), info), format, target)
+    if mode in ("CMYK", "LAB"):
+        return fitted(_in_srgb(image), format, target)
+    if mode == "1":
+        return fitted(image.convert("L"), format, target)
+    if not {"LA", "RGBA"} & set(modes) and (image.has_transparency_data or mode in ("La", "RGBa")):
+        return fitted(_on_white(image, format, target), format, target)
+    if mode in ("L", "LA") and (profile := info.get("icc_profile")) and profile_fits(profile, "L"):
+        return fitted(_in_srgb(image), format, target)
+    straight = image.convert({"La": "LA"}.get(mode, mode))
+    return straight.convert("RGBA" if straight.has_transparency_data or mode == "RGBa" else "RGB")
+
+
+def encoder_arguments(format: str, source: Image.Image, quality: int | None) -> dict[str, Any]:
+    """Arguments of ``Image.save`` that say how to compress; a lossless source stays lossless."""
+    if format == "JPEG":
+        progressive = bool(source.info.get("progressive"))
+        return {"quality": quality or 95, "subsampling": "4:4:4", "progressive": progressive}
+    if format == "WEBP":
+        if quality is None and _is_lossless_webp(source):
+            return {"lossless": True}
+        return {"quality": quality or 90}
+    if format == "AVIF":
+        return {"quality": quality or 90, "subsampling": "4:4:4"}
+    return {}
+
+
+def _like(image: Image.Image, info: dict[Any, Any]) -> Image.Image:
+    image.info = dict(info)
+    return image
+
+
+def _holds(image: Image.Image, most: int) -> bool:
+    samples = np.asarray(image)
+    return bool(samples.min() >= 0 and samples.max() <= most)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    colour = image.convert("L") if image.mode == "LA" else image
+    result = to_srgb(colour, image.info.get("icc_profile"))
+    if image.mode == "LA":
+        result.putalpha(image.getchannel("A"))
+    return _like(result, {**image.info, "icc_profile": srgb_profile()})
+
+
+def _on_white(image: Image.Image, format: str, target: Path) -> Image.Image:
+    logger.warning("%s: %s holds no transparency, the picture was put on white", target, format)
+    straight = image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA")
+    opaque = Image.new("L" if straight.mode == "LA" else "RGB", image.size, "white")
+    opaque.paste(straight.convert(opaque.mode), mask=straight.getchannel("A"))
+    return _like(opaque, image.info)
+
+
+def _with_hard_edges(image: Image.Image) -> Image.Image:
+    """GIF pixels are there or not: half transparent ones are decided, so that shapes keep their size."""
+    result = image.convert("RGBA")
+    result.putalpha(result.getchannel("A").point([0] * 128 + [255] * 128))
+    return result
+
+
+def _is_lossless_webp(source: Image.Image) -> bool:
+    """Whether the file's first picture is a VP8L chunk (WebP container specification)."""
+    name = getattr(source, "filename", "")
+    if source.format != "WEBP" or not name or not Path(name).is_file():
+        return False
+    with Path(name).open("rb") as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            kind, length = head[:4], int.from_bytes(head[4:], "little")
+            if kind in (b"VP8 ", b"VP8L"):
+                return kind == b"VP8L"
+            # an animation's frame is a chunk of 16 bytes of its own and then the picture's chunks
+            file.seek(16 if kind == b"ANMF" else length + length % 2, 1)
+    return False

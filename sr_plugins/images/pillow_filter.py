@@ -1,0 +1,193 @@
+"""Super-resolution for Pillow images.
+
+>>> from gimp_bridge import SuperResolution, upscale_image
+>>> image.filter(SuperResolution(2))  # doctest: +SKIP
+>>> upscale_image(image, 2)  # doctest: +SKIP
+
+``Image.filter`` hands a filter the bare samples: it knows no profile, no transparent colour and no orientation.
+:func:`upscale_image` sees all of them, and what it returns carries them right.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageFilter
+
+from sr_plugins import Frame, LoadedModel, Upscaler
+from sr_plugins.errors import FrameError, ImageError
+from sr_plugins.images.metadata import metadata_of, upright
+from sr_plugins.images.modes import to_frame
+
+if TYPE_CHECKING:
+    from PIL._imaging import ImagingCore
+
+Picture = Image.Image | Frame
+Size = tuple[int | None, int | None]
+
+# More than this is refused before any work: four bytes each are what an image of it takes.
+MAX_OUTPUT_PIXELS = 1 << 30
+
+_FRAME_INFO = ("duration", "disposal", "loop", "default_image")
+
+
+class SuperResolution(ImageFilter.MultibandFilter):
+    """A filter that enlarges: ``image.filter(SuperResolution(2))`` returns an image of the same mode, twice as large.
+
+    Args:
+        scale: how many times larger, 1 to 16.
+        model: a registered name, a weights file or an opened model.
+        size: (width, height) to reach instead; ``None`` for one of them keeps the aspect ratio.
+        device, backend, precision, tile, self_ensemble: as for :class:`~sr_plugins.Upscaler`.
+        upscaler: use this one; everything above is then its own.
+
+    Filters of equal arguments share one upscaler, so that making a filter for each image costs nothing.
+    A palette image is refused, as by Pillow's own filters, because its transparency cannot be seen from a filter;
+    :func:`upscale_image` takes it. CMYK is taken without its profile.
+
+    Raises:
+        SRError: in ``filter``: unknown model, unusable device, an image that is empty or too large.
+    """
+
+    name = "SuperResolution"
+
+    def __init__(
+        self,
+        scale: float = 2,
+        model: str | Path | LoadedModel = "fast",
+        *,
+        size: Size | None = None,
+        device: str | Sequence[str] = "auto",
+        backend: str = "auto",
+        precision: str = "auto",
+        tile: int | str = "auto",
+        self_ensemble: bool = False,
+        upscaler: Upscaler | None = None,
+    ) -> None:
+        self._given = upscaler
+        self._make = partial(_upscaler_for, scale, model, size, device, backend, precision, tile, self_ensemble)
+
+    @cached_property
+    def upscaler(self) -> Upscaler:
+        """What does the work; made when first needed."""
+        return self._given or self._make()
+
+    def filter(self, image: ImagingCore) -> ImagingCore:
+        """Called by ``Image.filter`` with the core image; returns the enlarged one."""
+        wrapped = Image.Image()._new(image)  # how Pillow itself makes an image of a core
+        if wrapped.mode == "P":
+            raise FrameError("a filter cannot see a palette image's transparency: use gimp_bridge.upscale_image(image)")
+        check_output_size(self.upscaler, wrapped.size)
+        frame, back = to_frame(wrapped)
+        return back(self.upscaler.upscale(frame)).im
+
+
+def upscale_image(
+    image: Image.Image,
+    scale: float = 2,
+    model: str | Path | LoadedModel = "fast",
+    *,
+    size: Size | None = None,
+    device: str | Sequence[str] = "auto",
+    backend: str = "auto",
+    precision: str = "auto",
+    tile: int | str = "auto",
+    self_ensemble: bool = False,
+    upscaler: Upscaler | None = None,
+) -> Image.Image:
+    """The image enlarged and upright; arguments as for :class:`SuperResolution`.
+
+    Of a picture with several frames this is the current one. Modes 1, P and PA come back as the L, LA, RGB or RGBA that
+    they stand for, all others as they were. ``info`` carries the ICC profile, EXIF without orientation and thumbnail
+    and with the new pixel dimensions, XMP, DPI, texts, and the frame's duration and disposal.
+    """
+    upscaler = upscaler or _upscaler_for(scale, model, size, device, backend, precision, tile, self_ensemble)
+    (result,) = upscale_pictures([image], upscaler)
+    assert isinstance(result, Image.Image)
+    return result
+
+
+def upscale_pictures(pictures: Iterable[Picture], upscaler: Upscaler) -> Iterator[Picture]:
+    """Images and frames, enlarged in order; several are in work at once. Images as by :func:`upscale_image`."""
+    backs: deque[Callable[[Frame], Picture]] = deque()
+
+    def frames() -> Iterator[Frame]:
+        for picture in pictures:
+            check_output_size(upscaler, (picture.width, picture.height))
+            if isinstance(picture, Frame):
+                backs.append(_unchanged)
+                yield picture
+            else:
+                frame, back = _prepared(picture, upscaler)
+                backs.append(back)
+                yield frame
+
+    for result in upscaler.stream(frames()):
+        yield backs.popleft()(result)
+
+
+def check_output_size(upscaler: Upscaler, size: tuple[int, int], pictures: int = 1) -> tuple[int, int]:
+    """(width, height) that a picture of ``size`` becomes; ``ImageError`` where that many pixels are not sensible."""
+    if 0 in size:
+        raise FrameError(f"the picture is {size[0]} x {size[1]}: there is nothing to enlarge")
+    width, height = upscaler.output_size(*size)
+    if width * height * pictures > MAX_OUTPUT_PIXELS:
+        count = f"{pictures} pictures of " if pictures > 1 else ""
+        raise ImageError(
+            f"the result would be {count}{width} x {height} pixels, more than {MAX_OUTPUT_PIXELS} in all: "
+            "choose a smaller scale, or cut the picture into parts"
+        )
+    return width, height
+
+
+def _prepared(image: Image.Image, upscaler: Upscaler) -> tuple[Frame, Callable[[Frame], Image.Image]]:
+    image.load()  # what stands behind the pixels is known only then
+    turned = upright(image)
+    # now, not when the result is there: the caller may have gone on to the next frame by then
+    info: dict[Any, Any] = metadata_of(image, upscaler.output_size(*turned.size)).for_info()
+    info |= {name: image.info[name] for name in _FRAME_INFO if name in image.info}
+    if (disposal := getattr(image, "disposal_method", None)) is not None:  # GIF keeps it outside of info
+        info["disposal"] = disposal
+    frame, restore = to_frame(turned)
+
+    def back(result: Frame) -> Image.Image:
+        enlarged = restore(result)
+        enlarged.info = info
+        return enlarged
+
+    return frame, back
+
+
+def _unchanged(frame: Frame) -> Frame:
+    return frame
+
+
+def _upscaler_for(
+    scale: float,
+    model: str | Path | LoadedModel,
+    size: Size | None,
+    device: str | Sequence[str],
+    backend: str,
+    precision: str,
+    tile: int | str,
+    self_ensemble: bool,
+) -> Upscaler:
+    make = Upscaler if isinstance(model, LoadedModel) else _shared_upscaler
+    devices = device if isinstance(device, str) else ",".join(device)
+    return make(
+        model,
+        scale,
+        size=size,
+        device=devices,
+        backend=backend,
+        precision=precision,
+        tile=tile,
+        self_ensemble=self_ensemble,
+    )
+
+
+_shared_upscaler = lru_cache(maxsize=8)(Upscaler)

@@ -1,0 +1,63 @@
+"""Every hook a plugin can implement. docs/hooks.md tells the same with examples; a test holds the two together.
+
+A plugin is a module (or object) registered under the entry-point group ``sr_plugins``::
+
+    [project.entry-points.sr_plugins]
+    mymodels = "sr_plugins_mymodels"
+
+Its functions carry ``@sr_plugins.hookimpl`` and the names below. Hooks return frozen dataclasses, never take
+callbacks, and import heavy code (torch) only inside the ``build`` they return.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pluggy
+
+from sr_plugins.interface.model import BackendSpec, DegradationSpec, LoadedModel, LossSpec, MetricSpec, ModelSpec
+
+PROJECT = "sr_plugins"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def sr_models() -> Iterable[ModelSpec]:
+    """Return the models this plugin offers, one :class:`~sr_plugins.interface.model.ModelSpec` per name and scale."""
+    raise NotImplementedError
+
+
+@hookspec
+def sr_backends() -> Iterable[BackendSpec]:
+    """Return the ways to run a network that this plugin offers."""
+    raise NotImplementedError
+
+
+@hookspec
+def sr_degradations() -> Iterable[DegradationSpec]:
+    """Return the degradation steps this plugin offers to the ``[[degradation]]`` tables of recipes."""
+    raise NotImplementedError
+
+
+@hookspec
+def sr_losses() -> Iterable[LossSpec]:
+    """Return the losses this plugin offers to the ``[stage.losses]`` tables of recipes."""
+    raise NotImplementedError
+
+
+@hookspec
+def sr_metrics() -> Iterable[MetricSpec]:
+    """Return the measures of quality this plugin offers to ``srp evaluate``."""
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def sr_open_weights(path: Path) -> LoadedModel | None:
+    """Read the weights file at ``path``, or return ``None`` if it is not of a kind this plugin knows.
+
+    Called with an existing file. Installed plugins are asked before the built-in reader. Nothing in the file may be
+    executed: read safetensors, or ``torch.load(weights_only=True)``. Raise ``WeightsError`` for a file that is of
+    the known kind but damaged.
+    """
+    raise NotImplementedError

@@ -1,0 +1,79 @@
+"""From files to adapted weights: what ``srp adapt`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sr_plugins.devices import resolve_devices
+from sr_plugins.errors import WeightsError
+from sr_plugins.interface.model import LoadedModel
+from sr_plugins.plugins import plugins
+from sr_plugins.training.adaptation.adaptation import ITERATIONS, Adaptation, Step, adapt
+from sr_plugins.training.degradations.chain import read_tables
+from sr_plugins.training.estimation.estimation import estimate
+from sr_plugins.training.estimation.source import read_source
+from sr_plugins.weights.safetensors_files import SUFFIXES, load_model, write_weights
+
+
+def adapt_source(
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    model: str = "fast",
+    scale: int | None = None,
+    degradation: Path | None = None,
+    minutes: float = 10,
+    iterations: int = ITERATIONS,
+    frames: int = 24,
+    seed: int = 1,
+    device: str = "auto",
+    talk: Callable[[str], None] = lambda line: None,
+    report: Callable[[Step], None] = lambda step: None,
+) -> Adaptation:
+    """Adapt ``model`` to pictures and films and write the weights into ``output``; see :func:`.adaptation.adapt`.
+
+    Without ``degradation`` it is estimated first, and told. ``frames`` are taken of each film.
+
+    Raises:
+        DataError, PipeError, RecipeError, WeightsError, UnknownModelError, DeviceError: told in one line each.
+    """
+    place = resolve_devices(device)[0]
+    loaded = _open(model, scale)
+    if "correction" in loaded.card:
+        raise WeightsError(f"{model} is adapted to a source already: start from the model it was made of")
+    sources = [read_source(path, frames) for path in inputs]
+    if degradation is None:
+        found = estimate(sources, loaded.spec.scale)
+        tables, origin = found.tables(), Path("the estimate")
+        for line in found.lines():
+            talk(line)
+    else:
+        tables, origin = read_tables(degradation), degradation
+    pictures = [frame for source in sources for frame in source.frames]
+    result = adapt(
+        loaded,
+        pictures,
+        tables,
+        origin,
+        minutes=minutes,
+        iterations=iterations,
+        seed=seed,
+        device=place,
+        report=report,
+    )
+    card = result.loaded.card
+    if result.way == "unchanged":
+        card = card | {"model": loaded.spec.name, "scale": loaded.spec.scale}
+    write_weights(output, result.loaded.module, card)
+    return result
+
+
+def _open(model: str, scale: int | None) -> LoadedModel:
+    path = Path(model)
+    if path.suffix in SUFFIXES or len(path.parts) > 1:
+        return plugins().open_weights(path)
+    if scale is None:
+        usable = sorted(spec.scale for spec in plugins().models() if spec.name == model and spec.usable)
+        scale = usable[0] if usable else None
+    return load_model(plugins().model(model, scale))

@@ -1,0 +1,49 @@
+"""A picture of an estimate: the kernel, and the spectrum it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sr_plugins.errors import DataError, PluginError
+from sr_plugins.training.estimation.estimation import Estimate
+from sr_plugins.training.estimation.source import Source, luma
+from sr_plugins.training.spectrum import profile
+from sr_plugins.whole_file import whole_file
+
+
+def plot_estimate(estimate: Estimate, sources: Sequence[Source], path: Path) -> None:
+    """Write the figure; ``PluginError`` without matplotlib (the extra ``plot``), ``DataError`` where it cannot be."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise PluginError("--plot needs matplotlib: pip install 'sr-plugins[plot]'") from error
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    kernel = estimate.kernel
+    if kernel is not None:
+        left.imshow(kernel, cmap="magma")
+        left.set(title="kernel at high resolution", xlabel="pixels", ylabel="pixels")
+    else:
+        shape = estimate.blur.shape if estimate.blur else "bicubic (assumed)"
+        left.text(0.5, 0.5, f"no blur beyond\n{shape}", ha="center", va="center", fontsize=14)
+        left.set_axis_off()
+    spectra = [profile(luma(frame)) for source in sources for frame in source.frames]
+    frequency = np.linspace(0, 0.5, len(spectra[0][0]))
+    for axis, name, color in ((0, "vertical", "tab:blue"), (1, "horizontal", "tab:orange")):
+        mean = np.mean([s[axis] for s in spectra], axis=0)
+        right.semilogy(frequency[1:], mean[1:] + 1e-3, color=color, label=name)
+    if estimate.noise.sigma > 0:
+        right.axhline(estimate.noise.sigma**2, color="tab:gray", linestyle="--", label="noise")
+    if estimate.enlargement.factor > 1:
+        limit = 0.5 / estimate.enlargement.factor
+        right.axvline(limit, color="tab:red", linestyle=":", label=f"enlarged by {estimate.enlargement.factor:.3g}")
+    right.set(title="power spectrum", xlabel="cycles per pixel", ylabel="power, code values squared")
+    right.legend()
+    try:
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, dpi=100, format=None if path.suffix else "png")
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot write {path}: {error}") from error

@@ -1,0 +1,115 @@
+"""Batches ahead of the training loop, so that the device never waits for them.
+
+Every random choice of iteration i comes from (seed, i): a resumed run sees the batches of the uninterrupted one, and
+processes that share a batch cut it from the same draw.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sr_plugins.errors import DataError, RecipeError
+from sr_plugins.training.degradations.chain import build_chain
+from sr_plugins.training.run.distillation import teach
+from sr_plugins.training.run.pictures import Pictures, list_pictures
+from sr_plugins.training.run.recipe import Recipe
+
+LOOKAHEAD = 8  # batches
+Batch = tuple[int, Tensor, Tensor]  # scale, low, high
+
+
+def load_pictures(
+    recipe: Recipe, data: Path, channels: str, iteration: int, device: str = "auto"
+) -> tuple[dict[int, Pictures], Pictures]:
+    """The training pictures of each scale, as they are at ``iteration``, and the held-out ones of the main scale.
+
+    A teacher looks at them on ``device``, if a stage that is still to come listens to it.
+    """
+    paths = list_pictures(data)
+    if len(paths) <= recipe.validation:
+        raise DataError(f"{data} holds {len(paths)} pictures, and {recipe.validation} are for validation: add more")
+    held_out = {int(i) for i in np.linspace(0, len(paths) - 1, recipe.validation)}
+    least = max(stage.patch for stage in recipe.stages) * recipe.scale
+    training = [path for i, path in enumerate(paths) if i not in held_out]
+    sets = {}
+    for scale in (recipe.scale, *recipe.also):
+        chain = build_chain(recipe.degradation, scale, recipe.path)
+        renewed = iteration // recipe.renew if chain.random else 0
+        if recipe.teacher and chain.random:
+            raise RecipeError(f"{recipe.path}: model.teacher needs a degradation that draws nothing at random")
+        sets[scale] = Pictures(training, scale, channels, chain, recipe.seed, least, renewed, recipe.sizes)
+    begun = recipe.stage_at(min(iteration, recipe.iterations - 1))[0]
+    if recipe.teacher and any(stage.teacher for stage in recipe.stages[begun:]):
+        teach(sets[recipe.scale], recipe.weights_file(recipe.teacher), device)
+    chain = build_chain(recipe.degradation, recipe.scale, recipe.path)
+    kept = [path for i, path in enumerate(paths) if i in held_out]
+    return sets, Pictures(kept, recipe.scale, channels, chain, recipe.seed + 1, least)
+
+
+class Batches:
+    """Makes batch after batch in background threads, from ``iteration`` on.
+
+    Args:
+        recipe: what to draw.
+        sets: training pictures by scale, as :func:`load_pictures` gives them for ``iteration``.
+        iteration: the first iteration asked for.
+        rank, world: this process and how many share each batch.
+        pinned: put batches into page-locked memory, for an asynchronous copy to a GPU.
+    """
+
+    def __init__(
+        self, recipe: Recipe, sets: dict[int, Pictures], iteration: int, rank: int = 0, world: int = 1, *, pinned: bool
+    ) -> None:
+        self.recipe, self.sets, self.rank, self.world, self.pinned = recipe, sets, rank, world, pinned
+        self.random = build_chain(recipe.degradation, recipe.scale, recipe.path).random
+        self.next = iteration
+        self.scales = (recipe.scale, *recipe.also)
+        self.cutter = ThreadPoolExecutor(1, "batches")  # one thread: renewals and cuts stay in order
+        self.degraders = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "degradations")
+        self.renewals: deque[Callable[[], None]] = deque()
+        self.renewed = self.queued = iteration // recipe.renew
+        self.waiting: deque[Future[Batch]] = deque()
+
+    def get(self) -> Batch:
+        """The next batch: its scale, low- and high-resolution patches (N, C, H, W) float32 in [0, 1]."""
+        while len(self.waiting) < LOOKAHEAD and self.next < self.recipe.iterations:
+            self.waiting.append(self.cutter.submit(self._cut, self.next))
+            self.next += 1
+        return self.waiting.popleft().result()
+
+    def _cut(self, iteration: int) -> Batch:
+        if self.random:
+            self._renew(iteration)
+        stage = self.recipe.stages[self.recipe.stage_at(iteration)[0]]
+        scale = self.scales[iteration % len(self.scales)]
+        rng = np.random.default_rng([self.recipe.seed, iteration])
+        patch = stage.patch * self.recipe.scale // scale  # the same size at high resolution
+        share = slice(self.rank, None, self.world)
+        low, high = (torch.from_numpy(a) for a in self.sets[scale].batch(rng, stage.batch, patch, share, stage.teacher))
+        return (scale, low.pin_memory(), high.pin_memory()) if self.pinned else (scale, low, high)
+
+    def _renew(self, iteration: int) -> None:
+        """Queue the fresh copies that come next, and put those due at ``iteration`` in their places."""
+        due = iteration // self.recipe.renew
+        while self.queued < due + 2 * LOOKAHEAD:
+            for pictures in self.sets.values():
+                made = self.degraders.submit(pictures.renewal, self.queued)
+                self.renewals.append(lambda p=pictures, n=self.queued, m=made: p.put(n, m.result()))  # type: ignore[misc]
+            self.queued += 1
+        while self.renewed < due:
+            for _ in self.sets:
+                self.renewals.popleft()()
+            self.renewed += 1
+
+    def close(self) -> None:
+        """Stop the threads; what is in progress ends first."""
+        for pool in (self.cutter, self.degraders):
+            pool.shutdown(cancel_futures=True)

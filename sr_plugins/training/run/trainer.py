@@ -1,0 +1,281 @@
+"""The training loop: data -> network -> loss -> step, and everything a run must survive.
+
+Every random choice of iteration i comes from the seed (recipe.seed, i), so a resumed run is the uninterrupted run, and
+several processes that share the batches do the run of one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sr_plugins.devices import bfloat16_is_faster
+from sr_plugins.errors import DataError, RecipeError
+from sr_plugins.interface.model import ModelSpec
+from sr_plugins.plugins import plugins
+from sr_plugins.training.average import Average
+from sr_plugins.training.losses.weighted_sum import WeightedSum
+from sr_plugins.training.run.batches import Batches, load_pictures
+from sr_plugins.training.run.optimizers import make_optimizers
+from sr_plugins.training.run.pictures import Pictures
+from sr_plugins.training.run.processes import Processes, processes
+from sr_plugins.training.run.recipe import Recipe
+from sr_plugins.training.run.run_folder import Progress, RunFolder, identity
+from sr_plugins.weights.safetensors_files import read_tensors, write_weights
+
+logger = logging.getLogger(__name__)
+
+SAVE_EVERY = 120  # seconds
+CHECK_EVERY = 10  # iterations between looks at the clock, at signals and at the loss
+LARGEST = 1e6  # of weights: beyond it a network's output is no picture any more
+DIVERGED = "lower the learning rate, then --resume"
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    folder: Path,
+    *,
+    resume: bool = False,
+    minutes: float | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Path:
+    """Run a recipe on the pictures in ``data``; returns the weights file written into ``folder``.
+
+    ``folder`` receives ``checkpoint.pt`` (every two minutes and on SIGTERM or SIGINT), ``log.jsonl``, ``curve.png`` and
+    the weights. ``minutes`` stops early, after which ``resume`` goes on. ``precision`` is that of the forward pass:
+    ``float32``, ``bfloat16``, or ``auto``: as in the checkpoint, else the faster one. Under ``torchrun`` every process
+    calls this.
+
+    Raises:
+        RecipeError, DataError, DeviceError, UnknownModelError: told in one line each.
+    """
+    with processes(device) as place:
+        return _train(recipe, data, RunFolder(folder, resume=resume), minutes, place, precision, report)
+
+
+def _train(
+    recipe: Recipe,
+    data: Path,
+    run: RunFolder,
+    minutes: float | None,
+    place: Processes,
+    precision: str,
+    report: Callable[[Progress], None],
+) -> Path:
+    spec = plugins().model(recipe.model, recipe.scale)
+    build = spec.build_for_training or spec.build
+    torch.manual_seed(recipe.seed)
+    model = build()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise RecipeError(f"{recipe.path}: {spec.label} has nothing to train")
+    if recipe.also and len(inspect.signature(model.forward).parameters) < 2:
+        raise RecipeError(f"{recipe.path}: {spec.label} has no smaller scales inside: leave out model.also")
+    if recipe.start is not None:
+        _start_from(model, recipe)
+    model = model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = Average(model, recipe.ema)
+    optimizers = make_optimizers(recipe.optimizer, model, fused=place.device.type == "cuda")
+    losses = [_losses(recipe, i, spec, place.device) for i in range(len(recipe.stages))]
+    iteration, seconds = 0, 0.0
+    bfloat16 = precision == "bfloat16" or (precision == "auto" and place.any(bfloat16_is_faster(place.device.type)))
+    if state := run.load(place.device):
+        with run.explained(state, recipe):
+            if precision == "auto":
+                bfloat16 = state["bfloat16"]
+            model.load_state_dict(state["model"])
+            average.tensors = state["average"]
+            for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(kept)
+            iteration, seconds = state["iteration"], state["seconds"]
+            if "losses" in state and iteration < recipe.iterations:
+                losses[recipe.stage_at(iteration)[0]].load_state_dict(state["losses"])
+        run.forget_after(iteration)
+
+    for stage in recipe.stages:
+        if stage.batch % place.world:
+            raise RecipeError(f"{recipe.path}: batch = {stage.batch} cannot be shared by {place.world} processes")
+    sets, validation = load_pictures(recipe, data, spec.channels, iteration, str(place.device))
+    network = place.wrapped(model)
+    started = saved = time.monotonic()
+    recent: list[Tensor] = []
+
+    def elapsed() -> float:
+        return seconds + time.monotonic() - started
+
+    def save() -> None:
+        # a loss tells of the weights before its step only
+        if not all(bool((t.abs() < LARGEST).all()) for t in (*model.state_dict().values(), *average.tensors.values())):
+            raise DataError(f"the weights have left all bounds at iteration {iteration}: {DIVERGED}")
+        if place.first:
+            states: dict[str, Any] = {"run": identity(recipe), "model": model.state_dict(), "average": average.tensors}
+            states["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
+            index = recipe.stage_at(min(iteration, recipe.iterations - 1))[0]
+            states |= {"losses": losses[index].state_dict(), "bfloat16": bfloat16}
+            run.save(states | {"iteration": iteration, "seconds": elapsed()})
+
+    pinned = place.device.type == "cuda"
+    with (
+        closing(Batches(recipe, sets, iteration, place.rank, place.world, pinned=pinned)) as batches,
+        _stop_requested() as stop,
+    ):
+        stopping = False
+        while iteration < recipe.iterations and not stopping:
+            index, within = recipe.stage_at(iteration)
+            stage = recipe.stages[index]
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = _cosine(*stage.learning_rate, within / stage.iterations)
+
+            scale, low, high = batches.get()
+            x = low.to(place.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+            target = high.to(place.device, non_blocking=True)
+            with torch.autocast(place.device.type, torch.bfloat16, enabled=bfloat16):
+                output = network(x) if scale == recipe.scale else network(x, scale)
+            loss, picture = _loss(losses[index], output, target)
+            model.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_gradient)
+            for optimizer in optimizers:
+                optimizer.step()
+            losses[index].update(picture, target)
+            average.update(model, iteration)
+            iteration += 1
+            recent.append(loss.detach())
+
+            ends = iteration == recipe.iterations or recipe.stage_at(iteration)[1] == 0
+            due = iteration % recipe.validate_every == 0
+            if iteration % CHECK_EVERY and not ends and not due:
+                continue
+            now = time.monotonic()
+            stopping = place.any(stop() or (minutes is not None and now - started > minutes * 60))
+            if not torch.stack(recent).isfinite().all():
+                raise DataError(f"the loss is not finite near iteration {iteration}: {DIVERGED}")
+            if due or ends or stopping:
+                if place.first:
+                    psnr = _validate(average.network(build), validation, place.device, bfloat16)
+                    line = Progress(iteration, recipe.iterations, torch.stack(recent).mean().item(), psnr, elapsed())
+                    run.add(line)
+                    report(line)
+                recent = []
+            if now - saved > SAVE_EVERY:
+                save()
+                saved = now
+        save()
+    seconds = elapsed()
+
+    target_path = run.folder / recipe.weights_name
+    if place.first:
+        run.plot()
+        final = average.network(build)
+        card = _card(recipe, spec, len({path for _, path, _ in sets[recipe.scale].sources}), iteration, seconds)
+        card |= {
+            "precision": "bfloat16" if bfloat16 else "float32",
+            "validation_psnr": _validate(final, validation, place.device, bfloat16),
+        }
+        write_weights(target_path, final, card)
+    return target_path
+
+
+def _start_from(model: nn.Module, recipe: Recipe) -> None:
+    """Take over the tensors of the recipe's ``model.start``, wherever their shapes fit."""
+    assert recipe.start is not None
+    path = recipe.weights_file(recipe.start)
+    tensors = read_tensors(path)
+    load_folded = getattr(model, "load_folded", None)
+    if callable(load_folded):
+        taken = load_folded(tensors)
+    else:
+        own = model.state_dict()
+        taken = [key for key, value in tensors.items() if key in own and own[key].shape == value.shape]
+        model.load_state_dict({key: tensors[key] for key in taken}, strict=False)
+    if not taken:
+        raise RecipeError(f"{recipe.path}: nothing in {path} fits {recipe.model} x{recipe.scale}")
+    logger.info("started from %s: %s", path, ", ".join(taken))
+
+
+def _losses(recipe: Recipe, index: int, spec: ModelSpec, device: torch.device) -> WeightedSum:
+    with torch.random.fork_rng(devices=[]):  # a discriminator's first weights are the same after --resume
+        torch.manual_seed(recipe.seed + index)
+        losses = WeightedSum(recipe.stages[index].losses, 1 if spec.channels == "luma" else 3, recipe.path)
+    return losses.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _loss(losses: WeightedSum, output: Tensor | list[Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss and the largest picture; smaller ones, if any, are held to the target shrunk to their size."""
+    pictures = [p.float() for p in (output if isinstance(output, list) else [output])]
+    loss = losses(pictures[-1], target)
+    for picture in pictures[:-1]:
+        shrunk = F.interpolate(target, size=picture.shape[-2:], mode="bicubic", antialias=True)
+        loss = loss + losses(picture, shrunk)
+    return loss, pictures[-1]
+
+
+def _cosine(first: float, last: float, t: float) -> float:
+    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * t))
+
+
+def _card(recipe: Recipe, spec: ModelSpec, pictures: int, iteration: int, seconds: float) -> dict[str, Any]:
+    return {
+        "model": recipe.model,
+        "scale": recipe.scale,
+        "architecture": spec.architecture,
+        "license": spec.license,
+        "data": recipe.description,
+        "pictures": pictures,
+        "degradation": list(recipe.degradation),
+        "losses": [dict(stage.losses) for stage in recipe.stages],
+        "optimizer": recipe.optimizer,
+        **({"teacher": recipe.teacher, "teacher_shares": [s.teacher for s in recipe.stages]} if recipe.teacher else {}),
+        "iterations": iteration,
+        "of_iterations": recipe.iterations,
+        "seed": recipe.seed,
+        "recipe": recipe.path.name,
+        "seconds": round(seconds),
+        "metrics": {},
+    }
+
+
+@torch.no_grad()
+def _validate(model: nn.Module, pictures: Pictures, device: torch.device, bfloat16: bool) -> float:
+    """Mean PSNR in dB over the held-out pictures, border of ``scale`` left out."""
+    model = model.to(device)
+    total = 0.0
+    for low, high in pictures.pairs:
+        x = torch.from_numpy(low.astype(np.float32) / 65535)[None].to(device)
+        target = torch.from_numpy(high.astype(np.float32) / 65535)[None].to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            y = model(x.contiguous(memory_format=torch.channels_last)).float().clamp(0, 1)
+        s = pictures.scale
+        total += -10 * math.log10(max((y - target)[..., s:-s, s:-s].square().mean().item(), 1e-12))
+    return total / len(pictures.pairs)
+
+
+@contextmanager
+def _stop_requested() -> Iterator[Callable[[], bool]]:
+    """Turns SIGTERM and SIGINT into a request to stop soon; does nothing outside the main thread."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    old = {s: signal.signal(s, lambda number, frame: asked.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,250 @@
+"""A chunk: a run of frames that is decoded, upscaled, encoded and verified by itself, here or on another machine."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from sr_plugins.errors import PipeError
+from sr_plugins.pixels.frame import Frame, Plane
+from sr_plugins.upscaler import Upscaler
+from sr_plugins.video.decode import DecodeOptions, Decoder
+from sr_plugins.video.encode import ChunkEncoder, Encoding
+from sr_plugins.video.journal import ChunkRecord
+from sr_plugins.video.pixel_formats import frame_format, to_frame
+from sr_plugins.video.probe import Source, opened
+
+# Before any frame: a decoder may give one earlier than the container announces.
+_BEGINNING = -(1 << 62)
+
+Pictures = Iterator[tuple[int, av.VideoFrame]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Frames ``first`` <= time < ``end``, in the source's time base; ``end`` is ``None`` for what is left."""
+
+    index: int
+    first: int
+    end: int | None
+    frames: int
+
+
+@dataclass(frozen=True)
+class Film:
+    """What all chunks of a film share. ``digest`` is that of the source, and ``executable`` the ffmpeg to use on the
+    machine that makes the chunk."""
+
+    source: Source
+    digest: str
+    decode: DecodeOptions
+    encoding: Encoding
+    executable: str
+
+    def decoder(self, since: int | None) -> Decoder:
+        """Decodes the film; see :class:`Decoder` for ``since``."""
+        return Decoder(self.executable, self.source, self.decode, since=since)
+
+
+def plan_chunks(
+    timeline: Sequence[int], time_base: Fraction, length: int, start: Fraction | None, end: Fraction | None
+) -> list[Chunk]:
+    """Split the frames shown in ``start`` <= seconds < ``end`` (on the timeline's clock) into runs of ``length``.
+
+    Raises:
+        PipeError: there is no frame between these times.
+    """
+    low = -math.inf if start is None else math.ceil(start / time_base)
+    high = math.inf if end is None else math.ceil(end / time_base)
+    times = sorted({t for t in timeline if low <= t < high})
+    if not times:
+        raise PipeError("no frame lies between --start and --end")
+    after = next((t for t in timeline if t > times[-1]), None)
+    firsts = times[::length]
+    ends = [*firsts[1:], after]
+    if start is None:
+        firsts[0] = _BEGINNING
+    counts = [len(times[i : i + length]) for i in range(0, len(times), length)]
+    return [Chunk(i, *parts) for i, parts in enumerate(zip(firsts, ends, counts, strict=True))]
+
+
+def digest(frame: Frame) -> str:
+    """A hash of a decoded frame."""
+    state = hashlib.blake2b(digest_size=16)
+    for plane in _all_planes(frame):
+        state.update(np.ascontiguousarray(plane))
+    return state.hexdigest()
+
+
+def _all_planes(frame: Frame) -> list[Plane]:
+    return [*frame.planes, *([] if frame.alpha is None else [frame.alpha])]
+
+
+def _equal(a: Frame, b: Frame) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(_all_planes(a), _all_planes(b), strict=True))
+
+
+class FrameReader:
+    """A film's frames in order, from one decoder that is kept as long as it stands in the right place."""
+
+    def __init__(self, film: Film) -> None:
+        self._open = film.decoder
+        self._decoder: Decoder | None = None
+        self._pictures: Pictures = iter(())
+        self._next: tuple[int, Frame] | None = None
+        self._format = frame_format(film.source.pix_fmt, film.source.colors)
+
+    def seek(self, first: int, previous: ChunkRecord | None) -> None:
+        """Stand before the frame at ``first``. A decoder that began in the middle is trusted only if the frame before
+        ``first`` is the one that was decoded last time; otherwise decoding starts at the beginning."""
+        if self.stands_before(first):
+            return
+        if previous is None or self.enter(previous.times[-1]) != previous.last_frame:
+            self.begin(first)
+
+    def stands_before(self, first: int) -> bool:
+        """Whether the frame at ``first`` is the next."""
+        return self._next is not None and self._next[0] == first
+
+    def enter(self, before: int) -> str | None:
+        """Stand behind the frame at ``before``, by a decoder that began shortly before it. Returns a hash of that
+        frame, which tells whether such a decoder gives what one from the beginning does; ``None``: there is none."""
+        self._start(before)
+        if self._next is None or self._next[0] != before:
+            return None
+        seen = digest(self._next[1])
+        self._advance()
+        return seen
+
+    def begin(self, first: int) -> None:
+        """Stand before the frame at ``first``, by a decoder from the beginning."""
+        self._start(None)
+        self._skip(first)
+
+    def take(self, end: int | None) -> Iterator[tuple[int, Frame]]:
+        """Frames up to the time ``end``."""
+        while self._next is not None and (end is None or self._next[0] < end):
+            item = self._next
+            yield item
+            self._advance()
+
+    @property
+    def last_line(self) -> str:
+        """What the decoder said last."""
+        return "" if self._decoder is None else self._decoder.last_line
+
+    def _start(self, since: int | None) -> None:
+        self.close()
+        self._decoder = self._open(since)
+        self._pictures = iter(self._decoder)
+        self._advance()
+        if since is not None:
+            self._skip(since)
+
+    def _skip(self, first: int) -> None:
+        while self._next is not None and self._next[0] < first:
+            self._advance()
+
+    def _advance(self) -> None:
+        item = next(self._pictures, None)
+        if item is None:
+            self._next = None
+            return
+        when, picture = item
+        self._next = when, to_frame(picture, self._format)
+
+    def close(self) -> None:
+        """End the decoder."""
+        if self._decoder is not None:
+            self._decoder.close()
+            self._decoder = None
+
+
+def process_chunk(
+    chunk: Chunk,
+    film: Film,
+    reader: FrameReader,
+    upscaler: Upscaler,
+    path: Path,
+    *,
+    advance: Callable[[int, int], None] = lambda done, reused: None,
+) -> ChunkRecord:
+    """Make one chunk, before which ``reader`` stands: decode, upscale, encode to ``path``, verify.
+    ``advance(frames written, frames reused)`` is called as it goes.
+
+    Raises:
+        PipeError: ffmpeg failed, or the file does not hold what went in.
+    """
+    encoder = ChunkEncoder(film.executable, film.encoding, path)
+    times: list[int] = []
+    waiting: deque[Future[Frame]] = deque()
+    last: Frame | None = None
+    latest: Future[Frame] | None = None
+    reused = written = 0
+
+    def write_next() -> None:
+        nonlocal written
+        encoder.write(waiting.popleft().result())
+        written += 1
+        advance(written, reused)
+
+    try:
+        for when, frame in reader.take(chunk.end):
+            if times and when <= times[-1]:
+                raise PipeError(f"two frames at the same time ({when}): remux the source first")
+            if latest is not None and last is not None and _equal(frame, last):
+                reused += 1  # the same planes give the same picture: a still costs nothing
+            else:
+                latest = upscaler.submit(frame)
+            waiting.append(latest)
+            times.append(when)
+            last = frame
+            if len(waiting) > upscaler.lookahead:
+                write_next()
+        while waiting:
+            write_next()
+        if last is None:
+            raise PipeError(
+                f"the decoder gave no frame from {chunk.first} on: the source is damaged there, or was cut short"
+            )
+        encoder.finish()
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        encoder.close()
+        raise
+    header = verify_chunk(path, len(times))
+    file = path.name.replace(".partial", "")
+    said = reader.last_line if len(times) < chunk.frames else ""
+    return ChunkRecord(chunk.index, file, path.stat().st_size, tuple(times), header, digest(last), reused, said)
+
+
+def undecoded(chunks: Sequence[Chunk], records: Sequence[ChunkRecord]) -> str | None:
+    """A line about frames that the file has and no decoder gives; ``None``: all came out."""
+    missing = [max(0, c.frames - len(r.times)) for c, r in zip(chunks, records, strict=True)]
+    if not any(missing):
+        return None
+    said = next((f" ({r.complaint})" for r in records if r.complaint), "")
+    return f"{sum(missing)} of {sum(c.frames for c in chunks)} frames could not be decoded{said}"
+
+
+def verify_chunk(path: Path, frames: int) -> str:
+    """A hash of the parameter sets of a chunk that holds exactly ``frames`` frames, each at a time of its own."""
+    with opened(path) as container:
+        stream = container.streams.video[0]
+        header = hashlib.sha256(stream.codec_context.extradata or b"").hexdigest()[:32]
+        times = [packet.pts for packet in container.demux(stream) if packet.size]
+    if len(times) != frames or len(set(times)) != frames or None in times:
+        raise PipeError(
+            f"encoding: {frames} frames went in, {len(times)} came out: an option after -- changes their number"
+        )
+    return header

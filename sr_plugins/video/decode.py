@@ -1,0 +1,142 @@
+"""The decoding ffmpeg: frames of the main video stream with their exact times, through a NUT pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import queue
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import av
+import ffmpeg
+
+from sr_plugins.errors import PipeError
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child
+from sr_plugins.video.pixel_formats import pipe_format
+from sr_plugins.video.probe import Source
+from sr_plugins.video.timeline import fraction
+
+_BUFFER = 1 << 20
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How a source is read: ``deinterlace`` with bwdif, one frame for each; ``hwaccel`` as ffmpeg names it; ``turn``
+    the pixels as the display matrix says (otherwise they stay, and so does the matrix)."""
+
+    deinterlace: bool = False
+    hwaccel: str | None = None
+    turn: bool = False
+
+
+class Decoder:
+    """Iterates over (time, picture), times in the source's ``time_base``, in order.
+
+    Frames are decoded ahead on a thread of its own, at most ``ahead`` of them.
+
+    Args:
+        since: begin so that the frame of this time and the one before it come out as a decoder that ran from the
+            start gives them; frames before may come first. ``None``: the start.
+    """
+
+    def __init__(
+        self, executable: str, source: Source, options: DecodeOptions, *, since: int | None = None, ahead: int = 4
+    ) -> None:
+        self._source = source
+        # NUT holds no negative times: seconds are added on the way, as many as are whole ticks (1001 at 1001/24000).
+        whole = source.time_base.numerator
+        self._lift = whole * max(0, math.ceil(-source.timeline[0] * source.time_base / whole))
+        command = ffmpeg.compile(self._stream(options, since), cmd=executable)
+        self._child = Child(command, f"decoding {source.path}", stdout=True)
+        self._queue: queue.Queue[tuple[int, av.VideoFrame] | BaseException | None] = queue.Queue(maxsize=max(1, ahead))
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._read, name=f"decoder of {source.path.name}", daemon=True)
+        self._thread.start()
+
+    def _stream(self, options: DecodeOptions, since: int | None) -> ffmpeg.nodes.OutputStream:
+        source = self._source
+        asked: dict[str, object] = {"protocol_whitelist": PROTOCOLS, "itsoffset": self._lift, "copyts": None}
+        if not options.turn:
+            asked["noautorotate"] = None
+        if source.decoder:
+            asked["c:v"] = source.decoder
+        if options.hwaccel:
+            asked["hwaccel"] = options.hwaccel
+        if since is not None and (key := self._entry(since)) is not None:
+            asked |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(key * source.time_base):.6f}"}
+        stream = ffmpeg.input(f"file:{source.path.absolute()}", **asked)[str(source.main)]
+        if any(source.crop):
+            x, _, y, _ = source.crop
+            stream = stream.filter("crop", source.width, source.height, x, y, exact=1)
+        if options.deinterlace:
+            deint = "interlaced" if source.interlaced else "all"
+            stream = stream.filter("bwdif", mode="send_frame", parity="auto", deint=deint)
+        output: dict[str, object] = {
+            "format": "nut",
+            "c:v": "rawvideo",
+            "fps_mode": "passthrough",
+            "enc_time_base": f"{source.time_base.numerator}/{source.time_base.denominator}",
+            "sws_flags": "accurate_rnd+full_chroma_int+bitexact",
+        }
+        wanted = pipe_format(source.pix_fmt)
+        if wanted != source.pix_fmt or options.hwaccel or options.turn:
+            output["pix_fmt"] = wanted
+        return ffmpeg.output(stream, "pipe:1", **output)
+
+    def _entry(self, since: int) -> int | None:
+        """Two key frames before: the frames that follow an open group's key frame may need the group before it."""
+        before = [key for key in self._source.keyframes if key < since]
+        return before[-2] if len(before) >= 2 else None
+
+    def _read(self) -> None:
+        try:
+            for item in self._pictures():
+                if not self._put(item):
+                    return
+            self._child.finish()
+            self._put(None)
+        except av.FFmpegError as error:  # half a frame: the decoder ended in the middle
+            failed = self._child.error()
+            self._put(failed if failed.exit_code else PipeError(f"{self._child.what}: {error.strerror}"))
+        except BaseException as error:
+            self._put(error)
+
+    def _pictures(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        try:
+            container = av.open(self._child.stdout, "r", format="nut", buffer_size=_BUFFER)
+        except (av.FFmpegError, ValueError):
+            self._child.finish()  # it said why, in most cases
+            raise PipeError(f"{self._child.what}: no frame came out of it") from None
+        with container:
+            stream = container.streams.video[0]
+            ticks = int(self._lift / self._source.time_base)
+            for picture in container.decode(stream):
+                if picture.pts is None:
+                    raise PipeError(f"{self._child.what}: a frame without a time stamp")
+                yield round(picture.pts * fraction(stream.time_base) / self._source.time_base) - ticks, picture
+
+    def _put(self, item: tuple[int, av.VideoFrame] | BaseException | None) -> bool:
+        while not self._stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(item, timeout=0.2)
+                return True
+        return False
+
+    def __iter__(self) -> Generator[tuple[int, av.VideoFrame]]:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    @property
+    def last_line(self) -> str:
+        """What ffmpeg said last."""
+        return self._child.last_line
+
+    def close(self) -> None:
+        """End the process and the thread, wherever they are."""
+        self._stopped.set()
+        self._child.stop()
+        self._thread.join()

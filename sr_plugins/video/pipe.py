@@ -1,0 +1,126 @@
+"""From stdin to stdout: the upscaler between two programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import IO, Literal
+
+import av
+
+from sr_plugins.errors import PipeError
+from sr_plugins.pixels.frame import Frame
+from sr_plugins.upscaler import Upscaler
+from sr_plugins.video.frame_writer import FrameWriter
+from sr_plugins.video.pixel_formats import (
+    Colors,
+    PixelLayout,
+    aspect_after,
+    frame_format,
+    pipe_format,
+    refuse_odd,
+    to_frame,
+)
+from sr_plugins.video.timeline import fraction
+from sr_plugins.video.y4m import Y4mReader, Y4mWriter
+
+PipeFormat = Literal["y4m", "nut"]
+_BUFFER = 1 << 20
+
+
+def upscale_pipe(
+    source: IO[bytes],
+    target: IO[bytes],
+    upscaler: Upscaler,
+    format: PipeFormat = "y4m",
+    *,
+    full_range: bool | None = None,
+    matrix: int | None = None,
+) -> int:
+    """Upscale a stream of raw frames; the format that comes in goes out. Returns the number of frames.
+
+    Args:
+        source, target: binary files, such as ``sys.stdin.buffer`` and ``sys.stdout.buffer``.
+        upscaler: computes the frames.
+        format: ``y4m`` (YUV4MPEG2) or ``nut`` (raw video in NUT, which keeps the time of every frame).
+        full_range: range of the samples, where the stream does not say.
+        matrix: YUV matrix by its H.273 code; only models that work in RGB ask for it.
+
+    Raises:
+        PipeError: the stream is damaged, cut short or of another format.
+        BrokenPipeError: whoever reads ``target`` is gone.
+    """
+    run = _y4m if format == "y4m" else _nut
+    count = run(source, target, upscaler, full_range, matrix)
+    target.flush()
+    return count
+
+
+def _tagged(frames: Iterable[Frame], full_range: bool | None, matrix: int | None) -> Iterator[Frame]:
+    for frame in frames:
+        told = frame.format
+        if full_range is not None:
+            told = replace(told, full_range=full_range)
+        if matrix is not None and told.family == "yuv":
+            told = replace(told, matrix=matrix)
+        yield replace(frame, format=told)
+
+
+def _y4m(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: bool | None, matrix: int | None) -> int:
+    reader = Y4mReader(source)
+    head = reader.header
+    size = upscaler.output_size(head.width, head.height, head.format)
+    refuse_odd((head.width, head.height), size, head.format.subsampling)
+    writer = Y4mWriter(target, head, *size)
+    for frame in upscaler.stream(_tagged(reader, full_range, matrix)):
+        writer.write(frame)
+    return reader.count
+
+
+def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: bool | None, matrix: int | None) -> int:
+    try:
+        container = av.open(source, "r", format="nut", buffer_size=_BUFFER)
+    except av.FFmpegError as error:
+        raise PipeError("stdin is no NUT stream of raw video: write one with ffmpeg -c:v rawvideo -f nut -") from error
+    with container:
+        if not container.streams.video:
+            raise PipeError("the NUT stream holds no video: write it with ffmpeg -map 0:v:0 -c:v rawvideo -f nut -")
+        stream = container.streams.video[0]
+        base = fraction(stream.time_base)
+        times: list[int] = []
+
+        def frames() -> Iterator[Frame]:
+            for picture in container.decode(stream):
+                name = picture.format.name
+                if PixelLayout.of(name).carrier != pipe_format(name) or pipe_format(name) != name:
+                    raise PipeError(f"NUT frames of {name} are not read: use -pix_fmt {pipe_format(name)}")
+                format = frame_format(name, Colors.of(picture))
+                size = picture.width, picture.height
+                refuse_odd(size, upscaler.output_size(*size, format), format.subsampling)
+                times.append(picture.pts or 0)
+                yield to_frame(picture, format)
+
+        writer: FrameWriter | None = None
+        count = 0
+        try:
+            for frame in upscaler.stream(_tagged(frames(), full_range, matrix)):
+                if writer is None:
+                    rate = _steady(fraction(stream.average_rate or 0), times, base)
+                    told = fraction(stream.sample_aspect_ratio or 0)
+                    aspect = aspect_after(told, (stream.width, stream.height), (frame.width, frame.height))
+                    writer = FrameWriter(target, frame, base, rate, aspect=aspect or None)
+                writer.write(frame, times.pop(0))
+                count += 1
+        except av.FFmpegError as error:
+            raise PipeError(f"the NUT stream is damaged or cut short after frame {count}") from error
+        if writer is None:
+            raise PipeError("the NUT stream holds no frame")
+        with writer:
+            return count
+
+
+def _steady(rate: Fraction, times: list[int], base: Fraction) -> Fraction | None:
+    """The declared rate, if the frames seen so far keep to it: an ffmpeg that wrote a variable rate may declare any."""
+    steps = ((time - times[0]) * base * rate for time in times)
+    return rate if rate and all(abs(step - round(step)) <= base * rate for step in steps) else None

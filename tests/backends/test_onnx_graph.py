@@ -1,0 +1,121 @@
+"""The ONNX file: equal to torch at any size, free of private paths, and refused where it would be wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from click.testing import CliRunner
+from fakes import Unexportable, blur, model_of
+from torch import nn
+
+from sr_plugins.backends.onnx_graph import cached_graph, export
+from sr_plugins.cli.export import command
+from sr_plugins.errors import PluginError, UnknownModelError, WeightsError
+from sr_plugins.folders import fingerprint, read_or_make
+from sr_plugins.plugins import plugins
+from sr_plugins.weights.safetensors_files import load_model
+
+
+@pytest.mark.parametrize(("scale", "channels"), [(2, "luma"), (3, "rgb")])
+def test_another_runtime_gives_torch_numbers_at_any_size(scale, channels, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    loaded = blur(scale, channels)
+    path = tmp_path / "new" / "blur.onnx"
+    assert export(loaded, path) <= 1e-5
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for n, h, w in ((1, 1, 1), (3, 2, 50), (1, 41, 33)):
+        x = torch.rand(n, 1 if channels == "luma" else 3, h, w)
+        with torch.inference_mode():
+            expected = loaded.module(x).numpy()
+        (result,) = session.run(["enlarged"], {"picture": x.numpy()})
+        assert result.shape == expected.shape
+        assert np.abs(result - expected).max() <= 1e-5
+    assert [p.name for p in path.parent.iterdir()] == ["blur.onnx"]
+
+
+def test_the_command_writes_the_shipped_network(tmp_path: Path) -> None:
+    path = tmp_path / "fast.onnx"
+    done = CliRunner().invoke(command, ["fast", "--scale", "2", "-o", str(path)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "fast x2, luma, within" in done.output
+    content = onnx.load(path)
+    onnx.checker.check_model(content, full_check=True)
+    assert str(Path.cwd()).encode() not in path.read_bytes()  # no path of the machine it was made on
+    weights = sum(p.numel() for p in load_model(plugins().model("fast", 2)).module.parameters())
+    assert sum(np.prod(t.dims) for t in content.graph.initializer) >= weights
+
+
+def test_wrong_usage_is_told(tmp_path: Path) -> None:
+    def run(*arguments: str) -> object:
+        return CliRunner().invoke(command, [*arguments], catch_exceptions=False)
+
+    assert "does not end in .onnx" in run("fast", "-o", str(tmp_path / "fast.pt")).output  # type: ignore[attr-defined]
+    with pytest.raises(UnknownModelError, match="did you mean 'fast'"):
+        run("fsat", "-o", str(tmp_path / "a.onnx"))
+    with pytest.raises(WeightsError, match="no weights file"):
+        run("absent.safetensors", "-o", str(tmp_path / "a.onnx"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_onnx_cannot_hold_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="Unexportable cannot be exported to ONNX"):
+        export(model_of(Unexportable), tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fingerprint_tells_networks_apart() -> None:
+    def key(change=lambda module: None, *more: str) -> str | None:  # type: ignore[no-untyped-def]
+        module = blur().module
+        change(module)
+        return fingerprint(module, *more)
+
+    def nudge(module: nn.Module) -> None:
+        with torch.no_grad():
+            next(module.parameters()).flatten()[0] += 1e-7
+
+    keys = [
+        key(),
+        key(nudge),
+        key(lambda m: setattr(m, "scale", 3)),
+        key(lambda m: m.train()),
+        key(lambda m: None, "3"),
+    ]
+    assert None not in keys
+    assert len(set(keys)) == len(keys)
+    assert key() == key()
+    scope: dict[str, type[nn.Module]] = {}
+    exec("from torch import nn\nclass Nowhere(nn.Module): pass", scope)
+    assert fingerprint(scope["Nowhere"]()) is None  # its source cannot be read: never cached
+
+
+def test_cache_keeps_what_was_made_and_survives_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path))
+    made = []
+
+    def make() -> bytes:
+        made.append(1)
+        return b"content"
+
+    for _ in range(3):
+        assert read_or_make("kind", "name.bin", make) == b"content"
+    assert len(made) == 1
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path / "file"))
+    assert read_or_make("kind", "name.bin", make) == b"content"
+    assert len(made) == 2
+
+
+def test_exported_graph_is_cached_per_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path))
+    module = blur().module
+    first = cached_graph(module, 1)
+    assert [p.read_bytes() for p in (tmp_path / "onnx").iterdir()] == [first]
+    (next((tmp_path / "onnx").iterdir())).write_bytes(b"as if from before")
+    assert cached_graph(module, 1) == b"as if from before"
+    with torch.no_grad():
+        next(module.parameters()).mul_(2)
+    assert cached_graph(module, 1) != b"as if from before"

@@ -1,0 +1,81 @@
+"""The last layers in blocks of 2 x 2 pixels: the same picture, in fewer operations."""
+
+from collections.abc import Callable
+
+import numpy as np
+import openvino
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sr_plugins.backends.onnx_graph import cached_graph
+from sr_plugins.backends.openvino import OpenVINORunner
+from sr_plugins.backends.openvino_blocks import with_blocked_tail
+from sr_plugins.plugins import Plugins
+from sr_plugins.weights.safetensors_files import load_model
+
+CORE = openvino.Core()
+
+
+def network(name: str, scale: int) -> nn.Module:
+    return load_model(Plugins(installed=False).model(name, scale)).runnable()
+
+
+def translated(module: nn.Module) -> openvino.Model:
+    return CORE.read_model(cached_graph(module, 1))
+
+
+def computed(model: openvino.Model, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    compiled = CORE.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return np.array(compiled([x])[0])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 8), (5, 2), (7, 9), (24, 32)], ids=str)
+def test_the_picture_is_the_same_whatever_the_size(size: tuple[int, int]) -> None:
+    plain = translated(network("tiny", 2))
+    blocked = with_blocked_tail(plain)
+    assert blocked is not None
+    x = np.random.default_rng(1).random((1, 1, *size), np.float32)
+    expected, result = computed(plain, x), computed(blocked, x)
+    assert result.shape == (1, 1, *(4 * -(-side // 2) for side in size))
+    np.testing.assert_allclose(result[:, :, : 2 * size[0], : 2 * size[1]], expected, rtol=0, atol=1e-5)
+
+
+def test_a_runner_leaves_out_what_lies_beyond_an_odd_picture() -> None:
+    module = network("tiny", 2)
+    x = torch.rand(2, 1, 7, 9)
+    with torch.inference_mode():
+        torch.testing.assert_close(OpenVINORunner(module, "cpu", "float32")(x), module(x), rtol=0, atol=1e-5)
+
+
+def test_the_last_convolutions_give_sixteen_results_for_each_block() -> None:
+    blocked = with_blocked_tail(translated(network("realtime", 2)))
+    assert blocked is not None
+    shapes = [
+        tuple(node.input_value(1).get_shape())
+        for node in blocked.get_ops()
+        if node.get_type_name() == "Convolution" and node.get_attributes()["strides"] == [2, 2]
+    ]
+    assert sorted(shapes) == [(16, 1, 6, 6), (16, 32, 4, 4)]
+
+
+class Squared(nn.Module):
+    """Ends in a pixel shuffle, but of something that is no sum of convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.conv(x) ** 2, 2)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [lambda: network("fast", 3), lambda: network("fast", 4), lambda: network("edsr", 2), Squared],
+    ids=["x3", "x4", "edsr", "squared"],
+)
+def test_networks_that_end_otherwise_stay_as_they_are(build: Callable[[], nn.Module]) -> None:
+    assert with_blocked_tail(translated(build().eval())) is None

@@ -1,0 +1,81 @@
+"""``srp bench``: real cases in real processes; the numbers fit each other."""
+
+import json
+from pkgutil import resolve_name
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sr_plugins import Upscaler
+from sr_plugins.cli.bench import command
+from sr_plugins.engine.reuse import changed_tiles
+from sr_plugins.errors import SRError, UnknownModelError, UnknownNameError
+from sr_plugins.evaluation.speed import WAYS, YUV420P8, multiply_adds, noise, peak
+from sr_plugins.plugins import plugins
+from sr_plugins.weights.safetensors_files import load_model
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(command, [*arguments], catch_exceptions=False)
+
+
+def test_a_case_is_measured_in_a_process_of_its_own() -> None:
+    done = run(
+        "--models", "fast", "--backends", "torch", "--sizes", "96x64", "--seconds", "0.2", "--precision", "float32",
+        "--device", "cpu", "--json",
+    )  # fmt: skip
+    result = next(r for r in json.loads(done.stdout)["results"] if r["scale"] == 2)
+    assert (result["model"], result["scale"], result["width"], result["height"]) == ("fast", 2, 96, 64)
+    assert result["description"] == "fast x2 on torch, cpu, float32"
+    assert result["fps"] > 1
+    assert result["first_frame"] > 1 / result["fps"]
+    assert 50 < result["memory"] < 5000  # MiB
+    assert 0 < result["share_of_peak"] < 1.2
+
+
+def test_every_way_to_the_core_is_measured() -> None:
+    done = run(
+        "--models", "tiny", "--backends", "torch", "--sizes", "64x48", "--seconds", "0.1", "--ways", "all", "--json",
+        "--device", "cpu",
+    )  # fmt: skip
+    results = json.loads(done.stdout)["results"]
+    assert [result["way"] for result in results] == ["core", "pipe", "vapoursynth", "pillow"]
+    assert min(result["fps"] for result in results) > 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_enlarges_as_many_frames_as_it_says(way: str) -> None:
+    with Upscaler("tiny", device="cpu", backend="torch") as upscaler:
+        seen: list[tuple[int, int]] = []
+        submit = upscaler.submit
+        upscaler.submit = lambda frame: seen.append((frame.width, frame.height)) or submit(frame)  # type: ignore
+        resolve_name(WAYS[way])(upscaler, noise(32, 16), 7)
+    assert seen == [(32, 16)] * 7
+
+
+def test_what_cannot_be_measured_is_told_and_the_rest_goes_on() -> None:
+    with pytest.raises(SRError, match="nothing could be measured"):
+        run("--models", "fast", "--backends", "openvino", "--sizes", "16x16", "--device", "meta")
+    with pytest.raises(UnknownModelError):
+        run("--models", "fsat")
+    with pytest.raises(UnknownNameError):
+        run("--backends", "toroch")
+    with pytest.raises(UnknownNameError, match="did you mean 'pillow'"):
+        run("--ways", "core,pilow")
+    assert run("--sizes", "640").exit_code == 2
+    assert run("--sizes", "1x1").exit_code == 2
+
+
+def test_multiply_adds_are_those_of_the_layers() -> None:
+    """realtime x2: 3x3 layers 1-32, six times 32-32, 32-4, and the fixed 5x5 kernel of four phases."""
+    expected = 9 * (32 + 6 * 32 * 32 + 32 * 4)
+    counted = multiply_adds(load_model(plugins().model("realtime", 2)))
+    assert expected <= counted <= 1.02 * expected + 25 * 4
+
+
+def test_frames_never_rest_and_the_peak_is_a_rate() -> None:
+    frames = noise(64, 48)
+    assert frames[0].format == YUV420P8
+    assert all(changed_tiles(a, b, 8) is None for a, b in zip(frames, frames[1:] + frames[:1], strict=True))
+    assert peak("cpu", "float32") > 1e9

@@ -1,0 +1,169 @@
+"""The filter under vspipe, as people run it: a script, a pipe, a decoder at the other end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from fakes import blur
+
+import sr_plugins
+from sr_plugins import Frame, FrameFormat, Upscaler
+from sr_plugins.pixels.frame import Plane
+
+TESTS = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+FRAMES, WIDTH, HEIGHT = 12, 48, 32
+
+# Frame n is noise of seed n, made here and in the test alike, and stands for n + 1 forty-eighths of a second.
+SCRIPT = """
+import numpy as np
+import vapoursynth as vs
+from fakes import blur, model_of, nearest
+from vapoursynth_filter import upscale
+
+def fill(n, f):
+    if n == {broken}:
+        raise RuntimeError("the source is damaged")
+    g = f.copy()
+    for i in range(3):
+        plane = np.asarray(g[i])
+        plane[:] = np.random.default_rng((n, i)).integers(0, 1 << {bits}, plane.shape)
+    g.props.update(_DurationNum=n + 1, _DurationDen=48, _SARNum=n + 1, _SARDen=3)
+    return g
+
+blank = vs.core.std.BlankClip(format=vs.YUV420P{bits}, width={width}, height={height}, length={frames})
+source = blank.std.ModifyFrame(blank, fill)
+{body}
+"""
+UPSCALE = 'upscale(source, blur(), device="cpu", batch=2).set_output()\nsource.set_output(1)'
+
+
+@pytest.fixture(scope="module")
+def vspipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment in which vspipe finds this Python, without touching the settings of whoever runs the tests."""
+    home = tmp_path_factory.mktemp("home")
+    path = os.pathsep.join([str(TESTS), str(Path(sr_plugins.__file__).parent.parent)])
+    environment = {**os.environ, "HOME": str(home), "PYTHONPATH": path}
+    environment.pop("XDG_CONFIG_HOME", None)
+    subprocess.run([BIN / "vapoursynth", "config"], env=environment, check=True, capture_output=True)
+    return environment
+
+
+def script(folder: Path, body: str = UPSCALE, *, bits: int = 8, broken: int = -1) -> Path:
+    path = folder / "script.vpy"
+    path.write_text(SCRIPT.format(bits=bits, broken=broken, width=WIDTH, height=HEIGHT, frames=FRAMES, body=body))
+    return path
+
+
+def start(environment: dict[str, str], *arguments: str | Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [BIN / "vspipe", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def run(environment: dict[str, str], *arguments: str | Path) -> tuple[int, bytes, str]:
+    """(exit status, stdout, stderr)"""
+    process = start(environment, *arguments)
+    out, talk = process.communicate(timeout=120)
+    return process.returncode, out, talk.decode()
+
+
+def source_frame(n: int, bits: int) -> Frame:
+    kind = np.uint8 if bits == 8 else np.uint16
+    shapes = [(HEIGHT, WIDTH), (HEIGHT // 2, WIDTH // 2), (HEIGHT // 2, WIDTH // 2)]
+    planes = [
+        np.random.default_rng((n, i)).integers(0, 1 << bits, shape).astype(kind) for i, shape in enumerate(shapes)
+    ]
+    return Frame(planes, FrameFormat(family="yuv", bits=bits, subsampling=(1, 1)))
+
+
+def decoded(stream: Path, bits: int) -> list[list[Plane]]:
+    """Planes of every frame of a video file, rows without their padding."""
+    kind = np.dtype(np.uint8 if bits == 8 else np.uint16)
+    with av.open(str(stream)) as container:
+        return [
+            [np.frombuffer(p, kind).reshape(p.height, p.line_size // kind.itemsize)[:, : p.width] for p in frame.planes]
+            for frame in container.decode(video=0)
+        ]
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+def test_y4m_decodes_to_what_the_upscaler_makes(bits: int, vspipe: dict[str, str], tmp_path: Path) -> None:
+    status, out, talk = run(vspipe, "-c", "y4m", script(tmp_path, bits=bits), "-")
+    assert status == 0, talk
+    stream = tmp_path / "out.y4m"
+    stream.write_bytes(out)
+    frames = decoded(stream, bits)
+    assert len(frames) == FRAMES
+    with Upscaler(blur(), device="cpu") as upscaler:
+        for n, planes in enumerate(frames):
+            expected = upscaler.upscale(source_frame(n, bits)).planes
+            assert all(np.array_equal(a, b) for a, b in zip(planes, expected, strict=True)), n
+    # nothing but the stream: one header line, then "FRAME\n" and the samples, frame after frame
+    samples = 2 * WIDTH * 2 * HEIGHT * 3 // 2 * (1 if bits == 8 else 2)
+    assert len(out) == out.index(b"\n") + 1 + FRAMES * (len(b"FRAME\n") + samples)
+
+
+def test_chunks_in_processes_of_their_own_and_any_number_of_requests(vspipe: dict[str, str], tmp_path: Path) -> None:
+    path = script(tmp_path)
+    _, whole, _ = run(vspipe, path, "-")
+    assert len(whole) == FRAMES * 2 * WIDTH * 2 * HEIGHT * 3 // 2
+    chunks = [
+        start(vspipe, "-s", str(first), "-e", str(first + 3), "-r", str(requests), path, "-")
+        for first, requests in ((0, 1), (4, 3), (8, 16))
+    ]
+    outputs = [chunk.communicate(timeout=120)[0] for chunk in chunks]
+    assert [chunk.returncode for chunk in chunks] == [0, 0, 0]
+    assert b"".join(outputs) == whole
+
+
+def test_properties_and_timecodes_come_through(vspipe: dict[str, str], tmp_path: Path) -> None:
+    written = []
+    for output in ("0", "1"):
+        times, props = tmp_path / f"times{output}", tmp_path / f"props{output}"
+        status, _, talk = run(vspipe, "-o", output, "-t", times, "-j", props, script(tmp_path), "--")
+        assert status == 0, talk
+        written.append((times.read_text(), json.loads(props.read_text())))
+    assert written[0] == written[1]
+    lines = written[0][0].splitlines()
+    assert [float(t) for t in lines[1:4]] == pytest.approx([0, 1000 / 48, 3000 / 48])  # uneven, to the frame
+
+
+def test_what_a_model_prints_while_it_loads_stays_out_of_the_video(vspipe: dict[str, str], tmp_path: Path) -> None:
+    body = (
+        "from fakes import Nearest\n"
+        "class Chatty(Nearest):\n"
+        "    def __deepcopy__(self, memo):\n"
+        '        print("loading ...")\n'
+        "        return self\n"
+        'upscale(source, model_of(Chatty), device="cpu").set_output()'
+    )
+    status, out, talk = run(vspipe, script(tmp_path, body), "-")
+    assert status == 0, talk
+    assert "loading ..." in talk
+    assert len(out) == FRAMES * 2 * WIDTH * 2 * HEIGHT * 3 // 2
+
+
+def test_an_interlaced_frame_stops_vspipe_with_its_number(vspipe: dict[str, str], tmp_path: Path) -> None:
+    body = (
+        "interlaced = source[5].std.SetFieldBased(2)\n"  # one: of several in flight, any may be told
+        'upscale(source[:5] + interlaced + source[6:], blur(), device="cpu", batch=4).set_output()'
+    )
+    status, out, talk = run(vspipe, script(tmp_path, body), "-")
+    assert status != 0
+    assert "sr_plugins: frame 5: the frame is interlaced" in talk
+    assert len(out) <= 5 * 2 * WIDTH * 2 * HEIGHT * 3 // 2  # no frame after it, and none in its place
+
+
+def test_a_damaged_source_and_a_mistake_stop_vspipe(vspipe: dict[str, str], tmp_path: Path) -> None:
+    status, _, talk = run(vspipe, script(tmp_path, broken=7), "--")
+    assert status != 0
+    assert "the source is damaged" in talk
+    status, out, talk = run(vspipe, script(tmp_path, 'upscale(source, "fats").set_output()'), "-")
+    assert (status != 0, out) == (True, b"")
+    assert "sr_plugins: no model called 'fats': did you mean 'fast'" in talk

@@ -1,0 +1,176 @@
+"""Films made by several machines: Ray nodes of their own, on this one. What comes out is what one machine makes."""
+
+import os
+import socket
+import subprocess
+import sys
+from bisect import bisect_left
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from click.testing import CliRunner
+from ray.cluster_utils import Cluster as RayNodes
+from video_clips import BUNDLED, open_groups, picture_hash, times
+
+from sr_plugins import Upscaler
+from sr_plugins.cli.main import srp
+from sr_plugins.errors import DeviceError, PipeError, UnknownModelError
+from sr_plugins.video.chunks import Chunk, Film
+from sr_plugins.video.cluster import Cluster
+from sr_plugins.video.probe import Source
+from sr_plugins.video.transcode import Progress, upscale_video
+
+CHUNK = 5
+FAST = ["-preset", "ultrafast", "-bf", "2"]
+MODEL = {"model": "tiny", "device": "cpu", "backend": "torch", "precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RayNodes]:
+    # so it is called; else whatever else runs here comes first
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
+    nodes = RayNodes(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes.add_node(num_cpus=1)
+    nodes.add_node(num_cpus=1)
+    nodes.wait_for_nodes()
+    ray.init(address=nodes.address, log_to_driver=False)
+    yield nodes
+    ray.shutdown()
+    nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some 70 frames in open groups of pictures of 8: decoding cannot begin just anywhere."""
+    return open_groups(tmp_path_factory.mktemp("cluster") / "in.mkv", 3.6)
+
+
+@pytest.fixture(scope="module")
+def expected(clip: Path) -> Path:
+    """The film that this machine makes alone."""
+    target = clip.with_name("alone.mkv")
+    with Upscaler(**MODEL) as upscaler:
+        upscale_video(clip, target, upscaler, options=FAST, chunk_frames=CHUNK)
+    return target
+
+
+def same_film(first: Path, second: Path) -> bool:
+    return times(first) == times(second) and picture_hash(first) == picture_hash(second)
+
+
+def test_two_machines_make_the_film_of_one(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    with Cluster(**MODEL) as cluster:
+        assert cluster.workers == 2
+        target = tmp_path / "out.mkv"
+        result = upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK, progress=told.append)
+    assert same_film(target, expected)
+    assert result.frames == len(times(expected))
+    assert result.resumed == 0
+    assert [p.done for p in told] == sorted(p.done for p in told)
+    assert not target.with_name("out.mkv.parts").exists()
+
+
+def test_what_one_machine_began_others_end(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mkv"
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 3 * CHUNK + 2:
+            raise KeyboardInterrupt
+
+    with Upscaler(**MODEL) as upscaler, pytest.raises(KeyboardInterrupt):
+        upscale_video(clip, target, upscaler, options=FAST, chunk_frames=CHUNK, progress=stop)
+    with Cluster(**MODEL) as cluster:
+        result = upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK)
+    assert result.resumed == 3 * CHUNK
+    assert same_film(target, expected)
+
+
+def test_a_decoder_that_lost_its_place_is_found_out(
+    nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_too_early(film: Film, chunk: Chunk) -> int | None:
+        place = bisect_left(film.source.timeline, chunk.first)
+        return film.source.timeline[place - 2] if chunk.index else None
+
+    monkeypatch.setattr("sr_plugins.video.cluster._frame_before", one_too_early)
+    target = tmp_path / "out.mkv"
+    with Cluster(**MODEL) as cluster:
+        upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK)
+    assert same_film(target, expected)
+
+
+def test_a_lost_machine_costs_no_frame(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
+    doomed = nodes.add_node(num_cpus=1)
+    nodes.wait_for_nodes()
+    lost: list[int] = []
+
+    def pull_the_plug(progress: Progress) -> None:
+        if not lost:
+            lost.append(progress.done)
+            nodes.remove_node(doomed, allow_graceful=False)
+
+    target = tmp_path / "out.mkv"
+    with Cluster(**MODEL) as cluster:
+        assert cluster.workers == 3
+        upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK, progress=pull_the_plug)
+        assert cluster.workers == 2
+    assert lost
+    assert same_film(target, expected)
+
+
+def test_machines_that_would_differ_are_refused(nodes: RayNodes) -> None:
+    other = nodes.add_node(num_cpus=1, env_vars={"SR_PLUGINS_FFMPEG": str(BUNDLED)})
+    nodes.wait_for_nodes()
+    try:
+        with pytest.raises(DeviceError, match=r"has ffmpeg .*: name the same with --ffmpeg"):
+            Cluster(**MODEL)
+    finally:
+        nodes.remove_node(other)
+
+
+def test_what_a_machine_cannot_do_is_said_in_one_line(nodes: RayNodes) -> None:
+    with pytest.raises(DeviceError, match="device 'cuda:7' cannot be used"):
+        Cluster("tiny", device="cuda:7")
+    with pytest.raises(UnknownModelError, match="tiny"):
+        Cluster("tinny")
+
+
+def test_after_a_film_that_fails_the_next_is_made(
+    nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.mkv"
+    with Cluster(**MODEL) as cluster:
+        with monkeypatch.context() as patched:
+            patched.setattr(Source, "digest", lambda self: "of the file as this machine sees it")
+            with pytest.raises(PipeError, match=r"in.mkv is another file on .*: all machines must see the same one"):
+                upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK)
+        assert not target.exists()
+        upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK, restart=True)
+    assert same_film(target, expected)
+
+
+def test_a_cluster_that_is_not_there(clip: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]  # free again in a moment
+    command = [sys.executable, "-m", "sr_plugins.cli", "video", clip, "-o", tmp_path / "out.mkv", "--jobs", "ray"]
+    environment = {**os.environ, "RAY_ADDRESS": f"127.0.0.1:{port}"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "the Ray cluster cannot be reached" in ended.stderr
+    assert "RAY_ADDRESS" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mkv"
+    options = ["--model", "tiny", "--device", "cpu", "--backend", "torch", "--precision", "float32", "--chunk", "5"]
+    result = CliRunner().invoke(
+        srp, ["video", str(clip), "-o", str(target), "--jobs", "ray", *options, "--", *FAST], standalone_mode=False
+    )
+    assert result.exception is None
+    assert "2 at work: tiny x2 on torch, cpu, float32" in result.stderr
+    assert same_film(target, expected)

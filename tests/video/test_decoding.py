@@ -1,0 +1,94 @@
+"""What lies beside the picture: transparency, a crop, marks of the container."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import nearest
+from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, pictures
+
+from sr_plugins import Upscaler
+from sr_plugins.video.probe import probe
+from sr_plugins.video.transcode import upscale_video
+
+FAST = ["-preset", "ultrafast", "-crf", "1"]
+
+
+@pytest.fixture(scope="module")
+def doubled() -> Iterator[Upscaler]:
+    with Upscaler(nearest(), device="cpu") as upscaler:
+        yield upscaler
+
+
+def _half_seen(path: Path, encoder: str) -> Path:
+    half = ["-vf", "format=yuva420p,colorchannelmixer=aa=0.5", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0"]
+    ffmpeg_run(*moving(seconds=0.2), *half, "-c:v", encoder, path)
+    return path
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("encoder", ["libvpx", "libvpx-vp9"])
+def test_transparency_beside_the_picture(encoder: str, ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = _half_seen(tmp_path / "in.webm", encoder), tmp_path / "out.mkv"
+    said: list[str] = []
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, notice=said.append)
+    assert said == []
+    assert probe(target).pix_fmt == "yuva420p"
+    shown = pictures(target)
+    assert len(shown) == 5
+    assert all(planes[3].shape == (64, 96) and np.abs(planes[3] - 127.0).max() <= 3 for planes in shown)
+
+
+def test_transparency_that_an_encoder_would_lose(tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = _half_seen(tmp_path / "in.webm", "libvpx-vp9"), tmp_path / "out.mkv"
+    said: list[str] = []
+    upscale_video(source, target, doubled, options=["-c:v", "libvpx-vp9"], notice=said.append)
+    assert said == [
+        "in.webm: transparency is left out: libvpx-vp9 writes it beside the picture; ffv1 and prores_ks keep it"
+    ]
+
+
+def test_an_ffmpeg_without_that_decoder(tmp_path: Path, doubled: Upscaler) -> None:
+    source, target, script = _half_seen(tmp_path / "in.webm", "libvpx-vp9"), tmp_path / "out.mkv", tmp_path / "ffmpeg"
+    script.write_text(f'#!/bin/sh\ncase "$*" in *decoder=libvpx*) exit 0;; esac\nexec {BUNDLED} "$@"\n')
+    script.chmod(0o755)
+    said: list[str] = []
+    upscale_video(source, target, doubled, options=FAST, ffmpeg=script, notice=said.append)
+    assert said == ["in.webm: transparency is left out: this ffmpeg has no decoder libvpx-vp9"]
+    assert probe(target).pix_fmt == "yuv420p"
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("deinterlace", [False, True])
+def test_crop_of_the_container(deinterlace: bool, ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    plain, source, target = tmp_path / "plain.mkv", tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg_run(*moving("64x48", 0.2), "-vf", "setsar=2", "-c:v", "ffv1", plain)
+    data = plain.read_bytes()
+    # Matroska's DisplayWidth, DisplayHeight and DisplayUnit become PixelCropBottom, PixelCropLeft and PixelCropTop.
+    display, crop = (bytes.fromhex(ids) for ids in ("54b08108 54ba8103 54b28103", "54aa8110 54cc8108 54bb8102"))
+    assert data.count(display) == 1
+    data = data.replace(display, crop)
+    source.write_bytes(data)
+    said: list[str] = []
+    upscale_video(
+        source, target, doubled, options=["-c:v", "ffv1"], ffmpeg=ffmpeg, deinterlace=deinterlace, notice=said.append
+    )
+    assert said == []
+    for before, after in zip(pictures(plain), pictures(target), strict=True):
+        assert after[0].shape == (60, 112)
+        if not deinterlace:
+            assert np.array_equal(after[0][::2, ::2], before[0][2:32, 8:])
+
+
+def test_marks_that_are_left_out(tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg_run(*moving(seconds=0.1), "-metadata:s:v", "stereo_mode=left_right", source)
+    said: list[str] = []
+    upscale_video(source, target, doubled, options=FAST, notice=said.append)
+    assert said == []
+    assert probe(target).streams[0].metadata["stereo_mode"] == "left_right"
+    film = tmp_path / "in.mp4"
+    ffmpeg_run("-i", source, "-c", "copy", "-strict", "unofficial", film)
+    upscale_video(film, target, doubled, options=FAST, overwrite=True, notice=said.append)
+    assert said == ["in.mp4: the mark of a stereo film is left out: set it again with a tool for such films"]

@@ -1,0 +1,216 @@
+"""srp pipe: the same planes as the Upscaler gives, and nothing else, on stdout."""
+
+import io
+import subprocess
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import pytest
+from fakes import blur, nearest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from video_clips import BUNDLED, UNEVEN, both_ffmpegs, ffmpeg_run, moving, pictures, times
+
+from sr_plugins import Upscaler
+from sr_plugins.errors import PipeError
+from sr_plugins.pixels.frame import ChromaLocation
+from sr_plugins.video.nut_aspect import AspectWriter
+from sr_plugins.video.pipe import upscale_pipe
+from sr_plugins.video.y4m import Y4mHeader, Y4mReader, Y4mWriter
+
+
+@pytest.fixture(scope="module")
+def blurred() -> Iterator[Upscaler]:
+    with Upscaler(blur(), device="cpu") as upscaler:
+        yield upscaler
+
+
+FORMATS = ("gray", "gray10le", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p16le", "yuv411p", "yuva444p")
+
+
+@pytest.mark.parametrize("pix_fmt", FORMATS)
+def test_y4m_made_by_ffmpeg_and_read_by_ffmpeg(pix_fmt: str, tmp_path: Path, blurred: Upscaler) -> None:
+    source, target = tmp_path / "in.y4m", tmp_path / "out.y4m"
+    ffmpeg_run(*moving(seconds=0.2), "-vf", "scale=21:13", "-pix_fmt", pix_fmt, "-strict", "-1", source)
+    with source.open("rb") as stdin, target.open("wb") as stdout:
+        assert upscale_pipe(stdin, stdout, blurred) == 5
+    with source.open("rb") as stdin:
+        expected = [blurred.upscale(frame) for frame in Y4mReader(stdin)]
+    shown = pictures(target)
+    assert len(shown) == 5
+    for planes, frame in zip(shown, expected, strict=True):
+        assert planes[0].shape == (26, 42)
+        wanted = [*frame.planes, *([] if frame.alpha is None else [frame.alpha])]
+        assert all(np.array_equal(a, b) for a, b in zip(planes, wanted, strict=True))
+    was, now = (path.read_bytes().split(b"\n", 1)[0].split() for path in (source, target))
+    assert [w for w in now if w[:1] not in b"WH"] == [w for w in was if w[:1] not in b"WH"]
+
+
+def test_nut_keeps_uneven_times(tmp_path: Path, blurred: Upscaler) -> None:
+    source, target = tmp_path / "in.nut", tmp_path / "out.nut"
+    ffmpeg_run(*moving(), *UNEVEN, "-enc_time_base", "1/90000", "-c:v", "rawvideo", "-pix_fmt", "yuv420p10le", source)
+    with source.open("rb") as stdin, target.open("wb") as stdout:
+        count = upscale_pipe(stdin, stdout, blurred, "nut")
+    assert times(target) == times(source)
+    assert count == len(times(source))
+    with av.open(str(target)) as container:
+        assert next(container.decode(video=0)).format.name == "yuv420p10le"
+
+
+def _nut(source: Path, target: Path, upscaler: Upscaler) -> None:
+    with source.open("rb") as stdin, target.open("wb") as stdout:
+        upscale_pipe(stdin, stdout, upscaler, "nut")
+
+
+# A picture every now and then, as a screen recorder gives them, counted in 1/90000 s.
+VARYING = ["-vf", "settb=1/90000,setpts='2999*N*N+17*N'", "-fps_mode", "passthrough", "-enc_time_base", "1/90000"]
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("rate", ["24", "25", "30", "50", "60", "24000/1001", "varying"])
+def test_the_next_ffmpeg_keeps_every_frame_at_its_time(
+    rate: str, ffmpeg: str, tmp_path: Path, blurred: Upscaler
+) -> None:
+    source, larger, film = tmp_path / "in.nut", tmp_path / "out.nut", tmp_path / "film.mkv"
+    how = VARYING if rate == "varying" else []
+    clip = moving("16x16", 0.4, "25" if rate == "varying" else rate)
+    ffmpeg_run(*clip, *how, "-c:v", "rawvideo", source)
+    _nut(source, larger, blurred)
+    read = [ffmpeg, "-nostdin", "-loglevel", "error", "-f", "nut", "-i", larger, "-c:v", "mpeg4", film]
+    subprocess.run(read, check=True, timeout=60)
+    was, now = times(source), times(film)
+    assert len(was) == len(now) >= 9
+    assert max(abs(a - b) for a, b in zip(was, now, strict=True)) < Fraction(
+        1, 500
+    )  # the clocks of MPEG-4 and Matroska
+    if rate != "varying":
+        with av.open(str(film)) as container:
+            assert container.streams.video[0].average_rate == Fraction(rate)
+
+
+def test_nut_keeps_the_shape_that_is_shown(tmp_path: Path, blurred: Upscaler) -> None:
+    """Also where the stream header comes again, after each megabyte at first."""
+    source, larger = tmp_path / "in.nut", tmp_path / "out.nut"
+    ffmpeg_run(*moving("160x96"), "-vf", "setsar=64/45", "-pix_fmt", "yuv444p", "-c:v", "rawvideo", source)
+    _nut(source, larger, blurred)
+    shown = _aspect(larger)
+    assert shown == Fraction(64, 45)
+    assert larger.stat().st_size > 2 << 20
+    ffmpeg_run("-xerror", "-err_detect", "crccheck+explode", "-i", larger, "-f", "null", "-")
+    with Upscaler(blur(), size=(320, 240), device="cpu") as higher:
+        _nut(source, larger, higher)
+    assert _aspect(larger) == Fraction(64, 45) * Fraction(240, 192)
+
+
+def _aspect(path: Path) -> Fraction:
+    with av.open(str(path)) as container:
+        aspect = container.streams.video[0].sample_aspect_ratio
+        return Fraction(aspect.numerator, aspect.denominator) if aspect else Fraction(0)
+
+
+@given(aspect=st.fractions(Fraction(1, 100), 100))
+def test_aspects_in_nut_are_the_nearest_that_fit(aspect: Fraction) -> None:
+    near = Fraction(*AspectWriter(io.BytesIO(), aspect).pair)
+    assert abs(near / aspect - 1) < Fraction(1, 127) * max(aspect, 1 / aspect) / 2
+    assert near == aspect or max(aspect.numerator, aspect.denominator) > 127
+
+
+@pytest.mark.parametrize(("word", "shown"), [("A2:1", "A6:5"), ("A1:1", "A3:5"), ("A0:0", "A0:0"), ("A?", "A?")])
+def test_y4m_keeps_the_shape_that_is_shown(word: str, shown: str) -> None:
+    header = Y4mHeader.parse(f"YUV4MPEG2 W16 H16 F25:1 {word} C420\n".encode())
+    assert header.resized(40, 24).line() == f"YUV4MPEG2 W40 H24 F25:1 {shown} C420\n".encode()
+    assert header.resized(32, 32).line() == f"YUV4MPEG2 W32 H32 F25:1 {word} C420\n".encode()
+
+
+def test_nut_refusals(tmp_path: Path, blurred: Upscaler) -> None:
+    source = tmp_path / "in.nut"
+    ffmpeg_run(*moving(), "-c:v", "rawvideo", "-pix_fmt", "nv12", source)
+    with source.open("rb") as stdin, pytest.raises(PipeError, match="-pix_fmt yuv420p"):
+        upscale_pipe(stdin, io.BytesIO(), blurred, "nut")
+    ffmpeg_run("-f", "lavfi", "-i", "sine=d=0.1", source)
+    with source.open("rb") as stdin, pytest.raises(PipeError, match="no video"):
+        upscale_pipe(stdin, io.BytesIO(), blurred, "nut")
+    with pytest.raises(PipeError, match="no NUT stream"):
+        upscale_pipe(io.BytesIO(b"YUV4MPEG2 W1 H1\n"), io.BytesIO(), blurred, "nut")
+
+
+@pytest.mark.parametrize("format", ["y4m", "nut"])
+def test_sides_fit_the_chroma(format: Literal["y4m", "nut"], tmp_path: Path) -> None:
+    source, target = tmp_path / f"in.{format}", tmp_path / f"out.{format}"
+    ffmpeg_run(*moving("22x14", 0.1), "-c:v", "rawvideo" if format == "nut" else "wrapped_avframe", source)
+    with Upscaler(nearest(), 1.5, device="cpu") as upscaler, source.open("rb") as stdin, target.open("wb") as stdout:
+        upscale_pipe(stdin, stdout, upscaler, format)
+    assert pictures(target)[0][0].shape == (20, 32)
+    refused = pytest.raises(PipeError, match=r"33x20 has an odd side.*--size 34x20")
+    with Upscaler(nearest(), size=(33, 20), device="cpu") as upscaler, source.open("rb") as stdin, refused:
+        upscale_pipe(stdin, io.BytesIO(), upscaler, format)
+
+
+def test_y4m_full_range_reaches_the_model(blurred: Upscaler) -> None:
+    """A luma model clamps to the codes of its range: full range holds code 255, limited does not."""
+    stream = b"YUV4MPEG2 W4 H4 F25:1 Cmono%s\nFRAME\n" + b"\xff" * 16
+    with Upscaler(nearest(), device="cpu") as doubled:
+        outs = []
+        for word in (b" XCOLORRANGE=FULL", b""):
+            out = io.BytesIO()
+            upscale_pipe(io.BytesIO(stream % word), out, doubled, full_range=None)
+            outs.append(out.getvalue().split(b"FRAME\n")[1])
+    assert outs[0] == b"\xff" * 64
+    assert len(outs[1]) == 64
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b"", "no YUV4MPEG2 stream"),
+        (b"RIFF....", "no YUV4MPEG2 stream"),
+        (b"YUV4MPEG2 H4 F25:1\n", "no size"),
+        (b"YUV4MPEG2 W0 H4\n", "no picture"),
+        (b"YUV4MPEG2 W99999999 H99999999\n", "99999999x99999999, which is no picture"),
+        (b"YUV4MPEG2 W4 H4 It\n", "deinterlace"),
+        (b"YUV4MPEG2 W4 H4 C999\n", "'999' is not known"),
+        (b"YUV4MPEG2 W4 H4 Cmono9x\n", "'mono9x' is not known"),
+        (b"YUV4MPEG2 W4 H4 C420p99\n", "'420p99' is not known"),
+        (b"YUV4MPEG2 W4 H4\nFRAME\n1234", "ends in the middle of frame 0"),
+        (b"YUV4MPEG2 W2 H2\nFRAME\n123456XX", "damaged after frame 1"),
+    ],
+)
+def test_bad_y4m(header: bytes, said: str, blurred: Upscaler) -> None:
+    with pytest.raises(PipeError, match=said):
+        upscale_pipe(io.BytesIO(header), io.BytesIO(), blurred)
+
+
+@pytest.mark.parametrize(
+    ("word", "location"),
+    [("C420jpeg", ChromaLocation.CENTER), ("C420mpeg2", ChromaLocation.LEFT), ("C420paldv", ChromaLocation.TOP_LEFT)],
+)
+def test_y4m_siting(word: str, location: ChromaLocation) -> None:
+    header = Y4mHeader.parse(f"YUV4MPEG2 W4 H4 F25:1 Ip A1:1 {word}\n".encode())
+    assert header.format.chroma_location == location
+    assert header.line() == f"YUV4MPEG2 W4 H4 F25:1 Ip A1:1 {word}\n".encode()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    width=st.integers(1, 9),
+    height=st.integers(1, 9),
+    seed=st.integers(0, 99),
+    space=st.sampled_from(["420", "422p10", "444p12", "444alpha", "411", "mono", "mono16", "420p16"]),
+)
+def test_y4m_round_trip(width: int, height: int, seed: int, space: str) -> None:
+    header = Y4mHeader.parse(f"YUV4MPEG2 W{width} H{height} F0:0 C{space} XLENGTH=2\n".encode())
+    sizes = [header.format.plane_size(i, width, height) for i in range(header.format.planes)]
+    sizes += [(width, height)] * header.alpha
+    raw = np.random.default_rng(seed).bytes(sum(w * h for w, h in sizes) * header.format.dtype.itemsize)
+    stream = header.line() + b"FRAME Ip\n" + raw
+    out = io.BytesIO()
+    reader = Y4mReader(io.BytesIO(stream))
+    writer = Y4mWriter(out, reader.header, width, height)
+    for frame in reader:
+        writer.write(frame)
+    assert out.getvalue() == stream.replace(b"FRAME Ip", b"FRAME")
+    assert BUNDLED

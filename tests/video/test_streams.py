@@ -1,0 +1,192 @@
+"""Everything beside the picture: sound, subtitles, chapters, attachments, names, covers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+from fakes import nearest
+from video_clips import both_ffmpegs, ffmpeg_run, moving, packets, times, tone
+
+from sr_plugins import Upscaler
+from sr_plugins.errors import PipeError
+from sr_plugins.video.probe import Source, StreamInfo, probe
+from sr_plugins.video.transcode import upscale_video
+
+FAST = ["-preset", "ultrafast"]
+_OWN_TAGS = {"encoder", "duration", "handler_name", "vendor_id"}  # written anew by every muxer
+
+
+@pytest.fixture(scope="module")
+def doubled() -> Iterator[Upscaler]:
+    with Upscaler(nearest(), device="cpu") as upscaler:
+        yield upscaler
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Matroska file with one of everything."""
+    folder = tmp_path_factory.mktemp("film")
+    (folder / "s.srt").write_text("1\n00:00:00,100 --> 00:00:00,700\n<i>h\u00e9llo</i>\n")
+    (folder / "font.ttf").write_bytes(bytes(range(256)) * 20)
+    (folder / "meta.txt").write_text(
+        ";FFMETADATA1\ntitle=A \\= B: 100% \u2018film\u2019\nartist=S\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\n"
+        "title=One\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=400\nEND=1000\ntitle=Two\n"
+    )
+    ffmpeg_run("-i", folder / "s.srt", folder / "s.ass")
+    ffmpeg_run("-f", "lavfi", "-i", "color=red:s=16x16", "-frames:v", "1", folder / "cover.png")
+    path = folder / "film.mkv"
+    inputs = ["-i", folder / "s.srt", "-i", folder / "s.ass", "-i", folder / "meta.txt"]
+    maps = [part for i in range(5) for part in ("-map", str(i))]
+    ffmpeg_run(
+        *(*moving(), *tone(), *tone(frequency=880), *inputs, *maps, "-map_metadata", "5", "-map_chapters", "5"),
+        *("-c:a:0", "aac", "-c:a:1", "libopus", "-c:s:0", "srt", "-c:s:1", "ass"),
+        *("-metadata:s:v:0", "title=The picture", "-metadata:s:v:0", "language=jpn"),
+        *("-metadata:s:a:0", "language=eng", "-metadata:s:a:0", "title=Main: 'best' 100%"),
+        *("-metadata:s:a:1", "language=deu", "-metadata:s:s:0", "language=fra"),
+        *("-disposition:v:0", "default", "-disposition:a:0", "default", "-disposition:a:1", "comment"),
+        *("-disposition:s:1", "forced+default"),
+        *("-attach", folder / "font.ttf", "-metadata:s:t:0", "mimetype=application/x-truetype-font"),
+        *("-attach", folder / "cover.png", "-metadata:s:t:1", "mimetype=image/png"),
+        path,
+    )
+    return path
+
+
+def _told(stream: StreamInfo) -> tuple[object, ...]:
+    tags = {k.lower(): v for k, v in stream.metadata.items() if k.lower() not in _OWN_TAGS}
+    return stream.kind, stream.codec, stream.disposition, tags
+
+
+def _globals(path: Path) -> tuple[dict[str, str], list[object]]:
+    with av.open(str(path)) as container:
+        tags = {k.lower(): v for k, v in container.metadata.items() if k.lower() not in _OWN_TAGS}
+        chapters = [(c["start"], c["end"], c["time_base"], c["metadata"]) for c in container.chapters()]
+        return tags, chapters
+
+
+def _attachments(path: Path) -> list[tuple[str, bytes]]:
+    with av.open(str(path)) as container:
+        return sorted((s.name, bytes(s.data)) for s in container.streams.attachments)
+
+
+@both_ffmpegs
+def test_matroska_with_everything(ffmpeg: str, film: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    target, said = tmp_path / "out.mkv", list[str]()
+    upscale_video(film, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    assert said == []
+    was, now = probe(film), probe(target)
+    assert len(now.streams) == len(was.streams) == 7
+    assert sorted(map(_told, now.streams), key=str) == sorted(map(_told, was.streams), key=str)
+    assert [s.kind for s in now.streams[:5]] == ["video", "audio", "audio", "subtitle", "subtitle"]
+    assert _globals(target) == _globals(film)
+    assert len(_globals(film)[1]) == 2
+    assert _attachments(target) == _attachments(film)
+    for index in range(1, 5):
+        source, result = packets(film, index), packets(target, index)
+        assert [data for _, data in result] == [data for _, data in source]
+    offsets = [[times(f, i)[0] - times(f, 0)[0] for i in range(1, 5)] for f in (film, target)]
+    assert all(abs(a - b) <= 0.001 for a, b in zip(*offsets, strict=True))
+    cover = next(s for s in now.streams if s.is_cover)
+    assert [d for _, d in packets(target, cover.index)] == [d for _, d in packets(film, 6)]  # not upscaled
+
+
+@both_ffmpegs
+def test_ass_film(ffmpeg: str, tmp_path: Path, doubled: Upscaler, shared_data: Path) -> None:
+    source, target = shared_data / "video" / "sample_with_ssa_subtitles.mkv", tmp_path / "out.mkv"
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, end=0.3)
+    assert [s.codec for s in probe(target).streams] == ["h264", "ac3", "ass"]
+    assert packets(target, 2) == packets(source, 2)
+
+
+@both_ffmpegs
+def test_mp4_says_first_what_it_cannot_hold(ffmpeg: str, film: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    target, said = tmp_path / "out.mp4", list[str]()
+    upscale_video(film, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    assert len(said) == 3
+    assert all(".mkv" in line for line in said)
+    assert sum("font.ttf" in line and "left out" in line for line in said) == 1
+    assert sum("mov_text" in line for line in said) == 2
+    now = probe(target)
+    assert [s.codec for s in now.streams if s.kind == "subtitle"] == ["mov_text"] * 2
+    assert [s.metadata["language"] for s in now.streams[:4]] == ["jpn", "eng", "deu", "fra"]
+    assert now.streams[1].metadata.get("name", now.streams[1].metadata.get("title")) == "Main: 'best' 100%"
+    assert sum(s.is_cover for s in now.streams) == 1
+    assert now.chapters == 2
+    assert _globals(target)[0]["title"] == _globals(film)[0]["title"]
+
+
+@both_ffmpegs
+def test_mp4_cover_becomes_a_matroska_attachment(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    plain, source, target = tmp_path / "plain.mp4", tmp_path / "in.mp4", tmp_path / "out.mkv"
+    ffmpeg_run(*moving(), plain)
+    ffmpeg_run("-f", "lavfi", "-i", "color=red:s=16x16", "-frames:v", "1", tmp_path / "c.jpg")
+    ffmpeg_run(
+        "-i",
+        plain,
+        "-i",
+        tmp_path / "c.jpg",
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-c",
+        "copy",
+        "-disposition:v:1",
+        "attached_pic",
+        source,
+    )
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST)
+    cover = probe(target).streams[1]
+    assert (cover.codec, cover.disposition) == ("mjpeg", ("attached_pic",))
+    assert packets(target, 1)[0][1] == packets(source, 1)[0][1]
+
+
+@both_ffmpegs
+def test_options_after_dashes_win(ffmpeg: str, film: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    target = tmp_path / "out.mkv"
+    own = [
+        "-c:v",
+        "libx265",
+        "-preset",
+        "ultrafast",
+        "-crf",
+        "40",
+        "-map",
+        "0:a:1",
+        "-c:a",
+        "flac",
+        "-metadata",
+        "title=Mine",
+    ]
+    upscale_video(film, target, doubled, ffmpeg=ffmpeg, options=own)
+    now = probe(target)
+    assert [s.codec for s in now.streams] == ["hevc", "flac"]
+    assert now.streams[1].metadata["language"] == "deu"
+    assert _globals(target)[0]["title"] == "Mine"
+    negative = tmp_path / "fewer.mkv"
+    upscale_video(film, negative, doubled, ffmpeg=ffmpeg, options=[*FAST, "-map", "-0:s"])
+    assert not any(s.kind == "subtitle" for s in probe(negative).streams)
+
+
+def test_impossible_container_fails_before_the_work(film: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    frames: list[object] = []
+    with pytest.raises(PipeError, match=r"writing joined\.webm"):
+        upscale_video(film, tmp_path / "out.webm", doubled, options=FAST, progress=frames.append)
+    assert frames == []
+    with pytest.raises(PipeError, match="no video container is called 'txt'"):
+        upscale_video(film, tmp_path / "out.txt", doubled)
+
+
+def test_lost_metadata_is_said(film: Path, tmp_path: Path, doubled: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    from sr_plugins.video import transcode
+
+    def dolby(path: Path) -> Source:
+        return dataclasses.replace(probe(path), lost=("Dolby Vision",))
+
+    monkeypatch.setattr(transcode, "probe", dolby)
+    said: list[str] = []
+    upscale_video(film, tmp_path / "out.mkv", doubled, options=FAST, notice=said.append)
+    assert said == ["film.mkv: Dolby Vision is dropped: it belongs to the old pixels"]
