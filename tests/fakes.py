@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_plugins import LoadedModel, ModelSpec
+from sr_plugins import BackendSpec, LoadedModel, ModelSpec, hookimpl
 from sr_plugins.interface.model import Channels
+from sr_plugins.plugins import Plugins
 
 
 class Nearest(nn.Module):
@@ -78,3 +79,31 @@ def nearest(scale: int = 2, channels: Channels = "luma") -> LoadedModel:
 def blur(scale: int = 2, channels: Channels = "luma") -> LoadedModel:
     """A model with a receptive radius of 3."""
     return model_of(Blur, scale, channels, radius=3)
+
+
+class Overflows(nn.Module):
+    """Infinite in half precision, right in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.nn.functional.conv2d(x * 3e4, torch.full((1, 1, 1, 1), 3e4, device=x.device))
+        z = (y.float() / 9e8) if torch.is_autocast_enabled("cpu") is False else y * float("inf")
+        return z.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def with_lanes(run, count: int = 2) -> Plugins:  # type: ignore[no-untyped-def]
+    """Plugins with a backend ``laned`` that calls ``run(module, x)`` from ``count`` lanes."""
+    spec = BackendSpec(
+        name="laned",
+        build=lambda module, device, precision: lambda x: run(module, x),
+        precisions=lambda device: ("float32",),
+        lanes=lambda device: count,
+    )
+
+    class Plugin:
+        @hookimpl
+        def sr_backends(self) -> list[BackendSpec]:
+            return [spec]
+
+    found = Plugins(installed=False)
+    found.register(Plugin(), "sr-plugins-test")
+    return found

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes import Nearest, blur, model_of, nearest
+from fakes import Nearest, Overflows, blur, model_of, nearest
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -184,15 +184,6 @@ def test_a_small_cuda_memory_limit_costs_no_frame() -> None:
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert np.abs(result.astype(int) - expected.astype(int)).max() <= 1
-
-
-class Overflows(nn.Module):
-    """Infinite in half precision, right in float32."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = torch.nn.functional.conv2d(x * 3e4, torch.full((1, 1, 1, 1), 3e4, device=x.device))
-        z = (y.float() / 9e8) if torch.is_autocast_enabled("cpu") is False else y * float("inf")
-        return z.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
 def test_a_half_precision_overflow_runs_again_in_float32(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes import Nearest, Unexportable, blur, model_of, nearest
+from fakes import Nearest, Unexportable, blur, model_of, nearest, with_lanes
 from torch import Tensor, nn
 
-from sr_plugins import BackendSpec, Frame, FrameFormat, LoadedModel, Upscaler
+from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.backends.openvino_int8 import _around_zero
 from sr_plugins.errors import DeviceError, ModelOutputError, PluginError
-from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.model import Coding, CodingRunner
-from sr_plugins.plugins import Plugins, plugins
+from sr_plugins.plugins import plugins
 
 GRAY = FrameFormat(family="gray")
 TV_10 = Coding(64.0, 876.0, 10)  # luma of limited range
@@ -273,25 +272,6 @@ main()
 
 
 # -- lanes -------------------------------------------------------------------------------------------------------------
-
-
-def with_lanes(run, count: int = 2) -> Plugins:  # type: ignore[no-untyped-def]
-    """Plugins with a backend ``laned`` that calls ``run(module, x)`` from ``count`` lanes."""
-    spec = BackendSpec(
-        name="laned",
-        build=lambda module, device, precision: lambda x: run(module, x),
-        precisions=lambda device: ("float32",),
-        lanes=lambda device: count,
-    )
-
-    class Plugin:
-        @hookimpl
-        def sr_backends(self) -> list[BackendSpec]:
-            return [spec]
-
-    found = Plugins(installed=False)
-    found.register(Plugin(), "sr-plugins-test")
-    return found
 
 
 def test_idle_lanes_help_with_a_lone_frame() -> None:

@@ -5,10 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from fakes import blur, model_of
+from fakes import blur, model_of, with_lanes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_backends import with_lanes
 from torch import Tensor, nn
 
 from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vapoursynth as vs
-from fakes import blur, nearest
+from commands import picture, srp
+from fakes import Overflows, blur, nearest
 from numpy.typing import NDArray
 from PIL import Image
-from test_cli_image import picture, srp
-from test_upscaler import Overflows
 
 from gimp_bridge import upscale_image
 from sr_plugins import Frame, FrameFormat, Upscaler

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_models import MODELS
+from networks import MODELS
 from torch.nn import functional as F
 
 from sr_plugins.models.back_projection import BackProjection

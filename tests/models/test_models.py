@@ -1,34 +1,15 @@
 """Every registered model keeps the contract: size, receptive radius, folding, flat colour."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
+from networks import COUNT, MODELS, label, randomised
 from torch import Tensor, nn
 
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.models.compact_network import CompactNetwork
 from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.models.lapsrn_network import LapSRN
-from sr_plugins.plugins import Plugins
 from sr_plugins.weights.safetensors_files import load_model
-
-MODELS = Plugins(installed=False).models()
-COUNT = {"luma": 1, "rgb": 3}
-
-
-def label(spec: ModelSpec) -> str:
-    return spec.label
-
-
-def randomised(build: Callable[[], nn.Module]) -> nn.Module:
-    """The network with every parameter random, so that nothing is hidden by an initial zero."""
-    network = build().eval()
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.08)
-    return network
 
 
 def test_the_built_in_models_are_the_promised_ones() -> None:

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from networks import MODELS, label, randomised
 from numpy.typing import NDArray
-from test_models import MODELS, label, randomised
 from torch import Tensor, nn
 
 from sr_plugins import Frame, FrameFormat, Upscaler

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_training_trainer import NOISY, RECIPE, data, recipe_file  # noqa: F401
+from training_runs import NOISY, RECIPE, recipe_file
 
 from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins.errors import RecipeError
@@ -21,7 +21,7 @@ def taught(share: float) -> str:
     return STUDENT.replace("batch = 4", f"batch = 4\nteacher = {share}").replace("1e-", "1e-9")
 
 
-def test_the_teachers_pictures_are_its_self_ensemble(tmp_path: Path, data: Path) -> None:  # noqa: F811
+def test_the_teachers_pictures_are_its_self_ensemble(tmp_path: Path, data: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path, taught(0.5)))
     pictures = load_pictures(recipe, data, "luma", 0, "cpu")[0][2]
     assert len(pictures.taught) == len(pictures.pairs) == 4
@@ -32,13 +32,13 @@ def test_the_teachers_pictures_are_its_self_ensemble(tmp_path: Path, data: Path)
             assert np.array_equal(result[0], expected)
 
 
-def test_nobody_waits_for_a_teacher_that_no_stage_will_ask_again(tmp_path: Path, data: Path) -> None:  # noqa: F811
+def test_nobody_waits_for_a_teacher_that_no_stage_will_ask_again(tmp_path: Path, data: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path, taught(0.5)))
     last = recipe.stages[0].iterations - 1
     assert [len(load_pictures(recipe, data, "luma", i, "cpu")[0][2].taught) for i in (last, last + 1)] == [4, 0]
 
 
-def test_targets_are_mixed_by_the_share(tmp_path: Path, data: Path) -> None:  # noqa: F811
+def test_targets_are_mixed_by_the_share(tmp_path: Path, data: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path, taught(0.5)))
     pictures = load_pictures(recipe, data, "luma", 0, "cpu")[0][2]
     lows, targets = zip(*(pictures.batch(np.random.default_rng(5), 6, 8, teacher=s) for s in (0, 0.3, 1)), strict=True)
@@ -56,7 +56,7 @@ def test_targets_are_mixed_by_the_share(tmp_path: Path, data: Path) -> None:  # 
     assert len(found) == 6
 
 
-def test_a_student_that_begins_as_its_teacher_is_near_it_from_the_start(tmp_path: Path, data: Path) -> None:  # noqa: F811
+def test_a_student_that_begins_as_its_teacher_is_near_it_from_the_start(tmp_path: Path, data: Path) -> None:
     losses = {}
     for share in (0.0, 1.0):
         text = taught(share).replace('teacher = "tiny-x2.safetensors"\n', "") if not share else taught(share)
@@ -73,7 +73,7 @@ def test_a_student_that_begins_as_its_teacher_is_near_it_from_the_start(tmp_path
         (taught(0.5) + NOISY, "model.teacher needs a degradation that draws nothing at random"),
     ],
 )
-def test_a_teacher_that_cannot_teach_is_told(tmp_path: Path, data: Path, text: str, message: str) -> None:  # noqa: F811
+def test_a_teacher_that_cannot_teach_is_told(tmp_path: Path, data: Path, text: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         train(read_recipe(recipe_file(tmp_path, text)), data, tmp_path / "run", device="cpu")
     assert message in str(caught.value)
