@@ -21,7 +21,7 @@ import numpy as np
 from sr_plugins import Frame, FrameFormat, ModelSpec, Upscaler
 from sr_plugins.evaluation.quality import bicubic, evaluate, upscale_with
 from sr_plugins.evaluation.speed import multiply_adds
-from sr_plugins.interface.model import MetricSpec
+from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.weights.safetensors_files import load_model
 

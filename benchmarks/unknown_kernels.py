@@ -54,7 +54,7 @@ def kernel_psnr(kernel: Floats, truth: Floats) -> float:
 
 def enlarged(loaded: LoadedModel, small: NDArray[np.uint8]) -> NDArray[np.uint8]:
     with torch.no_grad():
-        y = loaded.module(torch.from_numpy(small.astype(np.float32) / 255)[None, None])[0, 0]
+        y = loaded.torch().module(torch.from_numpy(small.astype(np.float32) / 255)[None, None])[0, 0]
     return to_8bit(y.numpy() * 255)
 
 

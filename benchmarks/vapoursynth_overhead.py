@@ -26,6 +26,7 @@ import vapoursynth as vs
 from torch import Tensor, nn
 
 from sr_plugins import Frame, LoadedModel, Upscaler
+from sr_plugins.interface.network import TorchNetwork
 from vapoursynth_filter import upscale
 from vapoursynth_filter.frames import to_frame
 
@@ -122,7 +123,7 @@ def main() -> int:
     width, height = (int(side) for side in arguments.size.split("x"))
     batch = arguments.batch if arguments.batch == "auto" else int(arguments.batch)
     with Upscaler(arguments.model) as plain:
-        loaded: LoadedModel = replace(plain.loaded, module=Timed(plain.loaded.module))
+        loaded: LoadedModel = replace(plain.loaded, network=TorchNetwork(Timed(plain.loaded.torch().module)))
     with Upscaler(
         loaded, device=arguments.device, backend="torch", precision=arguments.precision, batch=batch
     ) as upscaler:

@@ -49,7 +49,7 @@ def export(upscaler: Upscaler, path: Path) -> None:
     x = torch.rand(1, 1, 64, 96)
     dynamic = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     torch.onnx.export(
-        upscaler.loaded.runnable(),
+        upscaler.loaded.torch().runnable(),
         (x,),
         path,
         input_names=["x"],

@@ -8,14 +8,17 @@
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.errors import SRError
+from sr_plugins.interface.backend import BackendSpec
+from sr_plugins.interface.degradation import DegradationSpec
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.model import BackendSpec, DegradationSpec, LoadedModel, LossSpec, MetricSpec, ModelSpec
+from sr_plugins.interface.loss import LossSpec
+from sr_plugins.interface.metric import MetricSpec
+from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, Matrix
+from sr_plugins.version import __version__
 
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BackendSpec",

@@ -7,6 +7,8 @@
     |-- UnknownModelError        no model of that name and scale (also a LookupError); offers close names
     |-- UnknownNameError         no backend, loss, degradation or metric of that name (also a LookupError)
     |-- WeightsError             a weights file is missing, unsafe, damaged or does not fit its network
+    |-- ArgumentError            what a caller asked for is unusable (also a ValueError)
+    |-- ClosedError              closed, or inherited by a forked process that cannot use it (also a RuntimeError)
     |-- FrameError               a frame or format that cannot be processed (also a ValueError)
     |-- DeviceError              the device is missing, or too small even for the smallest tile (also a RuntimeError)
     |-- ModelOutputError         the network returned something that is not the promised picture
@@ -55,6 +57,14 @@ class WeightsError(SRError):
     """A weights file is missing, unsafe, damaged, or does not fit its network."""
 
 
+class ArgumentError(SRError, ValueError):
+    """An argument is unusable: says which, what came and what is expected."""
+
+
+class ClosedError(SRError, RuntimeError):
+    """An upscaler that was closed, or was inherited by a forked process that cannot use it; says what to do."""
+
+
 class FrameError(SRError, ValueError):
     """A frame that cannot be processed: says what came and what is expected."""
 
@@ -89,3 +99,9 @@ class RecipeError(SRError, ValueError):
 
 class DataError(SRError):
     """Training or evaluation pictures are missing, too small or damaged."""
+
+
+def one_line(error: BaseException) -> str:
+    """The first line with something on it of what ``error`` says, or ``no message``."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), "no message")

@@ -51,7 +51,7 @@ def fingerprint(module: nn.Module, *more: str) -> str | None:
     """Tells networks apart: tensors, settings, source code and versions; ``None`` where the source cannot be read."""
     import torch
 
-    from sr_plugins import __version__
+    from sr_plugins.version import __version__
 
     digest = hashlib.sha256("\0".join((__version__, torch.__version__, *more)).encode())
     for name, part in module.named_modules():

@@ -17,7 +17,8 @@ import pluggy
 
 from sr_plugins.errors import PluginError, UnknownModelError, UnknownNameError, WeightsError
 from sr_plugins.interface import hookspecs
-from sr_plugins.interface.model import BackendSpec, LoadedModel, ModelSpec
+from sr_plugins.interface.backend import BackendSpec
+from sr_plugins.interface.model import LoadedModel, ModelSpec
 
 ENTRY_POINT_GROUP = hookspecs.PROJECT
 OUR_DISTRIBUTION = "sr-plugins"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import SupportsIndex, get_args
 
 from sr_plugins.errors import FrameError, UnknownNameError
-from sr_plugins.interface.model import Precision
+from sr_plugins.interface.words import Precision
 from sr_plugins.weights.safetensors_files import SUFFIXES
 
 Size = tuple[int | None, int | None]

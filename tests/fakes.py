@@ -1,6 +1,7 @@
 """Small real models for tests: a network whose output is known exactly, and one with every property of ours."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -8,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_plugins import BackendSpec, LoadedModel, ModelSpec, hookimpl
-from sr_plugins.interface.model import Channels
+from sr_plugins.interface.backend import Placement
+from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.interface.words import Channels, Precision
 from sr_plugins.plugins import Plugins
 
 
@@ -68,7 +71,7 @@ def model_of(
         build=lambda: network(scale, count),
         receptive_radius=radius,
     )
-    return LoadedModel(spec, module)
+    return LoadedModel(spec, TorchNetwork(module))
 
 
 def nearest(scale: int = 2, channels: Channels = "luma") -> LoadedModel:
@@ -94,7 +97,7 @@ def with_lanes(run, count: int = 2) -> Plugins:  # type: ignore[no-untyped-def]
     """Plugins with a backend ``laned`` that calls ``run(module, x)`` from ``count`` lanes."""
     spec = BackendSpec(
         name="laned",
-        build=lambda module, device, precision: lambda x: run(module, x),
+        build=lambda network, placement: partial(run, network.runnable()),
         precisions=lambda device: ("float32",),
         lanes=lambda device: count,
     )
@@ -107,3 +110,8 @@ def with_lanes(run, count: int = 2) -> Plugins:  # type: ignore[no-untyped-def]
     found = Plugins(installed=False)
     found.register(Plugin(), "sr-plugins-test")
     return found
+
+
+def on_cpu(precision: Precision = "float32") -> Placement:
+    """Where tests that build runners themselves want them."""
+    return Placement(device="cpu", precision=precision)

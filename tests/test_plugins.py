@@ -89,7 +89,7 @@ def test_hook_sr_backends(install: Install) -> None:
         "sr-plugins-slow",
         "from sr_plugins import BackendSpec, hookimpl\n"
         "@hookimpl\ndef sr_backends():\n"
-        "    one = dict(build=lambda m, d, p: m, precisions=lambda d: ('float32',))\n"
+        "    one = dict(build=lambda n, p: n.module, precisions=lambda d: ('float32',))\n"
         "    absent = BackendSpec(name='absent', missing=lambda: 'pip install x', **one)\n"
         "    return [BackendSpec(name='slow', **one), absent]\n",
     )

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from sr_plugins import BackendSpec, Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.errors import DeviceError, FrameError, ModelOutputError, UnknownModelError, UnknownNameError
+from sr_plugins.interface.backend import Placement
 from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
 
 GRAY = FrameFormat(family="gray")
@@ -87,8 +89,8 @@ def test_waiting_frames_become_one_batch() -> None:
             sizes.append(x.shape[0])
             return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
-    loaded = replace(nearest(), module=Watching())
-    module = loaded.module
+    loaded = replace(nearest(), network=TorchNetwork(Watching()))
+    module = loaded.torch().module
     with Upscaler(loaded, plugins=with_backend(_plain(module)), backend="plain", batch=4) as upscaler:
         futures = [upscaler.submit(gray(i)) for i in range(9)]
         gate.set()
@@ -99,7 +101,7 @@ def test_waiting_frames_become_one_batch() -> None:
 
 def _plain(module: nn.Module) -> BackendSpec:
     """Runs this very module, not a copy."""
-    return BackendSpec(name="plain", build=lambda _m, _d, _p: module, precisions=lambda _d: ("float32",))
+    return BackendSpec(name="plain", build=lambda network, placement: module, precisions=lambda _d: ("float32",))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -130,7 +132,9 @@ class Refuses:
         self.most, self.tried = most, []  # type: ignore[var-annotated]
 
     def spec(self) -> BackendSpec:
-        def build(module: nn.Module, device: str, precision: str):  # type: ignore[no-untyped-def]
+        def build(network: TorchNetwork, placement: Placement):  # type: ignore[no-untyped-def]
+            module = network.runnable()
+
             def run(x: Tensor) -> Tensor:
                 self.tried.append(tuple(x.shape))
                 if x.shape[0] * x.shape[2] * x.shape[3] > self.most:
@@ -189,7 +193,7 @@ def test_a_small_cuda_memory_limit_costs_no_frame() -> None:
 def test_a_half_precision_overflow_runs_again_in_float32(caplog: pytest.LogCaptureFixture) -> None:
     if "bfloat16" not in Plugins(installed=False).backend("torch").precisions("cpu"):
         pytest.skip("this CPU has no fast bfloat16")
-    loaded = replace(nearest(), module=Overflows())
+    loaded = replace(nearest(), network=TorchNetwork(Overflows()))
     with caplog.at_level(logging.WARNING, "sr_plugins"), Upscaler(loaded, precision="bfloat16") as upscaler:
         for i in range(3):
             assert np.array_equal(upscaler.upscale(gray(i)).planes[0], repeated(gray(i)))
@@ -202,12 +206,15 @@ def test_what_is_not_finite_in_float32_is_an_error() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x.repeat_interleave(2, 2).repeat_interleave(2, 3) * float("nan")
 
-    with Upscaler(replace(nearest(), module=Broken())) as upscaler, pytest.raises(ModelOutputError, match="not finite"):
+    with (
+        Upscaler(replace(nearest(), network=TorchNetwork(Broken()))) as upscaler,
+        pytest.raises(ModelOutputError, match="not finite"),
+    ):
         upscaler.upscale(gray(0))
 
 
 def test_a_wrong_shape_from_the_network_is_an_error_that_names_both() -> None:
-    loaded = replace(nearest(), module=Nearest(3, 1))
+    loaded = replace(nearest(), network=TorchNetwork(Nearest(3, 1)))
     with (
         Upscaler(loaded) as upscaler,
         pytest.raises(ModelOutputError, match=r"\(1, 1, 60, 90\).*expected \(1, 1, 40, 60\)"),
@@ -388,7 +395,7 @@ def test_a_cancelled_future_is_not_computed() -> None:
 
 def test_loaded_model_is_not_changed() -> None:
     loaded: LoadedModel = blur()
-    before = {k: v.clone() for k, v in loaded.module.state_dict().items()}
+    before = {k: v.clone() for k, v in loaded.torch().module.state_dict().items()}
     with Upscaler(loaded) as upscaler:
         upscaler.upscale(gray(0))
-    assert all(torch.equal(v, before[k]) for k, v in loaded.module.state_dict().items())
+    assert all(torch.equal(v, before[k]) for k, v in loaded.torch().module.state_dict().items())

@@ -41,7 +41,7 @@ def export(loaded: LoadedModel, path: Path) -> float:
         raise PluginError(f"export needs packages that are not installed: {cure}")
     import onnx
 
-    content = _graph(loaded.runnable(), 1 if loaded.spec.channels == "luma" else 3)
+    content = _graph(loaded.torch().runnable(), loaded.spec.planes_in)
     content.doc_string = f"{loaded.spec.label}: {loaded.spec.architecture}".rstrip(": ")
     difference = _difference(content, loaded)
     if not difference <= TOLERANCE:
@@ -126,6 +126,6 @@ def _difference(content: onnx.ModelProto, loaded: LoadedModel) -> float:
 
     x = torch.rand(1, content.graph.input[0].type.tensor_type.shape.dim[1].dim_value, 19, 27)
     with torch.inference_mode():
-        expected = loaded.module(x)
+        expected = loaded.torch().module(x)
     (result,) = ReferenceEvaluator(content).run(None, {INPUT: x.numpy()})
     return float((torch.from_numpy(result) - expected).abs().max())

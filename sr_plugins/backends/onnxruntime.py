@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sr_plugins.backends.onnx_graph import INPUT, PACKAGES, cached_graph
 from sr_plugins.errors import PluginError
+from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.model import BackendSpec, Precision, Runner
+from sr_plugins.interface.network import Network, TorchNetwork
+from sr_plugins.interface.words import Precision
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -80,10 +82,17 @@ class OnnxRuntimeRunner:
             raise PluginError(f"ONNX Runtime cannot run {name} ({reason}): use backend torch") from error
 
 
-def build(module: nn.Module, device: str, precision: Precision) -> Runner:
-    return OnnxRuntimeRunner(module, device)
+def build(network: Network, placement: Placement) -> Runner:
+    assert isinstance(network, TorchNetwork)
+    return OnnxRuntimeRunner(network.runnable(), placement.device)
+
+
+def auto_rank(device: str) -> int | None:
+    return 2 if device == "cpu" else None
 
 
 @hookimpl
 def sr_backends() -> Iterable[BackendSpec]:
-    yield BackendSpec(name="onnxruntime", build=build, precisions=precisions, lanes=lanes, missing=missing)
+    yield BackendSpec(
+        name="onnxruntime", build=build, precisions=precisions, lanes=lanes, auto_rank=auto_rank, missing=missing
+    )

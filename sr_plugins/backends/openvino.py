@@ -19,8 +19,10 @@ from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, cached_graph
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.backends.openvino_int8 import quantized
 from sr_plugins.errors import PluginError
+from sr_plugins.interface.backend import BackendSpec, Coding, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.model import BackendSpec, Coding, Precision, Runner
+from sr_plugins.interface.network import Network, TorchNetwork
+from sr_plugins.interface.words import Precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -275,10 +277,17 @@ def _read(graph: bytes) -> openvino.Model:
     return _core().read_model(ElementTree.tostring(root), weights)
 
 
-def build(module: nn.Module, device: str, precision: Precision) -> Runner:
-    return OpenVINORunner(module, device, precision)
+def build(network: Network, placement: Placement) -> Runner:
+    assert isinstance(network, TorchNetwork)
+    return OpenVINORunner(network.runnable(), placement.device, placement.precision)
+
+
+def auto_rank(device: str) -> int | None:
+    return 1 if device == "cpu" else None
 
 
 @hookimpl
 def sr_backends() -> Iterable[BackendSpec]:
-    yield BackendSpec(name="openvino", build=build, precisions=precisions, lanes=lanes, missing=missing)
+    yield BackendSpec(
+        name="openvino", build=build, precisions=precisions, lanes=lanes, auto_rank=auto_rank, missing=missing
+    )

@@ -16,9 +16,12 @@ import torch
 
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.devices import processor
-from sr_plugins.errors import SRError
+from sr_plugins.errors import DeviceError, PluginError, SRError, UnknownNameError
 from sr_plugins.folders import fingerprint, read_or_make
-from sr_plugins.interface.model import BackendSpec, LoadedModel, Precision
+from sr_plugins.interface.backend import BackendSpec, Placement
+from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.interface.network import Network
+from sr_plugins.interface.words import Precision
 from sr_plugins.plugins import Plugins
 
 logger = logging.getLogger("sr_plugins")
@@ -53,7 +56,7 @@ def choose(loaded: LoadedModel, plugins: Plugins, device: str, precision: str) -
         return json.dumps(speeds(loaded, [plain, *others], device, precision)).encode()
 
     chosen = repr([_precision(b, device, precision) for b in (plain, *others)])
-    network = fingerprint(loaded.module, device, chosen, machine(), repr(SIZE), _versions(others))
+    network = fingerprint(loaded.torch().module, device, chosen, machine(), repr(SIZE), _versions(others))
     name = hashlib.sha256(f"{network} {loaded.spec.label}".encode()).hexdigest()
     try:
         measured = json.loads(measure() if network is None else read_or_make("speed", f"{name}.json", measure))
@@ -79,8 +82,8 @@ def speeds(loaded: LoadedModel, backends: Iterable[BackendSpec], device: str, pr
 
 
 def _speed(loaded: LoadedModel, backend: BackendSpec, device: str, precision: Precision) -> float:
-    runner = backend.build(loaded.runnable(), device, precision)
-    x = torch.rand(1, 1 if loaded.spec.channels == "luma" else 3, *SIZE, device=device)
+    runner = backend.build(network_for(backend, loaded), Placement(device=device, precision=precision))
+    x = torch.rand(1, loaded.spec.planes_in, *SIZE, device=device)
     runner(x)  # compiles
     start = time.perf_counter()
     runner(x)
@@ -130,3 +133,32 @@ def _versions(backends: Iterable[BackendSpec]) -> str:
         except PackageNotFoundError:
             found.append(backend.name)  # a plugin of another name
     return ", ".join(sorted(found))
+
+
+def network_for(backend: BackendSpec, loaded: LoadedModel) -> Network:
+    """The model's network in the form that ``backend`` runs best; ``PluginError`` where it takes none there is."""
+    network = loaded.form(backend.takes)
+    if network is None:
+        raise PluginError(
+            f"backend {backend.name} runs networks in the form of {' or '.join(backend.takes)}, and "
+            f"{loaded.spec.label} is one of {loaded.network.form}: use backend 'auto'"
+        )
+    return network
+
+
+def precision_for(backend: BackendSpec, spec: ModelSpec, device: str, asked: str) -> Precision:
+    """The precision to run in: the one asked for, or for ``auto`` the backend's best in which the model stays right.
+
+    Raises:
+        DeviceError: the backend does not run on the device.
+        UnknownNameError: not in the precision asked for.
+    """
+    offered = backend.precisions(device)
+    available = tuple(p for p in offered if spec.precisions is None or p in spec.precisions)
+    if not offered:
+        raise DeviceError(f"backend {backend.name} does not run on {device}: use another device, or backend 'auto'")
+    if asked == "auto" and available:
+        return available[0]
+    if asked not in available:
+        raise UnknownNameError(f"precision of backend {backend.name} on {device} for {spec.label}", asked, available)
+    return next(p for p in available if p == asked)

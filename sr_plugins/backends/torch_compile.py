@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from sr_plugins.backends import torch_eager
 from sr_plugins.errors import PluginError
+from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.model import BackendSpec, Precision, Runner
+from sr_plugins.interface.network import Network, TorchNetwork
+from sr_plugins.interface.words import Precision
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 def compiler() -> str | None:
@@ -39,13 +41,14 @@ def precisions(device: str) -> tuple[Precision, ...]:
     return torch_eager.precisions(device)
 
 
-def build(module: nn.Module, device: str, precision: Precision) -> Runner:
+def build(network: Network, placement: Placement) -> Runner:
     """The network, compiled at its first call, which takes from ten seconds to a minute; height and width stay free."""
     import torch
 
-    kind = torch.device(device).type
+    assert isinstance(network, TorchNetwork)
+    kind, precision = torch.device(placement.device).type, placement.precision
     dtype = getattr(torch, precision)
-    module = torch_eager.placed(module, device)
+    module = torch_eager.placed(network.runnable(), placement.device)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
 

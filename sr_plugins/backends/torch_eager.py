@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
+from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.model import BackendSpec, Precision, Runner
+from sr_plugins.interface.network import Network, TorchNetwork
+from sr_plugins.interface.words import Precision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,13 +49,14 @@ def placed(module: nn.Module, device: str) -> nn.Module:
     return module
 
 
-def build(module: nn.Module, device: str, precision: Precision) -> Runner:
-    """The network on ``device``, its layers in ``precision`` by autocast."""
+def build(network: Network, placement: Placement) -> Runner:
+    """The network on its device, its layers in the placement's precision by autocast."""
     import torch
 
-    kind = torch.device(device).type
+    assert isinstance(network, TorchNetwork)
+    kind, precision = torch.device(placement.device).type, placement.precision
     dtype = getattr(torch, precision)
-    module = placed(module, device)
+    module = placed(network.runnable(), placement.device)
 
     def run(x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -66,4 +69,6 @@ def build(module: nn.Module, device: str, precision: Precision) -> Runner:
 
 @hookimpl
 def sr_backends() -> Iterable[BackendSpec]:
-    yield BackendSpec(name=NAME, build=build, precisions=precisions, lanes=lanes, recordable=True)
+    yield BackendSpec(
+        name=NAME, build=build, precisions=precisions, lanes=lanes, auto_rank=lambda device: 0, recordable=True
+    )

@@ -16,7 +16,8 @@ from sr_plugins.errors import PluginError
 
 if TYPE_CHECKING:
     from sr_plugins.evaluation.quality import Result
-    from sr_plugins.interface.model import MetricSpec, ModelSpec
+    from sr_plugins.interface.metric import MetricSpec
+    from sr_plugins.interface.model import ModelSpec
 
 
 @click.command()

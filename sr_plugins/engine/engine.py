@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from sr_plugins.backends.selection import choose
+from sr_plugins.backends.selection import choose, network_for, precision_for
 from sr_plugins.devices import resolve_devices
 from sr_plugins.engine.cuda_graphs import CudaGraphs
 from sr_plugins.engine.job import Job
@@ -21,8 +21,10 @@ from sr_plugins.engine.job_queue import JobQueue
 from sr_plugins.engine.lane import DeviceWorker
 from sr_plugins.engine.placed_network import Device
 from sr_plugins.engine.reuse import Reuse
-from sr_plugins.errors import DeviceError, FrameError, UnknownNameError
-from sr_plugins.interface.model import BackendSpec, LoadedModel, Precision
+from sr_plugins.errors import FrameError
+from sr_plugins.interface.backend import BackendSpec, Placement
+from sr_plugins.interface.model import LoadedModel
+from sr_plugins.interface.words import Precision
 from sr_plugins.pixels.conversion import check_format
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.plugins import Plugins
@@ -55,7 +57,9 @@ class Engine:
         self._devices = []
         for name in resolve_devices(device):
             spec = choose(loaded, plugins, name, precision) if backend == "auto" else plugins.backend(backend)
-            self._devices.append(self._device(spec, name, _precision(spec, name, precision), tile, batch))
+            self._devices.append(
+                self._device(spec, name, precision_for(spec, self._loaded.spec, name, precision), tile, batch)
+            )
         self._workers = [DeviceWorker(self._queue, loaded, d) for d in self._devices for _ in range(d.lanes)]
         self._finalizer = weakref.finalize(self, self._queue.close)
         self._finalizer.atexit = False  # _end_workers does more
@@ -66,15 +70,16 @@ class Engine:
     def _device(self, spec: BackendSpec, name: str, precision: Precision, tile: int | str, batch: int | str) -> Device:
         # on CUDA the arithmetic may depend on a picture's size, so that parts are not byte-equal to the whole; who asks
         # for the self-ensemble is not in a hurry
-        reusable = name == "cpu" and not self._loaded.spec.global_operations and not self._self_ensemble
+        reusable = name == "cpu" and not self._loaded.spec.blends and not self._self_ensemble
         recordable = name.startswith("cuda") and spec.recordable and not self._self_ensemble
+        most = (CUDA_BATCH if name.startswith("cuda") else 1) if batch == "auto" else int(batch)
         return Device(
             name,
             spec,
             precision,
-            spec.build(self._loaded.runnable(), name, precision),
+            spec.build(network_for(spec, self._loaded), Placement(device=name, precision=precision, batch=most)),
             spec.lanes(name),
-            (CUDA_BATCH if name.startswith("cuda") else 1) if batch == "auto" else int(batch),
+            most,
             None if tile == "auto" else int(tile),
             reuse=Reuse() if reusable else None,
             graphs=CudaGraphs() if recordable else None,
@@ -119,14 +124,3 @@ def _end_workers() -> None:
         queue.abandon()
     for worker, _ in left:
         worker.join()
-
-
-def _precision(backend: BackendSpec, device: str, asked: str) -> Precision:
-    available = backend.precisions(device)
-    if not available:
-        raise DeviceError(f"backend {backend.name} does not run on {device}: use another device, or backend 'auto'")
-    if asked == "auto":
-        return available[0]
-    if asked not in available:
-        raise UnknownNameError(f"precision of backend {backend.name} on {device}", asked, available)
-    return next(p for p in available if p == asked)

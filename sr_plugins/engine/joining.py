@@ -1,12 +1,11 @@
-"""What happens to samples after the network: tiles joined to a frame, and a frame brought to any size; on the host."""
+"""Tiles joined to a frame, on the host."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from sr_plugins.engine.tiling import Tile
-from sr_plugins.pixels.frame import Frame, Plane
-from sr_plugins.pixels.resampling import chroma_offset, resize_plane
+from sr_plugins.pixels.frame import Plane
 
 
 def paste(target: Plane, part: Plane, tile: Tile, scale: int, shift: tuple[int, int], *, blend: bool) -> None:
@@ -29,20 +28,3 @@ def paste(target: Plane, part: Plane, tile: Tile, scale: int, shift: tuple[int, 
         inside = inside.copy()
         inside[faded] = mixed if part.dtype.kind == "f" else np.rint(mixed)
     target[place] = inside
-
-
-def resized_frame(frame: Frame, width: int, height: int) -> Frame:
-    """A frame resized to any size with an antialiasing cubic filter, siting kept."""
-    format = frame.format
-    top = None if format.is_float else float((1 << format.bits) - 1)
-    shift = (format.subsampling[1], format.subsampling[0])
-    sited = tuple(chroma_offset(format.chroma_location, axis, shift[axis]) for axis in (0, 1))
-
-    def resized(plane: Plane, index: int) -> Plane:
-        chroma = format.family == "yuv" and index > 0
-        w, h = format.plane_size(index, width, height)
-        log2, offset = (shift, (sited[0], sited[1])) if chroma else ((0, 0), (0.0, 0.0))
-        return resize_plane(plane, h, w, log2=log2, offset=offset, top=top)
-
-    planes = [resized(plane, i) for i, plane in enumerate(frame.planes)]
-    return Frame(planes, format, None if frame.alpha is None else resized(frame.alpha, 0))

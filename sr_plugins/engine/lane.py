@@ -17,15 +17,17 @@ import torch
 from torch import Tensor
 
 from sr_plugins.engine.job_queue import SharedTiles
-from sr_plugins.engine.joining import paste, resized_frame
+from sr_plugins.engine.joining import paste
 from sr_plugins.engine.placed_network import Device, finest, run_network
-from sr_plugins.engine.reuse import copied, exact_in_parts, same_bytes
+from sr_plugins.engine.reuse import exact_in_parts
 from sr_plugins.engine.tiling import SMALLEST_INNER, Tile, tiles
 from sr_plugins.engine.transfer import download, lane_stream, upload
 from sr_plugins.errors import DeviceError, FrameError
-from sr_plugins.interface.model import LoadedModel, Runner
+from sr_plugins.interface.backend import Runner
+from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.conversion import Conversion, margin, output_coding
 from sr_plugins.pixels.frame import Frame, Plane, empty_frame
+from sr_plugins.pixels.resampling import resized_frame
 
 if TYPE_CHECKING:
     from sr_plugins.engine.job import Job
@@ -133,7 +135,7 @@ class DeviceWorker(threading.Thread):
 
     def _margin(self, frame: Frame) -> int:
         spec = self._spec
-        return margin(frame.format, spec.channels, spec.receptive_radius, spec.scale, alpha=frame.alpha is not None)
+        return margin(frame.format, spec.channels, spec.reads, spec.scale, alpha=frame.alpha is not None)
 
     # -- one batch -------------------------------------------------------------------------------------------------
 
@@ -145,7 +147,7 @@ class DeviceWorker(threading.Thread):
         if resting is None:
             result = self._computed(frames)[0]
         else:
-            result = copied(resting.result)
+            result = resting.result.copied()
             self._compute(frames, [result], resting.tiles)
             if not resting.trusted:
                 whole = self._computed(frames)[0]
@@ -154,7 +156,7 @@ class DeviceWorker(threading.Thread):
                 size = min(height, frame.height), min(width, frame.width)
                 probe = finest(self._device.runner, output_coding(frame.format, self._spec.channels))
                 exact = exact_in_parts(probe, self._spec, size)
-                reuse.prove(frame, exact and same_bytes(result, whole))
+                reuse.prove(frame, exact and result.same_samples(whole))
                 result = whole
         reuse.remember(frame, result)
         return [result]
@@ -181,7 +183,7 @@ class DeviceWorker(threading.Thread):
         height, width = self._largest(frame)
         reach = self._margin(frame)
         parts = min(1 + self._queue.idle(self._device), frame.height // (SMALLEST_INNER + 4 * reach))
-        if height < frame.height or parts < 2 or self._spec.global_operations or self._device.name != "cpu":
+        if height < frame.height or parts < 2 or self._spec.blends or self._device.name != "cpu":
             return height, width
         return -(-frame.height // parts) + 2 * reach + SMALLEST_INNER, width
 
@@ -196,11 +198,11 @@ class DeviceWorker(threading.Thread):
             for n, result in enumerate(results):
                 for i, plane in enumerate(planes):
                     shift = (sy, sx) if i and first.format.family == "yuv" else (0, 0)
-                    paste(result.planes[i], plane[n], tile, scale, shift, blend=self._spec.global_operations)
+                    paste(result.planes[i], plane[n], tile, scale, shift, blend=self._spec.blends)
                 if alpha is not None and result.alpha is not None:
                     paste(result.alpha, alpha[n], tile, scale, (0, 0), blend=False)
 
-        if self._device.lanes == 1 or self._spec.global_operations:  # blending goes by the order of tiles
+        if self._device.lanes == 1 or self._spec.blends:  # blending goes by the order of tiles
             for tile in self._queue.wanted(parts):
                 one(tile)
         else:

@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from sr_plugins.backends.selection import network_for
 from sr_plugins.engine.cuda_graphs import CudaGraphs
 from sr_plugins.engine.reuse import Reuse
 from sr_plugins.errors import ModelOutputError
-from sr_plugins.interface.model import BackendSpec, Coding, CodingRunner, LoadedModel, ModelSpec, Precision, Runner
+from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
+from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.interface.words import Precision
 
 logger = logging.getLogger("sr_plugins")
 
@@ -89,7 +92,8 @@ def _run_once(device: Device, loaded: LoadedModel, x: Tensor, coding: Coding | N
     if device.precision != "float32" and "float32" in device.backend.precisions(device.name):
         device.say("finite", f"model {spec.label} overflows in {device.precision}: running such frames in float32")
         if device.float32 is None:
-            device.float32 = device.backend.build(loaded.runnable(), device.name, "float32")
+            placement = Placement(device=device.name, precision="float32", batch=device.batch)
+            device.float32 = device.backend.build(network_for(device.backend, loaded), placement)
         y = _called(device.float32, spec, x, coding)
     if y is None:
         raise ModelOutputError(f"model {spec.label} returned values that are not finite, also in float32")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -91,7 +91,7 @@ class Reuse:
             if memory.nap > 0:
                 memory.nap -= 1
                 return
-        last = copied(frame), copied(result)
+        last = frame.copied(), result.copied()
         with self._lock:
             memory.last = last
 
@@ -121,8 +121,8 @@ def exact_in_parts(run: Callable[[Tensor], Tensor], spec: ModelSpec, size: tuple
     """
     generator = torch.Generator().manual_seed(1)
     height, width = (length if length <= PROBE else PROBE + length % ALIGN for length in size)
-    radius, scale = spec.receptive_radius, spec.scale
-    x = torch.rand(1, 1 if spec.channels == "luma" else 3, height, width, generator=generator)
+    radius, scale = spec.reads, spec.scale
+    x = torch.rand(1, spec.planes_in, height, width, generator=generator)
     whole = run(x)
     for _ in range(PROBES):
         spans = []
@@ -145,7 +145,7 @@ def changed_tiles(before: Frame, after: Frame, reach: int) -> list[Tile] | None:
     height, width = after.height, after.width
     rows, columns = -(-height // CELL), -(-width // CELL)
     changed = np.zeros((rows, columns), bool)
-    planes = list(zip(_planes(before), _planes(after), strict=True))
+    planes = list(zip(before.samples(), after.samples(), strict=True))
     for i, (a, b) in enumerate(planes):
         sx, sy = after.format.subsampling if i in (1, 2) else (0, 0)
         changed |= _changed_cells(a, b, CELL >> sy, CELL >> sx)[:rows, :columns]
@@ -210,17 +210,3 @@ def _outer(start: int, stop: int, length: int, reach: int) -> Span:
     """What is to be computed with what is read for it; both begin at multiples of ``ALIGN``."""
     reach = -(-reach // ALIGN) * ALIGN
     return Span(start, stop, max(0, start - reach), min(length, stop + reach))
-
-
-def copied(frame: Frame) -> Frame:
-    """A frame with memory of its own."""
-    return Frame([p.copy() for p in frame.planes], frame.format, None if frame.alpha is None else frame.alpha.copy())
-
-
-def same_bytes(a: Frame, b: Frame) -> bool:
-    """Whether two frames of one kind hold the same samples."""
-    return all(np.array_equal(p, q) for p, q in zip(_planes(a), _planes(b), strict=True))
-
-
-def _planes(frame: Frame) -> Sequence[Plane]:
-    return frame.planes if frame.alpha is None else (*frame.planes, frame.alpha)

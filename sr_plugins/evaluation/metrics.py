@@ -8,7 +8,7 @@ from sr_plugins.evaluation.niqe import niqe
 from sr_plugins.evaluation.psnr import psnr
 from sr_plugins.evaluation.ssim import ms_ssim, ssim
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.model import MetricSpec
+from sr_plugins.interface.metric import MetricSpec
 
 
 @hookimpl

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_plugins.errors import DataError
-from sr_plugins.interface.model import MetricSpec
+from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.pixels.frame import Frame, FrameFormat, Matrix
 from sr_plugins.pixels.matlab import downscale_bicubic
 from sr_plugins.plugins import plugins
@@ -179,7 +179,7 @@ def write_card(path: Path, name: str, scale: int, means: dict[str, float | None]
         name += f" x{scale}"
     metrics = dict(loaded.card.get("metrics", {}))
     metrics[name] = metrics.get(name, {}) | means
-    write_weights(path, loaded.module, loaded.card | {"metrics": metrics})
+    write_weights(path, loaded.torch().module, loaded.card | {"metrics": metrics})
 
 
 def _inner(picture: Image, border: int) -> Image:

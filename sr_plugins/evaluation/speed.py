@@ -163,7 +163,7 @@ def multiply_adds(loaded: LoadedModel) -> float:
     side = 64
     x = torch.zeros(1, 1 if loaded.spec.channels == "luma" else 3, side, side)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        loaded.runnable()(x)
+        loaded.torch().runnable()(x)
     return float(counter.get_total_flops()) / 2 / side**2
 
 

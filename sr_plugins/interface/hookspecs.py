@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pluggy
 
-from sr_plugins.interface.model import BackendSpec, DegradationSpec, LoadedModel, LossSpec, MetricSpec, ModelSpec
+from sr_plugins.interface.backend import BackendSpec
+from sr_plugins.interface.degradation import DegradationSpec
+from sr_plugins.interface.loss import LossSpec
+from sr_plugins.interface.metric import MetricSpec
+from sr_plugins.interface.model import LoadedModel, ModelSpec
 
 PROJECT = "sr_plugins"
 

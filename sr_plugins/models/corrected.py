@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sr_plugins.errors import UnknownModelError, WeightsError
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.weights.safetensors_files import load_into, read_card, read_tensors
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def corrected_spec(spec: ModelSpec, side: int, weights: Path | None = None) -> M
         name=f"{spec.name} adapted",
         build=partial(_build, spec, side),
         build_for_training=partial(_build, spec, side, training=True),
-        receptive_radius=spec.receptive_radius + side // 2,
+        receptive_radius=None if spec.receptive_radius is None else spec.receptive_radius + side // 2,
+        overlap=None if spec.overlap is None else spec.overlap + side // 2,
         symmetry=1,  # the filter has none
         weights=weights,
         architecture=f"{side} x {side} correction filter, then: {spec.architecture}",
@@ -59,4 +61,4 @@ def sr_open_weights(path: Path) -> LoadedModel | None:
         spec = corrected_spec(plugins().model(str(card["model"]), int(card["scale"])), side, path)
     except (UnknownModelError, KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} is for a model that is not installed: {error}") from error
-    return LoadedModel(spec, load_into(spec.build(), read_tensors(path), path), card)
+    return LoadedModel(spec, TorchNetwork(load_into(spec.build(), read_tensors(path), path)), card=card)

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from sr_plugins.errors import FrameError
-from sr_plugins.interface.model import Channels, Coding
+from sr_plugins.interface.backend import Coding
+from sr_plugins.interface.words import Channels
 from sr_plugins.pixels.frame import FrameFormat, Matrix
+from sr_plugins.pixels.matrix import COEFFICIENTS, LUMA, matrix_in_use
 from sr_plugins.pixels.resampling import (
     INTERPOLATION_REACH,
     Taps,
@@ -24,25 +26,6 @@ from sr_plugins.pixels.resampling import (
     polyphase,
     to_luma_grid_phases,
 )
-
-# Kr, Kb
-COEFFICIENTS: dict[int, tuple[float, float]] = {
-    Matrix.BT709: (0.2126, 0.0722),
-    Matrix.FCC: (0.30, 0.11),
-    Matrix.BT470BG: (0.299, 0.114),
-    Matrix.SMPTE170M: (0.299, 0.114),
-    Matrix.SMPTE240M: (0.212, 0.087),
-    Matrix.BT2020_NCL: (0.2627, 0.0593),
-}
-
-LUMA = (0.299, 0.587, 0.114)  # of R'G'B', BT.601
-
-
-def matrix_in_use(format: FrameFormat, width: int, height: int) -> int:
-    """The matrix of a YUV frame; if unspecified, BT.601 up to 1024 x 576 and BT.709 above, as players guess."""
-    if format.matrix != Matrix.UNSPECIFIED:
-        return format.matrix
-    return Matrix.SMPTE170M if width <= 1024 and height <= 576 else Matrix.BT709
 
 
 def check_format(format: FrameFormat, channels: Channels) -> None:

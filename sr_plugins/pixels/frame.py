@@ -122,7 +122,7 @@ class Frame:
             raise FrameError(f"a {self.format.family} frame has {self.format.planes} planes, got {len(self.planes)}")
         if self.planes[0].ndim != 2 or 0 in self.planes[0].shape:
             raise FrameError(f"a plane is a (height, width) array with at least one pixel, got {self.planes[0].shape}")
-        for i, plane in enumerate((*self.planes, *(() if self.alpha is None else (self.alpha,)))):
+        for i, plane in enumerate(self.samples()):
             what = "alpha" if i == self.format.planes else f"plane {i}"
             index = 0 if what == "alpha" else i
             expected = self.format.plane_size(index, self.width, self.height)[::-1]
@@ -131,6 +131,20 @@ class Frame:
             if plane.dtype != self.format.dtype:
                 raise FrameError(f"{what} holds {plane.dtype}, expected {self.format.dtype}")
 
+    def samples(self) -> tuple[Plane, ...]:
+        """All planes, alpha last where there is one."""
+        return tuple(self.planes) if self.alpha is None else (*self.planes, self.alpha)
+
+    def copied(self) -> Frame:
+        """The same frame in memory of its own."""
+        return frame_of(self.format, [plane.copy() for plane in self.samples()])
+
+    def same_samples(self, other: Frame) -> bool:
+        """Whether the other frame is of the same format and size, and holds the same samples."""
+        mine, others = self.samples(), other.samples()
+        same_kind = self.format == other.format and len(mine) == len(others)
+        return same_kind and all(map(np.array_equal, mine, others))
+
     @property
     def width(self) -> int:
         return int(self.planes[0].shape[1])
@@ -138,6 +152,11 @@ class Frame:
     @property
     def height(self) -> int:
         return int(self.planes[0].shape[0])
+
+
+def frame_of(format: FrameFormat, samples: Sequence[Plane]) -> Frame:
+    """A frame of planes with alpha last, as :meth:`Frame.samples` gives them; alpha may be missing."""
+    return Frame(samples[: format.planes], format, samples[format.planes] if len(samples) > format.planes else None)
 
 
 def empty_frame(format: FrameFormat, width: int, height: int, *, alpha: bool = False) -> Frame:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sr_plugins.pixels.cubic import cubic_weight
+from sr_plugins.pixels.frame import ChromaLocation as At
+from sr_plugins.pixels.frame import Frame, Plane
 
 Taps = tuple[int, tuple[float, ...]]  # first source sample relative to the current one, weights that sum to one
 
@@ -45,8 +47,6 @@ def chroma_offset(location: int, axis: int, log2: int) -> float:
 
     ``axis`` 0 is vertical, 1 horizontal; ``log2`` the subsampling of that axis.
     """
-    from sr_plugins.pixels.frame import ChromaLocation as At
-
     last = (1 << log2) - 1
     if axis == 1:
         return 0.0 if location in (At.LEFT, At.TOP_LEFT, At.BOTTOM_LEFT) else last / 2
@@ -178,3 +178,20 @@ def _mirror(x: Tensor, dim: int, before: int, after: int) -> Tensor:
 def _every(x: Tensor, dim: int, begin: int, count: int, stride: int) -> Tensor:
     end = begin + stride * (count - 1) + 1
     return x[:, begin:end:stride] if dim == 1 else x[:, :, begin:end:stride]
+
+
+def resized_frame(frame: Frame, width: int, height: int) -> Frame:
+    """A frame resized to any size with an antialiasing cubic filter, siting kept."""
+    format = frame.format
+    top = None if format.is_float else float((1 << format.bits) - 1)
+    shift = (format.subsampling[1], format.subsampling[0])
+    sited = tuple(chroma_offset(format.chroma_location, axis, shift[axis]) for axis in (0, 1))
+
+    def resized(plane: Plane, index: int) -> Plane:
+        chroma = format.family == "yuv" and index > 0
+        w, h = format.plane_size(index, width, height)
+        log2, offset = (shift, (sited[0], sited[1])) if chroma else ((0, 0), (0.0, 0.0))
+        return resize_plane(plane, h, w, log2=log2, offset=offset, top=top)
+
+    planes = [resized(plane, i) for i, plane in enumerate(frame.planes)]
+    return Frame(planes, format, None if frame.alpha is None else resized(frame.alpha, 0))

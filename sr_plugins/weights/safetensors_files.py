@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sr_plugins.errors import UnknownModelError, WeightsError
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.M
 def load_model(spec: ModelSpec) -> LoadedModel:
     """A registered model with its own weights; ``WeightsError`` says where they were looked for."""
     if not spec.needs_weights:
-        return LoadedModel(spec, spec.build().eval())
+        return LoadedModel(spec, TorchNetwork(spec.build().eval()))
     if spec.weights is None:
         searched = [str(p) for p in (os.environ.get("SR_PLUGINS_WEIGHTS"), PRETRAINED) if p]
         raise WeightsError(
@@ -157,7 +158,7 @@ def load_model(spec: ModelSpec) -> LoadedModel:
     if not spec.weights.is_file():
         raise WeightsError(f"no weights for {spec.label}: {spec.weights} does not exist")
     card = read_card(spec.weights) if spec.weights.suffix == ".safetensors" else {}
-    return LoadedModel(spec, load_into(spec.build(), read_tensors(spec.weights), spec.weights), card)
+    return LoadedModel(spec, TorchNetwork(load_into(spec.build(), read_tensors(spec.weights), spec.weights)), card=card)
 
 
 def weights_digest(loaded: LoadedModel) -> str:
@@ -165,7 +166,7 @@ def weights_digest(loaded: LoadedModel) -> str:
     import torch
 
     state = hashlib.sha256()
-    for name, tensor in sorted(loaded.module.state_dict().items()):
+    for name, tensor in sorted(loaded.torch().module.state_dict().items()):
         state.update(name.encode())
         state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return state.hexdigest()[:32]
@@ -188,4 +189,4 @@ def sr_open_weights(path: Path) -> LoadedModel | None:
         spec = plugins().model(str(card["model"]), int(card["scale"]))
     except (UnknownModelError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} is for a model that is not installed: {error}") from error
-    return LoadedModel(spec, load_into(spec.build(), read_tensors(path), path), card)
+    return LoadedModel(spec, TorchNetwork(load_into(spec.build(), read_tensors(path), path)), card=card)

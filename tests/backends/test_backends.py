@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes import Nearest, Unexportable, blur, model_of, nearest, with_lanes
+from fakes import Nearest, Unexportable, blur, model_of, nearest, on_cpu, with_lanes
 from torch import Tensor, nn
 
 from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.backends.openvino_int8 import _around_zero
 from sr_plugins.errors import DeviceError, ModelOutputError, PluginError
-from sr_plugins.interface.model import Coding, CodingRunner
+from sr_plugins.interface.backend import Coding, CodingRunner
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import plugins
 
 GRAY = FrameFormat(family="gray")
@@ -52,7 +53,7 @@ def photograph(height: int = 60, width: int = 76) -> Frame:
 def random_model(name: str, scale: int) -> LoadedModel:
     torch.manual_seed(3)
     spec = plugins().model(name, scale)
-    return LoadedModel(spec, spec.build().eval())
+    return LoadedModel(spec, TorchNetwork(spec.build().eval()))
 
 
 @pytest.mark.parametrize(("name", "scale"), MODELS)
@@ -73,12 +74,12 @@ def test_every_backend_gives_torchs_picture(name: str, scale: int) -> None:
         for a, b in zip(results(backend), expected, strict=True):
             assert np.abs(a - b).max() <= 1
     with torch.no_grad():
-        for parameter in loaded.module.parameters():
+        for parameter in loaded.torch().module.parameters():
             parameter.zero_()
         x = torch.from_numpy(photograph().planes[0].astype(np.float32) / 255)[None, None]
-        interpolated = loaded.module(x)
+        interpolated = loaded.torch().module(x)
     for precision in plugins().backend("openvino").precisions("cpu"):
-        runner = plugins().backend("openvino").build(loaded.module, "cpu", precision)
+        runner = plugins().backend("openvino").build(loaded.network, on_cpu(precision))
         assert (runner(x) - interpolated).abs().max() <= 2e-6
 
 
@@ -105,8 +106,8 @@ def test_bfloat16_and_int8_keep_psnr_on_set5(name: str, shared_data: Path) -> No
 def test_int8_runs_what_it_can_in_integers_and_stays_near(name: str, scale: int) -> None:
     loaded = random_model(name, scale)
     x = torch.from_numpy(photograph().planes[0].astype(np.float32) / 255)[None, None]
-    runner = plugins().backend("openvino").build(loaded.module, "cpu", "int8")
-    exact = plugins().backend("openvino").build(loaded.module, "cpu", "float32")(x)
+    runner = plugins().backend("openvino").build(loaded.network, on_cpu("int8"))
+    exact = plugins().backend("openvino").build(loaded.network, on_cpu())(x)
     assert float((runner(x) - exact).abs().mean()) <= 0.05 * float(exact.std())
     quantised = [n for n in runner._model.get_ops() if n.get_type_name() == "FakeQuantize"]  # type: ignore[attr-defined]
     assert len(quantised) >= 2
@@ -140,7 +141,7 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
     """OpenVINO compiles such a size by itself; the one network it suits, the other it would change in bfloat16."""
     frame = photograph(50, 70)
     for precision in plugins().backend("openvino").precisions("cpu"):
-        runner = plugins().backend("openvino").build(random_model(name, scale).runnable(), "cpu", precision)
+        runner = plugins().backend("openvino").build(random_model(name, scale).network, on_cpu(precision))
         x = torch.from_numpy(frame.planes[0].astype(np.float32) / 255)[None, None]
         first = runner(x)
         assert all(torch.equal(runner(x), first) for _ in range(6))
@@ -161,7 +162,7 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
 @pytest.mark.parametrize("coding", [Coding(16.0, 219.0, 8), TV_10, Coding(0.0, 65535.0, 16)], ids=str)
 def test_codes_are_the_values_rounded_and_clamped(coding: Coding, scale: int) -> None:
     """Any two sizes, and pictures beyond black and white; one code apart at most, and that hardly ever."""
-    runner = plugins().backend("openvino").build(random_model("fast", scale).runnable(), "cpu", "float32")
+    runner = plugins().backend("openvino").build(random_model("fast", scale).network, on_cpu())
     assert isinstance(runner, CodingRunner)
     for height, width in ((60, 76), (1, 33)):
         x = torch.from_numpy(photograph(height, width).planes[0].astype(np.float32) / 128 - 0.5)[None, None]
@@ -181,8 +182,8 @@ def test_codes_of_values_that_are_not_finite_are_none_and_the_frame_says_so() ->
     x = torch.rand(1, 1, 20, 30)
     for value in (float("nan"), float("inf")):
         with torch.no_grad():
-            loaded.module.tail.bias[0] = value  # type: ignore[union-attr,index,operator]
-        runner = plugins().backend("openvino").build(loaded.module, "cpu", "float32")
+            loaded.torch().module.tail.bias[0] = value  # type: ignore[union-attr,index,operator]
+        runner = plugins().backend("openvino").build(loaded.network, on_cpu())
         assert isinstance(runner, CodingRunner)
         assert runner.codes(x, TV_10) is None
         with (

@@ -28,7 +28,7 @@ def test_another_runtime_gives_torch_numbers_at_any_size(scale, channels, tmp_pa
     for n, h, w in ((1, 1, 1), (3, 2, 50), (1, 41, 33)):
         x = torch.rand(n, 1 if channels == "luma" else 3, h, w)
         with torch.inference_mode():
-            expected = loaded.module(x).numpy()
+            expected = loaded.torch().module(x).numpy()
         (result,) = session.run(["enlarged"], {"picture": x.numpy()})
         assert result.shape == expected.shape
         assert np.abs(result - expected).max() <= 1e-5
@@ -43,7 +43,7 @@ def test_the_command_writes_the_shipped_network(tmp_path: Path) -> None:
     content = onnx.load(path)
     onnx.checker.check_model(content, full_check=True)
     assert str(Path.cwd()).encode() not in path.read_bytes()  # no path of the machine it was made on
-    weights = sum(p.numel() for p in load_model(plugins().model("fast", 2)).module.parameters())
+    weights = sum(p.numel() for p in load_model(plugins().model("fast", 2)).torch().module.parameters())
     assert sum(np.prod(t.dims) for t in content.graph.initializer) >= weights
 
 
@@ -67,7 +67,7 @@ def test_what_onnx_cannot_hold_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_fingerprint_tells_networks_apart() -> None:
     def key(change=lambda module: None, *more: str) -> str | None:  # type: ignore[no-untyped-def]
-        module = blur().module
+        module = blur().torch().module
         change(module)
         return fingerprint(module, *more)
 
@@ -111,7 +111,7 @@ def test_cache_keeps_what_was_made_and_survives_a_folder_that_cannot_be_written(
 
 def test_exported_graph_is_cached_per_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path))
-    module = blur().module
+    module = blur().torch().module
     first = cached_graph(module, 1)
     assert [p.read_bytes() for p in (tmp_path / "onnx").iterdir()] == [first]
     (next((tmp_path / "onnx").iterdir())).write_bytes(b"as if from before")

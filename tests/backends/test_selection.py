@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sr_plugins.backends import selection, torch_eager
 from sr_plugins.backends.selection import choose, machine, speeds
 from sr_plugins.errors import UnknownNameError
 from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
 
 
@@ -31,7 +33,7 @@ def offering(run, *, missing: str | None = None) -> Plugins:  # type: ignore[no-
     def spec(name: str, cure: str | None) -> BackendSpec:
         return BackendSpec(
             name=name,
-            build=lambda module, device, precision: lambda x: run(module, x),
+            build=lambda network, placement: partial(run, network.runnable()),
             precisions=lambda device: ("float32",),
             lanes=lambda device: 2,
             missing=lambda: cure,
@@ -64,7 +66,10 @@ def broken(module: nn.Module, x: Tensor) -> Tensor:
 def heavy() -> LoadedModel:
     """A network that takes torch longer than starting two threads takes."""
     loaded = blur()
-    return LoadedModel(loaded.spec, nn.Sequential(*(nn.Conv2d(1, 1, 15, padding=7) for _ in range(30)), loaded.module))
+    return LoadedModel(
+        loaded.spec,
+        TorchNetwork(nn.Sequential(*(nn.Conv2d(1, 1, 15, padding=7) for _ in range(30)), loaded.torch().module)),
+    )
 
 
 def test_the_faster_is_taken_the_slower_and_the_broken_are_not() -> None:
@@ -109,7 +114,7 @@ def test_measured_once_until_something_changes(
         choose(loaded, plugins, "cpu", "float32")
         assert measured() == once
         with torch.no_grad():
-            next(loaded.module.parameters()).mul_(1.01)
+            next(loaded.torch().module.parameters()).mul_(1.01)
         choose(loaded, plugins, "cpu", "auto")
         assert measured() == once + 1
         monkeypatch.setattr(selection, "machine", lambda: "another computer")

@@ -21,7 +21,8 @@ from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.engine.cuda_graphs import WORTHWHILE
 from sr_plugins.engine.lane import enlarged_unchecked
 from sr_plugins.engine.placed_network import Device
-from sr_plugins.interface.model import Channels
+from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.interface.words import Channels
 from sr_plugins.pixels.conversion import Conversion
 from sr_plugins.pixels.frame import empty_frame
 from sr_plugins.plugins import plugins
@@ -95,7 +96,7 @@ SHIPPED = [spec for spec in plugins().models() if spec.usable]
 
 @pytest.mark.parametrize("spec", SHIPPED, ids=lambda spec: f"{spec.name}-x{spec.scale}")
 def test_no_shipped_network_waits_for_the_device(spec: Any) -> None:
-    module = load_model(spec).runnable()
+    module = load_model(spec).torch().runnable()
     channels = 1 if spec.channels == "luma" else 3
     with FakeTensorMode(), torch.inference_mode():
         runner, x = pretended(module), torch.empty(2, channels, 24, 40, device="cuda")
@@ -156,7 +157,7 @@ class NotFiniteBefore(nn.Module):
 def test_a_launch_with_values_that_are_not_finite_is_computed_again() -> None:
     model = blur()
     frame = noise(3, FORMATS[0])
-    with Upscaler(LoadedModel(model.spec, NotFiniteBefore()), device="cpu", backend="torch") as upscaler:
+    with Upscaler(LoadedModel(model.spec, TorchNetwork(NotFiniteBefore())), device="cpu", backend="torch") as upscaler:
         device_of(upscaler).graphs = Immediately()  # type: ignore[assignment]
         result = upscaler.upscale(frame)
     assert np.array_equal(result.planes[0], frame.planes[0].repeat(2, 0).repeat(2, 1))
@@ -206,7 +207,7 @@ class Waits(nn.Module):
 @needs_cuda
 def test_a_network_that_cannot_be_recorded_runs_without_graphs(caplog: pytest.LogCaptureFixture) -> None:
     frames = [noise(seed, FORMATS[0]) for seed in range(6 * WORTHWHILE)]
-    with Upscaler(LoadedModel(blur().spec, Waits()), device="cuda", backend="torch", batch=1) as upscaler:
+    with Upscaler(LoadedModel(blur().spec, TorchNetwork(Waits())), device="cuda", backend="torch", batch=1) as upscaler:
         results = list(upscaler.stream(frames))
     assert ["no CUDA graphs" in message for message in caplog.messages] == [True]
     for frame, result in zip(frames, results, strict=True):

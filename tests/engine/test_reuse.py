@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.backends import openvino
 from sr_plugins.engine.placed_network import finest
-from sr_plugins.engine.reuse import NAP, PATIENCE, Reuse, changed_tiles, copied, exact_in_parts, same_bytes
+from sr_plugins.engine.reuse import NAP, PATIENCE, Reuse, changed_tiles, exact_in_parts
 from sr_plugins.engine.tiling import Tile
-from sr_plugins.interface.model import Coding
+from sr_plugins.interface.backend import Coding
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
 from sr_plugins.weights.safetensors_files import load_model
 
@@ -41,7 +42,7 @@ def still(format: FrameFormat, width: int, height: int, *, alpha: bool = False) 
 
 def moved(frame: Frame, plane: int, y: int, x: int, size: int) -> Frame:
     """The frame with a square of one plane changed."""
-    result = copied(frame)
+    result = frame.copied()
     planes = [*result.planes, *(() if result.alpha is None else (result.alpha,))]
     part = planes[plane % len(planes)]
     y, x = y % part.shape[0], x % part.shape[1]
@@ -113,7 +114,7 @@ def test_every_pixel_within_reach_of_a_change_is_computed(
 
 def test_equal_frames_need_nothing_and_different_ones_everything() -> None:
     frame = still(FORMATS[1], 150, 100)
-    assert changed_tiles(frame, copied(frame), 10) == []
+    assert changed_tiles(frame, frame.copied(), 10) == []
     noise = Frame([p[::-1, ::-1] for p in frame.planes], frame.format)
     assert changed_tiles(frame, noise, 10) is None
 
@@ -139,7 +140,7 @@ def test_results_are_byte_equal_to_full_computation(format: FrameFormat, backend
         results = list(upscaler.stream(frames))
         upscaler._engine._devices[0].reuse = None
         for frame, result in zip(frames, results, strict=True):
-            assert same_bytes(result, upscaler.upscale(frame))
+            assert result.same_samples(upscaler.upscale(frame))
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
@@ -165,7 +166,7 @@ def test_resting_tiles_are_not_computed(lanes: int) -> None:
         done = []
         for frame in frames:  # one at a time, so that each finds the one before it
             before = pixels
-            assert same_bytes(upscaler.upscale(frame), plain.upscale(frame))
+            assert upscaler.upscale(frame).same_samples(plain.upscale(frame))
             done.append(pixels - before)
     whole = 256 * 256
     assert min(done[:3]) >= whole  # the first two are not compared, the third is used to see that both ways agree
@@ -175,10 +176,10 @@ def test_resting_tiles_are_not_computed(lanes: int) -> None:
 def test_a_caller_who_writes_into_a_result_or_a_frame_harms_nobody() -> None:
     frames = [still(FORMATS[0], 120, 120) for _ in range(6)]
     with Upscaler(blur(), backend="torch") as upscaler:
-        expected = copied(upscaler.upscale(frames[0]))
+        expected = upscaler.upscale(frames[0]).copied()
         for frame in frames:
             result = upscaler.upscale(frame)
-            assert same_bytes(result, expected)
+            assert result.same_samples(expected)
             result.planes[0][...] = 7
             frame.planes[0][...] = 9
 
@@ -209,7 +210,7 @@ def test_a_network_that_is_not_exact_is_never_trusted() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return (x * 0 + x.mean()).repeat_interleave(2, 2).repeat_interleave(2, 3)
 
-    loaded = LoadedModel(blur().spec, Mean())
+    loaded = LoadedModel(blur().spec, TorchNetwork(Mean()))
     frames = [still(FORMATS[0], 128, 128)]
     for i in range(8):
         frames.append(moved(frames[-1], 0, 9 * i, 9 * i, 30))
@@ -223,7 +224,7 @@ def test_a_network_that_is_not_exact_is_never_trusted() -> None:
 @pytest.mark.parametrize("precision", openvino.precisions("cpu"))
 def test_our_own_network_is_exact_in_parts_of_even_frames(precision: str) -> None:
     loaded = load_model(Plugins(installed=False).model("tiny", 2))
-    runner = openvino.OpenVINORunner(loaded.module, "cpu", precision)  # type: ignore[arg-type]
+    runner = openvino.OpenVINORunner(loaded.torch().module, "cpu", precision)  # type: ignore[arg-type]
     assert exact_in_parts(runner, loaded.spec, (360, 640))
     coding = Coding(16.0, 219.0, 8)
     assert exact_in_parts(finest(runner, coding), loaded.spec, (90, 150))

@@ -15,6 +15,7 @@ from PIL import Image
 from gimp_bridge import upscale_image
 from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins.errors import FrameError
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
 from vapoursynth_filter import upscale
 from vapoursynth_filter.frames import to_frame
@@ -80,7 +81,9 @@ def test_half_precision_that_overflows_runs_again_in_float32() -> None:
     if "bfloat16" not in Plugins(installed=False).backend("torch").precisions("cpu"):
         pytest.skip("this CPU has no fast bfloat16")
     frame = Frame([(noise() * 255).astype(np.uint8)], FrameFormat(family="gray"))
-    with Upscaler(replace(nearest(), module=Overflows()), precision="bfloat16", self_ensemble=True) as upscaler:
+    with Upscaler(
+        replace(nearest(), network=TorchNetwork(Overflows())), precision="bfloat16", self_ensemble=True
+    ) as upscaler:
         assert np.array_equal(upscaler.upscale(frame).planes[0], frame.planes[0].repeat(2, 0).repeat(2, 1))
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sr_plugins import Frame, FrameFormat, LoadedModel, ModelSpec, Upscaler
 from sr_plugins.engine.tiling import SMALLEST_INNER, spans
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import plugins
 
 
@@ -31,14 +32,14 @@ def test_spans_cover_every_pixel_once_with_their_margin(length: int, largest: in
             assert part.outer_stop - part.outer_start <= room + align
 
 
-MODELS = [spec for spec in plugins().models() if not spec.global_operations]
+MODELS = [spec for spec in plugins().models() if not spec.blends]
 
 
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.label)
 def test_tiled_equals_untiled_for_every_model(spec: ModelSpec) -> None:
     """At most 1e-5 apart in float32, whatever the tile and however odd the picture (random weights of real size)."""
     torch.manual_seed(1)
-    loaded = LoadedModel(spec, spec.build().eval())
+    loaded = LoadedModel(spec, TorchNetwork(spec.build().eval()))
     frame_format = FrameFormat(family="gray" if spec.channels == "luma" else "rgb", is_float=True, bits=32)
     rng = np.random.default_rng(2)
     side = min(61, 2 * spec.receptive_radius + 41)
@@ -91,10 +92,10 @@ def test_a_model_with_global_operations_blends_its_tiles() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x * 0 + x.mean(dim=(2, 3), keepdim=True)
 
-    spec = ModelSpec(name="mean", scale=1, channels="luma", build=TileMean, receptive_radius=16, global_operations=True)
+    spec = ModelSpec(name="mean", scale=1, channels="luma", build=TileMean, receptive_radius=None, overlap=16)
     ramp = np.tile(np.linspace(0, 1, 200, dtype=np.float32), (24, 1))
     frame = Frame([ramp], FrameFormat(family="gray", is_float=True, bits=32))
-    with Upscaler(LoadedModel(spec, TileMean()), tile=72, precision="float32") as upscaler:
+    with Upscaler(LoadedModel(spec, TorchNetwork(TileMean())), tile=72, precision="float32") as upscaler:
         line = upscaler.upscale(frame).planes[0][12]
     assert line[-1] - line[0] > 0.5  # the tiles do differ
     assert np.abs(np.diff(line)).max() < 0.5 / 16  # and no step is larger than a fade over the overlap makes it

@@ -27,7 +27,7 @@ from sr_plugins.evaluation.flicker import flicker
 from sr_plugins.evaluation.niqe import asymmetric_fit, block_features, fit, niqe
 from sr_plugins.evaluation.psnr import psnr
 from sr_plugins.evaluation.ssim import ms_ssim, ssim
-from sr_plugins.interface.model import MetricSpec
+from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.pixels.matlab import downscale_bicubic
 from sr_plugins.plugins import Plugins
 from sr_plugins.training.run.pictures import read_rgb

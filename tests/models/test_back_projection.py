@@ -53,7 +53,7 @@ def test_what_shrinks_to_the_input_stays_and_what_does_not_comes_nearer(scale: i
 
 def test_trained_weights_give_a_picture_nearer_to_their_input_than_without() -> None:
     spec = next(spec for spec in MODELS if spec.label == "fast x2")
-    network = load_model(spec).module
+    network = load_model(spec).torch().module
     assert isinstance(network, CompactNetwork)
     step = network.back_projection
     assert step is not None

@@ -77,7 +77,7 @@ def test_folded_equals_unfolded(spec: ModelSpec) -> None:
 
 @pytest.mark.parametrize("spec", [s for s in MODELS if s.weights], ids=label)
 def test_trained_weights_keep_a_flat_colour(spec: ModelSpec) -> None:
-    network = load_model(spec).module
+    network = load_model(spec).torch().module
     with torch.inference_mode():
         for value in (0.1, 0.5, 0.9):
             y = network(torch.full((1, COUNT[spec.channels], 48, 48), value))
@@ -97,7 +97,7 @@ def test_a_network_starts_from_a_folded_one_of_another_scale() -> None:
 
 
 def test_a_network_grown_from_a_smaller_one_computes_the_same_inside_the_border() -> None:
-    small = load_model(next(spec for spec in MODELS if spec.label == "realtime x2")).module
+    small = load_model(next(spec for spec in MODELS if spec.label == "realtime x2")).torch().module
     large = CompactNetwork(2, 48, 12, branches=True)
     taken = large.load_folded(small.state_dict())
     assert taken == ["head", *(f"body.{i}" for i in range(6)), "tail"]
@@ -115,7 +115,7 @@ def test_a_network_grown_from_a_smaller_one_computes_the_same_inside_the_border(
 
 def test_lapsrn_starts_from_its_own_weights() -> None:
     spec = next(spec for spec in MODELS if spec.label == "lapsrn x4")
-    trained = load_model(spec).module
+    trained = load_model(spec).torch().module
     assert spec.build_for_training is not None
     network = spec.build_for_training()
     assert set(network.load_folded(trained.state_dict())) == set(trained.state_dict())

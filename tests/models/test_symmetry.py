@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.compact_network import CompactNetwork
 from sr_plugins.models.corrected import corrected_spec
 from sr_plugins.models.symmetric_convolution import moved, phase_sets, positions, write_out
@@ -171,7 +172,7 @@ def test_the_self_ensemble_leaves_out_what_would_only_come_again(order: Literal[
     plane = np.random.default_rng(1).random((9, 14), np.float32)
     format = FrameFormat(family="gray", bits=32, is_float=True)
     Counted.calls = 0
-    loaded = LoadedModel(spec, Counted(made))
+    loaded = LoadedModel(spec, TorchNetwork(Counted(made)))
     with Upscaler(loaded, backend="torch", precision="float32", self_ensemble=True) as upscaler:
         result = upscaler.upscale(Frame([plane], format)).planes[0]
     assert Counted.calls == 8 // order
@@ -185,27 +186,27 @@ def test_the_self_ensemble_leaves_out_what_would_only_come_again(order: Literal[
 @pytest.mark.parametrize("spec", SYMMETRIC, ids=label)
 def test_what_runs_has_plain_convolutions_and_what_is_kept_has_shared_ones(spec: ModelSpec) -> None:
     loaded = load_model(spec)
-    runnable = loaded.runnable()
+    runnable = loaded.torch().runnable()
     assert spec.weights is not None
     kept, run = count_parameters(spec.weights), sum(p.numel() for p in runnable.parameters())
     assert kept * 2 < run
     x = torch.rand(1, 1, 20, 17)
     with torch.inference_mode():
-        torch.testing.assert_close(runnable(x), loaded.module(x), rtol=0, atol=1e-5)
+        torch.testing.assert_close(runnable(x), loaded.torch().module(x), rtol=0, atol=1e-5)
     with torch.no_grad():  # a copy, whatever it is
         next(runnable.parameters()).zero_()
-        assert next(loaded.module.parameters()).abs().sum() > 0
+        assert next(loaded.torch().module.parameters()).abs().sum() > 0
 
 
 def test_a_symmetric_network_behind_a_correction_is_written_out_too() -> None:
     spec = next(spec for spec in MODELS if spec.label == "fast x2")
     corrected = corrected_spec(spec, 5)
     loaded = LoadedModel(corrected, randomised(corrected.build))
-    runnable = loaded.runnable()
+    runnable = loaded.torch().runnable()
     assert not [m for m in runnable.modules() if type(m).__name__ == "SymmetricConv3x3"]
     x = torch.rand(1, 1, 9, 10)
     with torch.inference_mode():
-        torch.testing.assert_close(runnable(x), loaded.module(x), rtol=0, atol=1e-5)
+        torch.testing.assert_close(runnable(x), loaded.torch().module(x), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino", "onnxruntime"])

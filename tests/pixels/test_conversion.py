@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from sr_plugins import ChromaLocation, Frame, FrameFormat, Matrix, Upscaler
 from sr_plugins.errors import FrameError
-from sr_plugins.pixels.conversion import COEFFICIENTS, Conversion, matrix_in_use
+from sr_plugins.pixels.conversion import Conversion
+from sr_plugins.pixels.matrix import COEFFICIENTS, matrix_in_use
 
 WIDTH, HEIGHT = 48, 36
 SUBSAMPLINGS = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}

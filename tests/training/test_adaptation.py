@@ -15,6 +15,7 @@ from sr_plugins import Frame, FrameFormat, LoadedModel, ModelSpec, Upscaler
 from sr_plugins.cli.main import srp
 from sr_plugins.errors import RecipeError, WeightsError
 from sr_plugins.evaluation.psnr import psnr
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.corrected_network import CorrectedNetwork
 from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.pixels.matlab import downscale_bicubic
@@ -128,7 +129,7 @@ def test_a_wrong_degradation_is_never_worse_on_held_out_parts(start: LoadedModel
 def test_the_same_seed_gives_the_same_weights(start: LoadedModel) -> None:
     small = degraded(crop("coffee", 160), tables_of(1.6, noise=2))
     first, again, other = (
-        adapt(start, [small], tables_of(1.6, noise=2), HERE, iterations=5, seed=seed).loaded.module.state_dict()
+        adapt(start, [small], tables_of(1.6, noise=2), HERE, iterations=5, seed=seed).loaded.torch().module.state_dict()
         for seed in (1, 1, 2)
     )
     assert all(torch.equal(first[key], again[key]) for key in first)
@@ -166,7 +167,7 @@ def test_a_recipe_for_another_scale_is_refused(start: LoadedModel) -> None:
 
 def test_networks_without_branches_adapt_too() -> None:
     spec = ModelSpec(name="bicubic", scale=2, channels="luma", build=lambda: BicubicUpsample(2), receptive_radius=2)
-    start = LoadedModel(spec, spec.build())
+    start = LoadedModel(spec, TorchNetwork(spec.build()))
     small = degraded(crop("astronaut"), tables_of(1.8))
     assert adapt(start, [small], tables_of(1.8), HERE, iterations=0).gain > 0.2
 
@@ -257,7 +258,7 @@ def test_a_clip_in_which_nothing_moves_gets_a_clear_answer(tmp_path: Path, value
 
 
 def test_a_card_that_makes_no_sense_is_refused(tmp_path: Path, start: LoadedModel) -> None:
-    network = CorrectedNetwork(start.module, 5)
+    network = CorrectedNetwork(start.torch().module, 5)
     for card, message in (
         ({"model": "fast", "scale": 2, "correction": 4}, "not an odd number"),
         ({"model": "nobody", "scale": 2, "correction": 5}, "not installed"),

@@ -27,17 +27,19 @@ def test_a_shipped_file_says_what_it_is(shipped: Path) -> None:
     card = read_card(shipped)
     assert (card["model"], card["scale"]) == ("realtime", 2)
     loaded = plugins().open_weights(shipped)
-    assert sum(p.numel() for p in loaded.module.parameters()) <= 60_000
-    assert not loaded.module.training
+    assert sum(p.numel() for p in loaded.torch().module.parameters()) <= 60_000
+    assert not loaded.torch().module.training
 
 
 def test_written_weights_read_back_the_same(shipped: Path, tmp_path: Path) -> None:
     loaded = plugins().open_weights(shipped)
     target = tmp_path / "new folder" / "mine.safetensors"
-    write_weights(target, loaded.module, loaded.card | {"note": "größer"})
+    write_weights(target, loaded.torch().module, loaded.card | {"note": "größer"})
     again = plugins().open_weights(target)
     assert again.card["note"] == "größer"
-    assert all(torch.equal(v, loaded.module.state_dict()[k]) for k, v in again.module.state_dict().items())
+    assert all(
+        torch.equal(v, loaded.torch().module.state_dict()[k]) for k, v in again.torch().module.state_dict().items()
+    )
     assert [p.name for p in target.parent.iterdir()] == ["mine.safetensors"]
     with Upscaler(target) as upscaler:
         assert upscaler.native_scale == 2
@@ -159,4 +161,4 @@ def test_own_weights_folder_comes_first(shipped: Path, tmp_path: Path, monkeypat
 def test_an_unwritable_place_is_one_line(shipped: Path) -> None:
     loaded = plugins().open_weights(shipped)
     with pytest.raises(WeightsError, match=r"cannot write /proc/self/mine.safetensors"):
-        write_weights(Path("/proc/self/mine.safetensors"), loaded.module, {})
+        write_weights(Path("/proc/self/mine.safetensors"), loaded.torch().module, {})

@@ -65,7 +65,7 @@ def adapt_source(
     card = result.loaded.card
     if result.way == "unchanged":
         card = card | {"model": loaded.spec.name, "scale": loaded.spec.scale}
-    write_weights(output, result.loaded.module, card)
+    write_weights(output, result.loaded.torch().module, card)
     return result
 
 

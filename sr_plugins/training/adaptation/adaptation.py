@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from sr_plugins.devices import bfloat16_is_faster
 from sr_plugins.interface.model import LoadedModel
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.corrected import corrected_spec
 from sr_plugins.models.corrected_network import CorrectedNetwork
 from sr_plugins.training.adaptation.children import Children, Rgb, split, with_compression_as_noise
@@ -101,7 +102,7 @@ def adapt(
         return Adaptation(loaded, "unchanged", math.nan, math.nan, "the pictures hold nothing to learn from")
 
     place = torch.device(device)
-    before = _measure(loaded.module.to(device), judge, device)
+    before = _measure(loaded.torch().module.to(device), judge, device)
     model = _start(loaded, tables, path, children).to(device)
     best, after, way = _folded(model), -math.inf, "filter"
     after = _measure(best.to(device), judge, device)
@@ -146,7 +147,7 @@ def adapt(
         return Adaptation(loaded, "unchanged", before, before, reason)
     card = _card(loaded, tables, len(frames), iteration, before, after, way)
     adapted = corrected_spec(spec, 2 * RADIUS + 1)
-    return Adaptation(LoadedModel(adapted, best.cpu().eval(), card), way, before, after)
+    return Adaptation(LoadedModel(adapted, TorchNetwork(best.cpu().eval()), card=card), way, before, after)
 
 
 def _start(
@@ -159,7 +160,7 @@ def _start(
         torch.manual_seed(children.seed)  # branches that fold away have random weights
         model = build()
     assert isinstance(model, CorrectedNetwork)
-    model.load_network(loaded.module.state_dict())
+    model.load_network(loaded.torch().module.state_dict())
     kernel = next((table["values"] for table in tables if table["name"] == "kernel"), None)
     if kernel is not None and any(table["name"] == "subsample" for table in tables):
         fixed = build_chain([t for t in tables if t["name"] in ("kernel", "subsample")], loaded.spec.scale, path)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_plugins.interface.model import Degradation, Picture
+from sr_plugins.interface.degradation import Degradation, Picture
 from sr_plugins.training.degradations.chain import check_range, draw
 
 Kernel = NDArray[np.float64]

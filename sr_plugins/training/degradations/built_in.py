@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
+from sr_plugins.interface.degradation import Degradation, DegradationSpec
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.model import Degradation, DegradationSpec
 from sr_plugins.training.degradations import blur, compression, noise, resize
 from sr_plugins.training.degradations import learned as learned_degradation
 from sr_plugins.training.degradations.second_order import second_order

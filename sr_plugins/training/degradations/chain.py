@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_plugins.errors import RecipeError, SRError
-from sr_plugins.interface.model import Degradation, DegradationSpec
+from sr_plugins.interface.degradation import Degradation, DegradationSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.training.run.recipe import is_number
 

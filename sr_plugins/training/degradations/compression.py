@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sr_plugins.interface.model import Degradation, Picture
+from sr_plugins.interface.degradation import Degradation, Picture
 from sr_plugins.training.degradations.chain import check_range, draw, to_8bit
 
 # name: (encoder, decoder, options at a quality, allowed qualities)

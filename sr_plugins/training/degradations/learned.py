@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sr_plugins.errors import RecipeError
-from sr_plugins.interface.model import Degradation, Picture
+from sr_plugins.interface.degradation import Degradation, Picture
 from sr_plugins.weights.safetensors_files import PRETRAINED, load_into, read_card, read_tensors
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sr_plugins.interface.model import Degradation, Picture
+from sr_plugins.interface.degradation import Degradation, Picture
 from sr_plugins.training.degradations.chain import check_range, draw
 from sr_plugins.training.run.pictures import LUMA
 

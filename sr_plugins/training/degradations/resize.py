@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_plugins.interface.model import Degradation, Picture
+from sr_plugins.interface.degradation import Degradation, Picture
 from sr_plugins.pixels.cubic import cubic_weight
 from sr_plugins.pixels.matlab import downscale_bicubic
 from sr_plugins.training.degradations.chain import to_8bit

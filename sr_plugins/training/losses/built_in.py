@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.model import LossSpec
+from sr_plugins.interface.loss import LossSpec
 
 if TYPE_CHECKING:
     from torch import nn

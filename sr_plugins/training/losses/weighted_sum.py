@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sr_plugins.errors import PluginError, RecipeError, SRError
-from sr_plugins.interface.model import LossSpec
+from sr_plugins.interface.loss import LossSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.training.degradations.chain import call_with
 

@@ -1,0 +1,10 @@
+"""The words that specs, settings and weights files share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Channels = Literal["luma", "rgb"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+Purpose = Literal["enlarge", "denoise", "dejpeg", "deblur", "restore"]
+Form = Literal["torch", "onnx", "ncnn"]
