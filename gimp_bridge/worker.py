@@ -30,11 +30,14 @@ from gimp_bridge.plug_in.sr_upscale.worker_client import (
     read_header,
     write_message,
 )
-from sr_plugins import Frame, FrameFormat, ModelSpec, SRError, __version__
+from sr_plugins.errors import SRError, one_line
+from sr_plugins.interface.model import ModelSpec
+from sr_plugins.pixels.frame import FrameFormat, frame_of
 from sr_plugins.plugins import plugins
+from sr_plugins.version import __version__
 
 if TYPE_CHECKING:
-    from sr_plugins import Upscaler
+    from sr_plugins.upscaler import Upscaler
 
 DTYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
 HEARTBEAT = 0.5  # seconds
@@ -122,16 +125,13 @@ class Answerer:
             return self._hello(), None
         upscaler = self._upscaler_for(request.model, request.scale, request.self_ensemble)
         channels = request.pixels.shape[2]
-        planes = [request.pixels[:, :, c] for c in range(channels)]
-        alpha = planes.pop() if channels in (2, 4) else None
         is_float = request.pixels.dtype == np.float32
         format = FrameFormat(
             family="gray" if channels < 3 else "rgb", bits=8 * request.pixels.dtype.itemsize, is_float=is_float
         )
         self.doing = upscaler.description
-        frame = upscaler.upscale(Frame(planes, format, alpha))
-        answered = [*frame.planes, *(() if frame.alpha is None else (frame.alpha,))]
-        return {"type": "result", "width": frame.width, "height": frame.height}, np.stack(answered, axis=-1)
+        frame = upscaler.upscale(frame_of(format, [request.pixels[:, :, c] for c in range(channels)]))
+        return {"type": "result", "width": frame.width, "height": frame.height}, np.stack(frame.samples(), axis=-1)
 
     def _hello(self) -> dict[str, Any]:
         models = list(model_choices(plugins().models()))
@@ -140,12 +140,13 @@ class Answerer:
     def _upscaler_for(self, model: str, scale: int, self_ensemble: bool) -> Upscaler:
         if self._upscaler is None or self._made_for != (model, scale, self_ensemble):
             self.doing = f"loading {model} {scale}x"
-            from sr_plugins import Upscaler
+            from sr_plugins.upscaler import Upscaler
 
+            # made before the last one is closed: where it cannot be made, the last choice still works
+            other = Upscaler(model, scale, device=self.device, self_ensemble=self_ensemble)
             if self._upscaler is not None:
                 self._upscaler.close()
-            self._upscaler = Upscaler(model, scale, device=self.device, self_ensemble=self_ensemble)
-            self._made_for = model, scale, self_ensemble
+            self._upscaler, self._made_for = other, (model, scale, self_ensemble)
         return self._upscaler
 
 
@@ -201,10 +202,19 @@ def _outcome(future: Future[Answer]) -> Answer:
         return future.result()
     if isinstance(error, SRError):
         return {"type": "error", "message": " ".join(str(error).split())}, None
-    if isinstance(error, MemoryError):
+    if _is_lack_of_memory(error):
         return {"type": "error", "message": "not enough memory for the result: choose a smaller scale"}, None
     traceback.print_exception(error)
-    return {"type": "error", "message": f"a bug, please report it: {type(error).__name__}: {error}"}, None
+    return {"type": "error", "message": f"a bug, please report it: {type(error).__name__}: {one_line(error)}"}, None
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """Python's own error, CUDA's by its name, and that of PyTorch's CPU allocator, which has but a text."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
 
 
 def reserve_pipes() -> tuple[BinaryIO, BinaryIO]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from sr_plugins import __version__
 from sr_plugins.errors import PluginError
+from sr_plugins.version import __version__
 
 gimp_dir = click.option(
     "--gimp-dir",

@@ -14,13 +14,14 @@ from typing import IO, Any
 
 from PIL import Image, UnidentifiedImageError
 
-from sr_plugins import Frame, Upscaler
 from sr_plugins.errors import FrameError, ImageError, SRError
 from sr_plugins.images.formats import ANIMATIONS, check_fits, encoder_arguments, fitted, format_of
 from sr_plugins.images.metadata import metadata_of, upright
 from sr_plugins.images.pillow_filter import Picture, check_output_size, upscale_pictures
 from sr_plugins.images.sixteen_bit import deep_pages, to_eight_bit, write_png
 from sr_plugins.images.tiff_writer import write_tiff
+from sr_plugins.pixels.frame import Frame
+from sr_plugins.upscaler import Upscaler
 
 logger = logging.getLogger("sr_plugins")
 
@@ -108,7 +109,7 @@ def save_like(
     Args:
         out: an image, a frame of 16 bits, or all frames of an animation; each image's ``info`` gives its duration and
             disposal. An image whose own EXIF still has an orientation is turned upright first.
-        path: its ending says the format. Modes that the format lacks are converted, see :mod:`.image_formats`.
+        path: its ending says the format. Modes that the format lacks are converted, see :mod:`.formats`.
         source: what ``out`` was made from; an animation is rewound.
         quality: as for :func:`upscale_file`.
 

@@ -7,7 +7,7 @@ A mode whose samples a network understands travels as it is; the others go by th
 P, PA, transparency by colour         the colours they stand for: L, LA, RGB or RGBA
 La, RGBa                              straight alpha while being enlarged
 YCbCr                                 Y'CbCr of BT.601, full range, 4:4:4: no conversion at all
-CMYK, LAB                             through sRGB, by the picture's profile (:mod:`.pillow_color`)
+CMYK, LAB                             through sRGB, by the picture's profile (:mod:`.color_profiles`)
 HSV                                   through RGB
 I;16                                  gray of 16 bits
 I, F                                  gray in float, by the range that holds the values (:func:`_range`)
@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sr_plugins import Frame, FrameFormat, Matrix
 from sr_plugins.errors import FrameError
 from sr_plugins.images.color_profiles import from_srgb, profile_fits, to_srgb
+from sr_plugins.pixels.frame import Frame, FrameFormat, Matrix, frame_of
 
 Back = Callable[[Frame], Image.Image]
 
@@ -43,7 +43,7 @@ _STRIP_ROWS = 256
 _CONVERTED_BACK = ("La", "RGBa", "HSV")
 
 
-def to_frame(image: Image.Image) -> tuple[Frame, Back]:
+def image_to_frame(image: Image.Image) -> tuple[Frame, Back]:
     """The picture as a frame, and what turns the enlarged frame into an image again.
 
     The image that comes back has the mode of the given one, except that 1 comes back as L, P and PA as the colours they
@@ -61,13 +61,13 @@ def to_frame(image: Image.Image) -> tuple[Frame, Back]:
     if mode in ("I", "F"):
         return _float(image)
     if mode in ("P", "PA") or (mode in ("1", "L", "RGB") and "transparency" in image.info):
-        return to_frame(_plain(image))
+        return image_to_frame(_plain(image))
     if mode in ("CMYK", "LAB"):
         profile = image.info.get("icc_profile")
-        frame, back = to_frame(to_srgb(image, profile))
+        frame, back = image_to_frame(to_srgb(image, profile))
         return frame, lambda result: from_srgb(back(result), mode, profile)
     if mode in _BY_WAY_OF:
-        frame, back = to_frame(image.convert(_BY_WAY_OF[mode]))
+        frame, back = image_to_frame(image.convert(_BY_WAY_OF[mode]))
         return frame, (lambda result: back(result).convert(mode)) if mode in _CONVERTED_BACK else back
     if mode not in _DIRECT:
         raise FrameError(f"pictures of mode {mode} are not supported: convert to RGB first")
@@ -77,14 +77,8 @@ def to_frame(image: Image.Image) -> tuple[Frame, Back]:
 def _direct(image: Image.Image, format: FrameFormat) -> tuple[Frame, Back]:
     bands = np.asarray(image)
     planes = [bands] if bands.ndim == 2 else [bands[..., i] for i in range(bands.shape[2])]
-    has_alpha = len(planes) > format.planes
     mode = image.mode
-
-    def back(result: Frame) -> Image.Image:
-        alpha = () if result.alpha is None else (result.alpha,)
-        return _merged(mode, (*result.planes, *alpha))
-
-    return Frame(planes[: format.planes], format, planes[-1] if has_alpha else None), back
+    return frame_of(format, planes), lambda result: _merged(mode, result.samples())
 
 
 def _merged(mode: str, planes: Sequence[NDArray[Any]]) -> Image.Image:

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageFilter
 
-from sr_plugins import Frame, LoadedModel, Upscaler
 from sr_plugins.errors import FrameError, ImageError
 from sr_plugins.images.metadata import metadata_of, upright
-from sr_plugins.images.modes import to_frame
+from sr_plugins.images.modes import image_to_frame
+from sr_plugins.interface.model import LoadedModel
+from sr_plugins.pixels.frame import Frame
+from sr_plugins.upscaler import Upscaler
 
 if TYPE_CHECKING:
     from PIL._imaging import ImagingCore
@@ -82,7 +84,7 @@ class SuperResolution(ImageFilter.MultibandFilter):
         if wrapped.mode == "P":
             raise FrameError("a filter cannot see a palette image's transparency: use gimp_bridge.upscale_image(image)")
         check_output_size(self.upscaler, wrapped.size)
-        frame, back = to_frame(wrapped)
+        frame, back = image_to_frame(wrapped)
         return back(self.upscaler.upscale(frame)).im
 
 
@@ -152,7 +154,7 @@ def _prepared(image: Image.Image, upscaler: Upscaler) -> tuple[Frame, Callable[[
     info |= {name: image.info[name] for name in _FRAME_INFO if name in image.info}
     if (disposal := getattr(image, "disposal_method", None)) is not None:  # GIF keeps it outside of info
         info["disposal"] = disposal
-    frame, restore = to_frame(turned)
+    frame, restore = image_to_frame(turned)
 
     def back(result: Frame) -> Image.Image:
         enlarged = restore(result)

@@ -14,9 +14,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from sr_plugins import Frame, FrameFormat
 from sr_plugins.images.metadata import orientation_of
 from sr_plugins.images.modes import GRAY16
+from sr_plugins.pixels.frame import Frame, FrameFormat, frame_of
 
 RGB16 = FrameFormat(family="rgb", bits=16)
 
@@ -98,8 +98,7 @@ def _tiff_page(page: Any) -> Frame:
 def _frame(samples: NDArray[Any], orientation: int) -> Frame:
     samples = _upright(samples, orientation)
     format = RGB16 if samples.shape[2] > 2 else GRAY16
-    planes = [samples[..., i] for i in range(samples.shape[2])]
-    return Frame(planes[: format.planes], format, planes[format.planes] if len(planes) > format.planes else None)
+    return frame_of(format, [samples[..., i] for i in range(samples.shape[2])])
 
 
 def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -115,7 +114,7 @@ def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def _interleaved(frame: Frame) -> NDArray[Any]:
     """The samples as (height, width) or (height, width, bands), alpha last."""
-    planes = [*frame.planes, *(() if frame.alpha is None else (frame.alpha,))]
+    planes = frame.samples()
     return np.ascontiguousarray(planes[0] if len(planes) == 1 else np.stack(planes, axis=2))
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from sr_plugins import Frame
 from sr_plugins.errors import ImageError
+from sr_plugins.pixels.frame import Frame
 
 # mode -> PhotometricInterpretation (TIFF 6.0; LAB with a* and b* signed, as Pillow hands them to numpy)
 PHOTOMETRIC = {
@@ -106,9 +106,9 @@ def _rows(page: Image.Image | Frame, top: int, bottom: int) -> NDArray[Any]:
     """Some rows of a page: (rows, width) or (rows, width, bands)."""
     if isinstance(page, Image.Image):
         return np.asarray(page.crop((0, top, page.width, bottom)))
-    planes = list(page.planes)
-    if page.alpha is not None:  # gray with alpha in 16 bits opens in few programs: as RGB
-        planes = [*(planes * 3)[:3], page.alpha]
+    planes = page.samples()
+    if len(planes) == 2:  # gray with alpha in 16 bits opens in few programs: as RGB
+        planes = (*planes[:1] * 3, planes[1])
     rows = [plane[top:bottom] for plane in planes]
     return rows[0] if len(rows) == 1 else np.stack(rows, axis=2)
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gimp_bridge import worker as worker_module
 from gimp_bridge.plug_in.sr_upscale.worker_client import (
     LARGEST_HEADER,
     LARGEST_PAYLOAD,
@@ -32,6 +34,7 @@ from gimp_bridge.plug_in.sr_upscale.worker_client import (
 )
 from gimp_bridge.worker import Answerer, Hello, Picture, model_choices, read_request, serve
 from sr_plugins import Frame, FrameFormat, Upscaler
+from sr_plugins.errors import SRError
 from sr_plugins.weights.safetensors_files import write_weights
 
 HELLO = {"type": "hello", "protocol": PROTOCOL}
@@ -127,26 +130,41 @@ def test_a_request_cut_short_is_the_end(length: int) -> None:
 # -- the serving loop ------------------------------------------------------------------------------------------------
 
 
-class Slow(Answerer):
-    """Answers like the real one, after a wait."""
+class Busy(Answerer):
+    """Answers like the real one, once it is let go; a hang of the loop is ended by the test's own limit."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self) -> None:
         super().__init__("cpu")
-        self.seconds = seconds
+        self.let_go = threading.Event()
 
     def __call__(self, request: Hello | Picture) -> tuple[dict[str, Any], Any]:
-        time.sleep(self.seconds)
+        self.let_go.wait()
         return {"type": "hello"}, None
 
 
-def served(stream: bytes, answerer: Answerer) -> tuple[int | None, list[dict[str, Any]]]:
+class Counting(io.BytesIO):
+    """A sink that lets an answerer go when it was given so many messages."""
+
+    def __init__(self, answerer: Busy, messages: int) -> None:
+        super().__init__()
+        self.answerer, self.messages = answerer, messages
+
+    def flush(self) -> None:  # once a message
+        self.messages -= 1
+        if self.messages == 0:
+            self.answerer.let_go.set()
+
+
+def served(
+    stream: bytes, answerer: Answerer, sink: io.BytesIO | None = None
+) -> tuple[int | None, list[dict[str, Any]]]:
     """What the loop returns and says when fed this stream; status None if it hung up instead."""
     end: queue.Queue[int | None] = queue.Queue()
-    sink = io.BytesIO()
+    sink = sink or io.BytesIO()
     source = io.BytesIO(stream)
     thread = threading.Thread(target=lambda: end.put(serve(source, sink, answerer, lambda: end.put(None))), daemon=True)
     thread.start()
-    status = end.get(timeout=20)
+    status = end.get()
     sink.seek(0)
     said = []
     with contextlib.suppress(EOFError):
@@ -160,24 +178,58 @@ def served(stream: bytes, answerer: Answerer) -> tuple[int | None, list[dict[str
 @settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=100))
 def test_the_loop_ends_on_any_input(stream: bytes) -> None:
-    status, said = served(stream, Slow(0))
+    answerer = Busy()
+    answerer.let_go.set()
+    status, said = served(stream, answerer)
     assert (status, [header["type"] for header in said]) in ((None, []), (2, ["error"]))
 
 
 def test_the_loop_ends_while_busy() -> None:
-    started = time.monotonic()
-    status, _ = served(message(HELLO), Slow(5))
+    answerer = Busy()
+    status, _ = served(message(HELLO), answerer)
     assert status is None
-    assert time.monotonic() - started < 2
+    assert not answerer.let_go.is_set()  # the answer is still under way
+    answerer.let_go.set()
 
 
-def test_progress_is_told_while_an_answer_is_under_way() -> None:
-    status, said = served(message(HELLO) + b"end" * 10, Slow(1.2))
+def test_progress_is_told_while_an_answer_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "HEARTBEAT", 0.001)
+    answerer = Busy()
+    status, said = served(message(HELLO) + b"end" * 10, answerer, Counting(answerer, 3))  # answers after three
     assert status == 2
     kinds = [header["type"] for header in said]
     assert kinds == ["progress"] * (len(kinds) - 2) + ["hello", "error"]
-    assert len(kinds) >= 4
+    assert len(kinds) >= 5
     assert said[0]["text"].endswith(" s, starting")
+
+
+def test_after_a_failed_switch_the_last_network_still_answers(fast_weights: Path) -> None:
+    answerer = Answerer("cpu")
+    good = Picture(np.full((4, 4, 3), 77, np.uint8), str(fast_weights / "fast-x2.safetensors"), 2, False)
+    header, pixels = answerer(good)
+    with pytest.raises(SRError, match="no model called"):
+        answerer(replace(good, model="nosuch"))
+    again, same = answerer(good)
+    assert again == header == {"type": "result", "width": 8, "height": 8}
+    assert pixels is not None
+    np.testing.assert_array_equal(pixels, same)
+
+
+def torch_allocates_too_much() -> None:
+    import torch
+
+    torch.empty(1 << 60, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("fails", [lambda: np.empty(1 << 60, np.uint8), torch_allocates_too_much])
+def test_lack_of_memory_is_told_as_such(fails: Callable[[], object]) -> None:
+    class Large(Answerer):
+        def __call__(self, request: Hello | Picture) -> tuple[dict[str, Any], Any]:
+            fails()
+            raise AssertionError("that much memory is nowhere")
+
+    _, said = served(message(HELLO) + b"end" * 10, Large("cpu"))
+    assert said[0] == {"type": "error", "message": "not enough memory for the result: choose a smaller scale"}
 
 
 def test_models_without_weights_are_not_offered() -> None:

@@ -12,7 +12,7 @@ from gimp_bridge import SuperResolution, upscale_image
 from sr_plugins import Frame, FrameFormat, SRError, Upscaler
 from sr_plugins.errors import FrameError, ImageError
 from sr_plugins.images.color_profiles import from_srgb, srgb_profile, to_srgb
-from sr_plugins.images.modes import to_frame
+from sr_plugins.images.modes import image_to_frame
 
 MODES = (
     "1",
@@ -119,7 +119,7 @@ def test_float_samples_pass_to_rounding(repeat: Upscaler) -> None:
 
 @pytest.mark.parametrize(("top", "white"), [(0.9, 1.0), (200.0, 255.0), (60000.0, 65535.0), (1e6, 1e6)])
 def test_float_range_is_the_smallest_usual_one(top: float, white: float) -> None:
-    frame, _ = to_frame(Image.fromarray(np.array([[0.0, top]], np.float32)))
+    frame, _ = image_to_frame(Image.fromarray(np.array([[0.0, top]], np.float32)))
     assert np.allclose(frame.planes[0], [[0.0, top / white]])
 
 
