@@ -24,7 +24,8 @@ from side_by_side import draw
 
 from sr_plugins import Upscaler
 from sr_plugins.evaluation.psnr import psnr
-from sr_plugins.evaluation.quality import Image, Upscale, bicubic, to_luma, upscale_with
+from sr_plugins.evaluation.quality import Image, Upscale, bicubic, upscale_with
+from sr_plugins.pixels.matlab import to_luma
 from sr_plugins.plugins import plugins
 from sr_plugins.training.adaptation.adapt_source import adapt_source
 from sr_plugins.training.degradations.chain import build_chain

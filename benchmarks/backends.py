@@ -23,7 +23,8 @@ import numpy as np
 import torch
 
 from sr_plugins import Frame, Upscaler
-from sr_plugins.backends.onnx_graph import INPUT, export
+from sr_plugins.backends.onnx_graph import INPUT
+from sr_plugins.evaluation.export import export
 from sr_plugins.evaluation.speed import noise
 from sr_plugins.plugins import plugins
 

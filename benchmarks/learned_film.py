@@ -23,14 +23,13 @@ from side_by_side import draw
 
 from sr_plugins import Upscaler
 from sr_plugins.evaluation.psnr import psnr
-from sr_plugins.evaluation.quality import to_luma, upscale_with
-from sr_plugins.pixels.matlab import downscale_bicubic
+from sr_plugins.evaluation.quality import upscale_with
+from sr_plugins.pixels.matlab import downscale_bicubic, to_8bit, to_luma
 from sr_plugins.training.degradations.blur import filtered, gaussian_kernel
-from sr_plugins.training.degradations.chain import to_8bit
 from sr_plugins.training.degradations.learned import degrade
 from sr_plugins.training.degradations.learning import learn_degradation, write_generator
 from sr_plugins.training.degradations.likeness import traces
-from sr_plugins.training.run.pictures import list_pictures, read_rgb
+from sr_plugins.training.picture_files import list_pictures, read_rgb
 
 Rgb = NDArray[np.uint8]
 LENS = 1.6  # sigma in large pixels

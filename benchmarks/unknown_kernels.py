@@ -22,15 +22,14 @@ from numpy.typing import NDArray
 
 from sr_plugins import LoadedModel
 from sr_plugins.evaluation.psnr import psnr
-from sr_plugins.evaluation.quality import to_luma
+from sr_plugins.pixels.matlab import to_8bit, to_luma
 from sr_plugins.plugins import plugins
 from sr_plugins.training.adaptation.adaptation import adapt
 from sr_plugins.training.degradations.blur import filtered
-from sr_plugins.training.degradations.chain import to_8bit
 from sr_plugins.training.estimation.estimation import estimate
 from sr_plugins.training.estimation.kernel import BICUBIC_VARIANCE, gaussian_kernel_of
 from sr_plugins.training.estimation.source import Source
-from sr_plugins.training.run.pictures import list_pictures, read_rgb
+from sr_plugins.training.picture_files import list_pictures, read_rgb
 from sr_plugins.training.spectrum import Floats
 from sr_plugins.weights.safetensors_files import load_model
 

@@ -5,17 +5,53 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import product
+from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from sr_plugins.errors import SRError, UnknownNameError
 
+if TYPE_CHECKING:
+    from sr_plugins.evaluation.speed import Through
+    from sr_plugins.pixels.frame import Frame
+    from sr_plugins.upscaler import Upscaler
+
 SIZES = "640x360,1280x720,1920x1080"
+
+
+def core(upscaler: Upscaler, pictures: Sequence[Frame], count: int) -> None:
+    """``Upscaler.stream``."""
+    from sr_plugins.evaluation.speed import through_core
+
+    through_core(upscaler, pictures, count)
+
+
+def pipe(upscaler: Upscaler, pictures: Sequence[Frame], count: int) -> None:
+    """``srp pipe``."""
+    from sr_plugins.evaluation.speed import through_pipe
+
+    through_pipe(upscaler, pictures, count)
+
+
+def vapoursynth(upscaler: Upscaler, pictures: Sequence[Frame], count: int) -> None:
+    """The VapourSynth filter."""
+    from vapoursynth_filter.speed import through_filter
+
+    through_filter(upscaler, pictures, count)
+
+
+def pillow(upscaler: Upscaler, pictures: Sequence[Frame], count: int) -> None:
+    """The Pillow filter."""
+    from sr_plugins.images.speed import through_pillow
+
+    through_pillow(upscaler, pictures, count)
+
+
+# How frames reach the core. The process that measures finds a way here by its name and imports what that needs alone.
+WAYS: dict[str, Through] = {way.__name__: way for way in (core, pipe, vapoursynth, pillow)}
 
 
 def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[tuple[int, int]]:
@@ -62,7 +98,11 @@ def command(
 
     Each case runs in a process of its own on YUV 4:2:0 frames of 8 bits. Run it while the machine does nothing else.
     """
-    from sr_plugins.evaluation.speed import WAYS, Case, measure
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from sr_plugins.evaluation.speed import Case, measure
     from sr_plugins.plugins import plugins
 
     found = plugins()
@@ -96,16 +136,15 @@ def command(
                 device=device,
                 width=width,
                 height=height,
-                way=way,
             )
             try:
-                speed = measure(case, seconds)
+                speed = measure(case, seconds, WAYS[way])
             except SRError as error:
                 talk.print(f"{spec.label}, {runtime}, {way}: {error}")
                 continue
             memory = None if math.isnan(speed.memory) else round(speed.memory)
             share = None if math.isnan(speed.share_of_peak) else speed.share_of_peak
-            results.append(asdict(case) | asdict(speed) | {"memory": memory, "share_of_peak": share})
+            results.append(asdict(case) | {"way": way} | asdict(speed) | {"memory": memory, "share_of_peak": share})
             table.add_row(
                 spec.label,
                 f"{width}x{height}",

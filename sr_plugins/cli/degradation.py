@@ -83,7 +83,7 @@ def learn_command(
     from sr_plugins.devices import resolve_devices
     from sr_plugins.training.degradations.learning import Learning, learn_degradation, write_generator
     from sr_plugins.training.estimation.source import read_source
-    from sr_plugins.training.run.pictures import list_pictures, read_rgb
+    from sr_plugins.training.picture_files import list_pictures, read_rgb
     from sr_plugins.weights.safetensors_files import check_weights_name
 
     check_weights_name(output)

@@ -19,7 +19,7 @@ def command(model: str, scale: int | None, output: Path) -> None:
     """
     if output.suffix != ".onnx":
         raise click.BadParameter(f"{output} does not end in .onnx", param_hint="--output")
-    from sr_plugins.backends.onnx_graph import export
+    from sr_plugins.evaluation.export import export
     from sr_plugins.plugins import plugins
     from sr_plugins.weights.safetensors_files import load_model
 

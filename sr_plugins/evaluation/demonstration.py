@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sr_plugins.errors import DataError, ImageError
 from sr_plugins.evaluation.psnr import psnr
-from sr_plugins.evaluation.quality import bicubic, to_luma, upscale_rgb
-from sr_plugins.pixels.matlab import downscale_bicubic
+from sr_plugins.evaluation.quality import bicubic, upscale_rgb
+from sr_plugins.pixels.matlab import downscale_bicubic, to_luma
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.whole_file import whole_file
 

@@ -129,8 +129,8 @@ def asymmetric_fit(x: Plane) -> tuple[float, float, float]:
 
 def main(folder: Path) -> None:
     """Fit the model on a folder of photographs and write it beside this file."""
-    from sr_plugins.evaluation.quality import to_luma
-    from sr_plugins.training.run.pictures import list_pictures, read_rgb
+    from sr_plugins.pixels.matlab import to_luma
+    from sr_plugins.training.picture_files import list_pictures, read_rgb
 
     paths = list_pictures(folder)
     mean, covariance = fit([to_luma(read_rgb(path)) for path in paths])

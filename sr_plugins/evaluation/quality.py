@@ -18,18 +18,23 @@ from numpy.typing import NDArray
 from sr_plugins.errors import DataError
 from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.pixels.frame import Frame, FrameFormat, Matrix
-from sr_plugins.pixels.matlab import downscale_bicubic
+from sr_plugins.pixels.matlab import (
+    LUMA_SPAN,
+    MATRIX,
+    OFFSET,
+    downscale_bicubic,
+    to_8bit,
+    to_luma,
+    to_ycbcr,
+    ycbcr_to_rgb,
+)
 from sr_plugins.plugins import plugins
-from sr_plugins.training.degradations.chain import to_8bit
-from sr_plugins.training.run.pictures import list_pictures, read_rgb
+from sr_plugins.training.picture_files import list_pictures, read_rgb
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.weights.safetensors_files import write_weights
 
 Image = NDArray[np.uint8]
 Upscale = Callable[[Image], Image]
-MATRIX = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
-OFFSET = np.array([16.0, 128.0, 128.0])
-LUMA_SPAN = 219.0  # codes from black to white
 GRAY = FrameFormat(family="gray", bits=32, is_float=True)
 YUV = FrameFormat(family="yuv", matrix=Matrix.SMPTE170M)
 RGB = FrameFormat(family="rgb")
@@ -46,21 +51,6 @@ class Result:
         """Mean over the pictures; not a number if there are none."""
         values = self.values[metric]
         return math.fsum(values) / len(values) if values else math.nan
-
-
-def to_ycbcr(rgb: Image) -> Image:
-    """8-bit R'G'B' (H, W, 3) to 8-bit Y'CbCr, BT.601 limited range, as MATLAB's ``rgb2ycbcr``."""
-    return to_8bit(rgb @ MATRIX.T + OFFSET)
-
-
-def to_luma(rgb: Image) -> Image:
-    """8-bit R'G'B' (H, W, 3) to 8-bit luma (H, W), BT.601, 16..235."""
-    return to_8bit(rgb @ MATRIX[0] + OFFSET[0])
-
-
-def to_rgb(ycbcr: Image) -> Image:
-    """The inverse of :func:`to_ycbcr`, rounded and clipped to 8 bits."""
-    return to_8bit((ycbcr - OFFSET) @ np.linalg.inv(MATRIX).T)
 
 
 def picture_pairs(folder: Path, scale: int, shrink: Upscale | None = None) -> Iterator[tuple[str, Image, Image]]:
@@ -105,7 +95,7 @@ def upscale_with(upscaler: Upscaler) -> tuple[Upscale, Upscale]:
         if upscaler.loaded.spec.channels == "rgb":
             return upscale_rgb(upscaler, low)
         ycbcr = np.moveaxis(to_ycbcr(low), 2, 0)
-        return to_rgb(np.stack(upscaler.upscale(Frame(list(ycbcr), YUV)).planes, -1))
+        return ycbcr_to_rgb(np.stack(upscaler.upscale(Frame(list(ycbcr), YUV)).planes, -1))
 
     def luma(low: Image) -> Image:
         if upscaler.loaded.spec.channels == "rgb":

@@ -1,7 +1,7 @@
 """How fast a model runs on this machine: each case in a process of its own, from start to steady state.
 
 Frames are noise in YUV 4:2:0 of 8 bits, in host memory before and after; none follows itself, so nothing is reused.
-They reach the core in one of several ways, :data:`WAYS`; those of the adapters live with the adapters.
+They reach the core through a function that the caller names: through the core itself, a pipe, or an adapter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from io import BytesIO
 from itertools import cycle, islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,14 +26,8 @@ from sr_plugins.pixels.frame import Frame, FrameFormat
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
 
+# enlarges ``count`` frames, the pictures in turn: (upscaler, pictures, count)
 Through = Callable[["Upscaler", Sequence[Frame], int], None]
-# How frames reach the core: functions (upscaler, pictures, count) that enlarge ``count`` frames, the pictures in turn.
-WAYS = {
-    "core": "sr_plugins.evaluation.speed:through_core",
-    "pipe": "sr_plugins.evaluation.speed:through_pipe",
-    "vapoursynth": "vapoursynth_filter.speed:through_filter",
-    "pillow": "sr_plugins.images.speed:through_pillow",
-}
 YUV420P8 = FrameFormat(family="yuv", subsampling=(1, 1))
 PICTURES = 4
 WARM = 6  # frames before any is timed: whatever is compiled for a size is compiled then
@@ -44,7 +37,7 @@ PEAK_SIDE = {"cpu": 1536, "cuda": 8192}  # of the matrix product that shows what
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is measured: the arguments of :class:`~.upscaler.Upscaler`, the size of the frames, and one of ``WAYS``."""
+    """What is measured: the arguments of :class:`~.upscaler.Upscaler`, and the size of the frames."""
 
     model: str
     scale: int
@@ -53,7 +46,6 @@ class Case:
     device: str
     width: int
     height: int
-    way: str = "core"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +68,14 @@ class Speed:
     share_of_peak: float
 
 
-def measure(case: Case, seconds: float) -> Speed:
-    """Measure for about ``seconds`` in a fresh process; ``SRError`` as the process raised it."""
+def measure(case: Case, seconds: float, through: Through) -> Speed:
+    """Measure for about ``seconds`` in a fresh process; ``SRError`` as the process raised it.
+
+    ``through`` is found there by its module and name.
+    """
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(case, seconds, time.time(), sender))
+    process = context.Process(target=_child, args=(case, seconds, through, time.time(), sender))
     process.start()
     sender.close()
     try:
@@ -95,17 +90,16 @@ def measure(case: Case, seconds: float) -> Speed:
     return speed
 
 
-def _child(case: Case, seconds: float, started: float, sender: Connection) -> None:
+def _child(case: Case, seconds: float, through: Through, started: float, sender: Connection) -> None:
     try:
-        sender.send(_measured(case, seconds, started))
+        sender.send(_measured(case, seconds, through, started))
     except SRError as error:
         sender.send(str(error))
 
 
-def _measured(case: Case, seconds: float, started: float) -> Speed:
+def _measured(case: Case, seconds: float, through: Through, started: float) -> Speed:
     from sr_plugins.upscaler import Upscaler
 
-    through: Through = resolve_name(WAYS[case.way])
     pictures = noise(case.width, case.height)
     with Upscaler(
         case.model, case.scale, backend=case.backend, precision=case.precision, device=case.device

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_plugins.models.interpolation import BicubicUpsample
-from sr_plugins.pixels.cubic import cubic_weight
+from sr_plugins.pixels.cubic import cubic_taps
 
 
 class BackProjection(nn.Module):
@@ -22,8 +22,7 @@ class BackProjection(nn.Module):
 
     def __init__(self, scale: int) -> None:
         super().__init__()
-        center = (scale - 1) / 2
-        taps = torch.tensor([cubic_weight((tap - center) / scale) for tap in range(-2 * scale, 3 * scale)])
+        taps = torch.tensor(cubic_taps(range(-2 * scale, 3 * scale), (scale - 1) / 2, scale))
         taps = (taps / taps.sum()).view(5, scale)  # of each pixel within two of the input's, and each of its phases
         # negative: OpenVINO makes a difference a sum with a factor, which it then computes in the layers' precision
         kernel = -torch.einsum("ia,jb->abij", taps, taps).reshape(1, scale * scale, 5, 5)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_plugins.pixels.cubic import cubic_weight
+from sr_plugins.pixels.cubic import cubic_taps
 
 
 class BicubicUpsample(nn.Module):
@@ -22,10 +22,7 @@ class BicubicUpsample(nn.Module):
     def __init__(self, scale: int) -> None:
         super().__init__()
         self.scale = scale
-        rows = []
-        for phase in range(scale):
-            position = (phase + 0.5) / scale - 0.5
-            rows.append([cubic_weight(tap - position) for tap in range(-2, 3)])
+        rows = [cubic_taps(range(-2, 3), (phase + 0.5) / scale - 0.5) for phase in range(scale)]
         taps = torch.tensor(rows)  # (scale, 5); each row sums to one
         kernel = torch.einsum("ai,bj->abij", taps, taps).reshape(scale * scale, 1, 5, 5)
         self.register_buffer("kernel", kernel, persistent=False)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sr_plugins.pixels.cubic import cubic_weight
+from sr_plugins.pixels.cubic import cubic_taps
 from sr_plugins.pixels.frame import ChromaLocation as At
 from sr_plugins.pixels.frame import Frame, Plane
 
@@ -32,7 +32,7 @@ def taps_at(position: float, widen: float = 1.0) -> Taps:
     """Keys' cubic (a = -0.5) around ``position``; ``widen`` > 1 makes it the antialiasing filter of a reduction."""
     first = math.floor(position - 2 * widen) + 1
     count = math.ceil(position + 2 * widen) - first
-    weights = [cubic_weight((first + i - position) / widen) for i in range(max(count, 1))]
+    weights = cubic_taps(range(first, first + max(count, 1)), position, widen)
     while len(weights) > 1 and weights[-1] == 0:
         weights.pop()
     while len(weights) > 1 and weights[0] == 0:

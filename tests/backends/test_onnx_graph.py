@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from fakes import Unexportable, blur, model_of
 from torch import nn
 
-from sr_plugins.backends.onnx_graph import cached_graph, export
+from sr_plugins.backends.onnx_graph import cached_graph
 from sr_plugins.cli.export import command
 from sr_plugins.errors import PluginError, UnknownModelError, WeightsError
+from sr_plugins.evaluation.export import export
 from sr_plugins.folders import fingerprint, read_or_make
 from sr_plugins.plugins import plugins
 from sr_plugins.weights.safetensors_files import load_model

@@ -28,9 +28,10 @@ from sr_plugins.evaluation.niqe import asymmetric_fit, block_features, fit, niqe
 from sr_plugins.evaluation.psnr import psnr
 from sr_plugins.evaluation.ssim import ms_ssim, ssim
 from sr_plugins.interface.metric import MetricSpec
+from sr_plugins.pixels import matlab
 from sr_plugins.pixels.matlab import downscale_bicubic
 from sr_plugins.plugins import Plugins
-from sr_plugins.training.run.pictures import read_rgb
+from sr_plugins.training.picture_files import read_rgb
 from sr_plugins.weights.safetensors_files import read_card, write_weights
 
 Image8 = NDArray[np.uint8]
@@ -110,7 +111,7 @@ def test_small_pictures_are_refused_in_words() -> None:
 
 
 def test_niqe_rises_with_blur_noise_and_blocks(shared_data: Path) -> None:
-    picture = evaluation.to_luma(read_rgb(shared_data / "benchmark" / "Set5" / "baby.png"))
+    picture = matlab.to_luma(read_rgb(shared_data / "benchmark" / "Set5" / "baby.png"))
     clean = niqe(picture)
     assert 2 < clean < 6
     assert clean + 1 < niqe(blurred(picture, 1.5)) < niqe(blurred(picture, 3))
@@ -175,11 +176,11 @@ def test_lpips_runs_or_says_what_to_install() -> None:
 
 def test_luma_is_matlabs() -> None:
     colours = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
-    assert evaluation.to_luma(colours).tolist() == [[16, 235, 81, 145, 41]]
-    assert evaluation.to_ycbcr(colours)[0].tolist() == [
+    assert matlab.to_luma(colours).tolist() == [[16, 235, 81, 145, 41]]
+    assert matlab.to_ycbcr(colours)[0].tolist() == [
         [16, 128, 128], [235, 128, 128], [81, 90, 240], [145, 54, 34], [41, 240, 110],
     ]  # fmt: skip
-    back = evaluation.to_rgb(evaluation.to_ycbcr(colours)).astype(int)
+    back = matlab.ycbcr_to_rgb(matlab.to_ycbcr(colours)).astype(int)
     assert np.abs(back - colours).max() <= 2
 
 
@@ -215,8 +216,8 @@ def test_a_model_is_measured_through_the_upscaler(photographs: Path, channels: s
     assert len(result.values["flicker"]) == 1
     low = downscale_bicubic(read_rgb(photographs / "1.png")[:48, :48], 2)
     expected = psnr(
-        evaluation.to_luma(low).repeat(2, 0).repeat(2, 1)[2:-2, 2:-2],
-        evaluation.to_luma(read_rgb(photographs / "1.png")[:48, :48])[2:-2, 2:-2],
+        matlab.to_luma(low).repeat(2, 0).repeat(2, 1)[2:-2, 2:-2],
+        matlab.to_luma(read_rgb(photographs / "1.png")[:48, :48])[2:-2, 2:-2],
     )
     assert result.values["psnr"][1] == pytest.approx(expected, abs=1e-9)
 

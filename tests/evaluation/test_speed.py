@@ -1,17 +1,16 @@
 """``srp bench``: real cases in real processes; the numbers fit each other."""
 
 import json
-from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from sr_plugins import Upscaler
-from sr_plugins.cli.bench import command
+from sr_plugins.cli.bench import WAYS, command
 from sr_plugins.engine.reuse import changed_tiles
 from sr_plugins.errors import SRError, UnknownModelError, UnknownNameError
-from sr_plugins.evaluation.speed import WAYS, YUV420P8, multiply_adds, noise, peak
+from sr_plugins.evaluation.speed import YUV420P8, multiply_adds, noise, peak
 from sr_plugins.plugins import plugins
 from sr_plugins.weights.safetensors_files import load_model
 
@@ -50,7 +49,7 @@ def test_a_way_enlarges_as_many_frames_as_it_says(way: str) -> None:
         seen: list[tuple[int, int]] = []
         submit = upscaler.submit
         upscaler.submit = lambda frame: seen.append((frame.width, frame.height)) or submit(frame)  # type: ignore
-        resolve_name(WAYS[way])(upscaler, noise(32, 16), 7)
+        WAYS[way](upscaler, noise(32, 16), 7)
     assert seen == [(32, 16)] * 7
 
 

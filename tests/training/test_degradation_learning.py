@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from sr_plugins.cli.main import srp
 from sr_plugins.errors import DataError, RecipeError, WeightsError
-from sr_plugins.pixels.matlab import downscale_bicubic
+from sr_plugins.pixels.matlab import downscale_bicubic, to_8bit
 from sr_plugins.plugins import plugins
-from sr_plugins.training.degradations.chain import build_chain, read_chain, to_8bit
+from sr_plugins.training.degradations.chain import build_chain, read_chain
 from sr_plugins.training.degradations.generator import DegradationGenerator, PatchDiscriminator, shrunk
 from sr_plugins.training.degradations.learned import degrade
 from sr_plugins.training.degradations.learning import Learning, learn_degradation, write_generator

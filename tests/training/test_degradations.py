@@ -17,7 +17,7 @@ from sr_plugins.training.degradations.chain import Chain, build_chain, read_chai
 from sr_plugins.training.degradations.compression import pan, transcode
 from sr_plugins.training.degradations.generator import DegradationGenerator
 from sr_plugins.training.degradations.learning import write_generator
-from sr_plugins.training.run.pictures import read_rgb
+from sr_plugins.training.picture_files import read_rgb
 
 Picture = NDArray[np.uint8]
 SHRINK = {"name": "area"}

@@ -8,8 +8,8 @@ from training_runs import NOISY, RECIPE, recipe_file
 
 from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins.errors import RecipeError
+from sr_plugins.training.picture_files import turned
 from sr_plugins.training.run.batches import load_pictures
-from sr_plugins.training.run.pictures import turned
 from sr_plugins.training.run.recipe import read_recipe
 from sr_plugins.training.run.run_folder import RunFolder
 from sr_plugins.training.run.trainer import train

@@ -150,7 +150,7 @@ def test_jpeg_quality_is_read_from_pixels_wherever_blocks_begin(quality: int) ->
 
 def test_the_transform_and_table_are_the_standard_ones() -> None:
     block = np.random.default_rng(0).normal(0, 30, (8, 8))
-    dct = compression_estimation._DCT
+    dct = compression_estimation.DCT
     np.testing.assert_allclose(dct @ block @ dct.T, fft.dctn(block, norm="ortho"), atol=1e-9)
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(buffer, "JPEG", quality=50)
@@ -300,13 +300,13 @@ def test_what_is_near_bicubic_must_be_sure_to_count() -> None:
     def blur(shape: str, sigma: float, confidence: float) -> Blur:
         return Blur(shape, np.eye(2) * (sigma / 2) ** 2, confidence, np.zeros((0, 2, 2)))
 
-    assert estimation._cautious(None) is None
+    assert estimation.cautious(None) is None
     for unsure in (blur("gaussian", 1.0, 0.66), blur("area", 0.8, 0.35), blur("lanczos", 0.8, 0.38)):
-        found = estimation._cautious(unsure)
+        found = estimation.cautious(unsure)
         assert found is not None
         assert found.shape == "bicubic"
     for sure in (blur("gaussian", 1.0, 0.8), blur("gaussian", 1.3, 0.5), blur("area", 0.8, 0.5), blur("bicubic", 1, 0)):
-        assert estimation._cautious(sure) is sure
+        assert estimation.cautious(sure) is sure
 
 
 def test_a_clean_picture_of_soft_things_is_not_taken_for_a_blurred_one(shared_data: Path) -> None:

@@ -14,8 +14,9 @@ from sr_plugins.errors import DataError
 from sr_plugins.pixels.matlab import downscale_bicubic
 from sr_plugins.training.degradations.chain import build_chain
 from sr_plugins.training.estimation.source import read_source
+from sr_plugins.training.picture_files import list_pictures, read_rgb, to_channels
 from sr_plugins.training.run.batches import Batches, load_pictures
-from sr_plugins.training.run.pictures import Pictures, list_pictures, read_rgb, to_channels
+from sr_plugins.training.run.pictures import Pictures
 from sr_plugins.training.run.recipe import Recipe, read_recipe
 
 RECIPE = """

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sr_plugins.training.degradations.chain import Chain, build_chain
-from sr_plugins.training.run.pictures import LUMA, Pair, to_channels, turned
+from sr_plugins.training.picture_files import LUMA, Pair, to_channels, turned
 
 Rgb = NDArray[np.uint8]
 LEAST = 32  # pixels: the side of the smallest child

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_plugins.pixels.cubic import cubic_weight
+from sr_plugins.pixels.cubic import cubic_taps
 
 Floats = NDArray[np.float64]
 GRID = 48  # samples of the spectrum at low resolution
@@ -49,7 +49,7 @@ def correction_filter(kernel: Floats, scale: int, noise: float, power: float, ra
 def _bicubic_kernel(scale: int) -> Floats:
     """Antialiased bicubic as a kernel of odd sides for taking every ``scale``-th pixel."""
     radius = 2 * scale + scale // 2
-    line = np.array([cubic_weight((t - (scale - 1) / 2) / scale) for t in range(-radius, radius + 1)])
+    line = np.array(cubic_taps(range(-radius, radius + 1), (scale - 1) / 2, scale))
     line /= line.sum()
     return np.asarray(line[:, None] * line, np.float64)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_plugins.interface.degradation import Degradation, Picture
-from sr_plugins.training.degradations.chain import check_range, draw
+from sr_plugins.training.tables import check_range, draw
 
 Kernel = NDArray[np.float64]
 

@@ -17,8 +17,6 @@ A recipe, or a file of its own, lists the steps::
 
 from __future__ import annotations
 
-import inspect
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +27,9 @@ from numpy.typing import NDArray
 
 from sr_plugins.errors import RecipeError, SRError
 from sr_plugins.interface.degradation import Degradation, DegradationSpec
+from sr_plugins.pixels.matlab import to_8bit
 from sr_plugins.plugins import plugins
-from sr_plugins.training.run.recipe import is_number
+from sr_plugins.training.tables import call_with, is_number, read_table
 
 Image = NDArray[np.uint8]
 
@@ -63,11 +62,6 @@ class Chain:
         return lambda picture: self(picture, np.random.default_rng([seed, next(count)]))
 
 
-def to_8bit(picture: NDArray[np.floating[Any]]) -> Image:
-    """Rounded (half up) and clipped to 0..255."""
-    return np.clip(np.floor(picture + 0.5), 0, 255).astype(np.uint8)
-
-
 def build_chain(tables: Sequence[Mapping[str, Any]], scale: int, path: Path) -> Chain:
     """The chain that a file's ``[[degradation]]`` tables describe; ``RecipeError`` names ``path`` and what is wrong."""
     steps, random = [], False
@@ -92,42 +86,7 @@ def read_chain(path: Path, scale: int) -> Chain:
 
 def read_tables(path: Path) -> list[dict[str, Any]]:
     """The ``[[degradation]]`` tables of a TOML file, not built yet; ``RecipeError`` when it has none."""
-    try:
-        with path.open("rb") as file:
-            tables = tomllib.load(file).get("degradation")
-    except OSError as error:
-        raise RecipeError(f"cannot read {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from error
+    tables = read_table(path).get("degradation")
     if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) and "name" in t for t in tables):
         raise RecipeError(f"{path}: a list of tables [[degradation]] is needed, each with a name")
     return tables
-
-
-def call_with(build: Callable[..., Any], what: str, given: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
-    """``build(**given, **options)``; an option that it does not take is named in a ``RecipeError``."""
-    parameters = inspect.signature(build).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        known = [name for name in parameters if name not in given]
-        for key in options:
-            if key not in known:
-                raise RecipeError(f"{what} has no option {key}; there is {', '.join(known) or 'none'}")
-        for name in known:
-            if parameters[name].default is inspect.Parameter.empty and name not in options:
-                raise RecipeError(f"{what} needs {name} = ...")
-    return build(**given, **options)
-
-
-def check_range(name: str, value: Any, least: float, most: float) -> None:
-    """``ValueError`` unless ``value`` is a number, or a pair (low, high), between ``least`` and ``most``."""
-    pair = value if isinstance(value, (list, tuple)) else [value, value]
-    numbers = len(pair) == 2 and all(map(is_number, pair))
-    if not numbers or not least <= pair[0] <= pair[1] <= most:
-        raise ValueError(f"{name} = {value!r} is neither a number nor a pair [low, high] between {least} and {most}")
-
-
-def draw(rng: np.random.Generator, value: Any) -> float:
-    """A number as it is; from a pair, a uniform draw between its two."""
-    if isinstance(value, (list, tuple)):
-        return float(rng.uniform(value[0], value[1]))
-    return float(value)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sr_plugins.interface.degradation import Degradation, Picture
-from sr_plugins.training.degradations.chain import check_range, draw, to_8bit
+from sr_plugins.pixels.matlab import to_8bit
+from sr_plugins.training.tables import check_range, draw
 
 # name: (encoder, decoder, options at a quality, allowed qualities)
 # No macroblock tree: on pictures as small as patches, x265's writes beyond its buffers, and x264's reads what was never

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sr_plugins.errors import DataError
+from sr_plugins.pixels.matlab import to_8bit
 from sr_plugins.training.average import Average
-from sr_plugins.training.degradations.chain import to_8bit
 from sr_plugins.training.degradations.generator import DegradationGenerator, PatchDiscriminator, shrunk
 from sr_plugins.training.degradations.learned import CARD_KEY, degrade
 from sr_plugins.training.degradations.likeness import Traces, traces

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from sr_plugins.interface.degradation import Degradation, Picture
-from sr_plugins.training.degradations.chain import check_range, draw
-from sr_plugins.training.run.pictures import LUMA
+from sr_plugins.training.picture_files import LUMA
+from sr_plugins.training.tables import check_range, draw
 
 
 def gaussian_noise(scale: int, sigma: Any, gray: float = 0.4) -> Degradation:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from sr_plugins.interface.degradation import Degradation, Picture
+from sr_plugins.pixels.antialiased import KERNELS, resize
 from sr_plugins.training.degradations.blur import filtered, gaussian_kernel, ringing, sinc_kernel
-from sr_plugins.training.degradations.chain import check_range, draw
 from sr_plugins.training.degradations.compression import jpeg
 from sr_plugins.training.degradations.noise import gaussian_noise, poisson_noise
-from sr_plugins.training.degradations.resize import KERNELS, resize
+from sr_plugins.training.tables import check_range, draw
 
 RESIZE_KERNELS = ("area", "bilinear", "bicubic")
 

@@ -75,7 +75,7 @@ def find_jpeg(picture: Luma) -> Compression:
         return Compression("none", (0, 0), 0.0)
     top, left = _block_origin(picture)
     blocks = _blocks(picture[top:, left:])
-    coefficients = np.einsum("ij,njk,lk->nil", _DCT, blocks, _DCT)
+    coefficients = np.einsum("ij,njk,lk->nil", DCT, blocks, DCT)
     steps = {}
     for y, x in LOW:
         values = np.abs(coefficients[:, y, x])
@@ -158,4 +158,4 @@ def _dct_matrix() -> NDArray[np.float64]:
     return np.asarray(matrix, np.float64)
 
 
-_DCT = _dct_matrix()
+DCT = _dct_matrix()  # orthonormal DCT-II of 8 samples: DCT @ block @ DCT.T

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_plugins.training.degradations.resize import resize_matrix
+from sr_plugins.pixels.antialiased import resize_matrix
 from sr_plugins.training.estimation.noise import noise_sigma
 
 Luma = NDArray[np.float32]

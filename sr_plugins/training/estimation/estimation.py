@@ -121,7 +121,7 @@ def estimate(sources: Sequence[Source], scale: int = 2) -> Estimate:
     noise = estimate_noise(pictures)
     return Estimate(
         scale=scale,
-        blur=_cautious(estimate_blur(pictures, max(6, len(pictures)))),
+        blur=cautious(estimate_blur(pictures, max(6, len(pictures)))),
         noise=noise,
         gray=_gray_share([frame.astype(np.float32) for frame in picked], noise),
         compression=compression,
@@ -132,7 +132,7 @@ def estimate(sources: Sequence[Source], scale: int = 2) -> Estimate:
     )
 
 
-def _cautious(blur: Blur | None) -> Blur | None:
+def cautious(blur: Blur | None) -> Blur | None:
     """Bicubic in place of what is neither clear nor far from it."""
     if blur is None or blur.shape == "bicubic" or blur.confidence >= SURE[blur.shape]:
         return blur

@@ -18,9 +18,9 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from sr_plugins.training.degradations.resize import resize
+from sr_plugins.pixels.antialiased import resize
 from sr_plugins.training.estimation.kernel import BICUBIC_VARIANCE, CROP, SHAPES, WEIGHTS, features
-from sr_plugins.training.run.pictures import LUMA, list_pictures, read_rgb
+from sr_plugins.training.picture_files import LUMA, list_pictures, read_rgb
 from sr_plugins.training.spectrum import Floats, Luma
 
 SCALE = 2

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from sr_plugins.devices import bfloat16_is_faster
-from sr_plugins.training.run.recipe import is_number
+from sr_plugins.training.tables import is_number
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sr_plugins.training.run.recipe import is_number
+from sr_plugins.training.tables import is_number
 
 
 class Charbonnier(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sr_plugins.errors import PluginError, RecipeError, SRError
 from sr_plugins.interface.loss import LossSpec
 from sr_plugins.plugins import plugins
-from sr_plugins.training.degradations.chain import call_with
+from sr_plugins.training.tables import call_with
 
 
 class WeightedSum(nn.Module):

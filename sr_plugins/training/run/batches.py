@@ -18,8 +18,9 @@ from torch import Tensor
 
 from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.training.degradations.chain import build_chain
+from sr_plugins.training.picture_files import list_pictures
 from sr_plugins.training.run.distillation import teach
-from sr_plugins.training.run.pictures import Pictures, list_pictures
+from sr_plugins.training.run.pictures import Pictures
 from sr_plugins.training.run.recipe import Recipe
 
 LOOKAHEAD = 8  # batches

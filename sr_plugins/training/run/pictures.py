@@ -4,73 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from sr_plugins.errors import DataError
-from sr_plugins.training.degradations.chain import to_8bit
-from sr_plugins.training.degradations.resize import resize
+from sr_plugins.pixels.antialiased import resize
+from sr_plugins.pixels.matlab import to_8bit
+from sr_plugins.training.picture_files import Pair, read_rgb, to_channels, turned
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".avif"}
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error)  # what Pillow raises on damage
 MAXIMUM = np.float32(65535)
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of R'G'B', BT.601
 Degrade = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
 Source = tuple[int, Path, float]  # number, file, size
-Pair = tuple[NDArray[np.uint16], NDArray[np.uint16]]  # low and high resolution, (C, H, W), 0..65535
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """The picture files of a folder, sorted by name; ``DataError`` when there are none."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder with pictures")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not found:
-        raise DataError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return found
-
-
-@contextmanager
-def opened_picture(path: Path) -> Iterator[Image.Image]:
-    """A picture file; whatever Pillow raises while it is open on damaged data becomes a ``DataError``."""
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-
-
-def to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
-    """The 8-bit R'G'B' (H, W, 3) of an opened picture; ``DataError`` for samples whose white is not known."""
-    if image.mode == "F" or image.mode == "I":
-        raise DataError(f"{path} has samples of 32 bits, whose white is not known: save it with 8 or 16")
-    if image.mode.startswith("I;16"):  # Pillow would cut off everything above 255
-        gray = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-        return gray.astype(np.uint8)[..., None].repeat(3, 2)
-    return np.asarray(image.convert("RGB"))
-
-
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An 8-bit RGB picture, (H, W, 3); ``DataError`` when it cannot be read."""
-    with opened_picture(path) as image:
-        return to_rgb(image, path)
-
-
-def to_channels(picture: NDArray[np.uint8], channels: str) -> NDArray[np.uint16]:
-    """(H, W, 3) 8-bit to (C, H, W) in 0..65535: R'G'B', or the luma Y' = 0.299 R' + 0.587 G' + 0.114 B' (BT.601)."""
-    if channels == "rgb":
-        return np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.uint16) * 257
-    return np.rint(picture @ LUMA * 257)[None].astype(np.uint16)
 
 
 class Pictures:
@@ -179,12 +130,3 @@ class Pictures:
             lows.append(turned(small, turn))
             highs.append(turned(large, turn))
         return np.stack(lows[share]).astype(np.float32) / MAXIMUM, np.stack(highs[share]) / MAXIMUM
-
-
-def turned[T: np.generic](picture: NDArray[T], turn: int) -> NDArray[T]:
-    """One of the eight flips and transpositions of a square."""
-    if turn & 1:
-        picture = picture[:, ::-1]
-    if turn & 2:
-        picture = picture[:, :, ::-1]
-    return picture.transpose(0, 2, 1) if turn & 4 else picture

@@ -39,13 +39,13 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from sr_plugins.errors import RecipeError
+from sr_plugins.training.tables import is_number, read_table
 from sr_plugins.weights.safetensors_files import PRETRAINED
 
 OPTIMIZERS = ("adam", "muon")
@@ -119,13 +119,7 @@ class Recipe:
 
 def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe; ``RecipeError`` names the file and the first wrong key."""
-    try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
-    except OSError as error:
-        raise RecipeError(f"cannot read recipe {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from error
+    table = read_table(path)
 
     reader = _Reader(path)
     known = {"seed", "ema", "optimizer", "clip_gradient", "validate_every", "model", "data", "degradation", "stage"}
@@ -177,11 +171,6 @@ def read_recipe(path: Path) -> Recipe:
         degradation=tuple(degradation),
         stages=read_stages,
     )
-
-
-def is_number(value: object) -> bool:
-    """A finite number; TOML's ``true`` is none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class _Reader:
