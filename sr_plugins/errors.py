@@ -38,12 +38,7 @@ class UnknownNameError(SRError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "") -> None:
         self.kind, self.name, self.known = kind, name, sorted(set(known))
-        close = get_close_matches(name, self.known, n=3, cutoff=0.5)
-        if close:
-            cure = f"did you mean {' or '.join(repr(c) for c in close)}?"
-        else:
-            cure = f"there is {', '.join(self.known)}" if self.known else "none is installed"
-        super().__init__(f"no {kind} called {name!r}: {cure}{note}")
+        super().__init__(f"no {kind} called {name!r}: {offered(name, self.known)}{note}")
 
 
 class UnknownModelError(UnknownNameError):
@@ -105,3 +100,11 @@ def one_line(error: BaseException) -> str:
     """The first line with something on it of what ``error`` says, or ``no message``."""
     lines = (line.strip() for line in str(error).splitlines())
     return next((line for line in lines if line), "no message")
+
+
+def offered(name: str, known: Iterable[str]) -> str:
+    """What to say to someone who asked for a ``name`` that is not among the ``known``: close ones, or all."""
+    names = sorted(set(known))
+    if close := get_close_matches(name, names, n=3, cutoff=0.5):
+        return f"did you mean {' or '.join(repr(c) for c in close)}?"
+    return f"there is {', '.join(names)}" if names else "none is installed"

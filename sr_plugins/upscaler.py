@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from sr_plugins.engine.engine import Engine
 from sr_plugins.errors import UnknownModelError
@@ -16,7 +17,7 @@ from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.frame import Frame, FrameFormat
 from sr_plugins.plugins import Plugins
 from sr_plugins.plugins import plugins as installed_plugins
-from sr_plugins.settings import check_name, check_precision, check_scale, names_a_file, whole_size
+from sr_plugins.settings import OtherSettings, checked, names_a_file
 from sr_plugins.weights.safetensors_files import load_model
 
 
@@ -27,18 +28,14 @@ class Upscaler:
         model: a registered name, the path of a weights file, or an opened :class:`~.model_spec.LoadedModel`.
         scale: how many times larger, any number from 1 to 16; ``None`` takes the model's own. A scale that no trained
             network of this name has runs the next larger one, or the largest repeatedly, then an antialiased resize.
-        size: (width, height) to reach instead of a scale; ``None`` for one of them keeps the aspect ratio.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...; several, as a list or separated by commas, share the work.
-        backend: ``auto`` or a registered backend.
-        precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``: what the network's layers compute in.
-        tile: ``auto``, or the largest tile's side in input pixels. Tiles are exact: they change memory, not pixels.
-        batch: ``auto``, or how many waiting frames may go through the network at once.
-        self_ensemble: enlarge every picture in its eight positions (mirrored, transposed) and take the mean, which is
-            a little better and takes up to eight times as long. Elsewhere called test-time augmentation, TTA.
+        settings: see :data:`~.settings.HELP`. ``size`` is (width, height), ``None`` for one of them keeps the aspect
+            ratio; ``device`` may be a list; ``precision`` is ``auto``, ``float32``, ``bfloat16``, ``float16`` or
+            ``int8``; ``tile`` and ``batch`` are ``auto`` or a number. Tiles are exact: they change memory, not pixels.
         plugins: the plugins to use; those of this process by default.
 
     Raises:
-        UnknownModelError, UnknownNameError, WeightsError, DeviceError, PluginError, FrameError: at construction.
+        UnknownModelError, UnknownNameError, WeightsError, DeviceError, PluginError, ArgumentError: at
+            construction.
     """
 
     def __init__(
@@ -46,32 +43,23 @@ class Upscaler:
         model: str | Path | LoadedModel = "fast",
         scale: float | None = None,
         *,
-        size: tuple[int | None, int | None] | None = None,
-        device: str | Sequence[str] = "auto",
-        backend: str = "auto",
-        precision: str = "auto",
-        tile: int | str = "auto",
-        batch: int | str = "auto",
-        self_ensemble: bool = False,
         plugins: Plugins | None = None,
+        **settings: Unpack[OtherSettings],
     ) -> None:
-        check_scale(scale)
-        size = whole_size(size)
+        self.settings = checked({"scale": scale, **settings})
         self._plugins = plugins or installed_plugins()
-        check_name("backend", backend, (spec.name for spec in self._plugins.backends()))
-        check_precision(precision)
         self.loaded = self._load(model, scale)
-        self.scale = scale
-        self.size = size
+        self.scale, self.size = self.settings["scale"], self.settings["size"]
         self._engine = Engine(
             self.loaded,
             self._plugins,
-            device=device,
-            backend=backend,
-            precision=precision,
-            tile=tile,
-            batch=batch,
-            self_ensemble=self_ensemble,
+            device=self.settings["device"],
+            backend=self.settings["backend"],
+            precision=self.settings["precision"],
+            tile=self.settings["tile"],
+            batch=self.settings["batch"],
+            self_ensemble=self.settings["self_ensemble"],
+            reuse=self.settings["reuse"],
         )
 
     def _load(self, model: object, scale: float | None) -> LoadedModel:
@@ -100,15 +88,15 @@ class Upscaler:
     def output_size(self, width: int, height: int, format: FrameFormat | None = None) -> tuple[int, int]:
         """(width, height) of the picture that comes out for one of this size.
 
-        With the ``format`` of its samples: where chroma is subsampled, an even side stays even unless another was asked
-        for, because most encoders and hosts hold no other.
+        With the ``format`` of its samples: where chroma is subsampled, a side that was a whole number of chroma samples
+        stays one unless another was asked for, because most encoders and hosts hold no other.
         """
+        across, down = (0, 0) if format is None else format.subsampling
 
-        def derived(exact: float, side: int, halved: int) -> int:
-            step = 2 if halved and side % 2 == 0 else 1
+        def derived(exact: float, side: int, shift: int) -> int:
+            step = math.gcd(side, 1 << shift)
             return max(1, round(exact / step)) * step
 
-        across, down = (0, 0) if format is None else format.subsampling
         if self.size is None:
             scale = self.native_scale if self.scale is None else self.scale
             return derived(width * scale, width, across), derived(height * scale, height, down)
@@ -118,13 +106,14 @@ class Upscaler:
             return derived(width * h / height, width, across), h
         return w, derived(height * w / width, height, down) if h is None else h
 
-    def submit(self, frame: Frame) -> Future[Frame]:
-        """Queue a frame; the future gives a frame of the same format and of :meth:`output_size`.
+    def submit(self, frame: Frame, *, size: tuple[int, int] | None = None) -> Future[Frame]:
+        """Queue a frame; the future gives a frame of the same format and of :meth:`output_size`, or of ``size``.
 
+        ``size`` is for who enlarges parts of something larger, such as a plane of a clip, whose format decides.
         The frame's arrays must stay unchanged until then. The future raises ``FrameError`` (the frame cannot be
         processed), ``DeviceError`` (out of memory at the smallest tile) or ``ModelOutputError``.
         """
-        return self._engine.submit(frame, self.output_size(frame.width, frame.height, frame.format))
+        return self._engine.submit(frame, size or self.output_size(frame.width, frame.height, frame.format))
 
     def upscale(self, frame: Frame) -> Frame:
         """One frame in, one frame out."""

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sr_plugins import BackendSpec, Frame, FrameFormat, LoadedModel, Upscaler
-from sr_plugins.errors import DeviceError, FrameError, ModelOutputError, UnknownModelError, UnknownNameError
+from sr_plugins.errors import (
+    ArgumentError,
+    DeviceError,
+    FrameError,
+    ModelOutputError,
+    UnknownModelError,
+    UnknownNameError,
+)
 from sr_plugins.interface.backend import Placement
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.network import TorchNetwork
@@ -338,7 +345,7 @@ def test_errors_come_before_work() -> None:
         {"scale": 0.5}, {"scale": float("nan")}, {"scale": True}, {"scale": "2"}, {"size": (0, 5)}, {"size": 5},
         {"size": (30.5, None)}, {"size": ("40", None)}, {"tile": 0}, {"batch": -1},
     ):  # fmt: skip
-        with pytest.raises(FrameError):
+        with pytest.raises(ArgumentError):
             Upscaler("fast", **bad)
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="no CUDA device was found"):

@@ -9,13 +9,13 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import SupportsIndex
+from typing import SupportsIndex, Unpack
 
 import vapoursynth as vs
 
-from sr_plugins.errors import FrameError, SRError
+from sr_plugins.errors import ArgumentError, FrameError, SRError
 from sr_plugins.interface.model import LoadedModel
-from sr_plugins.settings import whole_pixels
+from sr_plugins.settings import Settings, none_given, whole_pixels
 from sr_plugins.upscaler import Upscaler
 from vapoursynth_filter.frames import frame_format, to_frame, to_video_frame
 
@@ -26,16 +26,10 @@ def upscale(
     clip: vs.VideoNode,
     model: str | Path | LoadedModel | Upscaler = "fast",
     *,
-    scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
-    device: str | Sequence[str] = "auto",
-    backend: str = "auto",
-    precision: str = "auto",
-    tile: int | str = "auto",
-    batch: int | str = "auto",
-    self_ensemble: bool = False,
     planes: int | Sequence[int] | None = None,
+    **settings: Unpack[Settings],
 ) -> vs.VideoNode:
     """Upscale a clip with a super-resolution model.
 
@@ -46,18 +40,12 @@ def upscale(
         model: a registered name (``srp models`` lists them), the path of a weights file, an opened
             :class:`~sr_plugins.LoadedModel`, or an :class:`~sr_plugins.Upscaler` that several clips are to share; its
             own settings then apply, and who made it closes it.
-        scale: how many times larger, 1 to 16; ``None`` takes the model's own factor.
         width, height: the size to reach instead of a scale; one alone keeps the aspect ratio, rounded to what the
             clip's subsampling allows.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...; several, as a list or separated by commas, share the work.
-        backend: ``auto`` or a registered backend.
-        precision: what the network computes in: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``.
-        tile: ``auto``, or the largest tile's side in input pixels. Tiles are exact: they change memory, not pixels.
-        batch: ``auto``, or how many waiting frames may go through the network at once.
-        self_ensemble: the mean of what the network makes of a frame in its eight positions (TTA): a little better,
-            up to eight times slower.
         planes: the planes the model works on; the others are resized bicubically. ``None``: all. Luma alone
             (``planes=0``) runs the model on luma as on a gray clip.
+        settings: as :class:`~sr_plugins.Upscaler` takes them, by the same names: scale, size, device, backend,
+            precision, tile, batch, self_ensemble, reuse.
 
     Raises:
         vs.Error: ``sr_plugins: `` and what is wrong with the clip or the arguments; on a frame, with its number.
@@ -65,51 +53,41 @@ def upscale(
     with _as_vapoursynth_errors():
         _check(clip)
         subset = _planes(planes, clip.format.num_planes)
+        wide, high = whole_pixels("width", width), whole_pixels("height", height)
+        if (wide, high) != (None, None):
+            if settings.get("size") is not None:
+                raise ArgumentError("size and width or height exclude each other: give one of them")
+            settings["size"] = wide, high
         if isinstance(model, Upscaler):
-            settings = (scale, width, height), (device, backend, precision, tile, batch), self_ensemble
-            if settings != ((None,) * 3, ("auto",) * 5, False):
-                raise FrameError("an Upscaler brings its own settings: leave scale, size, device and the like out")
+            none_given(settings, "an Upscaler")
             return _on_planes(clip, subset, model, owned=False)
-        if scale is not None and (width, height) != (None, None):
-            raise FrameError("scale and width or height exclude each other: give one of them")
-        size = None if (width, height) == (None, None) else _whole_size(clip, width, height)
         # Whatever a plugin prints while it loads must not reach stdout: under vspipe, stdout is the video.
         with contextlib.redirect_stdout(sys.stderr):
-            upscaler = Upscaler(
-                model,
-                scale,
-                size=size,
-                device=device,
-                backend=backend,
-                precision=precision,
-                tile=tile,
-                batch=batch,
-                self_ensemble=self_ensemble,
-            )
+            upscaler = Upscaler(model, **settings)
         return _on_planes(clip, subset, upscaler, owned=True)
 
 
 def _on_planes(clip: vs.VideoNode, subset: list[int], upscaler: Upscaler, *, owned: bool) -> vs.VideoNode:
     """The upscaler for the planes of ``subset``, a bicubic resize for the others."""
+    size = _output_size(clip, upscaler)
     if len(subset) == clip.format.num_planes:
-        return _run(clip, upscaler, owned=owned)
-    width, height = _output_size(clip, upscaler)
+        return _run(clip, upscaler, size, owned=owned)
     luma_alone = clip.format.color_family == vs.YUV and subset == [0]
-    upscaled = _run(clip.std.ShufflePlanes(0, vs.GRAY) if luma_alone else clip, upscaler, owned=owned)
-    resized = clip.resize.Bicubic(width, height)
+    upscaled = _run(clip.std.ShufflePlanes(0, vs.GRAY) if luma_alone else clip, upscaler, size, owned=owned)
+    resized = clip.resize.Bicubic(*size)
     whole = vs.core.std.ShufflePlanes(
         [upscaled if i in subset else resized for i in range(3)], [0, 1, 2], clip.format.color_family
     )
     return whole.std.CopyFrameProps(upscaled)  # also where the first plane, whose properties count, was resized
 
 
-def _run(clip: vs.VideoNode, upscaler: Upscaler, *, owned: bool) -> vs.VideoNode:
-    """The clip with every frame sent through the upscaler, which goes with the clip if it is ``owned``."""
+def _run(clip: vs.VideoNode, upscaler: Upscaler, size: tuple[int, int], *, owned: bool) -> vs.VideoNode:
+    """The clip with every frame brought to ``size`` by the upscaler, which goes with the clip if it is ``owned``."""
     trim = _HeapTrim()
 
     def enlarge(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         try:
-            larger = to_video_frame(upscaler.submit(to_frame(f)).result(), f)
+            larger = to_video_frame(upscaler.submit(to_frame(f), size=size).result(), f)
             trim(larger)
             return larger
         except SRError as error:
@@ -119,12 +97,11 @@ def _run(clip: vs.VideoNode, upscaler: Upscaler, *, owned: bool) -> vs.VideoNode
 
     if owned:  # the device is free again when the last clip is gone, or at the latest when the script ends
         vs.register_on_destroy(weakref.finalize(enlarge, upscaler.close))
-    width, height = _output_size(clip, upscaler)
     # A ModifyFrame runs its function one frame at a time, so a pool of them keeps enough frames in flight to fill
     # batches; each waiting frame occupies a thread, and one more is left to fetch sources.
     in_flight = upscaler.lookahead
     vs.core.num_threads = max(vs.core.num_threads, in_flight + 1)
-    blank = clip.std.BlankClip(width=width, height=height, keep=True)
+    blank = clip.std.BlankClip(width=size[0], height=size[1], keep=True)
     pool = [blank.std.ModifyFrame(clip, enlarge) for _ in range(in_flight)]
     for node in pool:
         node.std.SetVideoCache(0)  # the clip below caches; twice would hold large frames for nothing
@@ -153,7 +130,7 @@ class _HeapTrim:
 
 def _check(clip: object) -> None:
     if not isinstance(clip, vs.VideoNode):
-        raise FrameError(f"upscale() takes a clip, got {type(clip).__name__}")
+        raise ArgumentError(f"upscale() takes a clip, got {type(clip).__name__}")
     if not (clip.width and clip.height):
         raise FrameError("the clip's size varies: split it by size, or resize it to one size first")
     frame_format(clip.format)
@@ -166,33 +143,22 @@ def _planes(planes: object, count: int) -> list[int]:
     subset: set[int] = set()
     for plane in asked:
         if isinstance(plane, bool) or not isinstance(plane, SupportsIndex):
-            raise FrameError(f"planes={planes!r}: {plane!r} is no plane's number: give 0 to {count - 1}, or a list")
+            raise ArgumentError(f"planes={planes!r}: {plane!r} is no plane's number: give 0 to {count - 1}, or a list")
         subset.add(operator.index(plane))
     if not subset or not all(0 <= p < count for p in subset):
-        raise FrameError(f"planes={planes!r}: the clip's planes are 0 to {count - 1}, give at least one")
+        raise ArgumentError(f"planes={planes!r}: the clip's planes are 0 to {count - 1}, give at least one")
     return sorted(subset)
 
 
-def _whole_size(clip: vs.VideoNode, wide: object, high: object) -> tuple[int | None, int | None]:
-    """The size to reach; a side left out follows the aspect ratio, in steps of the chroma subsampling."""
-    width, height = whole_pixels("width", wide), whole_pixels("height", high)
-    step_w, step_h = 1 << clip.format.subsampling_w, 1 << clip.format.subsampling_h
-    if width is None and height is not None:
-        width = max(1, round(clip.width * height / clip.height / step_w)) * step_w
-    elif height is None and width is not None:
-        height = max(1, round(clip.height * width / clip.width / step_h)) * step_h
-    return width, height
-
-
 def _output_size(clip: vs.VideoNode, upscaler: Upscaler) -> tuple[int, int]:
-    """(width, height) of the result; ``FrameError`` where the clip's subsampling does not allow it."""
-    size = upscaler.output_size(clip.width, clip.height)
+    """(width, height) of the result; ``ArgumentError`` where the clip's subsampling does not allow it."""
+    size = upscaler.output_size(clip.width, clip.height, frame_format(clip.format))
     for name, side, shift in zip(
         ("width", "height"), size, (clip.format.subsampling_w, clip.format.subsampling_h), strict=True
     ):
         step = 1 << shift
         if side % step:
-            raise FrameError(
+            raise ArgumentError(
                 f"a {clip.format.name} clip cannot be {size[0]}x{size[1]}: its {name} must be a multiple of {step}, "
                 f"for example {name}={max(step, side // step * step)}"
             )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sr_plugins.cli.options import setting_options
 from sr_plugins.errors import SRError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -75,13 +76,7 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[t
     help="How frames reach the core: core, pipe (srp pipe), vapoursynth, pillow, or all.",
 )
 @click.option("--sizes", default=SIZES, show_default=True, callback=_sizes, help="Of the frames that go in.")
-@click.option("--device", default="auto", show_default=True)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16", "int8"]),
-    default="auto",
-    show_default=True,
-)
+@setting_options("device", "precision")
 @click.option("--seconds", type=click.FloatRange(0.1), default=3.0, show_default=True, help="For each case.")
 @click.option("--json", "as_json", is_flag=True, help="An object on stdout.")
 def command(
@@ -131,9 +126,7 @@ def command(
             case = Case(
                 model=spec.name,
                 scale=spec.scale,
-                backend=runtime,
-                precision=precision,
-                device=device,
+                settings={"backend": runtime, "precision": precision, "device": device},
                 width=width,
                 height=height,
             )
@@ -144,7 +137,9 @@ def command(
                 continue
             memory = None if math.isnan(speed.memory) else round(speed.memory)
             share = None if math.isnan(speed.share_of_peak) else speed.share_of_peak
-            results.append(asdict(case) | {"way": way} | asdict(speed) | {"memory": memory, "share_of_peak": share})
+            told = asdict(case)
+            told |= told.pop("settings") | {"way": way}
+            results.append(told | asdict(speed) | {"memory": memory, "share_of_peak": share})
             table.add_row(
                 spec.label,
                 f"{width}x{height}",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sr_plugins.cli.options import make_upscaler
+from sr_plugins.cli.options import make_upscaler, setting_options
 
 
 @click.command("demo")
@@ -19,14 +19,12 @@ from sr_plugins.cli.options import make_upscaler
     help="The picture to write.",
 )
 @click.option("--model", default="fast", show_default=True, help="A registered x2 model or a weights file.")
-@click.option("--device", default="auto", show_default=True)
+@setting_options("device")
 def command(output: Path, model: str, device: str) -> None:
     """Shrink real photographs by 2, enlarge them again and draw the result beside the original."""
     from sr_plugins.evaluation.demonstration import demonstrate
 
-    with make_upscaler(
-        model=model, scale=2, size=None, device=device, backend="auto", precision="auto", tile="auto"
-    ) as upscaler:
+    with make_upscaler(model=model, scale=2, device=device) as upscaler:
         click.echo(f"srp: {upscaler.description}", err=True)
         comparisons = demonstrate(output, upscaler)
     for comparison in comparisons:

@@ -1,100 +1,96 @@
-"""The options that every upscaling command shares, declared once."""
+"""The options that every upscaling command shares, made from :mod:`sr_plugins.settings`, which all hosts share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sr_plugins.errors import ArgumentError
+from sr_plugins.settings import DEFAULTS, HELP, PRECISIONS, Settings, checked
+
 if TYPE_CHECKING:
-    from sr_plugins import Upscaler
+    from sr_plugins.upscaler import Upscaler
 
 Command = Callable[..., Any]
 
 
 def _auto_or_int(ctx: click.Context, parameter: click.Parameter, value: str) -> int | str:
-    if value == "auto":
-        return value
+    return int(value) if re.fullmatch(r"[0-9]+", value) else value
+
+
+def _scale(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """``2``, ``2x`` and ``x2``: people type all of them."""
+    if value is None:
+        return None
     try:
-        number = int(value)
+        return float(value.lower().strip().removeprefix("x").removesuffix("x"))
     except ValueError:
-        number = 0
-    if number < 1:
-        raise click.BadParameter(f"{value!r} is neither 'auto' nor a whole number of at least 1")
-    return number
+        raise click.BadParameter(f"{value!r} is no number, such as 2 or 1.5") from None
 
 
 def _size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int | None, int | None] | None:
+    """``1920x1080``, ``1920x``, ``x1080``, and ``1080p`` for a height."""
     if value is None:
         return None
-    width, cross, height = value.lower().partition("x")
-    try:
-        if not cross:
-            raise ValueError
-        size = (int(width) if width else None, int(height) if height else None)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT, WIDTHx or xHEIGHT") from None
-    if size == (None, None) or any(s is not None and s < 1 for s in size):
-        raise click.BadParameter(f"{value!r} is not a picture size")
-    return size
+    sides = re.fullmatch(r"([0-9]*)x([0-9]*)|([0-9]+)p", value.strip().lower())
+    if sides is None or not any(sides.groups()):
+        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT, WIDTHx, xHEIGHT or HEIGHTp")
+    width, height, lines = (int(side) if side else None for side in sides.groups())
+    return width, lines or height
+
+
+# What click has to know beyond name, default and help.
+_KINDS: dict[str, dict[str, Any]] = {
+    "scale": {"callback": _scale, "metavar": "TIMES"},
+    "size": {"callback": _size, "metavar": "WxH"},
+    "device": {"metavar": "NAMES"},
+    "backend": {"metavar": "NAME"},
+    "precision": {"type": click.Choice(PRECISIONS)},
+    "tile": {"callback": _auto_or_int, "metavar": "N"},
+    "batch": {"callback": _auto_or_int, "metavar": "N"},
+}
+
+
+def setting_options(*names: str) -> Callable[[Command], Command]:
+    """Adds an option for each of these settings, in this order."""
+
+    def added(command: Command) -> Command:
+        for name in reversed(names):
+            default = DEFAULTS[name]  # type: ignore[literal-required]
+            option = f"--{name.replace('_', '-')}"
+            if isinstance(default, bool):
+                told = f"{option}/--no-{name.replace('_', '-')}" if default else option
+                add = click.option(told, is_flag=True, default=default, help=HELP[name])
+            else:
+                add = click.option(
+                    option, default=default, show_default=default is not None, help=HELP[name], **_KINDS[name]
+                )
+            command = add(command)
+        return command
+
+    return added
 
 
 def upscaler_options(command: Command) -> Command:
-    """Adds --model, --scale, --size, --device, --backend, --precision, --tile,
-    --self-ensemble; see :func:`make_upscaler`."""
-    for option in reversed(
-        (
-            click.option("--model", default="fast", show_default=True, help="A registered name or a weights file."),
-            click.option("--scale", type=click.FloatRange(1, 16), help="Times larger. [default: the model's own]"),
-            click.option("--size", callback=_size, metavar="WxH", help="Reach this size; Wx or xH keeps the aspect."),
-            click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or a list a,b."),
-            click.option("--backend", default="auto", show_default=True, help="How the network runs; see srp doctor."),
-            click.option(
-                "--precision",
-                type=click.Choice(["auto", "float32", "bfloat16", "float16", "int8"]),
-                default="auto",
-                show_default=True,
-                help="What the layers compute in.",
-            ),
-            click.option(
-                "--tile", default="auto", show_default=True, callback=_auto_or_int, help="Largest tile side in pixels."
-            ),
-            click.option("--self-ensemble", is_flag=True, help="Mean of eight positions (TTA): up to 8 times slower."),
-        )
-    ):
-        command = option(command)
-    return command
+    """Adds --model and an option for every setting; see :func:`make_upscaler`."""
+    model = click.option("--model", default="fast", show_default=True, help="A registered name or a weights file.")
+    return model(setting_options(*DEFAULTS)(command))
 
 
-def make_upscaler(
-    *,
-    model: str,
-    scale: float | None,
-    size: tuple[int | None, int | None] | None,
-    device: str,
-    backend: str,
-    precision: str,
-    tile: int | str,
-    self_ensemble: bool = False,
-) -> Upscaler:
+def checked_options(settings: Mapping[str, object]) -> Settings:
+    """What :func:`setting_options` gave, checked as every host does; wrong usage (status 2) where it is refused."""
+    try:
+        return checked(settings)
+    except ArgumentError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def make_upscaler(*, model: str, **settings: Any) -> Upscaler:
     """The Upscaler that the shared options ask for; the parameters are those options' values."""
-    check_size(scale, size)
-    from sr_plugins import Upscaler
+    asked = checked_options(settings)
+    from sr_plugins.upscaler import Upscaler
 
-    return Upscaler(
-        model,
-        scale,
-        size=size,
-        device=device,
-        backend=backend,
-        precision=precision,
-        tile=tile,
-        self_ensemble=self_ensemble,
-    )
-
-
-def check_size(scale: float | None, size: tuple[int | None, int | None] | None) -> None:
-    """Refuse to be told a size twice."""
-    if scale is not None and size is not None:
-        raise click.UsageError("--scale and --size exclude each other")
+    return Upscaler(model, **asked)

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from sr_plugins.cli.options import check_size, make_upscaler, upscaler_options
+from sr_plugins.cli.options import checked_options, make_upscaler, upscaler_options
 from sr_plugins.errors import PipeError, SRError
 from sr_plugins.video.cluster import Cluster
 from sr_plugins.video.journal import clear_finished
@@ -173,9 +173,8 @@ def _is_film(path: Path) -> bool:
     return path.suffix.lower() in _VIDEO and not path.name.startswith(".") and path.is_file()
 
 
-def _cluster(**options: Any) -> Cluster:
-    check_size(options["scale"], options["size"])
-    cluster = Cluster(**options)
+def _cluster(*, model: str, ffmpeg: str | None, **settings: Any) -> Cluster:
+    cluster = Cluster(model, ffmpeg=ffmpeg, **checked_options(settings))
     _say(f"{cluster.workers} at work: {cluster.description}")
     return cluster
 

@@ -21,7 +21,6 @@ from sr_plugins.engine.job_queue import JobQueue
 from sr_plugins.engine.lane import DeviceWorker
 from sr_plugins.engine.placed_network import Device
 from sr_plugins.engine.reuse import Reuse
-from sr_plugins.errors import FrameError
 from sr_plugins.interface.backend import BackendSpec, Placement
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.words import Precision
@@ -46,13 +45,9 @@ class Engine:
         tile: int | str,
         batch: int | str,
         self_ensemble: bool,
+        reuse: bool,
     ) -> None:
-        if not isinstance(self_ensemble, bool):
-            raise FrameError(f"self_ensemble {self_ensemble!r} is neither True nor False")
-        for name, value in (("tile", tile), ("batch", batch)):
-            if value != "auto" and (not isinstance(value, int) or value < 1):
-                raise FrameError(f"{name} {value!r} is neither 'auto' nor a whole number of at least 1")
-        self._loaded, self._self_ensemble = loaded, self_ensemble
+        self._loaded, self._self_ensemble, self._reuse = loaded, self_ensemble, reuse
         self._queue = JobQueue()
         self._devices = []
         for name in resolve_devices(device):
@@ -70,7 +65,7 @@ class Engine:
     def _device(self, spec: BackendSpec, name: str, precision: Precision, tile: int | str, batch: int | str) -> Device:
         # on CUDA the arithmetic may depend on a picture's size, so that parts are not byte-equal to the whole; who asks
         # for the self-ensemble is not in a hurry
-        reusable = name == "cpu" and not self._loaded.spec.blends and not self._self_ensemble
+        reusable = self._reuse and name == "cpu" and not self._loaded.spec.blends and not self._self_ensemble
         recordable = name.startswith("cuda") and spec.recordable and not self._self_ensemble
         most = (CUDA_BATCH if name.startswith("cuda") else 1) if batch == "auto" else int(batch)
         return Device(

@@ -22,6 +22,7 @@ import numpy as np
 from sr_plugins.errors import SRError
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.frame import Frame, FrameFormat
+from sr_plugins.settings import OtherSettings
 
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
@@ -41,11 +42,9 @@ class Case:
 
     model: str
     scale: int
-    backend: str
-    precision: str
-    device: str
     width: int
     height: int
+    settings: OtherSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ def measure(case: Case, seconds: float, through: Through) -> Speed:
         result = receiver.recv()
     except EOFError:
         process.join()
-        raise SRError(f"the process that measured {case.model} on {case.backend} ended: {process.exitcode}") from None
+        raise SRError(f"the process that measured {case.model} on {case.settings} ended: {process.exitcode}") from None
     process.join()
     if isinstance(result, str):
         raise SRError(result)
@@ -101,9 +100,7 @@ def _measured(case: Case, seconds: float, through: Through, started: float) -> S
     from sr_plugins.upscaler import Upscaler
 
     pictures = noise(case.width, case.height)
-    with Upscaler(
-        case.model, case.scale, backend=case.backend, precision=case.precision, device=case.device
-    ) as upscaler:
+    with Upscaler(case.model, case.scale, **case.settings) as upscaler:
         through(upscaler, pictures, 1)
         first_frame = time.time() - started
         begin = time.perf_counter()

@@ -10,11 +10,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from PIL import Image, ImageFilter
 
@@ -23,13 +24,13 @@ from sr_plugins.images.metadata import metadata_of, upright
 from sr_plugins.images.modes import image_to_frame
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.frame import Frame
+from sr_plugins.settings import OtherSettings, Settings, checked, none_given
 from sr_plugins.upscaler import Upscaler
 
 if TYPE_CHECKING:
     from PIL._imaging import ImagingCore
 
 Picture = Image.Image | Frame
-Size = tuple[int | None, int | None]
 
 # More than this is refused before any work: four bytes each are what an image of it takes.
 MAX_OUTPUT_PIXELS = 1 << 30
@@ -41,17 +42,17 @@ class SuperResolution(ImageFilter.MultibandFilter):
     """A filter that enlarges: ``image.filter(SuperResolution(2))`` returns an image of the same mode, twice as large.
 
     Args:
-        scale: how many times larger, 1 to 16.
+        scale: how many times larger, 1 to 16; 2 where neither scale nor size is given.
         model: a registered name, a weights file or an opened model.
-        size: (width, height) to reach instead; ``None`` for one of them keeps the aspect ratio.
-        device, backend, precision, tile, self_ensemble: as for :class:`~sr_plugins.Upscaler`.
-        upscaler: use this one; everything above is then its own.
+        upscaler: use this one; model, scale and settings are then its own.
+        settings: as for :class:`~sr_plugins.Upscaler`, by the same names.
 
     Filters of equal arguments share one upscaler, so that making a filter for each image costs nothing.
     A palette image is refused, as by Pillow's own filters, because its transparency cannot be seen from a filter;
     :func:`upscale_image` takes it. CMYK is taken without its profile.
 
     Raises:
+        ArgumentError: a setting is unusable.
         SRError: in ``filter``: unknown model, unusable device, an image that is empty or too large.
     """
 
@@ -59,24 +60,18 @@ class SuperResolution(ImageFilter.MultibandFilter):
 
     def __init__(
         self,
-        scale: float = 2,
+        scale: float | None = None,
         model: str | Path | LoadedModel = "fast",
         *,
-        size: Size | None = None,
-        device: str | Sequence[str] = "auto",
-        backend: str = "auto",
-        precision: str = "auto",
-        tile: int | str = "auto",
-        self_ensemble: bool = False,
         upscaler: Upscaler | None = None,
+        **settings: Unpack[OtherSettings],
     ) -> None:
-        self._given = upscaler
-        self._make = partial(_upscaler_for, scale, model, size, device, backend, precision, tile, self_ensemble)
+        self._make = _maker(upscaler, model, {"scale": scale, **settings})
 
     @cached_property
     def upscaler(self) -> Upscaler:
         """What does the work; made when first needed."""
-        return self._given or self._make()
+        return self._make()
 
     def filter(self, image: ImagingCore) -> ImagingCore:
         """Called by ``Image.filter`` with the core image; returns the enlarged one."""
@@ -90,16 +85,11 @@ class SuperResolution(ImageFilter.MultibandFilter):
 
 def upscale_image(
     image: Image.Image,
-    scale: float = 2,
+    scale: float | None = None,
     model: str | Path | LoadedModel = "fast",
     *,
-    size: Size | None = None,
-    device: str | Sequence[str] = "auto",
-    backend: str = "auto",
-    precision: str = "auto",
-    tile: int | str = "auto",
-    self_ensemble: bool = False,
     upscaler: Upscaler | None = None,
+    **settings: Unpack[OtherSettings],
 ) -> Image.Image:
     """The image enlarged and upright; arguments as for :class:`SuperResolution`.
 
@@ -107,8 +97,7 @@ def upscale_image(
     they stand for, all others as they were. ``info`` carries the ICC profile, EXIF without orientation and thumbnail
     and with the new pixel dimensions, XMP, DPI, texts, and the frame's duration and disposal.
     """
-    upscaler = upscaler or _upscaler_for(scale, model, size, device, backend, precision, tile, self_ensemble)
-    (result,) = upscale_pictures([image], upscaler)
+    (result,) = upscale_pictures([image], _maker(upscaler, model, {"scale": scale, **settings})())
     assert isinstance(result, Image.Image)
     return result
 
@@ -168,28 +157,23 @@ def _unchanged(frame: Frame) -> Frame:
     return frame
 
 
-def _upscaler_for(
-    scale: float,
-    model: str | Path | LoadedModel,
-    size: Size | None,
-    device: str | Sequence[str],
-    backend: str,
-    precision: str,
-    tile: int | str,
-    self_ensemble: bool,
-) -> Upscaler:
-    make = Upscaler if isinstance(model, LoadedModel) else _shared_upscaler
-    devices = device if isinstance(device, str) else ",".join(device)
-    return make(
-        model,
-        scale,
-        size=size,
-        device=devices,
-        backend=backend,
-        precision=precision,
-        tile=tile,
-        self_ensemble=self_ensemble,
-    )
+def _maker(upscaler: Upscaler | None, model: object, settings: Settings) -> Callable[[], Upscaler]:
+    """Gives the ``upscaler``, or one for the model and settings; ``ArgumentError`` at once if they are unusable."""
+    if upscaler is not None:
+        none_given(settings, "an upscaler")
+        return lambda: upscaler
+    if settings.get("scale") is None and settings.get("size") is None:
+        settings["scale"] = 2
+    key = tuple(sorted(checked(settings).items()))
+    # an opened model is not kept alive by us, and what is no model at all may not even be hashable
+    make = _shared_upscaler if isinstance(model, str | os.PathLike) else _new_upscaler
+    return partial(make, model, key)
 
 
-_shared_upscaler = lru_cache(maxsize=8)(Upscaler)
+def _new_upscaler(model: Any, settings: tuple[tuple[str, Any], ...]) -> Upscaler:
+    return Upscaler(model, **dict(settings))
+
+
+@lru_cache(maxsize=8)
+def _shared_upscaler(model: Any, settings: tuple[tuple[str, Any], ...]) -> Upscaler:
+    return _new_upscaler(model, settings)

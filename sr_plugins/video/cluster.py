@@ -17,11 +17,12 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from sr_plugins.errors import DeviceError, PipeError, PluginError, SRError
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.frame import FrameFormat
+from sr_plugins.settings import OtherSettings, checked
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.chunk_worker import ChunkWorker, Made
 from sr_plugins.video.chunks import Chunk, Film
@@ -53,7 +54,7 @@ class Cluster:
 
     Args:
         model: a registered name, or the path of a weights file that all machines see.
-        scale, size, device, backend, precision, tile: as for :class:`~.upscaler.Upscaler`, on every machine.
+        scale, settings: as for :class:`~.upscaler.Upscaler`, on every machine.
         ffmpeg: the executable to use on every machine.
 
     Raises:
@@ -67,17 +68,16 @@ class Cluster:
         model: str | Path = "fast",
         scale: float | None = None,
         *,
-        size: tuple[int | None, int | None] | None = None,
-        device: str = "auto",
         ffmpeg: str | Path | None = None,
-        **options: Any,
+        **settings: Unpack[OtherSettings],
     ) -> None:
+        asked = checked({"scale": scale, **settings})
         self._ray = _ray()
         if Path(model).suffix and Path(model).is_file():
             model = str(Path(model).absolute())
         # sizes and weights are needed here, its speed is not
-        self._planner = Upscaler(model, scale, size=size, device="cpu", backend="torch")
-        self._arguments = {"model": model, "scale": scale, "size": size, "device": device, **options}
+        self._planner = Upscaler(model, scale, size=asked["size"], device="cpu", backend="torch")
+        self._arguments: dict[str, Any] = {"model": model, **asked}
         self._ffmpeg = None if ffmpeg is None else str(ffmpeg)
         self._started = not self._ray.is_initialized()
         if self._started:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from gimp_bridge import upscale_image
 from sr_plugins import Frame, FrameFormat, Upscaler
-from sr_plugins.errors import FrameError
+from sr_plugins.errors import ArgumentError
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
 from vapoursynth_filter import upscale
@@ -104,5 +104,5 @@ def test_every_way_in_takes_it(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(frame[0]), expected)
     with pytest.raises(vs.Error, match="self_ensemble 'yes' is neither True nor False"):
         upscale(clip, "tiny", self_ensemble="yes")  # type: ignore[arg-type]
-    with pytest.raises(FrameError, match="self_ensemble 2 is neither True nor False"):
+    with pytest.raises(ArgumentError, match="self_ensemble 2 is neither True nor False"):
         Upscaler("tiny", self_ensemble=2)  # type: ignore[arg-type]
