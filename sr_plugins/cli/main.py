@@ -14,6 +14,7 @@ import sys
 import click
 
 from sr_plugins.errors import SRError
+from sr_plugins.version import __version__
 
 # name -> module that holds ``command``
 COMMANDS = {
@@ -47,7 +48,7 @@ class _Commands(click.Group):
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="sr-plugins", prog_name="srp")
+@click.version_option(__version__, prog_name="srp")
 def srp() -> None:
     """Super-resolution for pictures and video."""
 
