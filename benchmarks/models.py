@@ -23,7 +23,7 @@ from sr_plugins.evaluation.quality import bicubic, evaluate, upscale_with
 from sr_plugins.evaluation.speed import multiply_adds
 from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.plugins import plugins
-from sr_plugins.weights.safetensors_files import load_model
+from sr_plugins.weights.pretrained import load_model
 
 # what the papers report on Set5 (dB), and the parameters of their networks, which are larger than ours
 PAPERS = {

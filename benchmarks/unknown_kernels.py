@@ -31,7 +31,7 @@ from sr_plugins.training.estimation.kernel import BICUBIC_VARIANCE, gaussian_ker
 from sr_plugins.training.estimation.source import Source
 from sr_plugins.training.picture_files import list_pictures, read_rgb
 from sr_plugins.training.spectrum import Floats
-from sr_plugins.weights.safetensors_files import load_model
+from sr_plugins.weights.pretrained import load_model
 
 NOISE = 2.0
 

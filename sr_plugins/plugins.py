@@ -1,24 +1,29 @@
 """Find plugins, collect what they offer, report what failed.
 
 One broken plugin never stops the others: what went wrong is kept in :attr:`Plugins.problems`, told by ``srp doctor``
-and added to the message when a model is not found.
+and added to the message when a model is not found. Every call into a plugin is made by :meth:`Plugins.asked`, or by
+the functions of its specs, which are guarded as they are collected (:mod:`sr_plugins.interface.answers`).
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import cache
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pluggy
 
-from sr_plugins.errors import PluginError, UnknownModelError, UnknownNameError, WeightsError
+from sr_plugins.errors import PluginError, SRError, UnknownModelError, UnknownNameError, WeightsError, one_line
 from sr_plugins.interface import hookspecs
+from sr_plugins.interface.answers import Spec, described, guarded, wrong_model, wrong_spec
 from sr_plugins.interface.backend import BackendSpec
+from sr_plugins.interface.entry_points import entry_points
 from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.interface.stdout import prints_to_stderr
 
 ENTRY_POINT_GROUP = hookspecs.PROJECT
 OUR_DISTRIBUTION = "sr-plugins"
@@ -37,8 +42,8 @@ BUILT_IN = (
     "sr_plugins.backends.torch_compile",
     "sr_plugins.backends.openvino",
     "sr_plugins.backends.onnxruntime",
-    "sr_plugins.weights.safetensors_files",
     "sr_plugins.models.corrected",
+    "sr_plugins.weights.reader",
 )
 
 
@@ -62,12 +67,13 @@ class Plugins:
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.problems: list[str] = []
-        self._owner: dict[int, str] = {}  # by id of the plugin; pluggy keeps it alive
+        self._distribution: dict[int, str] = {}  # by id of the plugin; pluggy keeps it alive
+        self._owners: dict[int, tuple[object, str]] = {}  # of specs, by id; the spec is kept alive
         self._collected: dict[str, dict[Any, list[tuple[str, Any]]]] = {}
         for name in BUILT_IN:
             self.register(importlib.import_module(name), OUR_DISTRIBUTION)
         if installed:
-            self._load_entry_points(distributions())
+            self._load_entry_points()
 
     def register(self, plugin: object, distribution: str) -> None:
         """Register one plugin; ``PluginError`` if pluggy refuses it or it implements a hook that does not exist."""
@@ -78,25 +84,59 @@ class Plugins:
         except (pluggy.PluginValidationError, ValueError) as error:
             if self.manager.is_registered(plugin):
                 self.manager.unregister(plugin)
-            raise PluginError(f"plugin {distribution}: {_first_line(error)}") from error
-        self._owner[id(plugin)] = distribution
+            raise PluginError(f"plugin {distribution}: {one_line(error)}") from error
+        self._distribution[id(plugin)] = distribution
         self._collected.clear()
 
-    def _load_entry_points(self, found: Iterable[Distribution]) -> None:
-        seen: set[tuple[str, str]] = set()
-        for distribution in found:
-            owner = distribution.metadata["Name"] or "an unnamed distribution"
-            for entry in distribution.entry_points:
-                if entry.group != ENTRY_POINT_GROUP or (owner, entry.name) in seen:
-                    continue
-                seen.add((owner, entry.name))
-                try:
-                    self.register(entry.load(), owner)
-                except PluginError as error:
-                    self.problems.append(str(error))
-                except Exception as error:  # a plugin's import may raise anything
-                    reason = f"{type(error).__name__}: {_first_line(error)}"
-                    self.problems.append(f"plugin {owner}: {entry.value} could not be loaded: {reason}")
+    def _load_entry_points(self) -> None:
+        for owner, entry in entry_points(distributions(), ENTRY_POINT_GROUP):
+            if isinstance(entry, Exception):
+                self._tell(owner, f"its metadata cannot be read: {described(entry)}")
+                continue
+
+            def load(owner: str = owner, entry: EntryPoint = entry) -> None:
+                self.register(entry.load(), owner)
+
+            self.asked(owner, f"{entry.value} could not be loaded", load, None)
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def asked[Answer](self, owner: str, what: str, call: Callable[[], Answer], default: Answer) -> Answer:
+        """What a plugin's code answers; where it raises, a problem is kept and ``default`` returned.
+
+        Whatever it raises, ``SystemExit`` too; only ``KeyboardInterrupt`` passes, which a person meant for the program.
+        What it prints goes to stderr: stdout belongs to data.
+        """
+        try:
+            with nullcontext() if owner == OUR_DISTRIBUTION else prints_to_stderr():
+                return call()
+        except KeyboardInterrupt:
+            raise
+        except PluginError as error:
+            self._tell(owner, str(error))
+        except BaseException as error:
+            self._tell(owner, f"{what}: {described(error)}")
+        return default
+
+    def _tell(self, owner: str, what: str) -> str:
+        start = f"plugin {owner}: "
+        problem = start + " ".join(what.removeprefix(start).split())
+        if problem not in self.problems:
+            self.problems.append(problem)
+        return problem
+
+    def owner_of(self, spec: object) -> str:
+        """The distribution that offers ``spec``, or whose reader opened it; ours where it came by no plugin.
+
+        For messages about what a network, a runner or a metric did.
+        """
+        kept = self._owners.get(id(spec))
+        if kept is not None and kept[0] is spec:
+            return kept[1]
+        for known, owner in self._owners.values():
+            if type(known) is type(spec) and known == spec:
+                return owner
+        return OUR_DISTRIBUTION
 
     def collect(self, hook: str, key: Callable[[Any], Any]) -> dict[Any, list[tuple[str, Any]]]:
         """Call ``hook`` on every plugin; returns key -> [(distribution, spec), ...], replaced ones left out.
@@ -106,21 +146,32 @@ class Plugins:
         if hook not in self._collected:
             offers: dict[Any, list[tuple[str, Any]]] = {}
             for implementation in getattr(self.manager.hook, hook).get_hookimpls():
-                owner = self._owner[id(implementation.plugin)]
-                try:
-                    # A generator does its work, and fails, only when it is listed.
-                    specs = list(implementation.function())
-                    for spec in specs:
-                        offers.setdefault(key(spec), []).append((owner, spec))
-                except Exception as error:
-                    reason = f"{type(error).__name__}: {_first_line(error)}"
-                    self.problems.append(f"plugin {owner}: {hook} failed: {reason}")
+                owner = self._distribution[id(implementation.plugin)]
+                # A generator does its work, and fails, only when it is listed.
+                nothing: list[Any] = []
+                listed = self.asked(owner, f"{hook} failed", lambda f=implementation.function: list(f()), nothing)  # type: ignore[misc]
+                for spec in listed:
+                    if (checked := self._checked(hook, spec, owner)) is not None:
+                        offers.setdefault(key(checked), []).append((owner, checked))
             for name, providers in offers.items():
                 replaced = {spec.replaces for _, spec in providers if spec.replaces}
                 offers[name] = [p for p in providers if p[0] not in replaced or p[1].replaces]
             self._collected[hook] = offers
             self.problems += [_collision(hook, name, p) for name, p in offers.items() if len(p) > 1]
         return self._collected[hook]
+
+    def _checked(self, hook: str, spec: Any, owner: str) -> Spec | None:
+        """One spec of a list, its functions guarded; ``None`` where it is none, which is told."""
+        unknown: str | None = "it cannot be looked at"
+        wrong = self.asked(owner, hook, lambda: wrong_spec(hook, spec), unknown)
+        if wrong is not None:
+            self._tell(owner, f"{hook}: {wrong}")
+            return None
+        checked: Spec = spec if owner == OUR_DISTRIBUTION else guarded(spec, owner, self.problems)
+        self._owners[id(checked)] = checked, owner
+        return checked
+
+    # -- what there is ---------------------------------------------------------------------------------------------
 
     def named(self, hook: str, kind: str, name: str) -> Any:
         """The one spec that ``hook`` offers under ``name``; ``UnknownNameError`` or ``PluginError`` otherwise."""
@@ -135,7 +186,12 @@ class Plugins:
 
     def models(self) -> list[ModelSpec]:
         """All models, sorted by name and scale, also those without weights."""
-        return [p[0][1] for _, p in sorted(self.collect("sr_models", _by_name_and_scale).items()) if len(p) == 1]
+        return list(self.models_by_name().values())
+
+    def models_by_name(self) -> dict[tuple[str, int], ModelSpec]:
+        """All models by name and scale, sorted."""
+        offers = self.collect("sr_models", _by_name_and_scale)
+        return {key: p[0][1] for key, p in sorted(offers.items()) if len(p) == 1}
 
     def model(self, name: str, scale: int | None = None) -> ModelSpec:
         """The model called ``name``; with several scales the smallest that has weights, or the one asked for.
@@ -168,14 +224,43 @@ class Plugins:
             raise PluginError(f"backend {name} needs what is not installed here: {missing}")
         return spec
 
+    # -- weights files ---------------------------------------------------------------------------------------------
+
     def open_weights(self, path: Path) -> LoadedModel:
-        """Read a weights file with the first plugin that knows its kind; ``WeightsError`` if none does."""
-        if not path.is_file():
+        """Read a weights file with the first plugin that knows its kind.
+
+        Raises:
+            WeightsError: there is no such file, the plugin that knows its kind refuses it, or none knows it: then with
+                what went wrong in those that were asked.
+        """
+        try:
+            there = path.is_file()
+        except (OSError, ValueError) as error:  # a name that no file can have
+            raise WeightsError(f"no weights file at {str(path)[:100]}: {getattr(error, 'strerror', error)}") from error
+        if not there:
             raise WeightsError(f"no weights file at {path}")
-        loaded: LoadedModel | None = self.manager.hook.sr_open_weights(path=path)
-        if loaded is None:
-            raise WeightsError(f"{path} is no weights file that an installed plugin can read (.safetensors expected)")
-        return loaded
+        failures: list[str] = []
+        for reader in reversed(self.manager.hook.sr_open_weights.get_hookimpls()):
+            owner = self._distribution[id(reader.plugin)]
+            try:
+                with nullcontext() if owner == OUR_DISTRIBUTION else prints_to_stderr():
+                    given: Mapping[str, Any] = {"path": path, "models": self.models_by_name()}
+                    loaded = reader.function(*(given[name] for name in reader.argnames))
+                    wrong = None if loaded is None else wrong_model(loaded)
+            except WeightsError as error:
+                raise error if owner == OUR_DISTRIBUTION else WeightsError(f"plugin {owner}: {error}") from error
+            except (Exception, SystemExit) as error:
+                if owner == OUR_DISTRIBUTION and not isinstance(error, SRError):
+                    raise  # a bug of ours keeps its traceback
+                loaded, wrong = None, described(error)
+            if wrong is not None:
+                failures.append(self._tell(owner, f"its sr_open_weights failed: {wrong}"))
+            elif loaded is not None:
+                opened = cast(LoadedModel, loaded)
+                self._owners.setdefault(id(opened.spec), (opened.spec, owner))
+                return opened
+        told = "".join(f" [{failure}]" for failure in failures)
+        raise WeightsError(f"{path} is no weights file that an installed plugin can read (.safetensors expected){told}")
 
     def _note(self) -> str:
         return "".join(f" [{problem}]" for problem in self.problems)
@@ -205,8 +290,3 @@ def _collision(hook: str, name: object, providers: list[tuple[str, Any]]) -> str
     label = f"{name[0]} x{name[1]}" if isinstance(name, tuple) else str(name)
     owners = " and ".join(sorted(owner for owner, _ in providers))
     return f"{hook}: {label} is offered by {owners}: uninstall one, or let one declare what it replaces"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip() if lines else "no message"

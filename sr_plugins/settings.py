@@ -10,14 +10,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
-from pathlib import Path
 from typing import Any, SupportsIndex, TypedDict, cast, get_args
 
 import numpy as np
 
 from sr_plugins.errors import ArgumentError, offered
 from sr_plugins.interface.words import Precision
-from sr_plugins.weights.safetensors_files import SUFFIXES
 
 Size = tuple[int | None, int | None]
 
@@ -103,12 +101,6 @@ def whole_pixels(name: str, value: object) -> int | None:
         return int(number)
     told = repr(value) if number is None else number
     raise ArgumentError(f"{name} {told} is not a whole number of pixels{_cure(value, 'int')}")
-
-
-def names_a_file(model: str) -> bool:
-    """Whether ``model`` means a weights file rather than a registered name, whatever files there are."""
-    path = Path(model)
-    return path.suffix in SUFFIXES or len(path.parts) > 1
 
 
 def _scale(name: str, value: object) -> object:

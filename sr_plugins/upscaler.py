@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -12,13 +11,12 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from sr_plugins.engine.engine import Engine
-from sr_plugins.errors import UnknownModelError
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.frame import Frame, FrameFormat
 from sr_plugins.plugins import Plugins
 from sr_plugins.plugins import plugins as installed_plugins
-from sr_plugins.settings import OtherSettings, checked, names_a_file
-from sr_plugins.weights.safetensors_files import load_model
+from sr_plugins.settings import OtherSettings, checked
+from sr_plugins.weights.open_model import open_model
 
 
 class Upscaler:
@@ -48,7 +46,7 @@ class Upscaler:
     ) -> None:
         self.settings = checked({"scale": scale, **settings})
         self._plugins = plugins or installed_plugins()
-        self.loaded = self._load(model, scale)
+        self.loaded = open_model(model, scale, self._plugins)
         self.scale, self.size = self.settings["scale"], self.settings["size"]
         self._engine = Engine(
             self.loaded,
@@ -61,19 +59,6 @@ class Upscaler:
             self_ensemble=self.settings["self_ensemble"],
             reuse=self.settings["reuse"],
         )
-
-    def _load(self, model: object, scale: float | None) -> LoadedModel:
-        if isinstance(model, LoadedModel):
-            return model
-        if not isinstance(model, str | os.PathLike):
-            raise UnknownModelError(str(model), (spec.name for spec in self._plugins.models()))
-        if not isinstance(model, str) or names_a_file(model):
-            return self._plugins.open_weights(Path(model))
-        self._plugins.model(model)  # raises for an unknown name before scales are looked at
-        trained = sorted(s.scale for s in self._plugins.models() if s.name == model and s.usable)
-        enough = [s for s in trained if scale is not None and s >= scale]
-        native = trained[0] if trained and scale is None else enough[0] if enough else trained[-1] if trained else None
-        return load_model(self._plugins.model(model, native))
 
     @property
     def native_scale(self) -> int:

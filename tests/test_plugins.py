@@ -157,10 +157,11 @@ def test_hook_sr_open_weights(install: Install, tmp_path: Path) -> None:
     """An installed reader is asked before the built-in one, and only for what it knows."""
     install(
         "sr-plugins-reader",
-        model_source("own") + "\nfrom sr_plugins import LoadedModel\n@hookimpl\ndef sr_open_weights(path):\n"
+        model_source("own")
+        + "\nfrom sr_plugins import LoadedModel\nfrom sr_plugins.interface.network import TorchNetwork\n@hookimpl\ndef sr_open_weights(path):\n"
         "    if path.suffix == '.own':\n"
         "        spec = next(iter(sr_models()))\n"
-        "        return LoadedModel(spec, spec.build())\n",
+        "        return LoadedModel(spec, TorchNetwork(spec.build()))\n",
     )
     plugins = Plugins()
     (tmp_path / "a.own").write_bytes(b"x")

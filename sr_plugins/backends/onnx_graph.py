@@ -8,7 +8,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from sr_plugins.errors import PluginError
-from sr_plugins.folders import fingerprint, read_or_make
+from sr_plugins.folders import read_or_make
+from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.weights.digest import fingerprint
 
 if TYPE_CHECKING:
     import onnx
@@ -32,7 +34,7 @@ def cached_graph(module: nn.Module, channels: int) -> bytes:
         content: bytes = to_graph(module, channels).SerializeToString()
         return content
 
-    key = fingerprint(module, str(channels), onnx.__version__)
+    key = fingerprint(TorchNetwork(module), str(channels), onnx.__version__)
     return make() if key is None else read_or_make("onnx", f"{key}.onnx", make)
 
 

@@ -17,12 +17,13 @@ import torch
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.devices import processor
 from sr_plugins.errors import DeviceError, PluginError, SRError, UnknownNameError
-from sr_plugins.folders import fingerprint, read_or_make
+from sr_plugins.folders import read_or_make
 from sr_plugins.interface.backend import BackendSpec, Placement
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import Network
 from sr_plugins.interface.words import Precision
 from sr_plugins.plugins import Plugins
+from sr_plugins.weights.digest import fingerprint
 
 logger = logging.getLogger("sr_plugins")
 
@@ -56,7 +57,7 @@ def choose(loaded: LoadedModel, plugins: Plugins, device: str, precision: str) -
         return json.dumps(speeds(loaded, [plain, *others], device, precision)).encode()
 
     chosen = repr([_precision(b, device, precision) for b in (plain, *others)])
-    network = fingerprint(loaded.torch().module, device, chosen, machine(), repr(SIZE), _versions(others))
+    network = fingerprint(loaded.network, device, chosen, machine(), repr(SIZE), _versions(others))
     name = hashlib.sha256(f"{network} {loaded.spec.label}".encode()).hexdigest()
     try:
         measured = json.loads(measure() if network is None else read_or_make("speed", f"{name}.json", measure))

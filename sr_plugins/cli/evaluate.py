@@ -85,10 +85,10 @@ def command(
 def _card_file(model: str, spec: ModelSpec) -> Path:
     """The weights file that the measured model came from, seen to be one that can take a card."""
     from sr_plugins.plugins import plugins
-    from sr_plugins.settings import names_a_file
+    from sr_plugins.weights.open_model import weights_file
     from sr_plugins.weights.safetensors_files import check_weights_name
 
-    path = Path(model) if names_a_file(model) else spec.weights
+    path = weights_file(model) or spec.weights
     if path is None:
         raise click.UsageError("--write-card needs a model with a weights file")
     check_weights_name(path)

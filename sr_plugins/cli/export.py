@@ -20,16 +20,8 @@ def command(model: str, scale: int | None, output: Path) -> None:
     if output.suffix != ".onnx":
         raise click.BadParameter(f"{output} does not end in .onnx", param_hint="--output")
     from sr_plugins.evaluation.export import export
-    from sr_plugins.plugins import plugins
-    from sr_plugins.weights.safetensors_files import load_model
+    from sr_plugins.weights.open_model import open_model
 
-    path = Path(model)
-    loaded = (
-        plugins().open_weights(path)
-        if path.suffix or len(path.parts) > 1
-        else load_model(plugins().model(model, scale))
-    )
-    if scale not in (None, loaded.spec.scale):
-        raise click.UsageError(f"{model} holds weights for x{loaded.spec.scale}, not x{scale}")
+    loaded = open_model(model, scale, exact=True)
     difference = export(loaded, output)
     click.echo(f"{output}: {loaded.spec.label}, {loaded.spec.channels}, within {difference:.1g} of torch")

@@ -9,7 +9,7 @@ Its functions carry ``@sr_plugins.hookimpl`` and the names below. Hooks return f
 callbacks, and import heavy code (torch) only inside the ``build`` they return.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pluggy
@@ -57,11 +57,14 @@ def sr_metrics() -> Iterable[MetricSpec]:
 
 
 @hookspec(firstresult=True)
-def sr_open_weights(path: Path) -> LoadedModel | None:
+def sr_open_weights(path: Path, models: Mapping[tuple[str, int], ModelSpec]) -> LoadedModel | None:
     """Read the weights file at ``path``, or return ``None`` if it is not of a kind this plugin knows.
 
-    Called with an existing file. Installed plugins are asked before the built-in reader. Nothing in the file may be
-    executed: read safetensors, or ``torch.load(weights_only=True)``. Raise ``WeightsError`` for a file that is of
-    the known kind but damaged.
+    Called with an existing file, and with all installed models by name and scale, for files that name one; a plugin
+    that needs none leaves ``models`` out. Installed plugins are asked before the built-in readers, those with
+    ``tryfirst`` before others; the first that does not return ``None`` is taken. Nothing in the file may be executed:
+    read safetensors, or ``torch.load(weights_only=True)``. Raise ``WeightsError`` for a file that is of the known kind
+    but damaged: it is told and nobody else is asked. Any other exception is kept as a problem of the plugin, and the
+    next one is asked.
     """
     raise NotImplementedError

@@ -7,19 +7,25 @@ network as every card does, and the side of the filter as ``correction``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sr_plugins.errors import UnknownModelError, WeightsError
+from sr_plugins.errors import WeightsError
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import TorchNetwork
-from sr_plugins.weights.safetensors_files import load_into, read_card, read_tensors
+from sr_plugins.weights.contents import kind_of
+from sr_plugins.weights.fitting import load_into
+from sr_plugins.weights.reader import named_model
+from sr_plugins.weights.safetensors_files import read_card, read_safetensors
 
 if TYPE_CHECKING:
     from torch import nn
+
+LARGEST_SIDE = 255  # far beyond what ``srp adapt`` makes: a damaged card must not ask for all the memory
 
 
 def corrected_spec(spec: ModelSpec, side: int, weights: Path | None = None) -> ModelSpec:
@@ -44,21 +50,16 @@ def _build(spec: ModelSpec, side: int, *, training: bool = False) -> nn.Module:
     return CorrectedNetwork(build(), side)
 
 
-@hookimpl
-def sr_open_weights(path: Path) -> LoadedModel | None:
+@hookimpl(tryfirst=True)  # its files have what the plain reader looks for, too
+def sr_open_weights(path: Path, models: Mapping[tuple[str, int], ModelSpec]) -> LoadedModel | None:
     """Read a ``.safetensors`` file whose card has a ``correction``."""
-    from sr_plugins.plugins import plugins
-
-    if path.suffix != ".safetensors":
+    if kind_of(path) != "safetensors":
         return None
     card = read_card(path)
     if "correction" not in card:
         return None
-    try:
-        side = int(card["correction"])
-        if side < 1 or side % 2 == 0:
-            raise WeightsError(f"{path}: correction = {side} in its card is not an odd number of samples")
-        spec = corrected_spec(plugins().model(str(card["model"]), int(card["scale"])), side, path)
-    except (UnknownModelError, KeyError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path} is for a model that is not installed: {error}") from error
-    return LoadedModel(spec, TorchNetwork(load_into(spec.build(), read_tensors(path), path)), card=card)
+    side = card["correction"]
+    if not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= LARGEST_SIDE or side % 2 == 0:
+        raise WeightsError(f"{path}: correction = {side!r} in its card is not an odd number of samples")
+    spec = corrected_spec(named_model(path, card, models), side, path)
+    return LoadedModel(spec, TorchNetwork(load_into(spec.build(), read_safetensors(path), path)), card=card)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.model import ModelSpec
-from sr_plugins.weights.safetensors_files import pretrained
+from sr_plugins.weights.pretrained import pretrained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,7 +46,7 @@ def sr_models() -> Iterable[ModelSpec]:
             build=partial(build, levels),
             build_for_training=partial(build_for_training, levels),
             receptive_radius=radius,
-            weights=pretrained("lapsrn", 4) or pretrained("lapsrn", 2**levels),
+            weights=pretrained("lapsrn", 2**levels) or pretrained("lapsrn", 4),
             architecture=f"progressive upsampling, LapSRN, {levels} shared level(s) with {LAYERS} layers of {FEATURES}",
             license="MIT",
         )

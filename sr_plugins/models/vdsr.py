@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.model import ModelSpec
-from sr_plugins.weights.safetensors_files import pretrained
+from sr_plugins.weights.pretrained import pretrained
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,7 +13,7 @@ from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.chunks import Chunk, Film, FrameReader, process_chunk
 from sr_plugins.video.ffmpeg_process import find_ffmpeg, version
 from sr_plugins.video.journal import ChunkRecord
-from sr_plugins.weights.safetensors_files import weights_digest
+from sr_plugins.weights.digest import weights_digest
 
 Entry = tuple[int, str]  # time and hash of a frame
 

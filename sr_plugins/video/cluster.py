@@ -27,7 +27,8 @@ from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.chunk_worker import ChunkWorker, Made
 from sr_plugins.video.chunks import Chunk, Film
 from sr_plugins.video.journal import ChunkRecord
-from sr_plugins.weights.safetensors_files import weights_digest
+from sr_plugins.weights.digest import weights_digest
+from sr_plugins.weights.open_model import weights_file
 
 logger = logging.getLogger("sr_plugins")
 
@@ -73,8 +74,8 @@ class Cluster:
     ) -> None:
         asked = checked({"scale": scale, **settings})
         self._ray = _ray()
-        if Path(model).suffix and Path(model).is_file():
-            model = str(Path(model).absolute())
+        if (file := weights_file(model)) is not None:
+            model = file.absolute()
         # sizes and weights are needed here, its speed is not
         self._planner = Upscaler(model, scale, size=asked["size"], device="cpu", backend="torch")
         self._arguments: dict[str, Any] = {"model": model, **asked}

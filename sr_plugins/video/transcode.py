@@ -30,7 +30,7 @@ from sr_plugins.video.pixel_formats import PixelLayout, aspect_after, frame_form
 from sr_plugins.video.probe import probe
 from sr_plugins.video.streams import plan_streams
 from sr_plugins.video.verify import verify_target
-from sr_plugins.weights.safetensors_files import weights_digest
+from sr_plugins.weights.digest import weights_digest
 
 logger = logging.getLogger(__name__)
 

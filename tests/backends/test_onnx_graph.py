@@ -15,9 +15,11 @@ from sr_plugins.backends.onnx_graph import cached_graph
 from sr_plugins.cli.export import command
 from sr_plugins.errors import PluginError, UnknownModelError, WeightsError
 from sr_plugins.evaluation.export import export
-from sr_plugins.folders import fingerprint, read_or_make
+from sr_plugins.folders import read_or_make
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import plugins
-from sr_plugins.weights.safetensors_files import load_model
+from sr_plugins.weights.digest import fingerprint
+from sr_plugins.weights.pretrained import load_model
 
 
 @pytest.mark.parametrize(("scale", "channels"), [(2, "luma"), (3, "rgb")])
@@ -70,7 +72,7 @@ def test_fingerprint_tells_networks_apart() -> None:
     def key(change=lambda module: None, *more: str) -> str | None:  # type: ignore[no-untyped-def]
         module = blur().torch().module
         change(module)
-        return fingerprint(module, *more)
+        return fingerprint(TorchNetwork(module), *more)
 
     def nudge(module: nn.Module) -> None:
         with torch.no_grad():
@@ -88,7 +90,7 @@ def test_fingerprint_tells_networks_apart() -> None:
     assert key() == key()
     scope: dict[str, type[nn.Module]] = {}
     exec("from torch import nn\nclass Nowhere(nn.Module): pass", scope)
-    assert fingerprint(scope["Nowhere"]()) is None  # its source cannot be read: never cached
+    assert fingerprint(TorchNetwork(scope["Nowhere"]())) is None  # its source cannot be read: never cached
 
 
 def test_cache_keeps_what_was_made_and_survives_a_folder_that_cannot_be_written(

@@ -14,7 +14,7 @@ from sr_plugins.backends.onnx_graph import cached_graph
 from sr_plugins.backends.openvino import OpenVINORunner
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.plugins import Plugins
-from sr_plugins.weights.safetensors_files import load_model
+from sr_plugins.weights.pretrained import load_model
 
 CORE = openvino.Core()
 

@@ -26,7 +26,7 @@ from sr_plugins.interface.words import Channels
 from sr_plugins.pixels.conversion import Conversion
 from sr_plugins.pixels.frame import empty_frame
 from sr_plugins.plugins import plugins
-from sr_plugins.weights.safetensors_files import load_model
+from sr_plugins.weights.pretrained import load_model
 
 FORMATS = [
     FrameFormat(family="gray"),

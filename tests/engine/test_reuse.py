@@ -18,7 +18,7 @@ from sr_plugins.engine.tiling import Tile
 from sr_plugins.interface.backend import Coding
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
-from sr_plugins.weights.safetensors_files import load_model
+from sr_plugins.weights.pretrained import load_model
 
 FORMATS = [
     FrameFormat(family="gray"),

@@ -12,7 +12,7 @@ from sr_plugins.engine.reuse import changed_tiles
 from sr_plugins.errors import SRError, UnknownModelError, UnknownNameError
 from sr_plugins.evaluation.speed import YUV420P8, multiply_adds, noise, peak
 from sr_plugins.plugins import plugins
-from sr_plugins.weights.safetensors_files import load_model
+from sr_plugins.weights.pretrained import load_model
 
 
 def run(*arguments: str) -> Any:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from sr_plugins.models.back_projection import BackProjection
 from sr_plugins.models.compact_network import CompactNetwork
 from sr_plugins.pixels.matlab import downscale_bicubic
-from sr_plugins.weights.safetensors_files import load_model
+from sr_plugins.weights.pretrained import load_model
 
 
 def shrunk(step: BackProjection, large: torch.Tensor, scale: int) -> torch.Tensor:

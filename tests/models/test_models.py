@@ -9,7 +9,7 @@ from sr_plugins.interface.model import ModelSpec
 from sr_plugins.models.compact_network import CompactNetwork
 from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.models.lapsrn_network import LapSRN
-from sr_plugins.weights.safetensors_files import load_model
+from sr_plugins.weights.pretrained import load_model
 
 
 def test_the_built_in_models_are_the_promised_ones() -> None:

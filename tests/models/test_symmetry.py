@@ -16,7 +16,8 @@ from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.compact_network import CompactNetwork
 from sr_plugins.models.corrected import corrected_spec
 from sr_plugins.models.symmetric_convolution import moved, phase_sets, positions, write_out
-from sr_plugins.weights.safetensors_files import count_parameters, load_model
+from sr_plugins.weights.pretrained import load_model
+from sr_plugins.weights.safetensors_files import count_parameters
 
 SYMMETRIC = [spec for spec in MODELS if spec.symmetry > 1]
 Plane = NDArray[np.uint8]

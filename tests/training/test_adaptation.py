@@ -28,7 +28,8 @@ from sr_plugins.training.degradations.chain import build_chain
 from sr_plugins.training.estimation.estimation import estimate
 from sr_plugins.training.estimation.kernel import gaussian_kernel_of
 from sr_plugins.training.estimation.source import Rgb, Source
-from sr_plugins.weights.safetensors_files import load_model, read_card, write_weights
+from sr_plugins.weights.pretrained import load_model
+from sr_plugins.weights.safetensors_files import read_card, write_weights
 
 HERE = Path("recipe.toml")
 BICUBIC: list[dict[str, Any]] = [{"name": "bicubic"}]

@@ -24,7 +24,8 @@ from sr_plugins.training.estimation.kernel import estimate_blur
 from sr_plugins.training.estimation.noise import noise_sigma
 from sr_plugins.training.estimation.source import Rgb, luma
 from sr_plugins.training.run.recipe import read_recipe
-from sr_plugins.weights.safetensors_files import PRETRAINED, read_card
+from sr_plugins.weights.pretrained import PRETRAINED
+from sr_plugins.weights.safetensors_files import read_card
 
 NOISE = 5.0
 BLUR = 1.9  # pixels of the large picture

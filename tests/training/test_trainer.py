@@ -23,7 +23,8 @@ from sr_plugins.plugins import plugins
 from sr_plugins.training.run.recipe import read_recipe
 from sr_plugins.training.run.run_folder import Progress, RunFolder
 from sr_plugins.training.run.trainer import train
-from sr_plugins.weights.safetensors_files import load_into, read_card
+from sr_plugins.weights.fitting import load_into
+from sr_plugins.weights.safetensors_files import read_card
 
 
 def log_of(run: Path) -> list[dict[str, float]]:

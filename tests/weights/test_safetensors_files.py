@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 from sr_plugins import Upscaler
 from sr_plugins.errors import WeightsError
 from sr_plugins.plugins import plugins
-from sr_plugins.weights.safetensors_files import load_model, pretrained, read_card, read_tensors, write_weights
+from sr_plugins.weights.contents import read_tensors
+from sr_plugins.weights.pretrained import load_model, pretrained
+from sr_plugins.weights.safetensors_files import read_card, write_weights
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def damaged(shipped: Path, tmp_path: Path, change: str) -> Path:
         ("card list", "card is not a JSON object"),
         ("no card", "no card that names its model"),
         ("truncated", "not a readable safetensors file"),
-        ("empty", "not a readable safetensors file"),
+        ("empty", "is empty: it was never downloaded"),
         ("garbage", "not a readable safetensors file"),
     ],
 )

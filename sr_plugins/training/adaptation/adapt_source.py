@@ -7,13 +7,12 @@ from pathlib import Path
 
 from sr_plugins.devices import resolve_devices
 from sr_plugins.errors import WeightsError
-from sr_plugins.interface.model import LoadedModel
-from sr_plugins.plugins import plugins
 from sr_plugins.training.adaptation.adaptation import ITERATIONS, Adaptation, Step, adapt
 from sr_plugins.training.degradations.chain import read_tables
 from sr_plugins.training.estimation.estimation import estimate
 from sr_plugins.training.estimation.source import read_source
-from sr_plugins.weights.safetensors_files import SUFFIXES, load_model, write_weights
+from sr_plugins.weights.open_model import open_model
+from sr_plugins.weights.safetensors_files import write_weights
 
 
 def adapt_source(
@@ -39,7 +38,7 @@ def adapt_source(
         DataError, PipeError, RecipeError, WeightsError, UnknownModelError, DeviceError: told in one line each.
     """
     place = resolve_devices(device)[0]
-    loaded = _open(model, scale)
+    loaded = open_model(model, scale, exact=True)
     if "correction" in loaded.card:
         raise WeightsError(f"{model} is adapted to a source already: start from the model it was made of")
     sources = [read_source(path, frames) for path in inputs]
@@ -67,13 +66,3 @@ def adapt_source(
         card = card | {"model": loaded.spec.name, "scale": loaded.spec.scale}
     write_weights(output, result.loaded.torch().module, card)
     return result
-
-
-def _open(model: str, scale: int | None) -> LoadedModel:
-    path = Path(model)
-    if path.suffix in SUFFIXES or len(path.parts) > 1:
-        return plugins().open_weights(path)
-    if scale is None:
-        usable = sorted(spec.scale for spec in plugins().models() if spec.name == model and spec.usable)
-        scale = usable[0] if usable else None
-    return load_model(plugins().model(model, scale))

@@ -46,7 +46,7 @@ from typing import Any
 
 from sr_plugins.errors import RecipeError
 from sr_plugins.training.tables import is_number, read_table
-from sr_plugins.weights.safetensors_files import PRETRAINED
+from sr_plugins.weights.pretrained import PRETRAINED
 
 OPTIMIZERS = ("adam", "muon")
 

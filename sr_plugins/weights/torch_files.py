@@ -1,0 +1,98 @@
+"""Torch checkpoints, read as tables of tensors: what else a pickle could hold is refused, and never run."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sr_plugins.errors import WeightsError, one_line
+from sr_plugins.weights.contents import is_text, read_start
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# under which training programs keep the tensors, the one to prefer first
+TABLES = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
+PREFIXES = ("module.", "netG.")  # of every key, where the network was wrapped while it was trained
+# what zip adds to the tensors: names, alignment to 64 bytes, and the directory
+SLACK = 1 << 20
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors of a torch checkpoint, on the CPU.
+
+    Raises:
+        WeightsError: it is damaged, or holds anything but tensors under names.
+    """
+    import torch
+
+    start = read_start(path)
+    if start.startswith(b"PK"):
+        _check_archive(path)
+    elif is_text(start):
+        raise WeightsError(f"{path} is text, not weights: download the file itself")
+    try:
+        with warnings.catch_warnings():  # what it warns of is refused below
+            warnings.simplefilter("ignore")
+            with path.open("rb") as file:  # a path that ends in .safetensors would be read as its name says
+                content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and torch each raise their own
+        raise WeightsError(
+            f"{path} was refused: it is damaged or holds more than tensors, and code in weights is never run "
+            f"({type(error).__name__}); convert it to .safetensors where you trust it"
+        ) from error
+    tensors = _table(content)
+    if not tensors:
+        raise WeightsError(f"{path} holds no table of tensors")
+    size = path.stat().st_size
+    for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+            raise WeightsError(f"{path} holds a tensor of an unusual kind in {name}: {tensor.layout}, {tensor.device}")
+        if tensor.numel() * tensor.element_size() > min(tensor.untyped_storage().nbytes(), size + SLACK):
+            raise WeightsError(f"{path} names more values in {name} than it holds: {tuple(tensor.shape)}")
+    return tensors
+
+
+def _table(content: Any) -> dict[str, Tensor]:
+    import torch
+
+    # a table within a table, for example state_dict within model; a file cannot hold one within itself for ever
+    for _ in range(8):
+        inner = (
+            next((content[key] for key in TABLES if isinstance(content.get(key), dict)), None)
+            if isinstance(content, dict)
+            else None
+        )
+        if inner is None and isinstance(content, dict) and len(content) == 1:
+            (only,) = content.values()
+            inner = only if isinstance(only, dict) else None
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, dict):
+        return {}
+    if not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items()):
+        return {}
+    table = {key: tensor.detach() for key, tensor in content.items()}
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in table):
+            table = {key.removeprefix(prefix): value for key, value in table.items()}
+    return table
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse archives that unpack to more than they are, and programs."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise WeightsError(
+            f"{path} is cut off or damaged ({one_line(error)}): download it again; code in weights is never run"
+        ) from error
+    if any("/code/" in f"/{entry.filename}" for entry in entries):
+        raise WeightsError(f"{path} holds a program (TorchScript), and code in weights is never run")
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise WeightsError(f"{path} was refused: it unpacks to more than it holds, as no checkpoint of torch does")
