@@ -162,10 +162,11 @@ class Plugins:
 
     def _checked(self, hook: str, spec: Any, owner: str) -> Spec | None:
         """One spec of a list, its functions guarded; ``None`` where it is none, which is told."""
-        unknown: str | None = "it cannot be looked at"
-        wrong = self.asked(owner, hook, lambda: wrong_spec(hook, spec), unknown)
-        if wrong is not None:
+        told: str | None = ""
+        wrong = self.asked(owner, f"{hook}: what it listed", lambda: wrong_spec(hook, spec), told)
+        if wrong:
             self._tell(owner, f"{hook}: {wrong}")
+        if wrong is not None:
             return None
         checked: Spec = spec if owner == OUR_DISTRIBUTION else guarded(spec, owner, self.problems)
         self._owners[id(checked)] = checked, owner

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,30 +15,12 @@ from PIL import Image
 
 from sr_plugins.cli import evaluate
 from sr_plugins.errors import PluginError, RecipeError, UnknownModelError, UnknownNameError
-from sr_plugins.plugins import Plugins, plugins
+from sr_plugins.plugins import Plugins
 from sr_plugins.training.degradations.chain import read_chain
 from sr_plugins.training.losses.weighted_sum import WeightedSum
 
 DOCS = Path(__file__).parent.parent / "docs"
 Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Puts a distribution on the import path as pip would: its module, its metadata and its entry point."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def do(name: str, source: str, version: str = "1.0") -> None:
-        module = name.replace("-", "_")
-        # a module of the same name imported for an earlier test must not answer for this one
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        (tmp_path / f"{module}.py").write_text(source)
-        info = tmp_path / f"{module}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[sr_plugins]\n{module} = {module}\n")
-
-    return do
 
 
 MODEL = """
@@ -100,14 +82,6 @@ def test_hook_sr_backends(install: Install) -> None:
         plugins.backend("absent")
 
 
-@pytest.fixture
-def fresh_plugins() -> Iterator[None]:
-    """The plugins of this process are found anew, now and after the test."""
-    plugins.cache_clear()
-    yield
-    plugins.cache_clear()
-
-
 def documented_example(hook: str) -> str:
     """The python block of docs/hooks.md that implements ``hook``."""
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "hooks.md").read_text(), re.DOTALL)
@@ -157,8 +131,9 @@ def test_hook_sr_open_weights(install: Install, tmp_path: Path) -> None:
     """An installed reader is asked before the built-in one, and only for what it knows."""
     install(
         "sr-plugins-reader",
-        model_source("own")
-        + "\nfrom sr_plugins import LoadedModel\nfrom sr_plugins.interface.network import TorchNetwork\n@hookimpl\ndef sr_open_weights(path):\n"
+        model_source("own") + "\nfrom sr_plugins import LoadedModel\n"
+        "from sr_plugins.interface.network import TorchNetwork\n"
+        "@hookimpl\ndef sr_open_weights(path):\n"
         "    if path.suffix == '.own':\n"
         "        spec = next(iter(sr_models()))\n"
         "        return LoadedModel(spec, TorchNetwork(spec.build()))\n",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sr_plugins.errors import WeightsError
@@ -75,13 +76,13 @@ def command(as_json: bool) -> None:
         untrained = not model["usable"] and model["weights"] is None
         psnr = model["metrics"].get("Set5", {}).get("psnr")
         table.add_row(
-            model["name"],
+            escape(model["name"]),
             f"x{model['scale']}",
             model["channels"],
             f"{model['parameters']:,}" if model["parameters"] else "not trained yet" if untrained else "",
             "" if psnr is None else f"{psnr:.2f}",
-            model["license"],
-            model["shape"],
+            escape(model["license"]),
+            escape(model["shape"]),
             style=None if model["usable"] else "dim",
         )
     console = Console()

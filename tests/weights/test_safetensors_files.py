@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sr_plugins import Upscaler
-from sr_plugins.errors import WeightsError
-from sr_plugins.plugins import plugins
+from sr_plugins.errors import UnknownModelError, WeightsError
+from sr_plugins.plugins import Plugins, plugins
 from sr_plugins.weights.contents import read_tensors
+from sr_plugins.weights.open_model import is_file_name, open_model
 from sr_plugins.weights.pretrained import load_model, pretrained
 from sr_plugins.weights.safetensors_files import read_card, write_weights
 
@@ -164,3 +166,121 @@ def test_an_unwritable_place_is_one_line(shipped: Path) -> None:
     loaded = plugins().open_weights(shipped)
     with pytest.raises(WeightsError, match=r"cannot write /proc/self/mine.safetensors"):
         write_weights(Path("/proc/self/mine.safetensors"), loaded.torch().module, {})
+
+
+def own(folder: Path, name: str, change: Any) -> Path:
+    """A weights file of ``realtime x2`` in which ``change`` made something wrong."""
+    path = pretrained("realtime", 2)
+    assert path is not None
+    tensors, card = change(load_file(path), json.dumps(read_card(path)))
+    save_file(tensors, folder / name, {"card": card})
+    return folder / name
+
+
+CARDS = {
+    "infinite": '{"model":"realtime","scale":Infinity}',
+    "overflow": '{"model":"realtime","scale":1e400}',
+    "not whole": '{"model":"realtime","scale":2.9}',
+    "true": '{"model":"realtime","scale":true}',
+    "list": '{"model":["realtime"],"scale":2}',
+    "nested": "[" * 100_000 + "]" * 100_000,
+    "correction": '{"model":"realtime","scale":2,"correction":1e999}',
+    "huge correction": '{"model":"realtime","scale":2,"correction":1000001}',
+}
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
+def test_cards_of_nonsense_are_refused(tmp_path: Path, card: str) -> None:
+    with pytest.raises(WeightsError, match=r"a\.safetensors"):
+        Upscaler(own(tmp_path, "a.safetensors", lambda tensors, _: (tensors, card)))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, torch.int64])
+def test_values_that_are_no_floating_point_are_refused(tmp_path: Path, dtype: torch.dtype) -> None:
+    file = own(tmp_path, "a.safetensors", lambda t, card: ({k: v.to(dtype) for k, v in t.items()}, card))
+    with pytest.raises(WeightsError, match=r"a\.safetensors holds values of .* where values of float32"):
+        Upscaler(file)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.float8_e4m3fn])
+def test_other_floating_point_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
+    file = own(tmp_path, "A.SAFETENSORS", lambda t, card: ({k: v.to(dtype) for k, v in t.items()}, card))
+    assert {v.dtype for v in open_model(str(file)).torch().module.state_dict().values()} == {torch.float32}
+
+
+def test_a_value_that_is_finite_only_in_float64_is_refused(tmp_path: Path) -> None:
+    file = own(tmp_path, "a.safetensors", lambda t, card: ({k: v.double() * 1e300 for k, v in t.items()}, card))
+    with pytest.raises(WeightsError, match="not finite"):
+        Upscaler(file)
+
+
+def test_kinds_go_by_content_not_by_name(shipped: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.PTH").write_bytes(shipped.read_bytes())
+    assert open_model(str(tmp_path / "a.PTH")).spec.label == "realtime x2"
+    torch.save({"a": torch.ones(2)}, tmp_path / "b.safetensors")
+    assert list(read_tensors(tmp_path / "b.safetensors")) == ["a"]
+
+
+def test_what_stands_in_the_place_of_weights_is_called_what_it_is(tmp_path: Path) -> None:
+    lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    for suffix in (".pth", ".safetensors", ".onnx", ".bin"):
+        for content, message in ((b"", "is empty"), (lfs, "git-LFS pointer"), (b"\n<!DOCTYPE html>", "saved web page")):
+            file = tmp_path / f"a{suffix}"
+            file.write_bytes(content)
+            with pytest.raises(WeightsError, match=f"a{suffix} .*{message}"):
+                Upscaler(file)
+
+
+def test_checkpoints_that_are_no_table_of_what_they_hold_are_refused(tmp_path: Path) -> None:
+    file, trap = tmp_path / "a.pth", torch.nn.ReLU()
+    for content, message in (
+        ({0: torch.ones(2)}, "no table of tensors"),
+        ({("a",): torch.ones(2)}, "no table of tensors"),
+        ({"a": torch.ones(1).expand(65536, 65536)}, "more values in a than it holds"),
+        ({"a": torch.ones(3).to_sparse()}, "unusual kind"),
+        (trap, "code in weights is never run"),
+    ):
+        torch.save(content, file)
+        with pytest.raises(WeightsError, match=message):
+            read_tensors(file)
+    torch.save({"a": torch.ones(5000)}, file)
+    file.write_bytes(file.read_bytes()[:3000])
+    with pytest.raises(WeightsError, match="cut off or damaged"):
+        read_tensors(file)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"0" * 10_000_000)
+    with pytest.raises(WeightsError, match="unpacks to more than it holds"):
+        read_tensors(file)
+
+
+def test_one_rule_for_names_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: Path) -> None:
+    for text in ("./a", "a/b", "~/a.pth", "a.onnx", "RAW.PTH", "./a.onnx"):
+        assert is_file_name(text), text
+    for text in ("fast", "v2.0", "x4-plus", "a b"):
+        assert not is_file_name(text), text
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("fast", "fast.pth"):  # a registered name comes first, whatever files there are
+        Path(name).write_bytes(shipped.read_bytes())
+    assert open_model("fast").spec.label == "fast x2"
+    for model in ("./fast", "fast.pth", "~/fast", Path("fast")):
+        assert open_model(model).spec.label == "realtime x2"
+    with pytest.raises(WeightsError, match=r"no weights file at gone\.onnx"):
+        open_model("gone.onnx")
+    with pytest.raises(WeightsError, match=r"no weights file at aaaa.*too long"):
+        open_model("a" * 5000 + ".safetensors")
+    with pytest.raises(UnknownModelError, match="did you mean 'fast'"):
+        open_model("fsat")
+    assert [open_model("fast", s).spec.scale for s in (None, 1, 2.5, 4, 9)] == [2, 2, 3, 4, 4]
+    with pytest.raises(UnknownModelError, match="fast has x2, x3, x4"):
+        open_model("fast", 7, exact=True)
+
+
+def test_own_weights_of_the_pyramid_serve_their_own_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = pretrained("lapsrn", 4)
+    assert shared is not None
+    (tmp_path / "lapsrn-x2.safetensors").write_bytes(shared.read_bytes())
+    monkeypatch.setenv("SR_PLUGINS_WEIGHTS", str(tmp_path))
+    found = Plugins(installed=False)
+    assert found.model("lapsrn", 2).weights == tmp_path / "lapsrn-x2.safetensors"
+    assert found.model("lapsrn", 4).weights == shared
