@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sr_plugins.errors import WeightsError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Kind = Literal["safetensors", "torch", "onnx", "param", "unknown"]
 
@@ -61,11 +58,3 @@ def read_start(path: Path) -> bytes:
 def is_text(start: bytes) -> bool:
     """Whether a file that begins like this is text."""
     return b"\0" not in start and all(byte >= 32 or byte in b"\t\n\r\f" for byte in start)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a ``.safetensors`` file, or of a torch checkpoint read with ``weights_only=True``."""
-    from sr_plugins.weights.safetensors_files import read_safetensors
-    from sr_plugins.weights.torch_files import read_checkpoint
-
-    return read_safetensors(path) if kind_of(path) == "safetensors" else read_checkpoint(path)

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 from sr_plugins.errors import WeightsError
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.weights.contents import kind_of
+from sr_plugins.weights.fitting import load_into
+from sr_plugins.weights.safetensors_files import read_card
+from sr_plugins.weights.tensors import read_tensors
 
 if TYPE_CHECKING:
     from sr_plugins.interface.model import ModelSpec
@@ -41,9 +45,5 @@ def load_model(spec: ModelSpec) -> LoadedModel:
         )
     if not spec.weights.is_file():
         raise WeightsError(f"no weights for {spec.label}: {spec.weights} does not exist")
-    from sr_plugins.weights.contents import kind_of, read_tensors
-    from sr_plugins.weights.fitting import load_into
-    from sr_plugins.weights.safetensors_files import read_card
-
     card = read_card(spec.weights) if kind_of(spec.weights) == "safetensors" else {}
     return LoadedModel(spec, TorchNetwork(load_into(spec.build(), read_tensors(spec.weights), spec.weights)), card=card)

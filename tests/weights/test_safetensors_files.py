@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from sr_plugins import Upscaler
 from sr_plugins.errors import UnknownModelError, WeightsError
 from sr_plugins.plugins import Plugins, plugins
-from sr_plugins.weights.contents import read_tensors
 from sr_plugins.weights.open_model import is_file_name, open_model
 from sr_plugins.weights.pretrained import load_model, pretrained
 from sr_plugins.weights.safetensors_files import read_card, write_weights
+from sr_plugins.weights.tensors import read_tensors
 
 
 @pytest.fixture

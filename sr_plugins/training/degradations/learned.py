@@ -15,10 +15,10 @@ import numpy as np
 
 from sr_plugins.errors import RecipeError
 from sr_plugins.interface.degradation import Degradation, Picture
-from sr_plugins.weights.contents import read_tensors
 from sr_plugins.weights.fitting import load_into
 from sr_plugins.weights.pretrained import PRETRAINED
 from sr_plugins.weights.safetensors_files import read_card
+from sr_plugins.weights.tensors import read_tensors
 
 if TYPE_CHECKING:
     from sr_plugins.training.degradations.generator import DegradationGenerator

@@ -34,8 +34,8 @@ from sr_plugins.training.run.pictures import Pictures
 from sr_plugins.training.run.processes import Processes, processes
 from sr_plugins.training.run.recipe import Recipe
 from sr_plugins.training.run.run_folder import Progress, RunFolder, identity
-from sr_plugins.weights.contents import read_tensors
 from sr_plugins.weights.safetensors_files import write_weights
+from sr_plugins.weights.tensors import read_tensors
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from sr_plugins.training.degradations.chain import read_chain
 from sr_plugins.weights.open_model import open_model
 
 Install = Callable[..., None]
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 START = """
 import sys
 from pathlib import Path
