@@ -15,7 +15,6 @@ import time
 import numpy as np
 
 from sr_plugins import Frame, Upscaler
-from sr_plugins.engine.reuse import copied, same_bytes
 from sr_plugins.evaluation.speed import noise
 
 WARM = 16  # frames until reuse has proved itself and sizes that come often are compiled for
@@ -26,7 +25,7 @@ def clip(width: int, height: int, count: int, moving: float) -> list[Frame]:
     still = noise(width, height)[0]
     frames = []
     for _ in range(count):
-        frame = copied(still)
+        frame = still.copied()
         for plane in frame.planes:
             part = plane[plane.shape[0] - round(plane.shape[0] * moving) :]
             part[...] = random.integers(16, 236, part.shape)
@@ -36,10 +35,7 @@ def clip(width: int, height: int, count: int, moving: float) -> list[Frame]:
 
 def run(frames: list[Frame], backend: str, *, reuse: bool) -> tuple[float, list[Frame]]:
     """Seconds a frame after the first few, and all results."""
-    with Upscaler("realtime", backend=backend) as upscaler:
-        if not reuse:
-            for device in upscaler._engine._devices:
-                device.reuse = None
+    with Upscaler("realtime", backend=backend, reuse=reuse) as upscaler:
         results = list(upscaler.stream(frames[:WARM]))
         start = time.perf_counter()
         results += upscaler.stream(frames[WARM:])
@@ -61,7 +57,7 @@ def main() -> int:
         frames = clip(width, height, WARM + asked.frames, 1 - resting)
         without, plain = run(frames, asked.backend, reuse=False)
         with_reuse, reused = run(frames, asked.backend, reuse=True)
-        same = all(same_bytes(a, b) for a, b in zip(plain, reused, strict=True))
+        same = all(a.same_samples(b) for a, b in zip(plain, reused, strict=True))
         differ |= not same
         gain = without / with_reuse
         verdict = "yes" if same else "NO"

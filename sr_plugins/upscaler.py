@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
+from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.engine.engine import Engine
+from sr_plugins.engine.job import Job, window
+from sr_plugins.engine.lane import Lane
 from sr_plugins.interface.model import LoadedModel
+from sr_plugins.pixels.conversion import check_format
 from sr_plugins.pixels.frame import Frame, FrameFormat
+from sr_plugins.pixels.matrix import resolved
 from sr_plugins.plugins import Plugins
 from sr_plugins.plugins import plugins as installed_plugins
 from sr_plugins.settings import OtherSettings, checked
@@ -91,18 +97,49 @@ class Upscaler:
             return derived(width * h / height, width, across), h
         return w, derived(height * w / width, height, down) if h is None else h
 
-    def submit(self, frame: Frame, *, size: tuple[int, int] | None = None) -> Future[Frame]:
+    @property
+    def devices(self) -> tuple[DeviceState, ...]:
+        """What is known of each device in use: to be read, not to be changed."""
+        return self._engine.states
+
+    def submit(
+        self,
+        frame: Frame,
+        before: Sequence[Frame] = (),
+        after: Sequence[Frame] = (),
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> Future[Frame]:
         """Queue a frame; the future gives a frame of the same format and of :meth:`output_size`, or of ``size``.
 
         ``size`` is for who enlarges parts of something larger, such as a plane of a clip, whose format decides.
-        The frame's arrays must stay unchanged until then. The future raises ``FrameError`` (the frame cannot be
-        processed), ``DeviceError`` (out of memory at the smallest tile) or ``ModelOutputError``.
-        """
-        return self._engine.submit(frame, size or self.output_size(frame.width, frame.height, frame.format))
 
-    def upscale(self, frame: Frame) -> Frame:
-        """One frame in, one frame out."""
-        return self.submit(frame).result()
+        Where the frame's format leaves the YUV matrix open, the result's names the one that was assumed for its size.
+        ``before`` and ``after`` are its neighbours in time, nearest first, for a model whose ``window`` is not (0, 0);
+        where there are fewer (ends of a film, cuts) the nearest frame is repeated. All arrays must stay unchanged until
+        then. The future raises ``FrameError`` (the frame cannot be processed), ``DeviceError`` (out of memory at the
+        smallest tile), ``ModelOutputError`` or ``PluginError``.
+
+        Raises:
+            ArgumentError: neighbours for a model that sees none, or more than it sees.
+            FrameError: a format that the model cannot take; neighbours of another format or size.
+            ClosedError: this upscaler was closed, or cannot be used after a fork.
+        """
+        spec = self.loaded.spec
+        check_format(frame.format, spec.channels)
+        frames = (frame,) if spec.window == (0, 0) and not before and not after else window(frame, before, after, spec)
+        target = size or self.output_size(frame.width, frame.height, frame.format)
+        job = Job(frames, target, resolved(frame.format, frame.width, frame.height))
+        self._engine.queue.put(job)
+        return job.future
+
+    def upscale(self, frame: Frame, before: Sequence[Frame] = (), after: Sequence[Frame] = ()) -> Frame:
+        """One frame in, one frame out; see :meth:`submit`. May be called from a future's callback, too."""
+        return self._result(self.submit(frame, before, after))
+
+    def _result(self, future: Future[Frame]) -> Frame:
+        lane = threading.current_thread()  # in a callback it is the one that would have to do the work
+        return lane.work_off(future) if isinstance(lane, Lane) else future.result()
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Frames in order, computed with a bounded look-ahead: at most :attr:`lookahead` frames are in flight."""
@@ -111,9 +148,9 @@ class Upscaler:
             for frame in frames:
                 waiting.append(self.submit(frame))
                 if len(waiting) >= self.lookahead:
-                    yield waiting.popleft().result()
+                    yield self._result(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield self._result(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()

@@ -9,7 +9,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -36,16 +36,18 @@ ROUNDS = 3
 MOST_CALLS = 8
 
 
-def choose(loaded: LoadedModel, plugins: Plugins, device: str, precision: str) -> BackendSpec:
+def choose(
+    loaded: LoadedModel, plugins: Plugins, device: str, precision: str, without: Collection[str] = ()
+) -> BackendSpec:
     """The backend to use for ``auto``.
 
     ``$SR_PLUGINS_BACKEND`` names it without measuring. On CUDA it is torch. A backend that fails here, or is not
-    clearly faster than torch, is not taken.
+    clearly faster than torch, is not taken; nor are those in ``without``.
     """
     if named := os.environ.get("SR_PLUGINS_BACKEND"):
         return plugins.backend(named)
     plain = plugins.backend(PLAIN)
-    others = [b for b in plugins.backends() if b.name in MEASURED and b.missing() is None]
+    others = [b for b in plugins.backends() if b.name in MEASURED and b.name not in without and b.missing() is None]
     others = [b for b in others if device == "cpu" and _precision(b, device, precision) is not None]
     if not others:
         return plain

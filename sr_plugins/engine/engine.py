@@ -1,8 +1,8 @@
-"""The batching executor: submit(frame) -> Future, in order, across devices.
+"""The devices and lanes of one model: made, handed frames through one queue, closed, and made again after a fork.
 
-Frames wait in one queue. Each device has a worker thread that takes what waits, as many frames of one format and size
-as its batch allows, runs them, and sets their futures. Order is the caller's: futures are awaited in the order of
-submission, whichever device finishes first.
+Frames wait in one queue. Each device has lanes, threads that take what waits, as many frames of one kind as its batch
+allows, run them, and set their futures. Order is the caller's: futures are awaited in the order of submission,
+whichever device finishes first.
 """
 
 from __future__ import annotations
@@ -11,28 +11,32 @@ import atexit
 import threading
 import weakref
 from collections.abc import Sequence
-from concurrent.futures import Future
 
-from sr_plugins.backends.selection import choose, network_for, precision_for
+from sr_plugins.backends.selection import choose, precision_for
 from sr_plugins.devices import resolve_devices
+from sr_plugins.engine import fork
 from sr_plugins.engine.cuda_graphs import CudaGraphs
-from sr_plugins.engine.job import Job
+from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.engine.job_queue import JobQueue
-from sr_plugins.engine.lane import DeviceWorker
-from sr_plugins.engine.placed_network import Device
+from sr_plugins.engine.lane import Lane
+from sr_plugins.engine.placed_network import PlacedNetwork
 from sr_plugins.engine.reuse import Reuse
+from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Placement
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.words import Precision
-from sr_plugins.pixels.conversion import check_format
-from sr_plugins.pixels.frame import Frame
 from sr_plugins.plugins import Plugins
 
 CUDA_BATCH = 4
 
 
 class Engine:
-    """Runs one loaded model on one or more devices; see :class:`~.upscaler.Upscaler` for the arguments."""
+    """Runs one loaded model on one or more devices; see :class:`~.upscaler.Upscaler` for the arguments.
+
+    Raises:
+        ClosedError: in a forked process, for a backend that does not work there.
+        DeviceError, PluginError, UnknownNameError: a device, backend or precision that cannot be had.
+    """
 
     def __init__(
         self,
@@ -48,74 +52,113 @@ class Engine:
         reuse: bool,
     ) -> None:
         self._loaded, self._self_ensemble, self._reuse = loaded, self_ensemble, reuse
-        self._queue = JobQueue()
-        self._devices = []
-        for name in resolve_devices(device):
-            spec = choose(loaded, plugins, name, precision) if backend == "auto" else plugins.backend(backend)
-            self._devices.append(
-                self._device(spec, name, precision_for(spec, self._loaded.spec, name, precision), tile, batch)
-            )
-        self._workers = [DeviceWorker(self._queue, loaded, d) for d in self._devices for _ in range(d.lanes)]
-        self._finalizer = weakref.finalize(self, self._queue.close)
-        self._finalizer.atexit = False  # _end_workers does more
-        for worker in self._workers:
-            _running[worker] = self._queue
-            worker.start()
+        self._plugins, self._tile, self._batch = plugins, tile, batch
+        self._asked = device, backend, precision
+        self._reviving = threading.Lock()
+        self._inherited = False
+        self._start()
+        fork.watch(self)
 
-    def _device(self, spec: BackendSpec, name: str, precision: Precision, tile: int | str, batch: int | str) -> Device:
+    def _start(self) -> None:
+        """Choose backends, make networks, queue and lanes."""
+        device, backend, precision = self._asked
+        loaded, chosen = self._loaded, []
+        for name in resolve_devices(device):
+            if backend == "auto":
+                spec = choose(loaded, self._plugins, name, precision, without=fork.unusable())
+            else:
+                spec = self._plugins.backend(backend)
+            fork.check(spec)
+            chosen.append((spec, name, precision_for(spec, loaded.spec, name, precision)))
+        self._states = [self._state(*one) for one in chosen]
+        self._queue = JobQueue()
+        self._lanes = [Lane(self._queue, self._loaded.spec, s) for s in self._states for _ in range(s.lanes)]
+        self._finalizer = weakref.finalize(self, self._queue.close)
+        self._finalizer.atexit = False  # _end_lanes does more
+        for lane in self._lanes:
+            _running[lane] = self._queue
+            lane.start()
+
+    def _state(self, backend: BackendSpec, device: str, precision: Precision) -> DeviceState:
+        spec, cuda = self._loaded.spec, device.startswith("cuda")
+        lanes = backend.lanes(device)
+        if not isinstance(lanes, int) or lanes < 1:
+            raise PluginError(f"backend {backend.name} has {lanes!r} lanes on {device}: a whole number of at least 1")
+        most = (CUDA_BATCH if cuda else 1) if self._batch == "auto" else int(self._batch)
         # on CUDA the arithmetic may depend on a picture's size, so that parts are not byte-equal to the whole; who asks
         # for the self-ensemble is not in a hurry
-        reusable = self._reuse and name == "cpu" and not self._loaded.spec.blends and not self._self_ensemble
-        recordable = name.startswith("cuda") and spec.recordable and not self._self_ensemble
-        most = (CUDA_BATCH if name.startswith("cuda") else 1) if batch == "auto" else int(batch)
-        return Device(
-            name,
-            spec,
-            precision,
-            spec.build(network_for(spec, self._loaded), Placement(device=name, precision=precision, batch=most)),
-            spec.lanes(name),
+        reusable = self._reuse and device == "cpu" and not spec.blends and not self._self_ensemble
+        plain = spec.size_multiple == 1 == spec.minimum_size
+        return DeviceState(
+            PlacedNetwork(self._loaded, backend, Placement(device=device, precision=precision, batch=most)),
+            lanes,
             most,
-            None if tile == "auto" else int(tile),
+            None if self._tile == "auto" else int(self._tile),
             reuse=Reuse() if reusable else None,
-            graphs=CudaGraphs() if recordable else None,
-            self_ensemble=self._self_ensemble,
+            graphs=CudaGraphs() if cuda and backend.recordable and plain and not self._self_ensemble else None,
+            ensemble=self._self_ensemble,
         )
+
+    @property
+    def queue(self) -> JobQueue:
+        """Where jobs go; after a fork a new one, with lanes of its own.
+
+        Raises:
+            ClosedError: inherited by a forked process that cannot use it.
+        """
+        if self._inherited:
+            with self._reviving:
+                if self._inherited:
+                    self._finalizer.detach()
+                    self._start()
+                    self._inherited = False
+        return self._queue
+
+    @property
+    def states(self) -> tuple[DeviceState, ...]:
+        """What is known of each device."""
+        return tuple(self._states)
 
     @property
     def description(self) -> str:
         """Backend, devices and precision, for example ``torch, cpu, bfloat16``; and the self-ensemble, where asked."""
-        first = self._devices[0]
+        first = self._states[0].network
         ensemble = ", self-ensemble" if self._self_ensemble else ""
-        return f"{first.backend.name}, {'+'.join(d.name for d in self._devices)}, {first.precision}{ensemble}"
+        devices = "+".join(state.name for state in self._states)
+        return f"{first.backend.name}, {devices}, {first.placement.precision}{ensemble}"
 
     @property
     def lookahead(self) -> int:
         """Frames in flight that keep every lane busy: one batch running and one waiting for each."""
-        return 2 * sum(device.batch * device.lanes for device in self._devices) + 1
-
-    def submit(self, frame: Frame, target: tuple[int, int]) -> Future[Frame]:
-        """Queue a frame to be brought to ``target`` (width, height)."""
-        check_format(frame.format, self._loaded.spec.channels)
-        job = Job(frame, target)
-        self._queue.put(job)
-        return job.future
+        return 2 * sum(state.batch * state.lanes for state in self._states) + 1
 
     def close(self) -> None:
-        """Finish everything that was submitted, then end the workers."""
+        """Finish everything that was submitted, then end the lanes."""
         self._finalizer()
-        for worker in self._workers:
-            if worker is not threading.current_thread():
-                worker.join()
+        for lane in self._lanes:
+            if lane is not threading.current_thread():
+                lane.join()
+
+    def inherit(self) -> None:
+        """Called in a forked child: threads did not come along, and locks may be held by nobody for ever."""
+        self._inherited = self._finalizer.alive  # a closed engine stays closed
+        self._reviving = threading.Lock()
+        self._finalizer.detach()
+        self._queue, self._lanes = JobQueue(), []
+        self._finalizer = weakref.finalize(self, self._queue.close)
+        self._finalizer.atexit = False
+        if not self._inherited:
+            self._queue.close()
 
 
-_running: weakref.WeakKeyDictionary[DeviceWorker, JobQueue] = weakref.WeakKeyDictionary()
+_running: weakref.WeakKeyDictionary[Lane, JobQueue] = weakref.WeakKeyDictionary()
 
 
 @atexit.register
-def _end_workers() -> None:
-    """Wait for each worker to finish its tile: Python must not end while a thread is inside a C++ library."""
-    left = [(worker, queue) for worker, queue in _running.items() if worker.is_alive()]
+def _end_lanes() -> None:
+    """Wait for each lane to finish its tile: Python must not end while a thread is inside a C++ library."""
+    left = [(lane, queue) for lane, queue in _running.items() if lane.is_alive()]
     for _, queue in left:
         queue.abandon()
-    for worker, _ in left:
-        worker.join()
+    for lane, _ in left:
+        lane.join()

@@ -5,68 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sr_plugins.engine.shared_tiles import ENDING, SharedTiles
 from sr_plugins.engine.tiling import Tile
-from sr_plugins.errors import FrameError
+from sr_plugins.errors import ClosedError
+from sr_plugins.pixels.frame import Frame
 
 if TYPE_CHECKING:
+    from sr_plugins.engine.device_state import DeviceState
     from sr_plugins.engine.job import Job
-    from sr_plugins.engine.placed_network import Device
 
 FLUSH_SECONDS = 0.004  # how long a started batch waits for more frames
-ENDING = "the program ends before this frame was done"
-
-
-class SharedTiles:
-    """Tiles of one frame, worked on by every thread that calls :meth:`run`."""
-
-    def __init__(self, tiles: Iterable[Tile], work: Callable[[Tile], None]) -> None:
-        self._left = deque(tiles)
-        self._work = work
-        self._running = 0
-        self._error: BaseException | None = None
-        self._changed = threading.Condition()
-
-    def __len__(self) -> int:
-        """Tiles that nobody has begun."""
-        return len(self._left)
-
-    def run(self) -> None:
-        """Do tiles until none is left to begin. An error ends it for all; :meth:`finish` raises it."""
-        while True:
-            with self._changed:
-                if not self._left:
-                    return
-                tile = self._left.popleft()
-                self._running += 1
-            try:
-                self._work(tile)
-            except BaseException as error:
-                with self._changed:
-                    self._error = self._error or error
-                    self._left.clear()
-            finally:
-                with self._changed:
-                    self._running -= 1
-                    self._changed.notify_all()
-
-    def abandon(self) -> None:
-        """Begin no further tile; :meth:`finish` then raises."""
-        with self._changed:
-            if self._left:
-                self._left.clear()
-                self._error = self._error or FrameError(ENDING)
-
-    def finish(self) -> None:
-        """Wait for the tiles that others work on."""
-        with self._changed:
-            while self._running:
-                self._changed.wait()
-        if self._error is not None:
-            raise self._error
 
 
 class JobQueue:
@@ -74,17 +27,17 @@ class JobQueue:
 
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
-        self._shared: list[tuple[Device, SharedTiles]] = []
+        self._shared: list[tuple[DeviceState, SharedTiles]] = []
         self._idle: Counter[int] = Counter()  # by id: a device must not live on here when its workers end
         self._changed = threading.Condition()
         self._closed = False
         self._abandoned = False
 
     def put(self, job: Job) -> None:
-        """Append a job; ``FrameError`` after :meth:`close`."""
+        """Append a job; ``ClosedError`` after :meth:`close`."""
         with self._changed:
             if self._closed:
-                raise FrameError("this upscaler was closed: make a new one")
+                raise ClosedError("this upscaler was closed: make a new one")
             self._jobs.append(job)
             self._changed.notify()
 
@@ -94,8 +47,16 @@ class JobQueue:
             self._jobs.appendleft(job)
             self._changed.notify()
 
+    def withdraw(self, future: Future[Frame]) -> Job | None:
+        """Take the job of ``future`` out of the queue; ``None`` where a lane has it, or it is done."""
+        with self._changed:
+            found = next((job for job in self._jobs if job.future is future), None)
+            if found is not None:
+                self._jobs.remove(found)
+            return found
+
     @contextmanager
-    def shared(self, tiles: SharedTiles, device: Device) -> Iterator[SharedTiles]:
+    def shared(self, tiles: SharedTiles, device: DeviceState) -> Iterator[SharedTiles]:
         """Let idle lanes of ``device`` help with ``tiles``; on leaving, all are done."""
         with self._changed:
             self._shared.append((device, tiles))
@@ -107,12 +68,12 @@ class JobQueue:
                 self._shared.remove((device, tiles))
         tiles.finish()
 
-    def idle(self, device: Device) -> int:
+    def idle(self, device: DeviceState) -> int:
         """Lanes of ``device`` with nothing to do."""
         with self._changed:
             return 0 if self._jobs else self._idle[id(device)]
 
-    def take(self, device: Device) -> list[Job] | SharedTiles | None:
+    def take(self, device: DeviceState) -> list[Job] | SharedTiles | None:
         """Wait for work: tiles to help with, or up to ``device.batch`` jobs of one kind.
 
         ``None`` when closed and everything is done.
@@ -160,7 +121,7 @@ class JobQueue:
             self._changed.notify_all()
         for job in jobs:
             if not job.future.cancel():  # a frame that was put back
-                job.future.set_exception(FrameError(ENDING))
+                job.future.set_exception(ClosedError(ENDING))
         for tiles in shared:
             tiles.abandon()
 
@@ -168,5 +129,5 @@ class JobQueue:
         """The tiles, unless the queue is abandoned meanwhile."""
         for tile in tiles:
             if self._abandoned:
-                raise FrameError(ENDING)
+                raise ClosedError(ENDING)
             yield tile

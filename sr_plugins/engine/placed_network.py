@@ -1,4 +1,4 @@
-"""One device, and the one network call made on it, its promises checked.
+"""The one network call: a network made ready for a device, its promises checked.
 
 Values that are not finite in half precision are computed again in float32.
 """
@@ -7,121 +7,142 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from sr_plugins.backends.selection import network_for
-from sr_plugins.engine.cuda_graphs import CudaGraphs
-from sr_plugins.engine.reuse import Reuse
-from sr_plugins.errors import ModelOutputError
+from sr_plugins.engine.memory import lacks_memory
+from sr_plugins.errors import ModelOutputError, PluginError, SRError, one_line
 from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
-from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.words import Precision
+from sr_plugins.pixels.resampling import mirrored_to
 
 logger = logging.getLogger("sr_plugins")
 
 FINEST = Coding(0.0, 65535.0, 16)
-# The eight positions of a picture: transposed or not, then mirrored along these dimensions; undone in reverse order.
-POSITIONS = tuple((transposed, mirrored) for transposed in (False, True) for mirrored in ((), (2,), (3,), (2, 3)))
-# Those that differ for a network that treats so many alike (``ModelSpec.symmetry``).
-DIFFERENT = {
-    1: POSITIONS,
-    2: tuple((transposed, mirrored) for transposed, mirrored in POSITIONS if 3 not in mirrored),
-    4: tuple((transposed, mirrored) for transposed, mirrored in POSITIONS if not mirrored),
-    8: POSITIONS[:1],
-}
+KEPT_SHAPES = 9  # runners of a backend whose runners take one shape each
+
+Shape = tuple[int, int]  # height, width
 
 
-@dataclass(eq=False)
-class Device:
-    """One device and what was learnt about it; shared by its lanes.
+class PlacedNetwork:
+    """A model's network on one device; any number of lanes may call it.
 
-    A lane is a thread that runs whole frames. A CPU works best with several (see ``BackendSpec.lanes``).
-    """
-
-    name: str
-    backend: BackendSpec
-    precision: Precision
-    runner: Runner
-    lanes: int
-    batch: int
-    side: int | None
-    said: set[str] = field(default_factory=set)
-    float32: Runner | None = None
-    reuse: Reuse | None = None
-    graphs: CudaGraphs | None = None
-    self_ensemble: bool = False
-    shrinking: threading.Lock = field(default_factory=threading.Lock)
-
-    def say(self, about: str, text: str) -> None:
-        """Warn once about one thing."""
-        if about not in self.said:
-            self.said.add(about)
-            logger.warning(text)
-
-
-def run_network(device: Device, loaded: LoadedModel, x: Tensor, coding: Coding | None) -> Tensor:
-    """``x`` (N, C, H, W) through the network: float32 values, or codes where the device's runner can make them.
-
-    With the device's ``self_ensemble`` the mean of what the network makes of ``x`` in its eight positions (the
-    geometric self-ensemble of Timofte, Rothe and Van Gool, "Seven ways to improve example-based single image super
-    resolution", CVPR 2016), float32. What a symmetric network would only compute again is left out.
+    Args:
+        loaded: the model.
+        backend: what runs it.
+        placement: where, in which precision and for how many pictures at most.
 
     Raises:
-        ModelOutputError: the result has another shape than promised, or is not finite in float32 either.
+        PluginError: the backend takes no form of the network that there is, or cannot make it ready.
     """
-    if not device.self_ensemble:
-        return _run_once(device, loaded, x, coding)
-    total = torch.zeros(())
-    positions = DIFFERENT[loaded.spec.symmetry]
-    for transposed, mirrored in positions:
-        turned = (x.mT if transposed else x).flip(mirrored)
-        y = _run_once(device, loaded, turned.contiguous(), None).flip(mirrored)
-        total = total + (y.mT if transposed else y)
-    return total / len(positions)
 
+    def __init__(self, loaded: LoadedModel, backend: BackendSpec, placement: Placement) -> None:
+        self.loaded, self.backend, self.placement = loaded, backend, placement
+        self._network = network_for(backend, loaded)
+        self._runners: OrderedDict[tuple[Shape | None, Precision], Runner] = OrderedDict()
+        self._building = threading.Lock()
+        half = placement.precision != "float32" and "float32" in backend.precisions(placement.device)
+        self._precisions: tuple[Precision, ...] = (placement.precision, "float32") if half else (placement.precision,)
+        self._said = False
+        if not backend.fixed_shapes:
+            self.runner(placement.precision)
 
-def _run_once(device: Device, loaded: LoadedModel, x: Tensor, coding: Coding | None) -> Tensor:
-    spec = loaded.spec
-    y = _called(device.runner, spec, x, coding)
-    if y is not None:
-        return y
-    if device.precision != "float32" and "float32" in device.backend.precisions(device.name):
-        device.say("finite", f"model {spec.label} overflows in {device.precision}: running such frames in float32")
-        if device.float32 is None:
-            placement = Placement(device=device.name, precision="float32", batch=device.batch)
-            device.float32 = device.backend.build(network_for(device.backend, loaded), placement)
-        y = _called(device.float32, spec, x, coding)
-    if y is None:
-        raise ModelOutputError(f"model {spec.label} returned values that are not finite, also in float32")
-    return y
+    def __call__(self, x: Tensor, coding: Coding | None = None) -> Tensor:
+        """``x`` through the network: float32 values, or codes where the runner can make them.
 
+        ``x`` is float32 (N, C, H, W), or (N, T, C, H, W) for a model that sees neighbouring frames; the result (N, C',
+        H * scale, W * scale). Sides that the network does not take are mirrored to some that it does, and cropped.
 
-def _called(runner: Runner, spec: ModelSpec, x: Tensor, coding: Coding | None) -> Tensor | None:
-    """``None`` for values that are not finite."""
-    y = runner.codes(x, coding) if coding is not None and isinstance(runner, CodingRunner) else runner(x)
-    if y is None:
-        return None
-    n, c, h, w = x.shape
-    expected = (n, c, h * spec.scale, w * spec.scale)
-    if y.shape != expected:
-        raise ModelOutputError(
-            f"model {spec.label} returned shape {tuple(y.shape)} for {tuple(x.shape)}, expected {expected}"
-        )
-    is_finite = not y.is_floating_point() or bool(torch.isfinite(y.sum(dtype=torch.float32)))
-    return y if is_finite else None
+        Raises:
+            ModelOutputError: the result has another shape than promised, or is not finite in float32 either.
+            PluginError: the model or the backend raised something of its own.
+        """
+        height, width = x.shape[-2:]
+        x = mirrored_to(x, self._taken(height), self._taken(width))
+        for precision in self._precisions:
+            runner = self._runner_for(x, precision)
+            codes = coding is not None and isinstance(runner, CodingRunner)
+            try:
+                y = runner.codes(x, coding) if codes else runner(x)  # type: ignore[attr-defined]
+            except Exception as error:
+                raise self._explained(error) from error
+            if self._is_finite(y, x, coding if codes else None):
+                scale = self.loaded.spec.scale
+                finite: Tensor = y[..., : height * scale, : width * scale]
+                return finite
+            if precision != "float32" and not self._said:
+                self._said = True
+                label = self.loaded.spec.label
+                logger.warning(f"model {label} overflows in {precision}: running such frames in float32")
+        raise ModelOutputError(f"model {self.loaded.spec.label} returned values that are not finite, also in float32")
 
+    def runner(self, precision: Precision, shape: Shape | None = None) -> Runner:
+        """The runner in a precision, and where the backend's runners take one shape each, for that (height, width)."""
+        key = (shape, precision)
+        with self._building:
+            if key not in self._runners:
+                shapes = () if shape is None else (shape,)
+                where, most = self.placement.device, self.placement.batch
+                placement = Placement(device=where, precision=precision, batch=most, shapes=shapes)
+                try:
+                    self._runners[key] = self.backend.build(self._network, placement)
+                except Exception as error:
+                    raise self._explained(error) from error
+                if len(self._runners) > KEPT_SHAPES:
+                    self._runners.popitem(last=False)
+            self._runners.move_to_end(key)
+            return self._runners[key]
 
-def finest(runner: Runner, coding: Coding | None) -> Callable[[Tensor], Tensor]:
-    """The call that shows best whether two computations agree: values, or the finest codes where codes are asked."""
-    if coding is None or not isinstance(runner, CodingRunner):
-        return runner
+    def finest(self, coding: Coding | None) -> Callable[[Tensor], Tensor]:
+        """The call that shows best whether two computations agree: values, or where codes are asked the finest."""
 
-    def codes(x: Tensor) -> Tensor:
-        y = runner.codes(x, FINEST)
-        return torch.full(x.shape, torch.nan) if y is None else y  # equal to nothing
+        def call(x: Tensor) -> Tensor:
+            runner = self._runner_for(x, self.placement.precision)
+            if coding is None or not isinstance(runner, CodingRunner):
+                return runner(x)
+            y = runner.codes(x, FINEST)
+            return torch.full(x.shape, torch.nan) if y is None else y  # equal to nothing
 
-    return codes
+        return call
+
+    def _runner_for(self, x: Tensor, precision: Precision) -> Runner:
+        shape = (x.shape[-2], x.shape[-1]) if self.backend.fixed_shapes else None
+        return self.runner(precision, shape)
+
+    def _is_finite(self, y: object, x: Tensor, coding: Coding | None) -> bool:
+        """Whether what a runner returned is finite; ``ModelOutputError`` if it is not what was promised."""
+        spec = self.loaded.spec
+        if y is None and coding is not None:  # how a runner of codes tells it
+            return False
+        if not isinstance(y, Tensor):
+            raise ModelOutputError(f"{self._names} returned {type(y).__name__} instead of a torch tensor")
+        expected = (x.shape[0], spec.planes_out, x.shape[-2] * spec.scale, x.shape[-1] * spec.scale)
+        if y.shape != expected:
+            raise ModelOutputError(
+                f"model {spec.label} returned shape {tuple(y.shape)} for {tuple(x.shape)}, expected {expected}"
+            )
+        wanted = torch.float32 if coding is None else torch.uint8 if coding.bits == 8 else torch.uint16
+        if y.dtype != wanted:
+            raise ModelOutputError(f"{self._names} returned {y.dtype}, expected {wanted}")
+        return coding is not None or bool(torch.isfinite(y.sum(dtype=torch.float32)))
+
+    def _taken(self, side: int) -> int:
+        """The length of a side that the network takes instead of ``side``."""
+        spec = self.loaded.spec
+        return -(-max(side, spec.minimum_size) // spec.size_multiple) * spec.size_multiple
+
+    @property
+    def _names(self) -> str:
+        return f"model {self.loaded.spec.label} on backend {self.backend.name}"
+
+    def _explained(self, error: Exception) -> Exception:
+        """What a model or a backend raised of its own, with the names of both; lack of memory stays as it is."""
+        if isinstance(error, SRError) or lacks_memory(error, self.backend):
+            return error
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        return PluginError(f"{self._names} failed ({reason}): use another model or backend")

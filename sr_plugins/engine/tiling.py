@@ -6,8 +6,13 @@ the whole. Where a tile touches the picture's border it has no margin: there the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from sr_plugins.interface.model import ModelSpec
+from sr_plugins.pixels.frame import FrameFormat
+from sr_plugins.pixels.resampling import INTERPOLATION_REACH
 
 SMALLEST_INNER = 16  # pixels; below it nearly all work would be margin
 # Tiles begin at multiples of it: of the coarsest chroma grid, and of the blocks of pixels that a backend may work in.
@@ -32,28 +37,60 @@ class Tile:
     x: Span
 
 
-def spans(length: int, largest: int, margin: int, align: int = ALIGN) -> list[Span]:
+def reach_of(format: FrameFormat, spec: ModelSpec, *, alpha: bool) -> int:
+    """How far beyond a tile its computation reads, in input pixels: network, chroma filters, bleeding below alpha."""
+    step = 1 << max(format.subsampling)
+    interpolation = INTERPOLATION_REACH * step
+    if spec.channels == "luma" or format.family != "yuv":
+        reach = max(spec.reads, interpolation)
+    else:  # to the luma grid, through the network, back to the chroma grid of the larger picture
+        back = 0 if step == 1 else -(-(2 * step + step) // spec.scale)
+        reach = spec.reads + (interpolation if step > 1 else 0) + back
+    return 2 * reach if alpha else reach  # bleeding reads as far again
+
+
+def outer_span(start: int, stop: int, length: int, reach: int) -> Span:
+    """What is to be computed with what is read for it; both begin at multiples of ``ALIGN``."""
+    reach = -(-reach // ALIGN) * ALIGN
+    return Span(start, stop, max(0, start - reach), min(length, stop + reach))
+
+
+def spans(length: int, largest: int, margin: int, align: int = ALIGN, *, one_length: bool = False) -> list[Span]:
     """Cover 0..length with the fewest even spans whose outer part is at most ``largest``.
 
     Starts are multiples of ``align``. ``largest`` is raised where it leaves an inner part of less
-    than ``SMALLEST_INNER``.
+    than ``SMALLEST_INNER``. With ``one_length`` all outer parts are equally long: those at the borders, which have a
+    margin on one side only, read more on the other.
     """
     margin = -(-margin // align) * align
     if length <= largest:
         return [Span(0, length, 0, length)]
-    inner = max(-(-SMALLEST_INNER // align), (largest - 2 * margin) // align) * align
+    room = largest - 2 * margin - (align - 1 if one_length else 0)
+    inner = max(-(-SMALLEST_INNER // align), room // align) * align
     count = -(-length // inner)
     # even sizes: the last span is no sliver
     inner = -(-length // (count * align)) * align
+    starts = range(0, length, inner)
+    outer = inner + 2 * margin
+    if not one_length or outer >= length:
+        return [
+            Span(start, min(start + inner, length), max(0, start - margin), min(length, start + inner + margin))
+            for start in starts
+        ]
+    outer = min(length, outer + (length - outer) % align)  # so that the last one begins at a multiple, too
+    begins = [min(max(0, start - margin), length - outer) for start in starts]
     return [
-        Span(start, min(start + inner, length), max(0, start - margin), min(length, start + inner + margin))
-        for start in range(0, length, inner)
+        Span(start, min(start + inner, length), begin, begin + outer)
+        for start, begin in zip(starts, begins, strict=True)
     ]
 
 
-def tiles(height: int, width: int, largest: tuple[int, int], margin: int) -> Iterator[Tile]:
-    """Tiles of a picture, row by row. ``largest`` is (height, width)."""
-    columns = spans(width, largest[1], margin)
-    for y in spans(height, largest[0], margin):
+def tiles(
+    height: int, width: int, largest: tuple[int, int], margin: int, multiple: int = 1, *, one_shape: bool = False
+) -> Iterator[Tile]:
+    """Tiles of a picture, row by row. ``largest`` is (height, width); starts are multiples of ``multiple``, too."""
+    align = math.lcm(ALIGN, multiple)
+    columns = spans(width, largest[1], margin, align, one_length=one_shape)
+    for y in spans(height, largest[0], margin, align, one_length=one_shape):
         for x in columns:
             yield Tile(y, x)

@@ -16,9 +16,8 @@ from sr_plugins.errors import FrameError
 from sr_plugins.interface.backend import Coding
 from sr_plugins.interface.words import Channels
 from sr_plugins.pixels.frame import FrameFormat, Matrix
-from sr_plugins.pixels.matrix import COEFFICIENTS, LUMA, matrix_in_use
+from sr_plugins.pixels.matrix import COEFFICIENTS, LUMA
 from sr_plugins.pixels.resampling import (
-    INTERPOLATION_REACH,
     Taps,
     chroma_offset,
     enlarge_phases,
@@ -38,18 +37,6 @@ def check_format(format: FrameFormat, channels: Channels) -> None:
         )
 
 
-def margin(format: FrameFormat, channels: Channels, radius: int, scale: int, *, alpha: bool) -> int:
-    """How far beyond a tile its computation reads, in input pixels."""
-    step = 1 << max(format.subsampling)
-    interpolation = INTERPOLATION_REACH * step
-    if channels == "luma" or format.family != "yuv":
-        reach = max(radius, interpolation)
-    else:  # to the luma grid, through the network, back to the chroma grid of the larger picture
-        back = 0 if step == 1 else -(-(2 * step + step) // scale)
-        reach = radius + (interpolation if step > 1 else 0) + back
-    return 2 * reach if alpha else reach  # bleeding reads as far again
-
-
 def output_coding(format: FrameFormat, channels: Channels) -> Coding | None:
     """How the network's output becomes a plane, where it is one and is stored as integers."""
     if channels == "rgb" or format.family == "rgb" or format.is_float:
@@ -66,20 +53,22 @@ def _coding(format: FrameFormat, *, chroma: bool) -> tuple[float, float]:
     return (128.0 * unit, 224.0 * unit) if chroma else (16.0 * unit, 219.0 * unit)
 
 
+FLOAT16_MAX = 65504.0
+
+
 class Conversion:
     """Both ways between the planes of one format and the tensor of one kind of model.
 
     Args:
-        format: of the frames.
+        format: of the frames, its matrix resolved (:func:`.matrix.resolved`).
         channels: of the model.
         scale: of the model.
-        size: (width, height) of the whole frame; an unspecified matrix is guessed from it.
     """
 
-    def __init__(self, format: FrameFormat, channels: Channels, scale: int, size: tuple[int, int]) -> None:
+    def __init__(self, format: FrameFormat, channels: Channels, scale: int) -> None:
         check_format(format, channels)
         self.format, self.channels, self.scale = format, channels, scale
-        self.kr, self.kb = COEFFICIENTS.get(matrix_in_use(format, *size), (0.299, 0.114))
+        self.kr, self.kb = COEFFICIENTS.get(format.matrix, (0.299, 0.114))
         self.offsets = [chroma_offset(format.chroma_location, axis, format.subsampling[1 - axis]) for axis in (0, 1)]
         self.shifts = [format.subsampling[1], format.subsampling[0]]  # vertical, horizontal
 
@@ -219,8 +208,10 @@ class Conversion:
         """Rounded half to even and clamped to what the bits hold; float samples are neither."""
         if not codes.is_floating_point():
             return codes
+        if self.format.is_float and self.format.bits == 16:  # what is beyond its range would become infinite
+            return codes.clamp(-FLOAT16_MAX, FLOAT16_MAX).to(torch.float16)
         if self.format.is_float:
-            return codes.to(torch.float16 if self.format.bits == 16 else torch.float32)
+            return codes.to(torch.float32)
         whole = codes.round_().clamp_(0, (1 << self.format.bits) - 1)
         if self.format.bits == 8:  # by way of 16 bits: on a CPU three times as fast
             return whole.to(torch.int16).to(torch.uint8)

@@ -5,6 +5,8 @@ Sources: ITU-R BT.601-7, BT.709-6, BT.2020-2 (non-constant luminance).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sr_plugins.pixels.frame import FrameFormat, Matrix
 
 # Kr, Kb
@@ -25,3 +27,10 @@ def matrix_in_use(format: FrameFormat, width: int, height: int) -> int:
     if format.matrix != Matrix.UNSPECIFIED:
         return format.matrix
     return Matrix.SMPTE170M if width <= 1024 and height <= 576 else Matrix.BT709
+
+
+def resolved(format: FrameFormat, width: int, height: int) -> FrameFormat:
+    """The format with the matrix in use named, for YUV frames of this size; others stay as they are."""
+    if format.family != "yuv" or format.matrix != Matrix.UNSPECIFIED:
+        return format
+    return replace(format, matrix=matrix_in_use(format, width, height))

@@ -161,6 +161,13 @@ def mirrored_index(index: int, length: int) -> int:
     return index if index < length else 2 * length - 1 - index
 
 
+def mirrored_to(x: Tensor, height: int, width: int) -> Tensor:
+    """``x`` (..., H, W) continued to this height and width by its mirrored edge; as it is where it is as large."""
+    for dim, side in ((-2, height), (-1, width)):
+        x = _mirror(x, dim, 0, side - x.shape[dim])
+    return x
+
+
 def _mirror(x: Tensor, dim: int, before: int, after: int) -> Tensor:
     if not before and not after:
         return x

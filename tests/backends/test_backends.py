@@ -289,7 +289,7 @@ def test_idle_lanes_help_with_a_lone_frame() -> None:
     with Upscaler(blur(), backend="torch", precision="float32") as plain:
         expected = plain.upscale(frame).planes[0]
     with Upscaler(blur(), backend="laned", plugins=with_lanes(run)) as upscaler:
-        while upscaler._engine._queue.idle(upscaler._engine._devices[0]) < 2:
+        while upscaler._engine._queue.idle(upscaler.devices[0]) < 2:
             threading.Event().wait(0.001)  # until both threads have started and wait
         assert np.array_equal(upscaler.upscale(frame).planes[0], expected)
 

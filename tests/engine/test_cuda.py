@@ -18,13 +18,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
+from sr_plugins.engine.computation import enlarged_unchecked
 from sr_plugins.engine.cuda_graphs import WORTHWHILE
-from sr_plugins.engine.lane import enlarged_unchecked
-from sr_plugins.engine.placed_network import Device
+from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.interface.words import Channels
 from sr_plugins.pixels.conversion import Conversion
 from sr_plugins.pixels.frame import empty_frame
+from sr_plugins.pixels.matrix import resolved
 from sr_plugins.plugins import plugins
 from sr_plugins.weights.pretrained import load_model
 
@@ -78,7 +79,7 @@ def pretended(module: nn.Module) -> Callable[[Tensor], Tensor]:
 @pytest.mark.parametrize("channels", ["luma", "rgb"])
 @pytest.mark.parametrize("format", FORMATS, ids=name_of)
 def test_nothing_of_a_tile_waits_for_the_device(format: FrameFormat, channels: Channels) -> None:
-    conversion = Conversion(format, channels, 2, (WIDTH, HEIGHT))
+    conversion = Conversion(resolved(format, WIDTH, HEIGHT), channels, 2)
     frame, larger = noise(1, format), empty_frame(format, 2 * WIDTH, 2 * HEIGHT)
     with FakeTensorMode(), torch.inference_mode():
         runner = pretended(Blur(2, 1 if channels == "luma" else 3))
@@ -124,17 +125,24 @@ class Immediately:
         return compute(inputs)
 
 
-def device_of(upscaler: Upscaler) -> Device:
-    (device,) = upscaler._engine._devices
+class Never(Immediately):
+    """Graphs of which none was recorded: the ordinary computation, of the same tiles."""
+
+    def launch(self, kind: Hashable, compute: Callable[..., list[Tensor]], inputs: Sequence[Tensor]) -> None:  # type: ignore[override]
+        return None
+
+
+def device_of(upscaler: Upscaler) -> DeviceState:
+    (device,) = upscaler.devices
     return device
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=name_of)
 def test_what_is_recorded_equals_the_ordinary_computation(format: FrameFormat) -> None:
     frame = noise(2, format)
-    with Upscaler(blur(), device="cpu", backend="torch", tile=40) as upscaler:
+    with Upscaler(blur(), device="cpu", backend="torch", tile=40, reuse=False) as upscaler:
+        device_of(upscaler).graphs = Never()  # type: ignore[assignment]
         expected = upscaler.upscale(frame)
-        device_of(upscaler).reuse = None
         device_of(upscaler).graphs = graphs = Immediately()  # type: ignore[assignment]
         result = upscaler.upscale(frame)
     assert graphs.kinds

@@ -1,6 +1,5 @@
 """Reuse of what rests: byte-equal whatever moves, less work where little does, and out of the way where much does."""
 
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +11,9 @@ from torch import Tensor, nn
 
 from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.backends import openvino
-from sr_plugins.engine.placed_network import finest
-from sr_plugins.engine.reuse import NAP, PATIENCE, Reuse, changed_tiles, exact_in_parts
+from sr_plugins.engine.changes import changed_tiles
+from sr_plugins.engine.exactness import exact_in_parts
+from sr_plugins.engine.reuse import NAP, PATIENCE, Reuse
 from sr_plugins.engine.tiling import Tile
 from sr_plugins.interface.backend import Coding
 from sr_plugins.interface.network import TorchNetwork
@@ -138,7 +138,7 @@ def test_results_are_byte_equal_to_full_computation(format: FrameFormat, backend
     frames = clip(format)
     with Upscaler("fast", backend=backend, precision=precision) as upscaler:
         results = list(upscaler.stream(frames))
-        upscaler._engine._devices[0].reuse = None
+    with Upscaler("fast", backend=backend, precision=precision, reuse=False) as upscaler:
         for frame, result in zip(frames, results, strict=True):
             assert result.same_samples(upscaler.upscale(frame))
 
@@ -160,9 +160,8 @@ def test_resting_tiles_are_not_computed(lanes: int) -> None:
         frames.append(moved(frames[-1], 0, 40 + i, 40, 8))
     with (
         Upscaler(loaded, backend="laned", plugins=with_lanes(run, lanes)) as upscaler,
-        Upscaler(loaded, backend="torch") as plain,
+        Upscaler(loaded, backend="torch", reuse=False) as plain,
     ):
-        plain._engine._devices[0].reuse = None
         done = []
         for frame in frames:  # one at a time, so that each finds the one before it
             before = pixels
@@ -196,7 +195,7 @@ def test_where_it_does_not_pay_it_sleeps() -> None:
     rng = np.random.default_rng(1)
     frames = [Frame([rng.integers(0, 256, (40, 40), dtype=np.uint8)], FORMATS[0]) for _ in range(10 * NAP)]
     with Upscaler(blur(), backend="torch") as upscaler:
-        upscaler._engine._devices[0].reuse = Watched()
+        upscaler.devices[0].reuse = Watched()
         for frame in frames:
             upscaler.upscale(frame)
     assert 2 <= sum(looked) <= PATIENCE + 10
@@ -224,27 +223,7 @@ def test_a_network_that_is_not_exact_is_never_trusted() -> None:
 @pytest.mark.parametrize("precision", openvino.precisions("cpu"))
 def test_our_own_network_is_exact_in_parts_of_even_frames(precision: str) -> None:
     loaded = load_model(Plugins(installed=False).model("tiny", 2))
-    runner = openvino.OpenVINORunner(loaded.torch().module, "cpu", precision)  # type: ignore[arg-type]
-    assert exact_in_parts(runner, loaded.spec, (360, 640))
-    coding = Coding(16.0, 219.0, 8)
-    assert exact_in_parts(finest(runner, coding), loaded.spec, (90, 150))
-
-
-def test_looking_costs_less_than_a_hundredth_of_computing() -> None:
-    frame = still(FORMATS[1], 640, 360)
-    after = moved(frame, 0, 100, 100, 30)
-
-    def seconds(work) -> float:  # type: ignore[no-untyped-def]
-        best = float("inf")
-        for _ in range(5):
-            start = time.perf_counter()
-            work()
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    with Upscaler("fast", backend="torch", precision="float32") as upscaler:
-        upscaler._engine._devices[0].reuse = None
-        start = time.perf_counter()
-        upscaler.upscale(frame)
-        computing = time.perf_counter() - start
-    assert seconds(lambda: changed_tiles(frame, after, 8)) < computing / 100
+    with Upscaler(loaded, backend="openvino", precision=precision) as upscaler:
+        network = upscaler.devices[0].network
+        assert exact_in_parts(network.finest(None), loaded.spec, (360, 640))
+        assert exact_in_parts(network.finest(Coding(16.0, 219.0, 8)), loaded.spec, (90, 150))

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from sr_plugins import Upscaler
 from sr_plugins.cli.bench import WAYS, command
-from sr_plugins.engine.reuse import changed_tiles
+from sr_plugins.engine.changes import changed_tiles
 from sr_plugins.errors import SRError, UnknownModelError, UnknownNameError
 from sr_plugins.evaluation.speed import YUV420P8, multiply_adds, noise, peak
 from sr_plugins.plugins import plugins

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sr_plugins import ChromaLocation, Frame, FrameFormat, Matrix, Upscaler
 from sr_plugins.errors import FrameError
 from sr_plugins.pixels.conversion import Conversion
-from sr_plugins.pixels.matrix import COEFFICIENTS, matrix_in_use
+from sr_plugins.pixels.matrix import COEFFICIENTS, matrix_in_use, resolved
 
 WIDTH, HEIGHT = 48, 36
 SUBSAMPLINGS = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
@@ -77,7 +77,7 @@ def test_both_ways_are_within_one_code_of_zimg(
     meaning = {"matrix_in": int(matrix), "range_in": int(full_range), "chromaloc_in": int(location)}
     reference_rgb = clip.resize.Bicubic(format=vs.RGBS, **meaning, **CATMULL_ROM)
 
-    conversion = Conversion(format, "rgb", 1, (WIDTH, HEIGHT))
+    conversion = Conversion(resolved(format, WIDTH, HEIGHT), "rgb", 1)
     rgb, _ = conversion.to_model([torch.from_numpy(p[None].astype(np.int32)) for p in planes], None, 0)
     ours = rgb[0].numpy()
     theirs = np.stack(vs_planes(reference_rgb))
@@ -125,7 +125,7 @@ def test_a_flat_colour_stays_that_colour(
         colour = [round(low + s * (high - low)) for s in share[: format.planes]]
     sizes = [format.plane_size(i, 13, 11) for i in range(format.planes)]
     planes = [np.full((h, w), c, format.dtype) for (w, h), c in zip(sizes, colour, strict=True)]
-    conversion = Conversion(format, channels, 2, (13, 11))
+    conversion = Conversion(resolved(format, 13, 11), channels, 2)
     x, codes = conversion.to_model([torch.from_numpy(p[None].astype(np.int32)) for p in planes], None, 0)
     results = conversion.to_planes(x.repeat_interleave(2, 2).repeat_interleave(2, 3), codes)
     for value, result in zip(colour, results, strict=True):
@@ -151,7 +151,7 @@ def test_rgb_through_a_luma_model_keeps_hue() -> None:
     format = FrameFormat(family="rgb", bits=12)
     with Upscaler(nearest(2, "luma")) as upscaler:
         r, g, b = (p.astype(int) for p in upscaler.upscale(Frame(planes, format)).planes)
-    conversion = Conversion(format, "luma", 2, (10, 9))
+    conversion = Conversion(resolved(format, 10, 9), "luma", 2)
     wide = [torch.from_numpy(p[None].astype(np.int32)) for p in planes]
     cubic = [conversion._enlarged(w.float(), None, chroma=False)[0].numpy() for w in wide]
     assert np.abs((r - g) - (cubic[0] - cubic[1])).max() <= 1
