@@ -7,15 +7,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 from sr_plugins.engine.cuda_graphs import CudaGraphs
+from sr_plugins.engine.job import Kind
 from sr_plugins.engine.placed_network import PlacedNetwork
 from sr_plugins.engine.reuse import Reuse
-
-if TYPE_CHECKING:
-    from sr_plugins.engine.computation import Computation
-    from sr_plugins.engine.job import Kind
 
 logger = logging.getLogger("sr_plugins")
 
@@ -47,7 +44,7 @@ class DeviceState:
     ensemble: bool = False
     shrinking: threading.Lock = field(default_factory=threading.Lock)
     _said: set[str] = field(default_factory=set)
-    _computations: OrderedDict[Kind, Computation] = field(default_factory=OrderedDict)
+    _computations: OrderedDict[Kind, Any] = field(default_factory=OrderedDict)
     _making: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -61,7 +58,7 @@ class DeviceState:
             self._said.add(about)
             logger.warning(text)
 
-    def computation(self, kind: Kind, make: Callable[[], Computation]) -> Computation:
+    def computation[T](self, kind: Kind, make: Callable[[], T]) -> T:
         """How frames of one kind are computed, made once."""
         with self._making:
             if kind not in self._computations:
@@ -69,7 +66,8 @@ class DeviceState:
                 if len(self._computations) > KEPT_COMPUTATIONS:
                     self._computations.popitem(last=False)
             self._computations.move_to_end(kind)
-            return self._computations[kind]
+            found: T = self._computations[kind]
+            return found
 
     def forget(self) -> None:
         """Let go of what holds on to this object, so that its memory is free as soon as nobody uses it."""

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from sr_plugins.errors import ClosedError
 from sr_plugins.interface.backend import BackendSpec
 
-if TYPE_CHECKING:
-    from sr_plugins.engine.engine import Engine
+
+class Inheritor(Protocol):
+    """What must know when it finds itself in a forked child."""
+
+    def inherit(self) -> None:
+        """Called in the child, before anything else runs there."""
+
 
 CURE = (
     "start processes by 'spawn' or 'forkserver' (multiprocessing.get_context), or use a backend that can: "
     "torch or onnxruntime on the CPU"
 )
 
-_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+_engines: weakref.WeakSet[Inheritor] = weakref.WeakSet()
 _ran: set[str] = set()  # backends that do not fork and ran in this process
 _unusable: set[str] = set()  # those that ran in a process this one was forked from
 
 
-def watch(engine: Engine) -> None:
+def watch(engine: Inheritor) -> None:
     """Tell ``engine`` when it finds itself in a forked child."""
     _engines.add(engine)
 

@@ -12,7 +12,8 @@ from sr_plugins.engine.computation import Computation
 from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.engine.job import Job
 from sr_plugins.engine.job_queue import JobQueue
-from sr_plugins.engine.memory import lacks_memory, within_memory
+from sr_plugins.engine.lack_of_memory import lacks_memory
+from sr_plugins.engine.memory import within_memory
 from sr_plugins.engine.shared_tiles import SharedTiles
 from sr_plugins.engine.transfer import lane_stream
 from sr_plugins.errors import DeviceError, SRError

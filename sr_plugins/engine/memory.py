@@ -1,4 +1,4 @@
-"""Lack of memory: what it looks like, and the same frame again with less.
+"""The same frame again with less memory.
 
 Out of memory never costs a frame: first the batch is halved, then the tile, and the same frame runs again; what was
 learnt stays.
@@ -13,25 +13,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sr_plugins.engine.lack_of_memory import lacks_memory
 from sr_plugins.engine.tiling import SMALLEST_INNER
 from sr_plugins.errors import DeviceError
-from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.pixels.frame import Frame
 
 if TYPE_CHECKING:
     from sr_plugins.engine.computation import Computation
     from sr_plugins.engine.job import Job
-
-CPU_ALLOCATOR = "DefaultCPUAllocator"  # in the text of torch's RuntimeError, which has no type of its own on a CPU
-
-
-def lacks_memory(error: BaseException, backend: BackendSpec) -> bool:
-    """Whether ``error`` means that memory ran out: torch's, Python's and numpy's own, and what the backend knows."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    if isinstance(error, RuntimeError) and CPU_ALLOCATOR in str(error):
-        return True
-    return bool(backend.out_of_memory(error))
 
 
 def within_memory(computation: Computation, jobs: Sequence[Job]) -> list[Frame]:

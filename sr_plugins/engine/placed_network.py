@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sr_plugins.backends.selection import network_for
-from sr_plugins.engine.memory import lacks_memory
+from sr_plugins.engine.lack_of_memory import lacks_memory
 from sr_plugins.errors import ModelOutputError, PluginError, SRError, one_line
 from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
 from sr_plugins.interface.model import LoadedModel
