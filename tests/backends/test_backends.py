@@ -19,6 +19,7 @@ from sr_plugins.errors import DeviceError, ModelOutputError, PluginError
 from sr_plugins.interface.backend import Coding, CodingRunner
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import plugins
+from sr_plugins.testing import check_backend
 
 GRAY = FrameFormat(family="gray")
 TV_10 = Coding(64.0, 876.0, 10)  # luma of limited range
@@ -191,6 +192,14 @@ def test_codes_of_values_that_are_not_finite_are_none_and_the_frame_says_so() ->
             pytest.raises(ModelOutputError, match="not finite, also in float32"),
         ):
             upscaler.upscale(photograph(8, 8))
+
+
+@pytest.mark.parametrize("backend", ["torch", "torch-compile", *OTHERS])
+def test_every_backend_keeps_its_promises(backend: str, two_threads: None) -> None:
+    [spec] = [b for b in plugins().backends() if b.name == backend]
+    if backend == "torch-compile" and (cure := spec.missing()):
+        pytest.skip(cure)
+    check_backend(spec)
 
 
 @pytest.mark.parametrize("backend", OTHERS)

@@ -1,7 +1,6 @@
 """Tiles cover a picture exactly, and joined tiles equal the whole, for every registered model."""
 
 import numpy as np
-import pytest
 import torch
 from fakes import blur, nearest
 from hypothesis import given, settings
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from sr_plugins import Frame, FrameFormat, LoadedModel, ModelSpec, Upscaler
 from sr_plugins.engine.tiling import SMALLEST_INNER, spans
 from sr_plugins.interface.network import TorchNetwork
-from sr_plugins.plugins import plugins
 
 
 @given(
@@ -30,28 +28,6 @@ def test_spans_cover_every_pixel_once_with_their_margin(length: int, largest: in
         if len(parts) > 1:
             room = max(largest, -(-SMALLEST_INNER // align) * align + 2 * (margin + align))
             assert part.outer_stop - part.outer_start <= room + align
-
-
-MODELS = [spec for spec in plugins().models() if not spec.blends]
-
-
-@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.label)
-def test_tiled_equals_untiled_for_every_model(spec: ModelSpec) -> None:
-    """At most 1e-5 apart in float32, whatever the tile and however odd the picture (random weights of real size)."""
-    torch.manual_seed(1)
-    loaded = LoadedModel(spec, TorchNetwork(spec.build().eval()))
-    frame_format = FrameFormat(family="gray" if spec.channels == "luma" else "rgb", is_float=True, bits=32)
-    rng = np.random.default_rng(2)
-    side = min(61, 2 * spec.receptive_radius + 41)
-    planes = [rng.random((side, side + 12), np.float32) for _ in range(frame_format.planes)]
-    frame = Frame(planes, frame_format)
-    with Upscaler(loaded, precision="float32", tile=4096) as upscaler:
-        whole = upscaler.upscale(frame)
-    for tile in (2 * spec.receptive_radius + 16, 2 * spec.receptive_radius + 29):
-        with Upscaler(loaded, precision="float32", tile=tile) as upscaler:
-            tiled = upscaler.upscale(frame)
-        for a, b in zip(whole.planes, tiled.planes, strict=True):
-            assert np.abs(a - b).max() <= 1e-5
 
 
 @settings(max_examples=40, deadline=None)

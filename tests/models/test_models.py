@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from networks import COUNT, MODELS, label, randomised
-from torch import Tensor, nn
+from networks import COUNT, MODELS, label
+from torch import nn
 
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.models.compact_network import CompactNetwork
 from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.models.lapsrn_network import LapSRN
+from sr_plugins.testing import check_model, measured_radius, random_network
 from sr_plugins.weights.pretrained import load_model
 
 
@@ -30,7 +31,17 @@ def test_parameters_stay_below_the_limit(name: str, most: int) -> None:
 
 
 @pytest.mark.parametrize("spec", MODELS, ids=label)
-def test_an_output_pixel_depends_on_the_radius_and_on_nothing_beyond(spec: ModelSpec) -> None:
+def test_every_model_keeps_its_promises(spec: ModelSpec) -> None:
+    check_model(spec)
+
+
+@pytest.mark.parametrize("spec", [s for s in MODELS if s.weights], ids=label)
+def test_trained_weights_keep_them_too(spec: ModelSpec) -> None:
+    check_model(load_model(spec))
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=label)
+def test_the_radius_is_no_larger_than_it_must_be(spec: ModelSpec) -> None:
     network = spec.build().eval()
     with torch.no_grad():
         for module in network.modules():
@@ -38,41 +49,7 @@ def test_an_output_pixel_depends_on_the_radius_and_on_nothing_beyond(spec: Model
                 # all kernels positive: no path cancels another and no unit is dead, so that what can reach does
                 module.weight.fill_(1 / module.weight[0].numel())
                 assert module.bias is None or module.bias.zero_() is not None
-        radius = spec.receptive_radius
-        side = 2 * radius + 5
-        center = side // 2
-        x = torch.full((1, COUNT[spec.channels], side, side), 0.5)
-        before = network(x)
-        # large enough to be seen through the smallest product of weights
-        x[..., center, center] = 1e28
-        reached = (network(x) != before).any(1)[0].nonzero() // spec.scale - center
-    assert reached.abs().max() == radius
-    assert reached.min() == -radius
-    assert reached.max() == radius
-
-
-@pytest.mark.parametrize("spec", MODELS, ids=label)
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 2)], ids=str)
-def test_any_size_is_scaled_and_stays_finite(spec: ModelSpec, size: tuple[int, int]) -> None:
-    x = torch.rand(2, COUNT[spec.channels], *size)
-    with torch.inference_mode():
-        y = randomised(spec.build)(x)
-    assert y.shape == (2, COUNT[spec.channels], size[0] * spec.scale, size[1] * spec.scale)
-    assert y.dtype == torch.float32
-    assert y.isfinite().all()
-
-
-@pytest.mark.parametrize("spec", [s for s in MODELS if s.build_for_training], ids=label)
-def test_folded_equals_unfolded(spec: ModelSpec) -> None:
-    assert spec.build_for_training is not None
-    network = randomised(spec.build_for_training)
-    folded = network.fold()  # type: ignore[operator]
-    assert list(folded.state_dict()) == list(spec.build().state_dict())
-    x = torch.rand(1, COUNT[spec.channels], 12, 9)
-    with torch.inference_mode():
-        y = network(x)
-        expected: Tensor = y[-1] if isinstance(y, list) else y
-        torch.testing.assert_close(folded(x), expected, rtol=1e-4, atol=1e-4)
+        assert measured_radius(network, spec) == spec.receptive_radius
 
 
 @pytest.mark.parametrize("spec", [s for s in MODELS if s.weights], ids=label)
@@ -86,7 +63,7 @@ def test_trained_weights_keep_a_flat_colour(spec: ModelSpec) -> None:
 
 
 def test_a_network_starts_from_a_folded_one_of_another_scale() -> None:
-    twice = randomised(lambda: CompactNetwork(2, 8, 2, branches=True)).fold()  # type: ignore[operator]
+    twice = random_network(lambda: CompactNetwork(2, 8, 2, branches=True)).fold()  # type: ignore[operator]
     thrice = CompactNetwork(3, 8, 2, branches=True)
     assert thrice.load_folded(twice.state_dict()) == ["head", "body.0", "body.1"]
     folded = thrice.fold()
@@ -124,7 +101,7 @@ def test_lapsrn_starts_from_its_own_weights() -> None:
 
 
 def test_the_x2_picture_of_lapsrn_is_the_first_level_of_its_x4() -> None:
-    four = randomised(lambda: LapSRN(2, 8, 2))
+    four = random_network(lambda: LapSRN(2, 8, 2))
     two = LapSRN(1, 8, 2).eval()
     two.load_state_dict(four.state_dict())
     x = torch.rand(1, 1, 7, 6)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from networks import MODELS, label, randomised
+from networks import MODELS, label
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -16,6 +16,7 @@ from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.compact_network import CompactNetwork
 from sr_plugins.models.corrected import corrected_spec
 from sr_plugins.models.symmetric_convolution import moved, phase_sets, positions, write_out
+from sr_plugins.testing import random_network
 from sr_plugins.weights.pretrained import load_model
 from sr_plugins.weights.safetensors_files import count_parameters
 
@@ -28,7 +29,7 @@ QUARTERS = [(True, False, True), (True, True, False)]  # turns, each of which un
 def network(
     order: int, scale: int = 2, *, features: int = 16, layers: int = 2, branches: bool = False
 ) -> CompactNetwork:
-    made = randomised(lambda: CompactNetwork(scale, features, layers, symmetry=order, branches=branches))
+    made = random_network(lambda: CompactNetwork(scale, features, layers, symmetry=order, branches=branches))
     assert isinstance(made, CompactNetwork)
     return made
 
@@ -137,7 +138,7 @@ def test_kernels_are_not_taken_from_another_symmetry() -> None:
 
 @pytest.mark.parametrize("spec", MODELS, ids=label)
 def test_a_model_treats_those_positions_alike_that_it_says_and_no_others(spec: ModelSpec) -> None:
-    module = randomised(spec.build)
+    module = random_network(spec.build)
     x = torch.rand(1, 1 if spec.channels == "luma" else 3, 10, 7)
     every = positions(8)
     with torch.inference_mode():
@@ -168,7 +169,7 @@ class Counted(nn.Module):
 
 @pytest.mark.parametrize("order", [1, 2, 4, 8])
 def test_the_self_ensemble_leaves_out_what_would_only_come_again(order: Literal[1, 2, 4, 8]) -> None:
-    made = network(order) if order > 1 else randomised(lambda: CompactNetwork(2, 16, 2))
+    made = network(order) if order > 1 else random_network(lambda: CompactNetwork(2, 16, 2))
     spec = replace(MODELS[0], scale=2, build=lambda: made, receptive_radius=4, symmetry=order, weights=None)
     plane = np.random.default_rng(1).random((9, 14), np.float32)
     format = FrameFormat(family="gray", bits=32, is_float=True)
@@ -202,7 +203,7 @@ def test_what_runs_has_plain_convolutions_and_what_is_kept_has_shared_ones(spec:
 def test_a_symmetric_network_behind_a_correction_is_written_out_too() -> None:
     spec = next(spec for spec in MODELS if spec.label == "fast x2")
     corrected = corrected_spec(spec, 5)
-    loaded = LoadedModel(corrected, randomised(corrected.build))
+    loaded = LoadedModel(corrected, TorchNetwork(random_network(corrected.build)))
     runnable = loaded.torch().runnable()
     assert not [m for m in runnable.modules() if type(m).__name__ == "SymmetricConv3x3"]
     x = torch.rand(1, 1, 9, 10)
