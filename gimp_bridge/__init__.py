@@ -1,7 +1,9 @@
 """Super-resolution inside GIMP 3 and for Pillow images.
 
+>>> from PIL import Image
 >>> from gimp_bridge import SuperResolution
->>> image.filter(SuperResolution(2))  # doctest: +SKIP
+>>> Image.new("RGB", (32, 24)).filter(SuperResolution(2, "tiny", device="cpu")).size
+(64, 48)
 
 Names are imported when first used: the plug-in's installer and worker need no Pillow.
 """

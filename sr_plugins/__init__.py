@@ -1,28 +1,44 @@
-"""Super-resolution inside the tools people already use: the shared core.
+"""Super-resolution inside the tools people already use: the shared core, under its public names.
 
+>>> import numpy as np
 >>> from sr_plugins import Frame, FrameFormat, Upscaler
->>> with Upscaler("fast", scale=2) as upscaler:  # doctest: +SKIP
+>>> luma = np.full((24, 32), 120, np.uint8)
+>>> with Upscaler("tiny", scale=2, device="cpu") as upscaler:
 ...     larger = upscaler.upscale(Frame([luma], FrameFormat(family="gray")))
+>>> larger.width, larger.height
+(64, 48)
+
+Names that bring torch, Pillow or PyAV with them are imported when they are first asked for.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.errors import SRError
-from sr_plugins.interface.backend import BackendSpec
+from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
 from sr_plugins.interface.degradation import DegradationSpec
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.loss import LossSpec
 from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.interface.network import NcnnNetwork, OnnxNetwork, TorchNetwork
 from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, Matrix
 from sr_plugins.version import __version__
 
 if TYPE_CHECKING:
+    from sr_plugins.images.files import upscale_file
     from sr_plugins.upscaler import Upscaler
+    from sr_plugins.video.cluster import Cluster
+    from sr_plugins.video.transcode import upscale_video
+    from sr_plugins.weights.open_model import open_model
+    from sr_plugins.weights.safetensors_files import write_weights
 
 __all__ = [
     "BackendSpec",
     "ChromaLocation",
+    "Cluster",
+    "Coding",
+    "CodingRunner",
     "DegradationSpec",
     "Frame",
     "FrameFormat",
@@ -31,17 +47,32 @@ __all__ = [
     "Matrix",
     "MetricSpec",
     "ModelSpec",
+    "NcnnNetwork",
+    "OnnxNetwork",
+    "Placement",
+    "Runner",
     "SRError",
+    "TorchNetwork",
     "Upscaler",
     "__version__",
     "hookimpl",
+    "open_model",
+    "upscale_file",
+    "upscale_video",
+    "write_weights",
 ]
+
+_LATE = {
+    "Cluster": "sr_plugins.video.cluster",
+    "Upscaler": "sr_plugins.upscaler",
+    "open_model": "sr_plugins.weights.open_model",
+    "upscale_file": "sr_plugins.images.files",
+    "upscale_video": "sr_plugins.video.transcode",
+    "write_weights": "sr_plugins.weights.safetensors_files",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Upscaler brings torch, which takes seconds to import: only who asks for it waits.
-    if name == "Upscaler":
-        from sr_plugins.upscaler import Upscaler
-
-        return Upscaler
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATE[name]), name)

@@ -20,32 +20,21 @@ from sr_plugins.plugins import BUILT_IN
 STILL = {
     "sr_plugins.backends.onnx_graph imports sr_plugins",
     "sr_plugins.cli.doctor imports sr_plugins",
-    "sr_plugins.cli.options imports sr_plugins",
     "sr_plugins.cli.image waits for torch",
     "sr_plugins.cli.pipe waits for torch",
     "sr_plugins.cli.video waits for torch",
-    "interface: no tests",
-    "benchmarks/device_limits.py reads _devices",
-    "benchmarks/device_limits.py reads _engine",
-    "benchmarks/resting_tiles.py reads _devices",
-    "benchmarks/resting_tiles.py reads _engine",
     "tests/backends/test_backends.py reads _around_zero",
     "tests/backends/test_backends.py reads _compiled",
-    "tests/backends/test_backends.py reads _devices",
     "tests/backends/test_backends.py reads _engine",
     "tests/backends/test_backends.py reads _model",
     "tests/backends/test_backends.py reads _queue",
-    "tests/engine/test_cuda.py reads _devices",
-    "tests/engine/test_cuda.py reads _engine",
-    "tests/engine/test_reuse.py reads _devices",
-    "tests/engine/test_reuse.py reads _engine",
     "tests/engine/test_reuse.py reads _memories",
     "tests/pixels/test_conversion.py reads _enlarged",
     "tests/video/test_cluster.py reads _frame_before",
 }
 
 # the lists of strings that may name a module of any room: what plugins, commands and the Pillow names are found by
-LISTS = {"sr_plugins.plugins": "BUILT_IN", "sr_plugins.cli.main": "COMMANDS", "gimp_bridge": "_WHERE", "sr_plugins": ""}
+LISTS = {"sr_plugins.plugins": "BUILT_IN", "sr_plugins.cli.main": "COMMANDS", "gimp_bridge": "_WHERE"}
 # the host libraries and who may import them, at any place in the file
 HOSTS = {
     "vapoursynth": ("vapoursynth_filter",),

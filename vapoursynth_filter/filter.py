@@ -48,7 +48,7 @@ def upscale(
             precision, tile, batch, self_ensemble, reuse.
 
     Raises:
-        vs.Error: ``sr_plugins: `` and what is wrong with the clip or the arguments; on a frame, with its number.
+        vs.Error: ``sr_plugins:`` and what is wrong with the clip or the arguments; on a frame, with its number.
     """
     with _as_vapoursynth_errors():
         _check(clip)

@@ -1,8 +1,10 @@
 """Super-resolution for Pillow images.
 
->>> from gimp_bridge import SuperResolution, upscale_image
->>> image.filter(SuperResolution(2))  # doctest: +SKIP
->>> upscale_image(image, 2)  # doctest: +SKIP
+>>> image = Image.new("RGB", (32, 24))
+>>> image.filter(SuperResolution(2, "tiny", device="cpu")).size
+(64, 48)
+>>> upscale_image(image, 2, "tiny", device="cpu").size
+(64, 48)
 
 ``Image.filter`` hands a filter the bare samples: it knows no profile, no transparent colour and no orientation.
 :func:`upscale_image` sees all of them, and what it returns carries them right.
