@@ -47,6 +47,8 @@ def choose(
     if named := os.environ.get("SR_PLUGINS_BACKEND"):
         return plugins.backend(named)
     plain = plugins.backend(PLAIN)
+    if "how" in loaded.card:  # of others: to export it only in order to measure it may take minutes
+        return _of_its_form(loaded, plugins, plain)
     others = [b for b in plugins.backends() if b.name in MEASURED and b.name not in without and b.missing() is None]
     others = [b for b in others if device == "cpu" and _precision(b, device, precision) is not None]
     if not others:
@@ -68,6 +70,18 @@ def choose(
     except (ValueError, KeyError, TypeError, AttributeError):  # a damaged file
         return plain
     return best if faster else plain
+
+
+def _of_its_form(loaded: LoadedModel, plugins: Plugins, plain: BackendSpec) -> BackendSpec:
+    """The plain backend where it takes the network, or else the first that does."""
+    fitting = [b for b in (plain, *plugins.backends()) if loaded.form(b.takes) is not None]
+    ready = [b for b in fitting if b.missing() is None]
+    if not ready:
+        cures = ", ".join(str(b.missing()) for b in fitting) or "none does"
+        raise PluginError(
+            f"{loaded.spec.label} needs a backend for networks of the form {loaded.network.form}: {cures}"
+        )
+    return ready[0]
 
 
 def speeds(loaded: LoadedModel, backends: Iterable[BackendSpec], device: str, precision: str) -> dict[str, float]:

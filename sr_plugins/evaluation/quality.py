@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_plugins.errors import DataError
+from sr_plugins.errors import DataError, WeightsError
 from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.pixels.frame import Frame, FrameFormat, Matrix
 from sr_plugins.pixels.matlab import (
@@ -165,6 +165,8 @@ def write_card(path: Path, name: str, scale: int, means: dict[str, float | None]
     The scale is added to the name where it is not the file's own (LapSRN's x2 from its x4 weights).
     """
     loaded = plugins().open_weights(path)
+    if "model" not in loaded.card:
+        raise WeightsError(f"{path} is not a weights file of ours, and is not written to")
     if scale != loaded.card.get("scale"):
         name += f" x{scale}"
     metrics = dict(loaded.card.get("metrics", {}))

@@ -35,6 +35,8 @@ class ModelSpec:
             ``None``: the network mixes the whole picture (global attention, pooling), so that tiles can only be
             blended, not exact.
         overlap: where tiles blend (``receptive_radius`` is ``None``), by how many input pixels.
+        margin: how far beyond itself a tile reads, where the radius is dearer than the difference is worth; ``None``:
+            the radius. Then tiled equals untiled only to what was measured for it.
         tile_multiple: tiles start at multiples of it (input pixels): windows of attention, blocks.
         size_multiple: input sides must be multiples of it; the edge is mirrored to that and the result cropped.
         minimum_size: input sides must be at least this long; likewise.
@@ -68,6 +70,7 @@ class ModelSpec:
     build: Callable[[], nn.Module]
     receptive_radius: int | None
     overlap: int | None = None
+    margin: int | None = None
     tile_multiple: int = 1
     size_multiple: int = 1
     minimum_size: int = 1
@@ -88,7 +91,7 @@ class ModelSpec:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name of a model is {self.name!r}: it is a text")
         least = {"scale": 1, "tile_multiple": 1, "size_multiple": 1, "minimum_size": 1}
-        least |= {n: 0 for n in ("receptive_radius", "overlap") if getattr(self, n) is not None}
+        least |= {n: 0 for n in ("receptive_radius", "overlap", "margin") if getattr(self, n) is not None}
         least |= {n: 1 for n in ("input_channels", "output_channels") if getattr(self, n) is not None}
         for name, smallest in least.items():
             value = getattr(self, name)
@@ -137,7 +140,9 @@ class ModelSpec:
     @property
     def reads(self) -> int:
         """How far beyond itself a tile reads for the network, in input pixels: the radius, or the overlap."""
-        return (self.overlap or 0) if self.receptive_radius is None else self.receptive_radius
+        if self.receptive_radius is None:
+            return self.overlap or 0
+        return self.receptive_radius if self.margin is None else self.margin
 
 
 @dataclass(frozen=True)

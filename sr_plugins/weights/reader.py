@@ -1,4 +1,4 @@
-"""Our own reader behind ``sr_open_weights``: ``.safetensors`` files whose card names a registered model."""
+"""Our own reader behind ``sr_open_weights``: files whose card names a registered model, and those of others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from sr_plugins.errors import UnknownModelError, WeightsError
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.weights.community import open_checkpoint
 from sr_plugins.weights.contents import kind_of
+from sr_plugins.weights.fitting import load_into
 from sr_plugins.weights.safetensors_files import read_card, read_safetensors
+from sr_plugins.weights.torch_files import read_checkpoint
 
 
 def named_model(path: Path, card: Mapping[str, Any], models: Mapping[tuple[str, int], ModelSpec]) -> ModelSpec:
@@ -30,16 +33,14 @@ def named_model(path: Path, card: Mapping[str, Any], models: Mapping[tuple[str, 
 
 @hookimpl
 def sr_open_weights(path: Path, models: Mapping[tuple[str, int], ModelSpec]) -> LoadedModel | None:
-    """Read a ``.safetensors`` file whose card names a registered model ("model" and "scale")."""
-    from sr_plugins.weights.fitting import load_into
-    from sr_plugins.weights.torch_files import read_checkpoint
-
+    """Read a ``.safetensors`` file whose card names a registered model, or tensors of another network that is known."""
     kind = kind_of(path)
     if kind == "torch":
-        read_checkpoint(path)
-        raise WeightsError(f"{path} does not say which network it is for: convert it to .safetensors with a card")
+        return open_checkpoint(path, read_checkpoint(path))
     if kind != "safetensors":
         return None
     card = read_card(path)
+    if "model" not in card:
+        return open_checkpoint(path, read_safetensors(path))
     spec = named_model(path, card, models)
     return LoadedModel(spec, TorchNetwork(load_into(spec.build(), read_safetensors(path), path)), card=card)

@@ -1,0 +1,184 @@
+"""Torch checkpoints of other people's networks, recognised by their tensors through the package spandrel.
+
+Only a table of tensors reaches it: its own loader would run programs that lie in files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sr_plugins.errors import WeightsError, one_line
+from sr_plugins.folders import read_or_make
+from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.interface.network import TorchNetwork
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sr_plugins.weights.probe import Found
+
+PURPOSES = {
+    "FaceSR": "restores faces, which it must be shown alone",
+    "Inpainting": "fills holes, and needs a mask",
+}
+OVERLAP = 32  # input pixels over which tiles of a network blend that mixes the whole picture
+PROBE = "1"  # changes with what weights/probe.py finds
+
+
+def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
+    """The network that ``tensors`` belong to, with what it was found to do.
+
+    Raises:
+        WeightsError: spandrel is not installed, does not know the network, or it does not enlarge single pictures.
+    """
+    if find_spec("spandrel") is None:
+        raise WeightsError(
+            f"{path} has no card that names its model and scale: networks of others are recognised by their tensors "
+            "with pip install 'sr-plugins[community]'"
+        )
+    import torch
+
+    from sr_plugins.weights.foreign_network import ForeignNetwork, fold_reparameterized, state_of
+
+    bad = next((k for k, v in tensors.items() if v.is_floating_point() and not _finite(v)), None)
+    if bad is not None:
+        raise WeightsError(f"{path} holds values that are not finite, first in {bad}: download it again")
+    key = _digest(tensors)
+    descriptor = _recognised(path, tensors)
+    model: nn.Module = descriptor.model.eval().float()
+    fold_reparameterized(model)
+    channels, sizes = int(descriptor.input_channels), descriptor.size_requirements
+    x = torch.full((1, channels, *[_side(sizes.multiple_of, sizes.minimum)] * 2), 0.5)
+    call = descriptor._call_fn
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = state_of(model)
+        try:
+            call(model, x.clone())
+        except Exception as error:  # the network's own
+            raise WeightsError(f"{path} ({descriptor.architecture.name}) does not run: {one_line(error)}") from error
+        alone = state_of(model) != before
+    network = ForeignNetwork(model, call, alone=alone)
+    found = _probed(path, key, network, channels, sizes.multiple_of, max(1, sizes.minimum))
+    if found["scale"] != descriptor.scale:
+        raise WeightsError(f"{path} enlarges by {found['scale']}, but its tensors are those of x{descriptor.scale}")
+    return loaded_model(
+        path,
+        TorchNetwork(network),
+        found,
+        architecture=" ".join([descriptor.architecture.name, *map(str, descriptor.tags)]),
+        purpose="enlarge" if descriptor.purpose == "SR" and descriptor.scale > 1 else "restore",
+        reader=f"spandrel {version('spandrel')}",
+    )
+
+
+def loaded_model(
+    path: Path, network: Any, found: dict[str, Any], *, architecture: str, purpose: Any, reader: str
+) -> LoadedModel:
+    """A foreign network with the spec that follows from what was found."""
+    stem = "".join(c if c.isprintable() and c != "," else "_" for c in path.stem).strip()[:80]
+    radius, period = found["radius"], found["period"]
+    spec = ModelSpec(
+        name=stem or "unnamed",
+        scale=found["scale"],
+        channels="luma" if found["channels"] == 1 else "rgb",
+        build=network.runnable if isinstance(network, TorchNetwork) else _cannot_build,
+        receptive_radius=radius,
+        overlap=None if radius is not None else -(-OVERLAP // found["size_multiple"]) * found["size_multiple"],
+        margin=found["margin"],
+        tile_multiple=period,
+        size_multiple=found["size_multiple"],
+        minimum_size=found["minimum_size"],
+        precisions=tuple(found["precisions"]),
+        purpose=purpose,
+        weights=path,
+        architecture=architecture,
+        license="unknown",
+    )
+    return LoadedModel(spec, network, card={"architecture": architecture, "reader": reader, "how": found})
+
+
+def _cannot_build() -> nn.Module:
+    raise WeightsError("a network that is no torch module cannot be trained")
+
+
+def _recognised(path: Path, tensors: dict[str, Tensor]) -> Any:
+    from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+
+    try:
+        with warnings.catch_warnings():  # of what torch will be some day
+            warnings.simplefilter("ignore")
+            descriptor = ModelLoader(device="cpu").load_from_state_dict(dict(tensors))
+    except UnsupportedModelError as error:
+        first = ", ".join(list(tensors)[:3])
+        raise WeightsError(
+            f"{path} has no card that names its model and scale, and is of no network that is known (its first tensors "
+            f"are {first})"
+        ) from error
+    except Exception as error:  # tensors of odd shapes
+        raise WeightsError(
+            f"{path} has no card that names its model and scale, and does not fit the network that it looks like: "
+            f"{one_line(error)}"
+        ) from error
+    name = descriptor.architecture.name
+    if descriptor.purpose in PURPOSES or not isinstance(descriptor, ImageModelDescriptor):
+        why = PURPOSES.get(descriptor.purpose, "does not enlarge single pictures")
+        raise WeightsError(f"{path} is a network ({name}) that {why}: it cannot be used here")
+    if (pair := (descriptor.input_channels, descriptor.output_channels)) not in ((1, 1), (3, 3)):
+        raise WeightsError(
+            f"{path} is a network ({name}) from {pair[0]} to {pair[1]} channels: only 1 to 1 and 3 to 3 can"
+        )
+    if descriptor.size_requirements.square:
+        raise WeightsError(f"{path} is a network ({name}) that takes square pictures only: it cannot be used here")
+    return descriptor
+
+
+def _probed(path: Path, key: str, network: nn.Module, channels: int, multiple: int, minimum: int) -> dict[str, Any]:
+    """What :func:`.probe.probe` found of this network, remembered by what it is."""
+    from sr_plugins.weights.probe import probe
+
+    def make() -> bytes:
+        found: Found = probe(network, channels, path, multiple=multiple, minimum=minimum)
+        return json.dumps(asdict(found)).encode()
+
+    return remembered(key, make)
+
+
+def remembered(key: str, make: Any) -> dict[str, Any]:
+    """The findings under ``key``, made where there are none, or where they cannot be read."""
+    name = f"{hashlib.sha256(f'{PROBE} {key}'.encode()).hexdigest()}.json"
+    for content in (lambda: read_or_make("probe", name, make), make):
+        try:
+            found = json.loads(content())
+            if {"scale", "channels", "radius", "period", "margin", "precisions", "minimum_size"} <= set(found):
+                return dict(found)
+        except (ValueError, TypeError):
+            pass
+    raise WeightsError("what a network does could not be found out")
+
+
+def _side(multiple: int, minimum: int) -> int:
+    return -(-max(minimum, 16) // multiple) * multiple
+
+
+def _finite(tensor: Tensor) -> bool:
+    import torch
+
+    return bool(torch.isfinite(tensor.float()).all())
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    import torch
+
+    digest = hashlib.sha256(f"{version('spandrel')} {torch.__version__}".encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

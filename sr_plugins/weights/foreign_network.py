@@ -1,0 +1,80 @@
+"""A network of others as a module that keeps what our networks promise: its input unchanged, any number of callers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Call = Callable[[Any, Tensor], Any]
+
+
+class ForeignNetwork(nn.Module):
+    """``call(model, x)``, in eval mode from the beginning.
+
+    Some networks write into their input, others keep the picture's size in themselves while they run: each call gets a
+    tensor of its own, and with ``alone`` calls wait for each other. Sides are brought to ``minimum`` and a multiple of
+    ``multiple`` by what lies at the right and bottom edge, reflected, and the result is cropped, as spandrel's own
+    call does it.
+    """
+
+    def __init__(self, model: nn.Module, call: Call, *, alone: bool = False) -> None:
+        super().__init__()
+        self.model, self.call = model, call
+        self.turns = _Turns() if alone else None
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (N, C, H, W), values 0..1, to (N, C, H * scale, W * scale)."""
+        if self.turns is None:
+            return self._called(x)
+        with self.turns.one:
+            return self._called(x)
+
+    def _called(self, x: Tensor) -> Tensor:
+        with self.turns.one if self.turns is not None else nullcontext():
+            y: Tensor = self.call(self.model, x)
+        return y
+
+
+class _Turns:
+    """A lock of its own in every copy of a network."""
+
+    def __init__(self) -> None:
+        self.one = threading.RLock()
+
+    def __deepcopy__(self, memo: object) -> _Turns:
+        return _Turns()
+
+
+def fold_reparameterized(model: nn.Module) -> None:
+    """Fold branches once that a network (SPAN) would fold anew, into itself, at every call."""
+    with torch.no_grad():
+        for part in model.modules():
+            fold: Any = getattr(part, "update_params", None)
+            if callable(fold) and hasattr(part, "eval_conv"):
+                fold()
+                vars(part)["update_params"] = _nothing_to_do
+
+
+def _nothing_to_do() -> None:
+    pass
+
+
+def state_of(model: nn.Module) -> dict[str, object]:
+    """What a network could change while it runs: its tensors' versions, and its plain attributes."""
+    tensors: dict[str, object] = {
+        f"{n} version": t._version for n, t in (*model.named_parameters(), *model.named_buffers())
+    }
+    plain = (bool, int, float, str, tuple, list, torch.Size, type(None))
+    for name, part in model.named_modules():
+        for key, value in vars(part).items():
+            if isinstance(value, plain) and not key.startswith("_"):
+                tensors[f"{name}.{key}"] = repr(value)
+    return tensors

@@ -1,0 +1,253 @@
+"""Find out what a network does that nobody described: scale, sizes, how far it reads, where half precision is right.
+
+Everything is found by running it on small pictures, in float32 on the CPU; what a file says of itself is only a start.
+Where the reach cannot be found within the time, the network counts as one that mixes the whole picture.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sr_plugins.errors import WeightsError, one_line
+from sr_plugins.interface.words import Precision
+
+Run = Callable[[Tensor], Tensor]
+
+MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
+MINIMA = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+PERIODS = (1, 2, 4, 8, 16, 32, 64)
+WIDEST = 2048  # of the strips in which the reach is looked for
+FAR = 64  # input pixels; beyond, tiles read less where no photograph shows the difference
+SECONDS = 60.0  # for the reach
+ALIKE = 5e-6  # of values 0..1: rounding in another order
+CODE = 1 / 255
+INVISIBLE = 0.1 * CODE
+LARGEST_VALUE = 1000.0  # far beyond what noise makes of a network that works on 0..1
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found; ``None`` for ``radius``: it mixes the whole picture.
+
+    ``margin``: what tiles read where the radius is dearer than the difference is worth, below 0.1 of a code on the
+    pictures tried. ``alone``: it writes into itself while it runs.
+    """
+
+    scale: int
+    channels: int
+    size_multiple: int
+    minimum_size: int
+    period: int
+    radius: int | None
+    margin: int | None
+    precisions: tuple[Precision, ...]
+
+
+def probe(run: Run, channels: int, path: Path, *, multiple: int = 1, minimum: int = 1, half: bool = True) -> Found:
+    """What ``run``, float32 (N, ``channels``, H, W) in 0..1 to a larger one, does; deterministic in eval mode.
+
+    ``multiple`` and ``minimum`` of its sides are the least to look for. Without ``half`` only float32 is called right.
+
+    Raises:
+        WeightsError: it fails, changes no size by a whole factor, gives other channels, other values each time, or
+            works on another range than 0..1; the message names ``path``.
+    """
+    with torch.inference_mode():
+        multiple, minimum, scale = _sizes(run, channels, path, multiple, minimum)
+        side = _side(multiple, minimum, 24)
+        x = picture(channels, side, side)
+        _check_answers(run, x, path)
+        radius, period = _reach(run, channels, scale, multiple, minimum)
+        margin = (
+            _margin(run, channels, scale, radius, period, multiple) if radius is not None and radius > FAR else None
+        )
+        precisions = ("float32", *(_half(run, x) if half else ()))
+    return Found(scale, channels, multiple, minimum, period, radius, margin, precisions)
+
+
+def picture(channels: int, height: int, width: int, seed: int = 1) -> Tensor:
+    """(1, C, H, W): shapes with hard edges, a ramp, fine texture and a little noise."""
+    generator = torch.Generator().manual_seed(seed)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    base = 0.2 + 0.5 * columns / max(1, width - 1)
+    for _ in range(6 + height * width // 500):
+        y, x = (int(torch.randint(0, n, (1,), generator=generator)) for n in (height, width))
+        r = int(torch.randint(2, 12, (1,), generator=generator))
+        inside = (rows - y).abs() + (columns - x).abs() < r if r % 2 else (rows - y) ** 2 + (columns - x) ** 2 < r * r
+        base = torch.where(inside, torch.rand(1, generator=generator), base)
+    stripes = 0.1 * torch.sin(rows * 1.9 + columns * 0.7)
+    colors = torch.stack([base, 1 - 0.6 * base, base.flip(-1)][:channels])
+    noise = 0.03 * torch.randn(channels, height, width, generator=generator)
+    return (colors + stripes + noise).clamp(0, 1)[None]
+
+
+def _side(multiple: int, minimum: int, at_least: int) -> int:
+    return -(-max(minimum, at_least) // multiple) * multiple
+
+
+# -- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def _sizes(run: Run, channels: int, path: Path, multiple: int, minimum: int) -> tuple[int, int, int]:
+    """The multiple and the minimum of its sides, and the scale."""
+
+    def scale_at(height: int, width: int) -> float:
+        y = run(torch.full((1, channels, height, width), 0.5))
+        if not isinstance(y, Tensor) or y.dim() != 4 or y.shape[:2] != (1, channels):
+            shape = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+            raise WeightsError(f"{path} makes {shape} of a picture (1, {channels}, {height}, {width}): not one of ours")
+        if y.shape[2] * width != y.shape[3] * height or y.shape[2] % height:
+            return 0
+        return y.shape[2] // height
+
+    def takes(height: int, width: int, scale: float) -> bool:
+        try:
+            return scale_at(height, width) == scale
+        except WeightsError:
+            raise
+        except Exception:  # of any library
+            return False
+
+    side, reason, scale = 0, "", 0.0
+    for candidate in sorted({_side(multiple, minimum, 16), *(_side(m, minimum, 64) for m in (multiple, 128))}):
+        try:
+            scale = scale_at(candidate, candidate)
+        except WeightsError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            continue
+        if scale:
+            side = candidate
+            break
+        reason = "its output is no whole number of times larger"
+    if not side:
+        raise WeightsError(f"{path} does not run as a network that enlarges pictures ({reason})")
+    found = next(
+        (m for m in MULTIPLES if m % multiple == 0 and _fits(side, m) and takes(side + m, side + 3 * m, scale)), None
+    )
+    if found is None:
+        raise WeightsError(f"{path} takes no pictures of free size (only {side}x{side} was accepted)")
+    fitting = (n for n in MINIMA if minimum <= n < side and n % found == 0)
+    return found, next((n for n in fitting if takes(n, n, scale)), side), int(scale)
+
+
+def _fits(side: int, multiple: int) -> bool:
+    return side % multiple == 0
+
+
+def _check_answers(run: Run, x: Tensor, path: Path) -> None:
+    """The same picture gives the same values, finite ones, of the range 0..1."""
+    first, again = run(x), run(x)
+    if not bool(torch.isfinite(first).all()):
+        raise WeightsError(f"{path} gives values that are not finite: download it again")
+    if not torch.equal(first, again) and float((first - again).abs().max()) > ALIKE:
+        raise WeightsError(f"{path} gives another picture each time it runs: it is no network of this kind")
+    if float(first.abs().max()) > LARGEST_VALUE:
+        raise WeightsError(f"{path} works on another range of values than 0..1: up to {float(first.abs().max()):.3g}")
+
+
+# -- reach ------------------------------------------------------------------------------------------------------------
+
+
+def _reach(run: Run, channels: int, scale: int, multiple: int, minimum: int) -> tuple[int | None, int]:
+    """How far an output pixel reads, and the period with which tiles must start; (``None``, 1): the whole picture."""
+    began, thin = time.monotonic(), _side(multiple, minimum, 1)
+    width, radius = _side(multiple, minimum, 64), None
+    while radius is None and width <= WIDEST and time.monotonic() - began < SECONDS / 4:
+        radius = _radius(run, channels, scale, thin, width)
+        width *= 2
+    if radius is None:
+        return None, 1
+    width = _side(multiple, minimum, 2 * radius + 2 * PERIODS[-1])
+    period = next(
+        (p for p in PERIODS if p % multiple == 0 and _repeats(run, channels, scale, thin, width, radius, p)), 0
+    )
+    if not period or time.monotonic() - began > SECONDS:
+        return None, 1
+    # in windows the reach depends on where in them a pixel lies
+    places = range(0, period, max(1, period // 8)) if period > 1 else (0,)
+    wide = _side(multiple, minimum, 2 * radius + 4 * period + 2)
+    found = [radius]
+    for place in places:
+        for turned in (False, True):
+            reached = _radius(run, channels, scale, thin, wide, place, turned=turned)
+            if reached is None or time.monotonic() - began > SECONDS:
+                return None, 1
+            found.append(reached)
+    return max(found), period
+
+
+def _radius(
+    run: Run, channels: int, scale: int, thin: int, width: int, place: int = 0, *, turned: bool = False
+) -> int | None:
+    """How far a column that is not a number spreads in a strip; ``None`` where it reaches an end."""
+    column = width // 2 + place
+    x = picture(channels, thin, width)
+    marked = x.clone()
+    marked[..., column] = torch.nan
+    y = _turned(run, marked, turned)
+    reached = (~torch.isfinite(y)).any(dim=(0, 1, 2))
+    if not bool(reached.any()):  # swallowed: see how far a change is noticed
+        marked[..., column] = 1 - x[..., column]
+        reached = ((_turned(run, marked, turned) - _turned(run, x, turned)).abs() > 0).any(dim=(0, 1, 2))
+    places = reached.nonzero().flatten() // scale
+    if not len(places):
+        return 0
+    first, last = int(places.min()), int(places.max())
+    return None if first == 0 or last == width - 1 else max(column - first, last - column)
+
+
+def _repeats(run: Run, channels: int, scale: int, thin: int, width: int, radius: int, shift: int) -> bool:
+    """Whether the picture ``shift`` pixels further gives the same pixels, on both axes, away from the borders."""
+    whole = picture(channels, thin, width + shift)
+    for turned in (False, True):
+        first = _turned(run, whole[..., :width].contiguous(), turned)[
+            ..., (shift + radius) * scale : (width - radius) * scale
+        ]
+        other = _turned(run, whole[..., shift:].contiguous(), turned)[
+            ..., radius * scale : (width - radius - shift) * scale
+        ]
+        if float((first - other).abs().max()) > ALIKE:
+            return False
+    return True
+
+
+def _turned(run: Run, x: Tensor, turned: bool) -> Tensor:
+    return run(x.mT.contiguous()).mT if turned else run(x)
+
+
+def _margin(run: Run, channels: int, scale: int, radius: int, period: int, multiple: int) -> int | None:
+    """What tiles must read at least, so that no pixel is off by more than a tenth of a code; ``None``: the radius."""
+    worst, tall = 0, _side(multiple, 1, 24)
+    width = _side(multiple, 1, 2 * radius)
+    for seed in (1, 2):
+        x = picture(channels, tall, width, seed)
+        cut = width // 2 // period * period
+        whole, right = run(x)[..., cut * scale :], run(x[..., cut:].contiguous())
+        off = ((whole - right).abs().amax(dim=(0, 1, 2)) > INVISIBLE).nonzero().flatten()
+        worst = max(worst, int(off.max()) // scale + 1 if len(off) else 0)
+    wanted = -(-(worst + worst // 4) // period) * period
+    return wanted if wanted < radius else None
+
+
+def _half(run: Run, x: Tensor) -> tuple[Precision, ...]:
+    """Half precisions in which no value is off by as much as a code."""
+    right: list[Precision] = []
+    whole = run(x).clamp(0, 1)
+    names: tuple[Precision, ...] = ("bfloat16", "float16")
+    for name in names:
+        try:
+            with torch.autocast("cpu", getattr(torch, name)):
+                y = run(x).float()
+        except (RuntimeError, TypeError):  # masks of attention in another type
+            continue
+        if bool(torch.isfinite(y).all()) and float((y.clamp(0, 1) - whole).abs().max()) < CODE:
+            right.append(name)
+    return tuple(right)
