@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from dataclasses import asdict
 from importlib.metadata import version
@@ -65,8 +66,11 @@ def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
         except Exception as error:  # the network's own
             raise WeightsError(f"{path} ({descriptor.architecture.name}) does not run: {one_line(error)}") from error
         alone = state_of(model) != before
-    network = ForeignNetwork(model, call, alone=alone)
-    found = _probed(path, key, network, channels, sizes.multiple_of, max(1, sizes.minimum))
+    found = _probed(
+        path, key, ForeignNetwork(model, call, alone=alone), channels, sizes.multiple_of, max(1, sizes.minimum)
+    )
+    multiple, minimum = found["size_multiple"], found["minimum_size"]
+    network = ForeignNetwork(model, call, multiple=multiple, minimum=minimum, alone=alone)
     if found["scale"] != descriptor.scale:
         raise WeightsError(f"{path} enlarges by {found['scale']}, but its tensors are those of x{descriptor.scale}")
     return loaded_model(
@@ -93,9 +97,7 @@ def loaded_model(
         receptive_radius=radius,
         overlap=None if radius is not None else -(-OVERLAP // found["size_multiple"]) * found["size_multiple"],
         margin=found["margin"],
-        tile_multiple=period,
-        size_multiple=found["size_multiple"],
-        minimum_size=found["minimum_size"],
+        tile_multiple=math.lcm(period, found["size_multiple"]),
         precisions=tuple(found["precisions"]),
         purpose=purpose,
         weights=path,

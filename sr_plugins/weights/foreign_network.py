@@ -14,7 +14,7 @@ Call = Callable[[Any, Tensor], Any]
 
 
 class ForeignNetwork(nn.Module):
-    """``call(model, x)``, in eval mode from the beginning.
+    """``call(model, x)`` for pictures of any size, in eval mode from the beginning.
 
     Some networks write into their input, others keep the picture's size in themselves while they run: each call gets a
     tensor of its own, and with ``alone`` calls wait for each other. Sides are brought to ``minimum`` and a multiple of
@@ -22,9 +22,12 @@ class ForeignNetwork(nn.Module):
     call does it.
     """
 
-    def __init__(self, model: nn.Module, call: Call, *, alone: bool = False) -> None:
+    def __init__(
+        self, model: nn.Module, call: Call, *, multiple: int = 1, minimum: int = 1, alone: bool = False
+    ) -> None:
         super().__init__()
         self.model, self.call = model, call
+        self.multiple, self.minimum = multiple, minimum
         self.turns = _Turns() if alone else None
         for parameter in self.parameters():
             parameter.requires_grad_(False)
@@ -32,10 +35,16 @@ class ForeignNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Float (N, C, H, W), values 0..1, to (N, C, H * scale, W * scale)."""
-        if self.turns is None:
-            return self._called(x)
-        with self.turns.one:
-            return self._called(x)
+        height, width = x.shape[-2:]
+        taken = [-(-max(side, self.minimum) // self.multiple) * self.multiple for side in (height, width)]
+        if taken == [height, width]:
+            return self._called(x.clone())
+        reflected = [min(new - old, old - 1) for new, old in zip(taken, (height, width), strict=True)]
+        x = nn.functional.pad(x, (0, reflected[1], 0, reflected[0]), "reflect")
+        x = nn.functional.pad(x, (0, taken[1] - x.shape[-1], 0, taken[0] - x.shape[-2]), "replicate")
+        y = self._called(x)
+        scale = y.shape[-2] // taken[0]
+        return y[..., : height * scale, : width * scale]
 
     def _called(self, x: Tensor) -> Tensor:
         with self.turns.one if self.turns is not None else nullcontext():
@@ -68,10 +77,9 @@ def _nothing_to_do() -> None:
 
 
 def state_of(model: nn.Module) -> dict[str, object]:
-    """What a network could change while it runs: its tensors' versions, and its plain attributes."""
-    tensors: dict[str, object] = {
-        f"{n} version": t._version for n, t in (*model.named_parameters(), *model.named_buffers())
-    }
+    """What a network could change while it runs: its tensors, and its plain attributes."""
+    every = (*model.named_parameters(), *model.named_buffers())
+    tensors: dict[str, object] = {name: (tensor.data_ptr(), float(tensor.double().sum())) for name, tensor in every}
     plain = (bool, int, float, str, tuple, list, torch.Size, type(None))
     for name, part in model.named_modules():
         for key, value in vars(part).items():

@@ -36,7 +36,7 @@ class Found:
     """What was found; ``None`` for ``radius``: it mixes the whole picture.
 
     ``margin``: what tiles read where the radius is dearer than the difference is worth, below 0.1 of a code on the
-    pictures tried. ``alone``: it writes into itself while it runs.
+    pictures tried.
     """
 
     scale: int
