@@ -52,6 +52,8 @@ TORCH_AT_THE_TOP = (
     "sr_plugins.pixels.resampling",
     "sr_plugins.devices",
     "sr_plugins.engine",
+    "sr_plugins.weights.probe",
+    "sr_plugins.weights.foreign_network",
     "sr_plugins.backends.selection",
     "sr_plugins.testing",
     "sr_plugins.training",
