@@ -23,13 +23,8 @@ STILL = {
     "sr_plugins.cli.image waits for torch",
     "sr_plugins.cli.pipe waits for torch",
     "sr_plugins.cli.video waits for torch",
-    "tests/backends/test_backends.py reads _around_zero",
     "tests/backends/test_backends.py reads _compiled",
-    "tests/backends/test_backends.py reads _engine",
     "tests/backends/test_backends.py reads _model",
-    "tests/backends/test_backends.py reads _queue",
-    "tests/engine/test_reuse.py reads _memories",
-    "tests/pixels/test_conversion.py reads _enlarged",
     "tests/video/test_cluster.py reads _frame_before",
 }
 

@@ -70,10 +70,10 @@ def _ranges(core: openvino.Core, model: openvino.Model, names: list[str], channe
         request.infer([np.repeat(picture[None, None], channels, 1)])
         results.append([float(tensor.data) for tensor in request.output_tensors])
     seen = np.array(results)
-    return [_around_zero(low, high) for low, high in zip(seen.mean(0)[::2], seen.mean(0)[1::2], strict=True)]
+    return [around_zero(low, high) for low, high in zip(seen.mean(0)[::2], seen.mean(0)[1::2], strict=True)]
 
 
-def _around_zero(low: float, high: float) -> tuple[float, float]:
+def around_zero(low: float, high: float) -> tuple[float, float]:
     """The range widened and shifted by less than a step, so that zero is one of its 256 values."""
     low, high = min(low, 0.0), max(high, 1e-6)
     step = (high - low) / 255

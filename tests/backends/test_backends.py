@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from fakes import Nearest, Unexportable, blur, model_of, nearest, on_cpu, with_l
 from torch import Tensor, nn
 
 from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
-from sr_plugins.backends.openvino_int8 import _around_zero
+from sr_plugins.backends.openvino_int8 import around_zero
+from sr_plugins.engine.engine import Engine
+from sr_plugins.engine.job import Job
 from sr_plugins.errors import DeviceError, ModelOutputError, PluginError
 from sr_plugins.interface.backend import Coding, CodingRunner
 from sr_plugins.interface.network import TorchNetwork
@@ -117,7 +120,7 @@ def test_int8_runs_what_it_can_in_integers_and_stays_near(name: str, scale: int)
 
 def test_steps_of_8_bits_hold_zero() -> None:
     for low, high in ((-0.2, 1.3), (0.0, 2.0), (0.5, 2.0), (-3.0, -1.0), (0.0, 0.0)):
-        first, last = _around_zero(low, high)
+        first, last = around_zero(low, high)
         step = (last - first) / 255
         assert abs(first / step - round(first / step)) < 1e-6
         assert first <= min(low, 0.0) + step
@@ -297,10 +300,14 @@ def test_idle_lanes_help_with_a_lone_frame() -> None:
     frame = photograph(90, 70)
     with Upscaler(blur(), backend="torch", precision="float32") as plain:
         expected = plain.upscale(frame).planes[0]
-    with Upscaler(blur(), backend="laned", plugins=with_lanes(run)) as upscaler:
-        while upscaler._engine._queue.idle(upscaler.devices[0]) < 2:
+    automatic = dict.fromkeys(("precision", "tile", "batch"), "auto")
+    ways = {"device": "cpu", "backend": "laned", "self_ensemble": False, "reuse": True}
+    with closing(Engine(blur(), with_lanes(run), **automatic, **ways)) as engine:  # type: ignore[arg-type]
+        while engine.queue.idle(engine.states[0]) < 2:
             threading.Event().wait(0.001)  # until both threads have started and wait
-        assert np.array_equal(upscaler.upscale(frame).planes[0], expected)
+        job = Job((frame,), (2 * frame.width, 2 * frame.height), frame.format)
+        engine.queue.put(job)
+        assert np.array_equal(job.future.result().planes[0], expected)
 
 
 def test_an_error_in_a_helping_lane_reaches_the_frame_and_the_next_is_served() -> None:
