@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from gimp_bridge.plug_in.sr_upscale.worker_client import Worker, WorkerError
 from sr_plugins.errors import PluginError
+from sr_plugins.whole_file import whole_file
 
 Kind = Literal["native", "flatpak", "snap", "windows", "macos", "given"]
 
@@ -156,10 +157,9 @@ def install(profile: Profile, bridge: Mapping[str, Any]) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         # GIMP remembers a plug-in's arguments, with its list of models, until sr_upscale.py is newer: it comes last.
         for name, data in contents.items():
-            temporary = folder / f".{name}.tmp"
-            temporary.write_bytes(data)
-            temporary.chmod(0o755 if name == FILES[-1] else 0o644)
-            temporary.replace(folder / name)
+            with whole_file(folder / name) as temporary:
+                temporary.write_bytes(data)
+            (folder / name).chmod(0o755 if name == FILES[-1] else 0o644)
         for name in outdated:
             (folder / name).unlink(missing_ok=True)
     except OSError as error:

@@ -201,7 +201,7 @@ def _outcome(future: Future[Answer]) -> Answer:
     if error is None:
         return future.result()
     if isinstance(error, SRError):
-        return {"type": "error", "message": " ".join(str(error).split())}, None
+        return {"type": "error", "message": one_line(error)}, None
     if _is_lack_of_memory(error):
         return {"type": "error", "message": "not enough memory for the result: choose a smaller scale"}, None
     traceback.print_exception(error)

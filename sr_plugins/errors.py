@@ -97,9 +97,9 @@ class DataError(SRError):
 
 
 def one_line(error: BaseException) -> str:
-    """The first line with something on it of what ``error`` says, or ``no message``."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), "no message")
+    """What ``error`` says, in one line: all of ours, of others the first line with something on it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+    return " ".join(lines) if isinstance(error, SRError) else lines[0]
 
 
 def offered(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from typing import SupportsIndex, Unpack
 
 import vapoursynth as vs
 
-from sr_plugins.errors import ArgumentError, FrameError, SRError
+from sr_plugins.errors import ArgumentError, FrameError, SRError, one_line
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.settings import Settings, none_given, whole_pixels
 from sr_plugins.upscaler import Upscaler
@@ -91,9 +91,9 @@ def _run(clip: vs.VideoNode, upscaler: Upscaler, size: tuple[int, int], *, owned
             trim(larger)
             return larger
         except SRError as error:
-            raise vs.Error(f"sr_plugins: frame {n}: {_one_line(error)}") from None
+            raise vs.Error(f"sr_plugins: frame {n}: {one_line(error)}") from None
         except Exception as error:  # a bug in a model or in us: keep the traceback
-            raise vs.Error(f"sr_plugins: frame {n}: {type(error).__name__}: {_one_line(error)}") from error
+            raise vs.Error(f"sr_plugins: frame {n}: {type(error).__name__}: {one_line(error)}") from error
 
     if owned:  # the device is free again when the last clip is gone, or at the latest when the script ends
         vs.register_on_destroy(weakref.finalize(enlarge, upscaler.close))
@@ -170,12 +170,8 @@ def _as_vapoursynth_errors() -> Iterator[None]:
     try:
         yield
     except SRError as error:
-        raise vs.Error(f"sr_plugins: {_one_line(error)}") from None
+        raise vs.Error(f"sr_plugins: {one_line(error)}") from None
     except vs.Error as error:
-        raise vs.Error(f"sr_plugins: {_one_line(error)}") from error
+        raise vs.Error(f"sr_plugins: {one_line(error)}") from error
     except Exception as error:  # a bug in a plugin or in us: keep the traceback
-        raise vs.Error(f"sr_plugins: {type(error).__name__}: {_one_line(error)}") from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+        raise vs.Error(f"sr_plugins: {type(error).__name__}: {one_line(error)}") from error

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sr_plugins.cli.options import make_upscaler, upscaler_options
-from sr_plugins.errors import ImageError, SRError
+from sr_plugins.errors import ImageError, SRError, one_line
 from sr_plugins.images.files import open_image, upscale_file
 from sr_plugins.images.formats import format_of
 from sr_plugins.upscaler import Upscaler
@@ -70,7 +70,7 @@ def command(
     if failures:
         click.echo(f"{len(failures)} of {count} pictures failed:", err=True)
     for failure in failures:
-        click.echo(f"  {' '.join(str(failure).split())}", err=True)
+        click.echo(f"  {one_line(failure)}", err=True)
     return 1 if failures else 0
 
 

@@ -13,7 +13,7 @@ import sys
 
 import click
 
-from sr_plugins.errors import SRError
+from sr_plugins.errors import SRError, one_line
 from sr_plugins.version import __version__
 
 # name -> module that holds ``command``
@@ -71,5 +71,5 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except SRError as error:
-        click.echo(f"srp: {' '.join(str(error).split())}", err=True)
+        click.echo(f"srp: {one_line(error)}", err=True)
         sys.exit(1)

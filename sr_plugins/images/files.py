@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -22,6 +21,7 @@ from sr_plugins.images.sixteen_bit import deep_pages, to_eight_bit, write_png
 from sr_plugins.images.tiff_writer import write_tiff
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.whole_file import whole_file
 
 logger = logging.getLogger("sr_plugins")
 
@@ -132,7 +132,11 @@ def save_like(
     ]
     arguments = _arguments(ready, source, format, quality)
     first = ready[0]
-    with _told(target, "cannot be written"), _written_whole(target) as file:
+    with (
+        _told(target, "cannot be written"),
+        whole_file(target, make_folders=False) as temporary,
+        temporary.open("w+b") as file,
+    ):
         if format == "TIFF":
             write_tiff(file, ready, arguments)
         elif isinstance(first, Frame):
@@ -234,19 +238,3 @@ def _told(path: Path, what: str) -> Iterator[None]:
         raise ImageError(f"{path} {what}: {error.strerror or error}") from error
     except Exception as error:  # codecs raise what they like on damaged data
         raise ImageError(f"{path} {what}: {error or type(error).__name__}") from error
-
-
-@contextmanager
-def _written_whole(target: Path) -> Iterator[IO[bytes]]:
-    """A file that appears under its name only when it is complete."""
-    target = target.resolve()
-    if target.is_dir():
-        raise ImageError(f"{target} is a folder: name a file in it")
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("x+b") as file:
-            yield file
-        part.replace(target)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

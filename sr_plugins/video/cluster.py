@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from sr_plugins.errors import DeviceError, PipeError, PluginError, SRError
+from sr_plugins.errors import DeviceError, PipeError, PluginError, SRError, one_line
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.frame import FrameFormat
 from sr_plugins.settings import OtherSettings, checked
@@ -29,6 +29,7 @@ from sr_plugins.video.chunks import Chunk, Film
 from sr_plugins.video.journal import ChunkRecord
 from sr_plugins.weights.digest import weights_digest
 from sr_plugins.weights.open_model import weights_file
+from sr_plugins.whole_file import whole_file
 
 logger = logging.getLogger("sr_plugins")
 
@@ -120,9 +121,8 @@ class Cluster:
                 socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
             self._ray.init(log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise DeviceError(
-                f"the Ray cluster cannot be reached ({reason}): see ray status, and RAY_ADDRESS"
+                f"the Ray cluster cannot be reached ({one_line(error)}): see ray status, and RAY_ADDRESS"
             ) from error
 
     def _gather(self) -> dict[str, str]:
@@ -226,7 +226,8 @@ class Cluster:
                     if not made.follows(previous):
                         heappush(waiting, (chunk.index, chunk, None))  # no decoder to begin in the middle
                         break
-                    partial(chunk.index).write_bytes(made.encoded)
+                    with whole_file(partial(chunk.index)) as temporary:
+                        temporary.write_bytes(made.encoded)
                     previous = made.record
                     following.popleft()
                     yield made.record

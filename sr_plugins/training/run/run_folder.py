@@ -92,7 +92,8 @@ class RunFolder:
     def forget_after(self, iteration: int) -> None:
         """Drop log lines later than the checkpoint that a run resumes from."""
         kept = [line for line in self.lines() if line.iteration <= iteration]
-        self.log.write_text("".join(json.dumps(asdict(line)) + "\n" for line in kept))
+        with whole_file(self.log) as temporary:
+            temporary.write_text("".join(json.dumps(asdict(line)) + "\n" for line in kept))
 
     def add(self, line: Progress) -> None:
         """Append to the log."""
@@ -119,5 +120,6 @@ class RunFolder:
         right.plot(*zip(*measured, strict=True), color="tab:orange") if measured else None
         right.set_ylabel("validation PSNR, dB", color="tab:orange")
         path = self.folder / "curve.png"
-        figure.savefig(path, dpi=100)
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, dpi=100)
         return path
