@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import torch
 
-from sr_plugins.errors import DeviceError
+from sr_plugins.errors import DeviceError, one_line
 
 
 def resolve_devices(asked: str | Sequence[str]) -> list[str]:
@@ -27,19 +28,25 @@ def resolve_devices(asked: str | Sequence[str]) -> list[str]:
         return ["cuda:0" if torch.cuda.is_available() else "cpu"]
     if not names:
         raise DeviceError("no device was named: use 'auto', 'cpu' or 'cuda'")
-    result = []
-    for name in names:
-        try:
-            if torch.device(name).type == "cuda" and not torch.cuda.is_available():
-                raise DeviceError(f"device {name!r} cannot be used: no CUDA device was found; use 'cpu' or 'auto'")
-            torch.zeros(1, device=name)
-        except DeviceError:
-            raise
-        except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-            reason = str(error).splitlines()[0]
-            raise DeviceError(f"device {name!r} cannot be used ({reason}); use 'auto', 'cpu' or 'cuda'") from error
-        result.append("cuda:0" if name == "cuda" else name)
-    return result
+    return [_tried(name) for name in names]
+
+
+def _tried(name: str) -> str:
+    cure = "use 'auto', 'cpu' or 'cuda'"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError as error:  # its text lists two dozen words of torch's
+        raise DeviceError(f"no device called {name!r}: {cure}") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f"device {name!r} cannot be used: no CUDA device was found; use 'cpu' or 'auto'")
+    if kind == "meta":  # it takes tensors and computes nothing
+        raise DeviceError(f"device {name!r} computes no pixels: {cure}")
+    try:
+        torch.ones(1, device=name).cpu()
+    except Exception as error:  # every device's library raises its own, at length
+        reason = one_line(error) if kind == "cuda" else f"torch {torch.__version__} finds none here"
+        raise DeviceError(f"device {name!r} cannot be used: {reason}; {cure}") from error
+    return "cuda:0" if name == "cuda" else name
 
 
 @cache
@@ -86,3 +93,22 @@ def describe_devices() -> list[str]:
         properties = torch.cuda.get_device_properties(i)
         lines.append(f"cuda:{i}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
     return lines
+
+
+def unused_gpus(devices: Path = Path("/sys/bus/pci/devices")) -> Iterator[str]:
+    """A line for each maker of GPUs in this machine (Linux) that torch does not use, with what to do about it."""
+    if torch.cuda.is_available():
+        return
+    makers = set()
+    for device in devices.glob("*"):
+        with suppress(OSError):
+            if (device / "class").read_text().startswith("0x03"):  # display controllers
+                makers.add((device / "vendor").read_text().strip())
+    if "0x10de" in makers:
+        cure = "install NVIDIA's driver until nvidia-smi works"
+        if torch.version.cuda is None:
+            cure = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126"
+        yield f"an NVIDIA GPU is there and not used: {cure}"
+    if "0x1002" in makers:
+        cure = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/rocm6.4"
+        yield f"an AMD GPU is there and not used; where ROCm knows it: {cure}"

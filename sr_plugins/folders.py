@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from pathlib import Path
 from sr_plugins.whole_file import whole_file
 
 KEPT = 64  # files of one kind; the oldest go first
+INDEX = "index.txt"  # in each kind's folder: the names of what we wrote there, one a line
+MARK = b"sr-plugins cache 1\n"  # and 32 bytes of SHA-256 stand before the content
 
 
 def cache_folder() -> Path:
@@ -25,16 +28,46 @@ def cache_folder() -> Path:
 
 
 def read_or_make(kind: str, name: str, make: Callable[[], bytes]) -> bytes:
-    """The cached file ``name`` of a kind, made if it is not there; a cache that cannot be written costs only time."""
-    path = cache_folder() / kind / name
+    """The cached content ``name`` of a kind, made where it is not there or not whole; a cache costs at most time.
+
+    What is damaged, cut off or empty is told by a checksum in the file. Only files that the kind's own index lists are
+    ever deleted: the folder may be one that a person named and uses otherwise.
+    """
     try:
-        return path.read_bytes()
-    except OSError:
-        content = make()
+        path = cache_folder() / kind / name
+    except RuntimeError:  # a user without a home
+        return make()
+    if (kept := _checked(path)) is not None:
+        return kept
+    content = make()
     with suppress(OSError):
         with whole_file(path) as temporary:
-            temporary.write_bytes(content)
-        by_age = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda p: p.stat().st_mtime, reverse=True)
-        for old in by_age[KEPT:]:
-            old.unlink()
+            temporary.write_bytes(MARK + hashlib.sha256(content).digest() + content)
+        with (path.parent / INDEX).open("a", encoding="utf-8") as index:
+            index.write(f"{name}\n")
+        _forget_oldest(path.parent)
     return content
+
+
+def _checked(path: Path) -> bytes | None:
+    """What was kept, or ``None`` if there is nothing, or not what was written."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    start = len(MARK) + hashlib.sha256().digest_size
+    whole = data.startswith(MARK) and hashlib.sha256(data[start:]).digest() == data[len(MARK) : start]
+    return data[start:] if whole else None
+
+
+def _forget_oldest(folder: Path) -> None:
+    index = folder / INDEX
+    listed = dict.fromkeys(index.read_text("utf-8", errors="replace").splitlines())
+    ours = [folder / name for name in listed if name and name == Path(name).name and (folder / name).is_file()]
+    by_age = sorted(ours, key=lambda path: path.stat().st_mtime, reverse=True)
+    if len(by_age) <= KEPT:
+        return
+    with whole_file(index) as temporary:
+        temporary.write_text("".join(f"{path.name}\n" for path in by_age[:KEPT]), encoding="utf-8")
+    for old in by_age[KEPT:]:
+        old.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.backends.onnx_graph import INPUT, PACKAGES, cached_graph
+from sr_plugins.backends.without_telemetry import import_onnxruntime
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
@@ -28,7 +29,7 @@ def missing() -> str | None:
 def precisions(device: str) -> tuple[Precision, ...]:
     if device == "cpu":
         return ("float32",)
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     has_cuda = device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     return ("float32",) if has_cuda else ()
@@ -62,7 +63,7 @@ class OnnxRuntimeRunner:
         return torch.from_numpy(result).to(x.device)
 
     def _start(self, channels: int) -> onnxruntime.InferenceSession:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
         import torch
 
         options = onnxruntime.SessionOptions()

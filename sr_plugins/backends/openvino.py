@@ -18,6 +18,7 @@ from sr_plugins.backends import torch_eager
 from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, cached_graph
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.backends.openvino_int8 import quantized
+from sr_plugins.backends.without_telemetry import import_openvino
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Coding, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
@@ -136,7 +137,7 @@ class OpenVINORunner:
             raise self._refusal(error) from error
 
     def _compile(self, channels: int, kind: Kind) -> Requests:
-        import openvino
+        openvino = import_openvino()
 
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "bf16" if self._precision == "bfloat16" else "f32",
@@ -171,7 +172,7 @@ def _one_by_one(x: Tensor) -> list[NDArray[np.float32]]:
 
 def _infer(requests: Requests, array: NDArray[np.float32]) -> list[NDArray[Any]]:
     """What the network puts out, each in memory of its own."""
-    import openvino
+    openvino = import_openvino()
     import torch
 
     request = requests.get()
@@ -197,7 +198,8 @@ def _scale(model: openvino.Model, channels: int) -> int:
 def _coded(model: openvino.Model, coding: Coding) -> openvino.Model:
     """The network with codes as its result, and the sum of all values, which tells whether all are finite."""
     import numpy as np
-    import openvino
+
+    openvino = import_openvino()
     from openvino import opset13
 
     values = model.output(0).get_node().input_value(0)
@@ -240,7 +242,7 @@ def _in_place(phases: NDArray[Any]) -> NDArray[Any]:
 
 @cache
 def _core() -> openvino.Core:
-    import openvino
+    openvino = import_openvino()
 
     return openvino.Core()
 
@@ -251,7 +253,8 @@ def _read(graph: bytes) -> openvino.Model:
     bfloat16 holds 8 bits, too few for a picture; only a serialised model can carry the mark for that.
     """
     import onnx
-    import openvino
+
+    openvino = import_openvino()
     from openvino import opset1
 
     notes = {note.key: note.value for note in onnx.load_from_string(graph).metadata_props}

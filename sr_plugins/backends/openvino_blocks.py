@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_plugins.backends.without_telemetry import import_openvino
+
 if TYPE_CHECKING:
     import openvino
 
@@ -31,7 +33,7 @@ def with_blocked_tail(model: openvino.Model) -> openvino.Model | None:
 
     Its picture has 4 * ceil(height / 2) rows instead of 2 * height, and as many columns.
     """
-    import openvino
+    openvino = import_openvino()
     from openvino import opset13
 
     model = model.clone()

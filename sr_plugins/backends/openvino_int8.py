@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_plugins.backends.without_telemetry import import_openvino
+
 if TYPE_CHECKING:
     import openvino
 
@@ -53,7 +55,7 @@ def _fits(convolution: openvino.Node) -> bool:
 
 def _ranges(core: openvino.Core, model: openvino.Model, names: list[str], channels: int) -> list[tuple[float, float]]:
     """(low, high) for the named nodes' results: a drawn picture's extremes, on average, for a rare value may be cut."""
-    import openvino
+    openvino = import_openvino()
     from openvino import opset13
 
     probed = model.clone()

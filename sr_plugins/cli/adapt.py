@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli.files import overwrite_option, refuse_existing
+
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -25,6 +27,7 @@ import click
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@overwrite_option
 def command(
     inputs: tuple[Path, ...],
     output: Path,
@@ -36,6 +39,7 @@ def command(
     frames: int,
     seed: int,
     device: str,
+    overwrite: bool,
 ) -> None:
     """Adapt a model to pictures or a film, from them alone; the weights go into --model of every command.
 
@@ -46,6 +50,7 @@ def command(
     from sr_plugins.weights.safetensors_files import check_weights_name
 
     check_weights_name(output)
+    refuse_existing(overwrite, output)
 
     def report(step: Step) -> None:
         end = "\r" if sys.stderr.isatty() else "\n"

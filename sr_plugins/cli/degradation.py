@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli.files import overwrite_option, refuse_existing
 from sr_plugins.errors import DataError
 
 
@@ -20,12 +21,16 @@ def command() -> None:
 @click.option("--scale", type=click.IntRange(2, 8), default=2, show_default=True, help="The upscaling it is meant for.")
 @click.option("--frames", type=click.IntRange(1), default=12, show_default=True, help="Frames of each film to look at.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw kernel and spectrum into this picture file.")
-def estimate_command(inputs: tuple[Path, ...], output: Path, scale: int, frames: int, plot: Path | None) -> None:
+@overwrite_option
+def estimate_command(
+    inputs: tuple[Path, ...], output: Path, scale: int, frames: int, plot: Path | None, overwrite: bool
+) -> None:
     """Estimate blur, noise, compression and earlier enlargement from pictures or films alone.
 
     The result is a list of [[degradation]] steps for srp train, srp adapt and srp evaluate --degradation.
     """
     _check_targets(inputs, output, plot)
+    refuse_existing(overwrite, output, plot)
     from sr_plugins.training.estimation.estimation import estimate, write_estimate
     from sr_plugins.training.estimation.source import read_source
 
@@ -66,6 +71,7 @@ def _same_file(a: Path, b: Path) -> bool:
 @click.option("--frames", type=click.IntRange(1), default=24, show_default=True, help="Frames of each film to look at.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@overwrite_option
 def learn_command(
     targets: tuple[Path, ...],
     clean: Path,
@@ -75,6 +81,7 @@ def learn_command(
     frames: int,
     seed: int,
     device: str,
+    overwrite: bool,
 ) -> None:
     """Learn to degrade clean pictures as TARGETS (pictures or films of anything) were, against a discriminator.
 
@@ -87,6 +94,7 @@ def learn_command(
     from sr_plugins.weights.safetensors_files import check_weights_name
 
     check_weights_name(output)
+    refuse_existing(overwrite, output)
     place = resolve_devices(device)[0]
     pictures = [read_rgb(path) for path in list_pictures(clean)]
     wanted = [frame for path in targets for frame in read_source(path, frames).frames]

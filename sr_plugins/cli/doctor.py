@@ -6,10 +6,17 @@ import importlib.metadata
 import os
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from sr_plugins.errors import SRError
+from sr_plugins.errors import SRError, one_line
+from sr_plugins.version import __version__
+
+if TYPE_CHECKING:
+    from sr_plugins.interface.backend import BackendSpec
 
 # Packages of each part, and what their absence costs.
 PARTS = {
@@ -31,38 +38,81 @@ def command() -> None:
     from sr_plugins.cli.models import described
     from sr_plugins.plugins import plugins
 
-    click.echo(f"sr-plugins {_version('sr-plugins')}, Python {platform.python_version()}, {platform.platform()}")
+    broken: list[str] = []
+    click.echo(f"sr-plugins {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for name, use in PARTS.items():
         version = _version(name)
         click.echo(f"  {name} {version}" if version else f"  {name} is not installed; needed for {use}")
-    click.echo(f"  ffmpeg: {shutil.which('ffmpeg') or 'none on the PATH; the bundled one is used'}")
-    for line in device_lines():
-        click.echo(f"  {line}")
+    with _told("ffmpeg", broken):
+        click.echo(f"  ffmpeg: {ffmpeg_line()}")
+    with _told("devices", broken):
+        for line in device_lines():
+            click.echo(f"  {line}")
 
     found = plugins()
     usable = [spec.label for spec in found.models() if spec.usable]
     click.echo(f"models: {', '.join(usable) or 'none'}")
-    for backend in found.backends():
-        missing = backend.missing()
-        click.echo(f"backend {backend.name}: {'not installed: ' + missing if missing else 'ready'}")
-    broken = list(found.problems)
     for spec in found.models():
         described(spec, broken)  # reads every weights file
-    try:
+    for backend in found.backends():
+        state = f"broken, {backend.name} is left out"
+        with _told(f"backend {backend.name}", broken):
+            state = backend_state(backend)
+        click.echo(f"backend {backend.name}: {state}")
+    with _told("the check upscale", broken):
         click.echo(f"check: {self_check()}")
-    except SRError as error:
-        broken.append(f"the check upscale failed: {error}")
-    for problem in broken:
+    for problem in dict.fromkeys((*found.problems, *broken)):
         click.echo(f"problem: {problem}", err=True)
-    raise SystemExit(1 if broken else 0)
+    raise SystemExit(1 if found.problems or broken else 0)
+
+
+@contextmanager
+def _told(what: str, broken: list[str]) -> Iterator[None]:
+    """Whatever is raised becomes a line in ``broken``: a doctor examines the rest as well."""
+    try:
+        yield
+    except SRError as error:
+        broken.append(f"{what}: {one_line(error)}")
+    except Exception as error:  # broken packages raise what they like
+        broken.append(f"{what}: {type(error).__name__}: {one_line(error)}")
+
+
+def ffmpeg_line() -> str:
+    """The ffmpeg that films are made with, its version, and why it is another than that on the PATH."""
+    from sr_plugins.video.ffmpeg_process import find_ffmpeg, version
+
+    used, system = find_ffmpeg(), shutil.which("ffmpeg")
+    line = f"{version(used)} at {used}"
+    if os.environ.get("SR_PLUGINS_FFMPEG"):
+        return f"{line}, named by $SR_PLUGINS_FFMPEG"
+    if system is None:
+        return f"{line}, as there is none on the PATH"
+    return line if used == system else f"{line}, as {system} is {version(system)}, too old"
+
+
+def backend_state(backend: BackendSpec) -> str:
+    """What a person has to know of a backend; whatever it raises when it runs a small network here."""
+    if missing := backend.missing():
+        return f"not installed: {missing}"
+    if not backend.precisions("cpu"):
+        return "does not run on cpu"
+    if backend.auto_rank("cpu") is None:
+        return "ready when it is named (not tried: its start takes long)"
+    import numpy as np
+
+    from sr_plugins import Frame, FrameFormat, Upscaler
+
+    with Upscaler("tiny", 2, device="cpu", backend=backend.name) as upscaler:
+        upscaler.upscale(Frame([np.full((16, 16), 90, np.uint8)], FrameFormat(family="gray")))
+    return "ready"
 
 
 def device_lines() -> list[str]:
     """What the machine can compute on."""
-    from sr_plugins.devices import describe_devices
+    from sr_plugins.devices import describe_devices, unused_gpus
 
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return [f"{processors} processors", *describe_devices()]
+    return [f"{processors} processors", *describe_devices(), *unused_gpus()]
 
 
 def self_check() -> str:

@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from os.path import exists, isdir, isfile
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import ImageError, SRError, one_line
-from sr_plugins.images.files import open_image, upscale_file
 from sr_plugins.images.formats import format_of
-from sr_plugins.upscaler import Upscaler
+
+if TYPE_CHECKING:
+    from sr_plugins.upscaler import Upscaler
 
 SEPARATORS = ("/", os.sep)
 
@@ -83,6 +82,8 @@ def _upscaled(
     done: Callable[[Path, int, int], None],
 ) -> str:
     """Do one picture and say what was done."""
+    from sr_plugins.images.files import open_image, upscale_file
+
     if exists(target) and not overwrite:
         raise ImageError(f"{target} exists: --overwrite replaces it")
     with open_image(source):
@@ -174,6 +175,9 @@ class _Progress:
     """A line on stderr for each finished picture; on a terminal a bar below them."""
 
     def __init__(self, count: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         console = Console(stderr=True, soft_wrap=True, highlight=False)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

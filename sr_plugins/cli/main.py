@@ -33,6 +33,9 @@ COMMANDS = {
     "gimp": "sr_plugins.cli.gimp",
 }
 
+# Nothing leaves the machine: read by ONNX Runtime and Ray when they start, here and in every process we start.
+SILENT = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
 
 class _Commands(click.Group):
     """Imports a command's module when it is called, so that ``srp --help`` stays quick."""
@@ -55,6 +58,8 @@ def srp() -> None:
 
 def main() -> None:
     """Entry point of the ``srp`` script."""
+    for name, value in SILENT.items():
+        os.environ.setdefault(name, value)
     logging.basicConfig(level=logging.WARNING, format="srp: %(message)s")
     try:
         status = srp.main(standalone_mode=False)

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import click
 
 from sr_plugins.cli.options import make_upscaler, upscaler_options
-from sr_plugins.video.pipe import upscale_pipe
 
 _MATRICES = {"bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "bt2020nc": 9}
 
@@ -29,6 +28,8 @@ def command(format_: Literal["y4m", "nut"], range_: str | None, matrix: str | No
     """
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise click.UsageError("stdin and stdout are pipes here: vspipe -c y4m s.vpy - | srp pipe | x265 --y4m - ...")
+    from sr_plugins.video.pipe import upscale_pipe
+
     full = None if range_ is None else range_ == "full"
     with make_upscaler(**options) as upscaler:
         count = upscale_pipe(

@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sr_plugins.cli.options import checked_options, make_upscaler, upscaler_options
 from sr_plugins.errors import PipeError, SRError
-from sr_plugins.video.cluster import Cluster
-from sr_plugins.video.journal import clear_finished
-from sr_plugins.video.transcode import CHUNK_FRAMES, Progress, VideoResult, upscale_video
+
+if TYPE_CHECKING:
+    from sr_plugins.video.cluster import Cluster
+    from sr_plugins.video.transcode import Progress, VideoResult
 
 _VIDEO = {
     *(".3gp", ".avi", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"),
@@ -68,7 +69,7 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option("--deinterlace", is_flag=True, help="Deinterlace with bwdif before upscaling.")
 @click.option("--hwaccel", metavar="NAME", help="Decode with this hardware interface: auto, cuda, vaapi, ...")
 @click.option(
-    "--chunk", type=click.IntRange(1), default=CHUNK_FRAMES, show_default=True, help="Frames that are kept as one unit."
+    "--chunk", type=click.IntRange(1), default=500, show_default=True, help="Frames that are kept as one unit."
 )
 @click.option(
     "--jobs",
@@ -97,6 +98,9 @@ def command(
 
     IN is a file, a folder or a pattern such as 'season1/*.mkv'. Stop it at any moment: the same command continues.
     """
+    from sr_plugins.video.journal import clear_finished
+    from sr_plugins.video.transcode import upscale_video
+
     names = ("start", "end", "deinterlace", "hwaccel", "restart", "overwrite", "ffmpeg")
     video = {name: options.pop(name) for name in names}
     video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
@@ -174,6 +178,8 @@ def _is_film(path: Path) -> bool:
 
 
 def _cluster(*, model: str, ffmpeg: str | None, **settings: Any) -> Cluster:
+    from sr_plugins.video.cluster import Cluster
+
     cluster = Cluster(model, ffmpeg=ffmpeg, **checked_options(settings))
     _say(f"{cluster.workers} at work: {cluster.description}")
     return cluster

@@ -115,6 +115,7 @@ class Cluster:
         return len(self._workers)
 
     def _join(self) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its makers otherwise
         host, _, port = os.environ.get("RAY_ADDRESS", "").rpartition(":")
         try:
             if host and port.isdecimal() and "//" not in host:  # Ray itself would try for minutes

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 import sr_plugins
 from sr_plugins.cli.main import COMMANDS
 from sr_plugins.cli.main import srp as group
+from sr_plugins.errors import ArgumentError
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 
@@ -99,6 +101,33 @@ def test_doctor_checks_that_upscaling_works() -> None:
     assert "backend torch: ready" in done.stdout
 
 
+def test_doctor_names_the_ffmpeg_that_is_used(tmp_path: Path) -> None:
+    old = tmp_path / "ffmpeg"
+    old.write_text("#!/bin/sh\necho ffmpeg version 4.2.1 Copyright\n")
+    old.chmod(0o755)
+    done = srp("doctor", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"ffmpeg: \S+ at (?!{tmp_path}).*, as {old} is 4.2.1, too old", done.stdout)
+    done = srp("doctor", SR_PLUGINS_FFMPEG=str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert f"problem: ffmpeg: {tmp_path}/none does not run as ffmpeg" in done.stderr
+    assert "check: fast x2" in done.stdout
+
+
+@pytest.mark.parametrize("package", ["openvino", "onnxruntime"])
+def test_doctor_tells_a_backend_that_cannot_be_used(package: str, tmp_path: Path) -> None:
+    """A package that is installed and broken: named before ``auto`` meets it, and ``auto`` goes on without it."""
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("raise ImportError('libgone.so.1: no such file')\n")
+    done = srp("doctor", PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", SR_PLUGINS_BACKEND="")
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert f"backend {package}: broken" in done.stdout
+    assert "backend torch: ready" in done.stdout
+    assert re.search(f"problem: backend {package}: .*libgone.so.1", done.stderr)
+    assert "check: fast x2 on " in done.stdout
+
+
 def test_doctor_names_a_broken_plugin(tmp_path: Path) -> None:
     (tmp_path / "brk.py").write_text("import no_such_module\n")
     info = tmp_path / "brk-1.dist-info"
@@ -155,6 +184,32 @@ def test_a_place_below_a_file_is_one_line(arguments: list[str], tmp_path: Path) 
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"srp: cannot write {tmp_path}/file/x.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "tiny", "-o", "{}/keep.onnx"],
+        ["adapt", "{}/in.png", "--iterations", "0", "-o", "{}/keep.safetensors"],
+        ["degradation", "estimate", "{}/in.png", "-o", "{}/keep.toml"],
+        ["degradation", "estimate", "{}/in.png", "-o", "{}/new.toml", "--plot", "{}/keep.png"],
+        ["degradation", "learn", "{}/in.png", "--clean", "{}", "-o", "{}/keep.safetensors"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_there_is_replaced_only_when_asked(arguments: list[str], tmp_path: Path) -> None:
+    Image.effect_noise((64, 64), 50).save(tmp_path / "in.png")
+    words = [a.format(tmp_path) for a in arguments]
+    target = next(Path(word) for word in words if "keep" in word)
+    target.write_text("mine")
+    done = CliRunner().invoke(group, words)
+    assert isinstance(done.exception, ArgumentError)
+    assert str(done.exception) == f"{target} exists: --overwrite replaces it"
+    assert target.read_text() == "mine"
+    assert not (tmp_path / "new.toml").exists()
+    if "learn" not in arguments:  # that would take minutes
+        assert srp(*words, "--overwrite").returncode == 0
+        assert target.read_bytes() != b"mine"
 
 
 def test_demo_draws_every_photograph_and_beats_bicubic(tmp_path: Path) -> None:
