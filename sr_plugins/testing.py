@@ -199,8 +199,8 @@ def _check_tiles(
     loaded: LoadedModel, backend: str = "torch", plugins: Plugins | None = None, device: str = "cpu"
 ) -> None:
     spec = loaded.spec
-    if spec.blends:
-        return  # tiles that blend are near the whole, and promise no more
+    if spec.blends or spec.margin is not None:
+        return  # such tiles are near the whole, and promise no more
     format = FrameFormat(family="gray" if spec.channels == "luma" else "rgb", bits=32, is_float=True)
     step = spec.size_multiple * spec.tile_multiple
     tile = 2 * spec.reads + 16 * step

@@ -89,7 +89,7 @@ def imports(path: Path) -> tuple[Import, ...]:
             and isinstance(node.value, str)
             and DOTTED.fullmatch(node.value)
             and id(node) not in own_process
-            and module_of(node.value.partition(":")[0])
+            and node.value.partition(":")[0] in modules()
         ):
             found.append(Import(node.value.replace(":", "."), node.lineno, late=True, text=True))
     return tuple(found)

@@ -18,7 +18,6 @@ from sr_plugins.cli.main import COMMANDS
 from sr_plugins.plugins import BUILT_IN
 
 STILL = {
-    "sr_plugins.backends.onnx_graph imports sr_plugins",
     "sr_plugins.cli.doctor imports sr_plugins",
     "sr_plugins.cli.image waits for torch",
     "sr_plugins.cli.pipe waits for torch",

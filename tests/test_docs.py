@@ -11,10 +11,16 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from fakes import nearest, with_lanes
 from source_tree import PACKAGES, ROOT, modules
+from torch import Tensor, nn
 
 import sr_plugins
+from sr_plugins import Frame, FrameFormat, Upscaler
+from sr_plugins.engine.job import Job
+from sr_plugins.engine.job_queue import JobQueue
 from sr_plugins.interface import hookspecs
 
 DOCS = ROOT / "docs"
@@ -119,8 +125,37 @@ def test_the_calls_on_the_way_exist(heading: str) -> None:
         resolved(name if name.split(".")[0] in PACKAGES else f"sr_plugins.{name}")
 
 
-def test_a_frame_passes_nine_named_calls() -> None:
-    assert re.findall(r"^(\d)\. ", section("architecture.md", "A frame's way"), re.MULTILINE) == list("123456789")
+def calls() -> list[str]:
+    """The calls of ours that led to the caller of this function, outermost first."""
+    stack = []
+    at = inspect.currentframe()
+    while at is not None:
+        if at.f_globals["__name__"] in modules():
+            stack.append(f"{at.f_globals['__name__']}.{at.f_code.co_qualname}".removeprefix("sr_plugins."))
+        at = at.f_back
+    return stack[::-1]
+
+
+def test_a_frame_passes_the_nine_calls_that_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the door into the queue, and from the queue to the runner, with nothing between."""
+    seen: list[list[str]] = []
+    put = JobQueue.put
+
+    def watched(queue: JobQueue, job: Job) -> None:
+        seen.append(calls())
+        put(queue, job)
+
+    def run(module: nn.Module, x: Tensor) -> Tensor:
+        seen.append(calls())
+        return module(x)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(JobQueue, "put", watched)
+    with Upscaler(nearest(), backend="laned", plugins=with_lanes(run, 1)) as upscaler:
+        upscaler.upscale(Frame([np.zeros((20, 30), np.uint8)], FrameFormat(family="gray")))
+    told = re.findall(r"^\d\. `([\w.]+)`", section("architecture.md", "A frame's way"), re.MULTILINE)
+    assert len(told) == 9
+    assert told[:4] == [*seen[0], "engine.job_queue.JobQueue.put", "engine.job_queue.JobQueue.take"]
+    assert ["engine.lane.Lane.run", *told[4:8], f"{told[8]}.__call__"] == seen[1]
 
 
 def test_the_files_to_change_exist() -> None:
