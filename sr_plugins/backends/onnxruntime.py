@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from sr_plugins.backends.onnx_graph import INPUT, PACKAGES, cached_graph
-from sr_plugins.backends.without_telemetry import import_onnxruntime
+from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, PACKAGES, cached_graph
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.network import Network, TorchNetwork
+from sr_plugins.interface.network import Network, OnnxNetwork, TorchNetwork
 from sr_plugins.interface.words import Precision
+from sr_plugins.weights.without_telemetry import import_onnxruntime
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -45,10 +45,16 @@ def lanes(device: str) -> int:
 class OnnxRuntimeRunner:
     """The session is made at the first call, which tells the number of channels; any number of threads may call it."""
 
-    def __init__(self, module: nn.Module, device: str) -> None:
+    def __init__(self, network: Network, device: str) -> None:
         import torch
 
-        self._module, self._device = module, device
+        self._module: nn.Module | bytes
+        if isinstance(network, TorchNetwork):
+            self._module, self._input, self._output = network.runnable(), INPUT, OUTPUT
+        else:
+            assert isinstance(network, OnnxNetwork)
+            self._module, self._input, self._output = network.graph, network.input, network.output
+        self._device = device
         self._threads = max(1, torch.get_num_threads() // lanes(device))
         self._session: onnxruntime.InferenceSession | None = None
         self._starting = threading.Lock()
@@ -59,7 +65,7 @@ class OnnxRuntimeRunner:
         with self._starting:
             if self._session is None:
                 self._session = self._start(x.shape[1])
-        (result,) = self._session.run(None, {INPUT: x.cpu().contiguous().numpy()})
+        (result,) = self._session.run([self._output], {self._input: x.cpu().contiguous().numpy()})
         return torch.from_numpy(result).to(x.device)
 
     def _start(self, channels: int) -> onnxruntime.InferenceSession:
@@ -75,17 +81,17 @@ class OnnxRuntimeRunner:
         provider: Any = "CPUExecutionProvider"
         if self._device != "cpu":
             provider = ("CUDAExecutionProvider", {"device_id": torch.device(self._device).index or 0})
+        name = "this ONNX graph" if isinstance(self._module, bytes) else type(self._module).__name__
+        graph = self._module if isinstance(self._module, bytes) else cached_graph(self._module, channels)
         try:
-            return onnxruntime.InferenceSession(cached_graph(self._module, channels), options, providers=[provider])
+            return onnxruntime.InferenceSession(graph, options, providers=[provider])
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            name = type(self._module).__name__
             raise PluginError(f"ONNX Runtime cannot run {name} ({reason}): use backend torch") from error
 
 
 def build(network: Network, placement: Placement) -> Runner:
-    assert isinstance(network, TorchNetwork)
-    return OnnxRuntimeRunner(network.runnable(), placement.device)
+    return OnnxRuntimeRunner(network, placement.device)
 
 
 def auto_rank(device: str) -> int | None:
@@ -95,5 +101,11 @@ def auto_rank(device: str) -> int | None:
 @hookimpl
 def sr_backends() -> Iterable[BackendSpec]:
     yield BackendSpec(
-        name="onnxruntime", build=build, precisions=precisions, lanes=lanes, auto_rank=auto_rank, missing=missing
+        name="onnxruntime",
+        build=build,
+        precisions=precisions,
+        takes=("onnx", "torch"),
+        lanes=lanes,
+        auto_rank=auto_rank,
+        missing=missing,
     )

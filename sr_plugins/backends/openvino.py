@@ -18,12 +18,12 @@ from sr_plugins.backends import torch_eager
 from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, cached_graph
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.backends.openvino_int8 import quantized
-from sr_plugins.backends.without_telemetry import import_openvino
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Coding, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.network import Network, TorchNetwork
 from sr_plugins.interface.words import Precision
+from sr_plugins.weights.without_telemetry import import_openvino
 
 if TYPE_CHECKING:
     import numpy as np

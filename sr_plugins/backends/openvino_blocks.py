@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_plugins.backends.without_telemetry import import_openvino
+from sr_plugins.weights.without_telemetry import import_openvino
 
 if TYPE_CHECKING:
     import openvino

@@ -194,9 +194,9 @@ def _radius(
     marked[..., column] = torch.nan
     y = _turned(run, marked, turned)
     reached = (~torch.isfinite(y)).any(dim=(0, 1, 2))
-    if not bool(reached.any()):  # swallowed: see how far a change is noticed
-        marked[..., column] = 1 - x[..., column]
-        reached = ((_turned(run, marked, turned) - _turned(run, x, turned)).abs() > 0).any(dim=(0, 1, 2))
+    # some layers swallow what is not a number: see how far a change is noticed, too
+    marked[..., column] = 1 - x[..., column]
+    reached |= ((_turned(run, marked, turned) - _turned(run, x, turned)).abs() > 0).any(dim=(0, 1, 2))
     places = reached.nonzero().flatten() // scale
     if not len(places):
         return 0
