@@ -19,9 +19,6 @@ from sr_plugins.plugins import BUILT_IN
 
 STILL = {
     "sr_plugins.cli.doctor imports sr_plugins",
-    "sr_plugins.cli.image waits for torch",
-    "sr_plugins.cli.pipe waits for torch",
-    "sr_plugins.cli.video waits for torch",
     "tests/backends/test_backends.py reads _compiled",
     "tests/backends/test_backends.py reads _model",
     "tests/video/test_cluster.py reads _frame_before",
