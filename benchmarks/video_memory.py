@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sr_plugins import Upscaler
 from sr_plugins.video.ffmpeg_process import find_ffmpeg
-from sr_plugins.video.transcode import Progress, upscale_video
+from sr_plugins.video.transcode import FilmProgress, upscale_video
 
 
 def resident() -> float:
@@ -28,7 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     sizes: list[float] = []
 
-    def note(progress: Progress) -> None:
+    def note(progress: FilmProgress) -> None:
         if progress.done % arguments.chunk == 0 or progress.done == progress.total:
             sizes.append(resident())
             print(f"{progress.done:>8} frames  {sizes[-1]:8.1f} MiB  {progress.fps:7.1f} fps", flush=True)

@@ -8,8 +8,7 @@ from typing import Any, Literal
 import click
 
 from sr_plugins.cli.options import make_upscaler, upscaler_options
-
-_MATRICES = {"bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "bt2020nc": 9}
+from sr_plugins.pixels.matrix import NAMES
 
 
 @click.command()
@@ -19,7 +18,7 @@ _MATRICES = {"bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7,
 @click.option(
     "--range", "range_", type=click.Choice(["limited", "full"]), help="Of the samples, if the stream is silent."
 )
-@click.option("--matrix", type=click.Choice(list(_MATRICES)), help="YUV matrix, for models that work in RGB.")
+@click.option("--matrix", type=click.Choice(list(NAMES)), help="YUV matrix, for models that work in RGB.")
 @upscaler_options
 def command(format_: Literal["y4m", "nut"], range_: str | None, matrix: str | None, **options: Any) -> None:
     """Upscale raw frames from stdin to stdout.
@@ -38,6 +37,6 @@ def command(format_: Literal["y4m", "nut"], range_: str | None, matrix: str | No
             upscaler,
             format_,
             full_range=full,
-            matrix=_MATRICES[matrix] if matrix else None,
+            matrix=NAMES[matrix] if matrix else None,
         )
     click.echo(f"srp: {count} frames", err=True)

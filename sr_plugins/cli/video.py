@@ -18,17 +18,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sr_plugins.cli.options import checked_options, make_upscaler, upscaler_options
-from sr_plugins.errors import PipeError, SRError
+from sr_plugins.errors import PipeError, SRError, one_line
+from sr_plugins.video.containers import FILM_SUFFIXES, batch_suffix
 
 if TYPE_CHECKING:
     from sr_plugins.video.cluster import Cluster
-    from sr_plugins.video.transcode import Progress, VideoResult
+    from sr_plugins.video.transcode import FilmProgress, VideoResult
 
-_VIDEO = {
-    *(".3gp", ".avi", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"),
-    *(".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-}
-_KEEP_CONTAINER = {".mkv", ".mp4", ".m4v", ".mov"}
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 _OPTIONS_KEY = "ffmpeg output options"
 _LINE_EVERY = 10.0  # seconds between progress lines where stderr is no terminal
@@ -67,6 +63,7 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option("--start", callback=_seconds, metavar="TIME", help="Begin here: seconds or [H:]M:S.")
 @click.option("--end", callback=_seconds, metavar="TIME", help="End before this time.")
 @click.option("--deinterlace", is_flag=True, help="Deinterlace with bwdif before upscaling.")
+@click.option("--progressive", is_flag=True, help="Take a film marked interlaced as progressive.")
 @click.option("--hwaccel", metavar="NAME", help="Decode with this hardware interface: auto, cuda, vaapi, ...")
 @click.option(
     "--chunk", type=click.IntRange(1), default=500, show_default=True, help="Frames that are kept as one unit."
@@ -98,17 +95,17 @@ def command(
 
     IN is a file, a folder or a pattern such as 'season1/*.mkv'. Stop it at any moment: the same command continues.
     """
-    from sr_plugins.video.journal import clear_finished
+    from sr_plugins.video.journal import BusyError, clear_finished
     from sr_plugins.video.transcode import upscale_video
 
-    names = ("start", "end", "deinterlace", "hwaccel", "restart", "overwrite", "ffmpeg")
+    names = ("start", "end", "deinterlace", "progressive", "hwaccel", "restart", "overwrite", "ffmpeg")
     video = {name: options.pop(name) for name in names}
     video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
     try:
         films = _films(inputs, output)
     except OSError as error:
         raise PipeError(f"{error.filename}: {error.strerror}") from error
-    finished, skipped, failed = 0, 0, []
+    finished, skipped, elsewhere, failed = 0, 0, 0, list[tuple[Path, str]]()
     make = functools.partial(_cluster, ffmpeg=video["ffmpeg"]) if jobs == "ray" else make_upscaler
     with make(**options) as upscaler, _terminable():
         for source, target in films:
@@ -121,11 +118,19 @@ def command(
             try:
                 with _reporter(source.name) as report:
                     result = upscale_video(source, target, upscaler, progress=report, notice=_say, **video)
-            except SRError as error:
+            except BusyError as error:
                 if len(films) == 1:
                     raise
-                failed.append((source, error))
-                _say(str(error))
+                elsewhere += 1
+                _say(f"{error}: left to it")
+            except Exception as error:
+                if len(films) == 1:
+                    raise
+                if resume and target.exists():  # another process made it in the meantime
+                    elsewhere += 1
+                    continue
+                failed.append((source, _reason(error)))
+                _say(f"{source}: {_reason(error).removeprefix(f'{source}: ')}")
             except (KeyboardInterrupt, SystemExit):
                 _say(f"interrupted: the same command continues {target}")
                 raise
@@ -133,10 +138,20 @@ def command(
                 finished += 1
                 _say(_summary(result))
     if len(films) > 1:
-        _say(f"{finished} done, {skipped} there already, {len(failed)} failed")
+        others = f", {elsewhere} by another process" if elsewhere else ""
+        _say(f"{finished} done, {skipped} there already{others}, {len(failed)} failed")
         for source, reason in failed:
-            _say(f"  {source}: {reason}")
+            _say(f"  {source}: {reason.removeprefix(f'{source}: ')}")
     return 1 if failed else 0
+
+
+def _reason(error: Exception) -> str:
+    """One line; what is not raised on purpose is named as what it is, and does not end a batch."""
+    return (
+        str(error)
+        if isinstance(error, SRError)
+        else f"a bug, please report it: {type(error).__name__}: {one_line(error)}"
+    )
 
 
 def _films(inputs: tuple[str, ...], wanted: str) -> list[tuple[Path, Path]]:
@@ -165,7 +180,7 @@ def _films(inputs: tuple[str, ...], wanted: str) -> list[tuple[Path, Path]]:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PipeError(f"{output}: this folder cannot be made ({error.strerror}): choose another with -o") from error
-    films = [(s, output / (s.name if s.suffix.lower() in _KEEP_CONTAINER else s.stem + ".mkv")) for s in sources]
+    films = [(s, output / (s.stem + batch_suffix(s.suffix))) for s in sources]
     targets = [target for _, target in films]
     if double := next((t for t in targets if targets.count(t) > 1), None):
         raise click.UsageError(f"two inputs would both become {double}: give them different folders")
@@ -174,7 +189,7 @@ def _films(inputs: tuple[str, ...], wanted: str) -> list[tuple[Path, Path]]:
 
 def _is_film(path: Path) -> bool:
     """Hidden files are none: macOS puts a ``._film.mp4`` beside every film on a foreign disk."""
-    return path.suffix.lower() in _VIDEO and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in FILM_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _cluster(*, model: str, ffmpeg: str | None, **settings: Any) -> Cluster:
@@ -200,7 +215,7 @@ def _terminable() -> Iterator[None]:
 
 
 @contextmanager
-def _reporter(name: str) -> Iterator[Callable[[Progress], None]]:
+def _reporter(name: str) -> Iterator[Callable[[FilmProgress], None]]:
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn
@@ -214,7 +229,7 @@ def _reporter(name: str) -> Iterator[Callable[[Progress], None]]:
         return
     last = -_LINE_EVERY
 
-    def line(progress: Progress) -> None:
+    def line(progress: FilmProgress) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _LINE_EVERY or progress.done == progress.total:
@@ -224,7 +239,7 @@ def _reporter(name: str) -> Iterator[Callable[[Progress], None]]:
     yield line
 
 
-def _rate(progress: Progress) -> str:
+def _rate(progress: FilmProgress) -> str:
     eta = "" if progress.eta == float("inf") else f"{_clock(progress.eta)} left, "
     return f"{progress.fps:.1f} fps, {eta}chunk {progress.chunk + 1}/{progress.chunks}"
 

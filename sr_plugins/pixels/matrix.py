@@ -19,6 +19,16 @@ COEFFICIENTS: dict[int, tuple[float, float]] = {
     Matrix.BT2020_NCL: (0.2627, 0.0593),
 }
 
+# as ffmpeg calls them
+NAMES: dict[str, int] = {
+    "bt709": Matrix.BT709,
+    "fcc": Matrix.FCC,
+    "bt470bg": Matrix.BT470BG,
+    "smpte170m": Matrix.SMPTE170M,
+    "smpte240m": Matrix.SMPTE240M,
+    "bt2020nc": Matrix.BT2020_NCL,
+}
+
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', BT.601
 
 

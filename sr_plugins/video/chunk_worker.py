@@ -10,9 +10,10 @@ from typing import Any
 
 from sr_plugins.errors import PipeError
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.version import __version__
 from sr_plugins.video.chunks import Chunk, Film, FrameReader, process_chunk
 from sr_plugins.video.ffmpeg_process import find_ffmpeg, version
-from sr_plugins.video.journal import ChunkRecord
+from sr_plugins.video.journal_lines import ChunkRecord
 from sr_plugins.weights.digest import weights_digest
 
 Entry = tuple[int, str]  # time and hash of a frame
@@ -49,6 +50,7 @@ class ChunkWorker:
         self._executable = find_ffmpeg(ffmpeg)
         return {
             "machine": socket.gethostname(),
+            "sr-plugins": __version__,
             "model": self._upscaler.description,
             "weights": weights_digest(self._upscaler.loaded),
             "ffmpeg": version(self._executable),
@@ -74,7 +76,7 @@ class ChunkWorker:
             self._written = (written, reused)
 
         with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:
-            path = Path(folder, f"{chunk.index:06d}.nut")
+            path = Path(folder, f"{chunk.index:06d}.{film.encoding.container}")
             mine = replace(film, executable=self._executable)
             record = process_chunk(chunk, mine, reader, self._upscaler, path, advance=advance)
             self._ended = record.times[-1], record.last_frame

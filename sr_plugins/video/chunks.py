@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import math
 from collections import deque
@@ -15,13 +16,14 @@ import av
 import numpy as np
 
 from sr_plugins.errors import PipeError
-from sr_plugins.pixels.frame import Frame, Plane
+from sr_plugins.pixels.frame import Frame
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.decode import DecodeOptions, Decoder
 from sr_plugins.video.encode import ChunkEncoder, Encoding
-from sr_plugins.video.journal import ChunkRecord
+from sr_plugins.video.journal import content
+from sr_plugins.video.journal_lines import ChunkRecord
 from sr_plugins.video.pixel_formats import frame_format, to_frame
-from sr_plugins.video.probe import Source, opened
+from sr_plugins.video.source import Source, opened
 
 # Before any frame: a decoder may give one earlier than the container announces.
 _BEGINNING = -(1 << 62)
@@ -80,17 +82,15 @@ def plan_chunks(
 def digest(frame: Frame) -> str:
     """A hash of a decoded frame."""
     state = hashlib.blake2b(digest_size=16)
-    for plane in _all_planes(frame):
+    for plane in frame.samples():
         state.update(np.ascontiguousarray(plane))
     return state.hexdigest()
 
 
-def _all_planes(frame: Frame) -> list[Plane]:
-    return [*frame.planes, *([] if frame.alpha is None else [frame.alpha])]
-
-
-def _equal(a: Frame, b: Frame) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(_all_planes(a), _all_planes(b), strict=True))
+def frame_before(timeline: Sequence[int], chunk: Chunk) -> int | None:
+    """The time of the frame before a chunk, as the container announces it."""
+    place = bisect.bisect_left(timeline, chunk.first)
+    return timeline[place - 1] if place and chunk.index else None
 
 
 class FrameReader:
@@ -134,6 +134,8 @@ class FrameReader:
         """Frames up to the time ``end``."""
         while self._next is not None and (end is None or self._next[0] < end):
             item = self._next
+            assert self._decoder is not None
+            self._decoder.refuse_unlike(item[0])
             yield item
             self._advance()
 
@@ -190,6 +192,7 @@ def process_chunk(
     last: Frame | None = None
     latest: Future[Frame] | None = None
     reused = written = 0
+    base = film.source.time_base
 
     def write_next() -> None:
         nonlocal written
@@ -200,8 +203,10 @@ def process_chunk(
     try:
         for when, frame in reader.take(chunk.end):
             if times and when <= times[-1]:
-                raise PipeError(f"two frames at the same time ({when}): remux the source first")
-            if latest is not None and last is not None and _equal(frame, last):
+                when = times[-1] + 1
+                if chunk.end is not None and when >= chunk.end:
+                    raise PipeError(f"{film.source.path}: too many frames at the time {float(when * base):.3f} s")
+            if latest is not None and last is not None and frame.same_samples(last):
                 reused += 1  # the same planes give the same picture: a still costs nothing
             else:
                 latest = upscaler.submit(frame)
@@ -225,7 +230,9 @@ def process_chunk(
     header = verify_chunk(path, len(times))
     file = path.name.replace(".partial", "")
     said = reader.last_line if len(times) < chunk.frames else ""
-    return ChunkRecord(chunk.index, file, path.stat().st_size, tuple(times), header, digest(last), reused, said)
+    return ChunkRecord(
+        chunk.index, file, path.stat().st_size, tuple(times), header, digest(last), reused, content(path), said
+    )
 
 
 def undecoded(chunks: Sequence[Chunk], records: Sequence[ChunkRecord]) -> str | None:
@@ -242,8 +249,8 @@ def verify_chunk(path: Path, frames: int) -> str:
     with opened(path) as container:
         stream = container.streams.video[0]
         header = hashlib.sha256(stream.codec_context.extradata or b"").hexdigest()[:32]
-        times = [packet.pts for packet in container.demux(stream) if packet.size]
-    if len(times) != frames or len(set(times)) != frames or None in times:
+        times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+    if len(times) != frames or len(set(times)) != frames:
         raise PipeError(
             f"encoding: {frames} frames went in, {len(times)} came out: an option after -- changes their number"
         )

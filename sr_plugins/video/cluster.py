@@ -7,7 +7,6 @@ a machine is lost, others make its chunk.
 
 from __future__ import annotations
 
-import bisect
 import logging
 import os
 import socket
@@ -25,8 +24,8 @@ from sr_plugins.pixels.frame import FrameFormat
 from sr_plugins.settings import OtherSettings, checked
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.chunk_worker import ChunkWorker, Made
-from sr_plugins.video.chunks import Chunk, Film
-from sr_plugins.video.journal import ChunkRecord
+from sr_plugins.video.chunks import Chunk, Film, frame_before
+from sr_plugins.video.journal_lines import ChunkRecord
 from sr_plugins.weights.digest import weights_digest
 from sr_plugins.weights.open_model import weights_file
 from sr_plugins.whole_file import whole_file
@@ -40,6 +39,7 @@ AHEAD = 2  # chunks for each machine that may be finished before an earlier one 
 
 # what must be the same on all machines, and what to do where it is not
 CURES = {
+    "sr-plugins": "install the same on all machines",
     "model": "give --device, --backend and --precision",
     "weights": "give all machines the same weights",
     "ffmpeg": "name the same with --ffmpeg",
@@ -200,7 +200,9 @@ class Cluster:
             self._identity = self._gather()
         previous = before[-1] if before else None
         sent = self._ray.put(film)
-        waiting = [(chunk.index, chunk, _frame_before(film, chunk)) for chunk in chunks]  # a heap: sorted
+        waiting = [
+            (chunk.index, chunk, frame_before(film.source.timeline, chunk)) for chunk in chunks
+        ]  # a heap: sorted
         running: dict[Any, tuple[Worker, Chunk]] = {}
         idle = deque(self._workers)
         done: dict[int, Made] = {}
@@ -219,7 +221,7 @@ class Cluster:
                         done[chunk.index] = self._result(reference)
                     except self._ray.exceptions.RayActorError:
                         self._lose(worker)
-                        heappush(waiting, (chunk.index, chunk, _frame_before(film, chunk)))
+                        heappush(waiting, (chunk.index, chunk, frame_before(film.source.timeline, chunk)))
                     else:
                         idle.append(worker)
                 while following and (made := done.pop(following[0].index, None)) is not None:
@@ -279,12 +281,6 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _frame_before(film: Film, chunk: Chunk) -> int | None:
-    """The time of the frame before a chunk, as the container announces it."""
-    place = bisect.bisect_left(film.source.timeline, chunk.first)
-    return film.source.timeline[place - 1] if place and chunk.index else None
 
 
 def _ray() -> Any:

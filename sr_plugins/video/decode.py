@@ -6,6 +6,7 @@ import contextlib
 import math
 import queue
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
@@ -13,9 +14,10 @@ import av
 import ffmpeg
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child
-from sr_plugins.video.pixel_formats import pipe_format
-from sr_plugins.video.probe import Source
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child, compiled, file_url
+from sr_plugins.video.frame_watch import FrameWatch, Told
+from sr_plugins.video.pixel_formats import PixelLayout, pipe_format
+from sr_plugins.video.source import Source
 from sr_plugins.video.timeline import fraction
 
 _BUFFER = 1 << 20
@@ -23,10 +25,12 @@ _BUFFER = 1 << 20
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How a source is read: ``deinterlace`` with bwdif, one frame for each; ``hwaccel`` as ffmpeg names it; ``turn``
+    """How a source is read: ``deinterlace`` with bwdif, one frame for each; ``progressive``: marks of fields are
+    mistakes; ``hwaccel`` as ffmpeg names it; ``turn``
     the pixels as the display matrix says (otherwise they stay, and so does the matrix)."""
 
     deinterlace: bool = False
+    progressive: bool = False
     hwaccel: str | None = None
     turn: bool = False
 
@@ -48,8 +52,14 @@ class Decoder:
         # NUT holds no negative times: seconds are added on the way, as many as are whole ticks (1001 at 1001/24000).
         whole = source.time_base.numerator
         self._lift = whole * max(0, math.ceil(-source.timeline[0] * source.time_base / whole))
-        command = ffmpeg.compile(self._stream(options, since), cmd=executable)
-        self._child = Child(command, f"decoding {source.path}", stdout=True)
+        command = compiled(self._stream(options, since), executable)
+        left, right, top, bottom = source.crop
+        size = f"{source.width + left + right}x{source.height + top + bottom}"
+        fields = options.deinterlace or options.progressive
+        self._watch = FrameWatch(size, PixelLayout.of(source.pix_fmt), fields)
+        self._told: deque[tuple[int, Told]] = deque()
+        self._first: Told | None = None
+        self._child = Child(command, f"decoding {source.path}", stdout=True, hear=self._watch.hear)
         self._queue: queue.Queue[tuple[int, av.VideoFrame] | BaseException | None] = queue.Queue(maxsize=max(1, ahead))
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._read, name=f"decoder of {source.path.name}", daemon=True)
@@ -66,7 +76,8 @@ class Decoder:
             asked["hwaccel"] = options.hwaccel
         if since is not None and (key := self._entry(since)) is not None:
             asked |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(key * source.time_base):.6f}"}
-        stream = ffmpeg.input(f"file:{source.path.absolute()}", **asked)[str(source.main)]
+        stream = ffmpeg.input(file_url(source.path), **asked)[str(source.main)]
+        stream = stream.filter("showinfo", checksum=0)
         if any(source.crop):
             x, _, y, _ = source.crop
             stream = stream.filter("crop", source.width, source.height, x, y, exact=1)
@@ -96,6 +107,7 @@ class Decoder:
                 if not self._put(item):
                     return
             self._child.finish()
+            self._watch.end()
             self._put(None)
         except av.FFmpegError as error:  # half a frame: the decoder ended in the middle
             failed = self._child.error()
@@ -115,7 +127,10 @@ class Decoder:
             for picture in container.decode(stream):
                 if picture.pts is None:
                     raise PipeError(f"{self._child.what}: a frame without a time stamp")
-                yield round(picture.pts * fraction(stream.time_base) / self._source.time_base) - ticks, picture
+                when = round(picture.pts * fraction(stream.time_base) / self._source.time_base) - ticks
+                if told := self._watch.next():
+                    self._told.append((when, told))
+                yield when, picture
 
     def _put(self, item: tuple[int, av.VideoFrame] | BaseException | None) -> bool:
         while not self._stopped.is_set():
@@ -129,6 +144,19 @@ class Decoder:
             if isinstance(item, BaseException):
                 raise item
             yield item
+
+    def refuse_unlike(self, when: int) -> None:
+        """Raises ``PipeError`` where the frame at this time is not like the first that was asked about, nor as planned;
+        to be asked in order."""
+        while self._told and self._told[0][0] < when:
+            self._told.popleft()
+        if not self._told or self._told[0][0] != when:
+            return
+        _, told = self._told.popleft()
+        self._first = self._first or told
+        if wrong := self._watch.unlike(told, self._first):
+            seconds = f"{float(when * self._source.time_base - self._source.start):.3f}"
+            raise PipeError(f"{self._source.path}: {wrong[0]} at {seconds} s: {wrong[1].format(seconds)}")
 
     @property
     def last_line(self) -> str:

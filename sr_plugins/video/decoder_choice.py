@@ -7,7 +7,7 @@ from dataclasses import replace
 from sr_plugins.video.encode import Encoding
 from sr_plugins.video.ffmpeg_process import has_decoder, version_number
 from sr_plugins.video.pixel_formats import PixelLayout
-from sr_plugins.video.probe import NO_CROP, Source
+from sr_plugins.video.source import NO_CROP, Source
 
 # VP8 and VP9 hold transparency as a second stream beside the picture, which ffmpeg's own decoders leave out.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import threading
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,64 +15,120 @@ import ffmpeg
 
 from sr_plugins.errors import PipeError
 from sr_plugins.pixels.frame import Frame
-from sr_plugins.video.ffmpeg_process import Child, encoder_formats
+from sr_plugins.video.containers import Container
+from sr_plugins.video.encoded_colors import encoded_colors
+from sr_plugins.video.ffmpeg_process import Child, compiled, encoder_formats, file_url
 from sr_plugins.video.frame_writer import FrameWriter
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import Colors, PixelLayout, pipe_format
-from sr_plugins.video.probe import Light, Source
+from sr_plugins.video.source import Light, Source
+from sr_plugins.video.streams import held_by
 
+# What every player of MP4 shows, for films that have transparency, which none of these encoders holds.
+_EVERYWHERE = {"libx264": "yuv420p", "libx265": "yuv420p10le"}
 _AHEAD = 4  # finished frames that may wait for the encoder
-# Encoders that write the range into their stream. Any other takes limited range only, and ffmpeg would squeeze full
-# range pixels into it: those get no range from us, only the container does.
-_TELL_RANGE = ("264", "265", "hevc", "av1", "vp9", "vvc", "mjpeg")
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How every chunk is encoded: all chunks alike, or they could not be joined."""
+    """How every chunk is encoded: all chunks alike, or they could not be joined. ``given`` tells
+    ffmpeg what the frames are, ``tags`` are the colours of the result.
+    """
 
     encoder: str
     pix_fmt: str
     rate: Fraction
-    colors: Colors
+    given: dict[str, int]
+    tags: Colors
     options: tuple[str, ...]
     notices: tuple[str, ...] = ()
 
+    @property
+    def container(self) -> str:
+        """What a chunk is: NUT, or QuickTime for codecs that NUT has no name for."""
+        name = self.encoder.partition("_")[0]
+        for likely in (self.encoder, name):
+            with contextlib.suppress(ValueError):
+                return carrier_of(av.Codec(likely, "w").canonical_name)
+        return carrier_of(name)
 
-def plan_encoding(executable: str, source: Source, aspect: Fraction | None, asked: OutputOptions) -> Encoding:
-    """Choose encoder, pixel format and tags for this source; what the person asked for wins.
+
+def carrier_of(codec: str) -> str:
+    """The container in which a codec's packets, and what they say of themselves, travel between two ffmpegs."""
+    return "nut" if codec in held_by("nut") or codec not in held_by("mov") else "mov"
+
+
+def plan_encoding(
+    executable: str,
+    source: Source,
+    size: tuple[int, int],
+    aspect: Fraction | None,
+    asked: OutputOptions,
+    target: Container,
+) -> Encoding:
+    """Choose encoder, pixel format and tags for this source, upscaled to ``size``; what the person asked for wins.
 
     Raises:
-        PipeError: this ffmpeg has no such encoder.
+        PipeError: this ffmpeg has no such encoder, or it does not take the pixel format that was asked for.
     """
     layout = PixelLayout.of(pipe_format(source.pix_fmt))
-    encoder = asked.encoder or _default_encoder(layout)
-    defaults = () if asked.encoder or encoder == "ffv1" else ("-preset", "medium", "-crf", "16")
+    wanted = _asked_format(asked)
+    own = target.encoder or _default_encoder(PixelLayout.of(wanted) if wanted else layout, target.plain)
+    encoder, defaults = asked.encoder or own[0], () if asked.encoder else own[1:]
     offered = encoder_formats(executable, encoder)
-    pix_fmt = asked.value("pix_fmt") or (nearest_format(layout, offered) if offered else layout.carrier)
-    notices = []
+    if wanted and offered and wanted not in offered:
+        raise PipeError(f"{encoder} does not take {wanted}: it takes {', '.join(offered)}")
+    if not (wanted or asked.encoder) and target.plain and layout.family == "rgb" and encoder in _EVERYWHERE:
+        wanted = _EVERYWHERE[encoder]
+    pix_fmt = wanted or (nearest_format(layout, offered) if offered else layout.carrier)
+    if "mjpeg" in encoder and "yuvj" + pix_fmt[3:] in offered:
+        pix_fmt = "yuvj" + pix_fmt[3:]
+    colors = encoded_colors(source, size, encoder, pix_fmt)
+    notices = list(colors.notices)
     if loss := _loss(layout, PixelLayout.of(pix_fmt)):
         notices.append(f"{encoder} holds no {layout.carrier}: encoding as {pix_fmt}, which loses {loss}")
     params, without = _light_params(encoder, source.light)
     notices += without
-    options = ["-vf" if token in ("-filter:v", "-filter:v:0") else token for token in asked.encode]
+    options: list[str] = ["-vf" if token in ("-filter:v", "-filter:v:0") else token for token in asked.encode]
     if aspect is not None and asked.value("aspect") is None:
         params["-vf"] = f"setsar={aspect.numerator}/{aspect.denominator}"
+    if colors.filters:
+        mine = [options[options.index("-vf") + 1]] if "-vf" in options else []
+        joined = ",".join([*mine, *colors.filters])
+        options = [*options[: options.index("-vf")], *options[options.index("-vf") + 2 :]] if mine else options
+        options += ["-vf", joined]
     for name, value in params.items():
         separator = "," if name == "-vf" else ":"
         if name in options:  # ours first, so that the person's wins
             options[options.index(name) + 1] = value + separator + options[options.index(name) + 1]
         else:
             options += [name, value]
-    return Encoding(encoder, pix_fmt, source.rate, source.colors, (*defaults, *options), tuple(notices))
+    options += ["-pix_fmt", pix_fmt]
+    return Encoding(encoder, pix_fmt, source.rate, colors.given, colors.tags, (*defaults, *options), tuple(notices))
 
 
-def _default_encoder(layout: PixelLayout) -> str:
-    if layout.alpha or layout.bits > 12:
-        return "ffv1"  # no lossy encoder here holds it
+def _asked_format(asked: OutputOptions) -> str | None:
+    """The pixel format that the person names, by an option or at the end of the filters, as libavutil calls it."""
+    filters = asked.value("vf") or asked.value("filter") or ""
+    last = re.search(r"(?:^|[,;\]])\s*format=(?:pix_fmts=)?([a-z0-9]+)\s*$", filters)
+    name = asked.value("pix_fmt") or (last[1] if last else None)
+    if name is None:
+        return None
+    try:
+        return av.VideoFormat(name.removeprefix("+"), 64, 64).name
+    except ValueError:
+        raise PipeError(f"ffmpeg knows no pixel format {name!r}: see ffmpeg -pix_fmts") from None
+
+
+def _default_encoder(layout: PixelLayout, plain: bool) -> tuple[str, ...]:
+    quality = ("-preset", "medium", "-crf", "16")
+    if (layout.alpha or layout.bits > 12) and not plain:
+        return ("ffv1",)  # no lossy encoder here holds it
     if layout.bits > 8:
-        return "libx265"
-    return "libx264rgb" if layout.family == "rgb" else "libx264"
+        return ("libx265", *quality)
+    if layout.family == "rgb" and not layout.alpha:
+        return ("libx264rgb", *quality)
+    return ("libx264", *quality)
 
 
 def nearest_format(layout: PixelLayout, offered: tuple[str, ...]) -> str:
@@ -101,11 +158,11 @@ def nearest_format(layout: PixelLayout, offered: tuple[str, ...]) -> str:
 
 
 def _known(name: str) -> bool:
+    """Whether it is made of samples; surfaces of graphics cards have none that we could write."""
     try:
-        av.VideoFormat(name)
+        return bool(av.VideoFormat(name).components)
     except ValueError:
         return False
-    return True
 
 
 def _loss(layout: PixelLayout, other: PixelLayout) -> str:
@@ -161,26 +218,20 @@ class ChunkEncoder:
 
     def __init__(self, executable: str, encoding: Encoding, path: Path) -> None:
         self._encoding = encoding
-        rgb = PixelLayout.of(encoding.pix_fmt).family == "rgb"
-        tells = any(part in encoding.encoder for part in _TELL_RANGE)
         source = ffmpeg.input(
             "pipe:0",
             format="nut",
             r=f"{encoding.rate.numerator}/{encoding.rate.denominator}",
-            **encoding.colors.options(with_range=tells, rgb=rgb),
+            **encoding.given,
         )
         output: dict[str, object] = {
-            "format": "nut",
+            "format": encoding.container,
             "c:v": encoding.encoder,
-            "pix_fmt": encoding.pix_fmt,
             "fps_mode": "passthrough",
             "sws_flags": "accurate_rnd+full_chroma_int",
         }
-        command = ffmpeg.compile(
-            ffmpeg.output(source["v:0"], f"file:{path.absolute()}", **output), cmd=executable, overwrite_output=True
-        )
-        # ffmpeg-python puts -y last; the name of the file has to be.
-        self._child = Child([*command[:-2], "-y", command[-2]], "encoding", extra=encoding.options, stdin=True)
+        command = compiled(ffmpeg.output(source["v:0"], file_url(path), **output), executable)
+        self._child = Child([*command[:-1], "-y", command[-1]], "encoding", extra=encoding.options, stdin=True)
         self._queue: queue.Queue[Frame | None] = queue.Queue(maxsize=_AHEAD)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)

@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO
+
+import ffmpeg
 
 from sr_plugins.errors import PipeError
 
@@ -21,6 +23,9 @@ MINIMUM = (5, 1)
 # Nothing but local files and pipes is ever opened, whatever a playlist or a name asks for.
 PROTOCOLS = "file,pipe"
 _QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
+# Every line with its level, and none folded into "last message repeated": what tells of frames is told apart by it.
+_TELLING = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info")
+_LEVEL = re.compile(r"\[(panic|fatal|error|warning|info|verbose|debug|trace)\] ?")
 _INSTALL = "install ffmpeg 5.1 or newer, or: pip install imageio-ffmpeg"
 
 
@@ -85,6 +90,17 @@ def has_decoder(ffmpeg: str, decoder: str) -> bool:
     return "Decoder " in shown
 
 
+def file_url(path: Path) -> str:
+    """A file for ffmpeg-python, which hashes text and therefore takes no name that is not UTF-8; see `compiled`."""
+    return os.fsencode(f"file:{path.absolute()}").decode("latin-1")
+
+
+def compiled(stream: ffmpeg.nodes.OutputStream, executable: str) -> list[str]:
+    """The command of ffmpeg-python's, with the names of files as they are."""
+    words: list[str] = ffmpeg.compile(stream, cmd="ffmpeg")
+    return [executable, *(os.fsdecode(word.encode("latin-1")) for word in words[1:])]
+
+
 class Child:
     """One running ffmpeg.
 
@@ -93,6 +109,7 @@ class Child:
         what: what it does, for messages: ``decoding film.mkv``.
         extra: further output options, put last so that they win.
         stdin, stdout: open a pipe there.
+        hear: called, on a thread of its own, with every line that is no error; without it only errors are said.
     """
 
     def __init__(
@@ -103,9 +120,11 @@ class Child:
         extra: Sequence[str] = (),
         stdin: bool = False,
         stdout: bool = False,
+        hear: Callable[[str], None] | None = None,
     ) -> None:
         self.what = what
-        self.command = [command[0], *_QUIET, *command[1:-1], *extra, command[-1]]
+        self._hear = hear
+        self.command = [command[0], *(_TELLING if hear else _QUIET), *command[1:-1], *extra, command[-1]]
         try:
             self._process = subprocess.Popen(
                 self.command,
@@ -125,7 +144,14 @@ class Child:
     def _read_stderr(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            if text := line.decode(errors="replace").strip():
+            text = line.decode(errors="replace").strip()
+            if self._hear is not None:
+                level = _LEVEL.search(text)
+                text = _LEVEL.sub("", text, count=1)
+                if level is not None and level[1] not in ("panic", "fatal", "error"):
+                    self._hear(text)
+                    continue
+            if text:
                 self._tail.append(text)
 
     @property

@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from sr_plugins.errors import PipeError
+from sr_plugins.video.journal_lines import FILES, WHOLE, ChunkRecord, Lines, Listed
 
 _FILE = "journal.jsonl"
-_VERSION = 1
-_WHOLE = "whole"  # the key of the last line of all: the size of the finished film
-
-
-@dataclass(frozen=True)
-class ChunkRecord:
-    """One finished chunk: its file, the source times of its frames, and what a later run needs to trust it.
-
-    ``size`` is the file's length in bytes; ``header`` a hash of the encoder's parameter sets, equal for all chunks;
-    ``last_frame`` a hash of the last decoded frame, by which a run that continues knows that it decodes the same;
-    ``reused`` counts frames that were equal to the one before; ``complaint`` is what the decoder said where it gave
-    fewer frames than the chunk has.
-    """
-
-    index: int
-    file: str
-    size: int
-    times: tuple[int, ...]
-    header: str
-    last_frame: str
-    reused: int
-    complaint: str = ""
+_VERSION = 2
+_SHOWN = 60  # characters of a value that a message shows
 
 
 def sync_folder(folder: Path) -> None:
@@ -68,32 +49,46 @@ def clear_finished(target: Path) -> Finished | None:
     try:
         with (folder / _FILE).open("rb") as file:
             _lock(file, target)
-            lines = [json.loads(line) for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+            lines = Lines.parse(file.read())
             # A film that is still in the folder is not yet the one that has the name.
-            if not lines or lines[-1].get(_WHOLE) != target.stat().st_size or any(folder.glob("joined*")):
+            if lines is None or lines.identity is None or lines.whole != target.stat().st_size:
                 return None
-            _remove(folder)
-    except (OSError, PipeError, ValueError):  # no journal, one at work, a damaged one
+            if any(file.name in lines.listed for file in folder.glob("joined*")):
+                return None
+            _remove(folder, lines.listed)
+    except (OSError, PipeError):  # no journal, one at work
         return None
-    records = [line for line in lines[1:] if _WHOLE not in line]
-    return Finished(lines[0], sum(len(r["times"]) for r in records), sum(r["reused"] for r in records))
+    records = lines.records
+    return Finished(lines.identity, sum(len(r.times) for r in records), sum(r.reused for r in records))
+
+
+def content(path: Path) -> str:
+    """A hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
 
 
 def _folder(target: Path) -> Path:
     return target.with_name(target.name + ".parts")
 
 
-def _remove(folder: Path) -> None:
-    """The list goes last: as long as there is anything, it tells what."""
-    for file in folder.iterdir():
-        if file.name != _FILE:
+def _remove(folder: Path, ours: Listed) -> None:
+    """What is ours, and the list last: as long as there is anything, it tells what. Nothing else is touched."""
+    for file in list(folder.iterdir()):
+        if file.name in ours and not file.is_dir():
             file.unlink()
-    shutil.rmtree(folder)
+    (folder / _FILE).unlink()
+    with contextlib.suppress(OSError):  # somebody else's files are in it
+        folder.rmdir()
 
 
 def _written(identity: Mapping[str, Any]) -> dict[str, Any]:
     """As it comes back from the list."""
     return dict(json.loads(json.dumps({"version": _VERSION, **identity})))
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
 
 
 def _lock(file: IO[bytes], target: Path) -> None:
@@ -103,71 +98,121 @@ def _lock(file: IO[bytes], target: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PipeError(f"{target}: another process is working on it") from None
+            raise BusyError(f"{target}: another process is working on it") from None
+
+
+class BusyError(PipeError):
+    """Another process is at work on the same film."""
 
 
 class Journal:
     """The folder ``<target>.parts`` with finished chunks and the list of them.
 
-    The list is one JSON object a line: first the identity of the job, then one :class:`ChunkRecord` for each chunk,
-    appended and fsynced after the chunk's file has its final name. A line cut short by a crash is ignored. Before the
-    film gets its name, a last line tells its size; see :func:`clear_finished`.
+    The list is one JSON object a line: first the identity of the job and the names of its files, then one
+    :class:`ChunkRecord` for each chunk, appended and fsynced after the chunk's file has its final name. Only files that
+    it names are ever deleted. What is damaged, and all after it, is made again. Before the film gets its name, a last
+    line tells its size; see :func:`clear_finished`.
 
     Args:
         target: the file that the job makes.
-        identity: everything that the pixels depend on. A journal of another identity is refused.
+        identity: everything that the pixels depend on. Finished chunks of another identity are refused.
         restart: throw away what another run left.
+        chunks: how many there will be; ``None``: any number.
+        suffix: of chunks.
+        names: of other files that will be made in the folder.
+
+    Attributes:
+        folder: ``<target>.parts``.
+        records: the finished chunks.
+        notice: a line for a person about what was damaged; ``None``: nothing.
 
     Raises:
-        PipeError: the folder belongs to another job, or another process is at work in it.
+        PipeError: the folder belongs to another job or to nobody we know, or another process is at work in it.
     """
 
-    def __init__(self, target: Path, identity: Mapping[str, Any], *, restart: bool = False) -> None:
+    def __init__(
+        self,
+        target: Path,
+        identity: Mapping[str, Any],
+        *,
+        restart: bool = False,
+        chunks: int | None = None,
+        suffix: str = "nut",
+        names: Sequence[str] = (),
+    ) -> None:
         self.folder = _folder(target)
+        self.records: list[ChunkRecord] = []
+        self.notice: str | None = None
         self._identity = _written(identity)
-        self.folder.mkdir(exist_ok=True)
+        self._suffix = suffix
+        self._listed = Listed(chunks, suffix, tuple(names))
+        self._target = target
+        self._take_folder()
         self._file: IO[bytes] = (self.folder / _FILE).open("a+b")
         try:
             _lock(self._file, target)
-            if restart:
-                self._file.truncate(0)
-            self.records = self._load()
+            self._load(restart)
         except BaseException:
             self._file.close()
             raise
-        self._remove_strays()
 
-    def _load(self) -> list[ChunkRecord]:
+    def _take_folder(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise PipeError(f"{self.folder}: File exists, where the folder for finished chunks would be: move it away")
+        self.folder.mkdir(exist_ok=True)
+        if not (self.folder / _FILE).exists() and (strange := next(self.folder.iterdir(), None)) is not None:
+            raise PipeError(f"{self.folder} is not ours, it holds {strange.name}: move it away, or name another target")
+
+    def _load(self, restart: bool) -> None:
         self._file.seek(0)
         text = self._file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._file.truncate(len(whole))
-        lines = [line for line in map(json.loads, whole.splitlines()) if _WHOLE not in line]
-        if not lines:
-            self._write(self._identity)
-            sync_folder(self.folder)
-            return []
-        self._compare(lines[0])
-        records: list[ChunkRecord] = []
-        for line in lines[1:]:
-            record = ChunkRecord(**{**line, "times": tuple(line["times"])})
+        lines = Lines.parse(text)
+        if lines is None:
+            raise PipeError(f"{self.folder / _FILE} is not ours: move {self.folder} away, or name another target")
+        kept = [] if restart or lines.identity is None else lines.records[: self._whole(lines.records)]
+        if kept and lines.identity is not None:
+            self._compare(lines.identity)
+        self.records = kept
+        known = {_FILE, *(record.file for record in kept)}
+        for file in list(self.folder.iterdir()):
+            if file.name in lines.listed and file.name not in known and not file.is_dir():
+                file.unlink()
+        self._foreign = {file.name for file in self.folder.iterdir()} - known
+        wanted = [{**self._identity, FILES: asdict(self._listed)}, *(record.line() for record in kept)]
+        if text != (fresh := b"".join(map(_line, wanted))):
+            self._replace(fresh)
+        if lines.damaged is not None and not restart:
+            self.notice = (
+                f"{self.folder / _FILE} is damaged from line {lines.damaged} on: "
+                f"{len(kept)} finished chunks before it are kept, the others are made again"
+            )
+
+    def _replace(self, text: bytes) -> None:
+        """Put another list in the place of this one, so that a crash leaves one of the two."""
+        fresh = self.folder / f"{_FILE}.new"
+        with fresh.open("wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        after = fresh.open("a+b")
+        _lock(after, self._target)
+        fresh.replace(self.folder / _FILE)
+        sync_folder(self.folder)
+        self._file.close()
+        self._file = after
+
+    def _whole(self, records: list[ChunkRecord]) -> int:
+        """How many chunks are what they were, from the first on; one that is damaged and all after it are not."""
+        for number, record in enumerate(records):
             file = self.folder / record.file
-            # Chunks count from the first on without a gap; a damaged one and all after it are made again.
-            if record.index != len(records) or not file.is_file() or file.stat().st_size != record.size:
-                break
-            records.append(record)
-        if len(records) != len(lines) - 1:
-            self._file.truncate(0)
-            for entry in (lines[0], *map(asdict, records)):
-                self._write(entry)
-        return records
+            if not file.is_file() or file.stat().st_size != record.size or content(file) != record.content:
+                return number
+        return len(records)
 
     def _compare(self, before: dict[str, Any]) -> None:
-        changed = [
-            f"{key} was {_short(before.get(key))}, is {_short(self._identity.get(key))}"
-            for key in {**before, **self._identity}
-            if before.get(key) != self._identity.get(key)
-        ]
+        mine = self._identity
+        differ = [key for key in {**before, **mine} if before.get(key) != mine.get(key)]
+        changed = [f"{key} {_difference(before.get(key), mine.get(key))}" for key in differ]
         if changed:
             raise PipeError(
                 f"{self.folder} holds the finished chunks of another job: {'; '.join(changed)}. Run that one to its "
@@ -176,19 +221,20 @@ class Journal:
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
+        self._file.write(_line(entry))
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def _remove_strays(self) -> None:
-        known = {_FILE, *(record.file for record in self.records)}
-        for file in self.folder.iterdir():
-            if file.name not in known:
-                file.unlink()
+    def own(self, name: str) -> Path:
+        """A file of this name that is about to be made in the folder."""
+        if name in self._foreign:
+            raise PipeError(f"{self.folder / name} is not ours: move it away, or name another target")
+        return self.folder / name
 
     def partial(self, index: int) -> Path:
         """Where the chunk of this index is written until it is whole."""
-        return self.folder / f"{index:06d}.partial.nut"
+        self.own(f"{index:06d}.{self._suffix}")
+        return self.own(f"{index:06d}.partial.{self._suffix}")
 
     def path(self, record: ChunkRecord) -> Path:
         """The file of a finished chunk."""
@@ -200,14 +246,14 @@ class Journal:
             os.fsync(file.fileno())
         partial.replace(self.folder / record.file)
         sync_folder(self.folder)
-        self._write(asdict(record))
+        self._write(record.line())
         self.records.append(record)
 
     def finish(self, joined: Path, target: Path) -> None:
         """Give the film its name, so that a crash leaves no doubt whether it has it; nothing else of the job stays."""
         with joined.open("rb") as file:
             os.fsync(file.fileno())
-        self._write({_WHOLE: joined.stat().st_size})
+        self._write({WHOLE: joined.stat().st_size})
         joined.replace(target)
         sync_folder(target.absolute().parent)
         self.remove()
@@ -215,7 +261,7 @@ class Journal:
     def remove(self) -> None:
         """Nothing of the job stays."""
         self.close()
-        _remove(self.folder)
+        _remove(self.folder, self._listed)
 
     def close(self) -> None:
         """Release the folder; what is noted stays."""
@@ -230,6 +276,14 @@ class Journal:
         self.close()
 
 
+def _difference(was: Any, now: Any) -> str:
+    """What differs, from the first place on where two lists do."""
+    if isinstance(was, list) and isinstance(now, list):
+        same = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+        was, now = was[same:], now[same:]
+    return f"was {_short(was)}, is {_short(now)}"
+
+
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

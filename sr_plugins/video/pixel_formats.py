@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from sr_plugins.errors import FrameError, PipeError
-from sr_plugins.pixels.frame import ChromaLocation, Family, Frame, FrameFormat, Matrix, Plane
+from sr_plugins.pixels.frame import ChromaLocation, Family, Frame, FrameFormat, Matrix, Plane, frame_of
 
 # ffmpeg stores planar RGB as G, B, R; a Frame as R, G, B.
 _RGB_PLANES = (2, 0, 1)
@@ -43,15 +43,13 @@ class Colors:
         codes = (frame.colorspace, frame.color_trc, frame.color_primaries, frame.color_range, frame.chroma_location)
         return cls(*(int(code) for code in codes))
 
-    def options(self, *, with_range: bool, rgb: bool) -> dict[str, int]:
+    def options(self, *, with_range: bool) -> dict[str, int]:
         """As ffmpeg options; only what is tagged is named, so that untagged stays untagged."""
-        options = {"color_trc": self.transfer, "color_primaries": self.primaries}
-        if not rgb:
-            options["colorspace"] = self.matrix
+        options = {"color_trc": self.transfer, "color_primaries": self.primaries, "colorspace": self.matrix}
         options = {name: code for name, code in options.items() if code != 2}
-        if with_range and self.range and not rgb:
+        if with_range and self.range:
             options["color_range"] = self.range
-        if self.chroma_location and not rgb:
+        if self.chroma_location:
             options["chroma_sample_location"] = self.chroma_location
         return options
 
@@ -73,7 +71,7 @@ class PixelLayout:
         except ValueError as error:
             raise FrameError(f"pixel format {pix_fmt!r} is not known to libavutil") from error
         alpha = any(c.is_alpha for c in info.components) or pix_fmt == "pal8"
-        bits = max(8, *(c.bits for c in info.components))
+        bits = max([8, *(c.bits for c in info.components)])
         if info.is_rgb or info.has_palette or pix_fmt.startswith(("bayer", "xyz")):
             return cls("rgb", min(bits, 16), (0, 0), alpha)
         if sum(not c.is_alpha for c in info.components) < 3:
@@ -91,7 +89,9 @@ class PixelLayout:
         deeper = (d for d in _DEPTHS[kind] if d >= self.bits)
         bits = next(deeper)
         name = _PREFIX[self.family] + ("a" if self.alpha else "")
-        name += {"yuv": _SUBSAMPLING.get(self.subsampling, "444") + "p", "rgb": "p", "gray": ""}[self.family]
+        # NUT has no name for deep 4:4:0: full chroma holds it.
+        halved = "444" if self.subsampling == (0, 1) and bits > 8 else _SUBSAMPLING.get(self.subsampling, "444")
+        name += {"yuv": halved + "p", "rgb": "p", "gray": ""}[self.family]
         return name if bits == 8 else f"{name}{bits}le"
 
 
@@ -147,16 +147,13 @@ def _planes(picture: av.VideoFrame, format: FrameFormat) -> list[Plane]:
 
 def to_frame(picture: av.VideoFrame, format: FrameFormat) -> Frame:
     """Views on the picture's own memory: nothing is copied; keep neither writable."""
-    planes = _planes(picture, format)
-    alpha = planes.pop() if len(planes) > format.planes else None
-    return Frame(planes, format, alpha)
+    return frame_of(format, _planes(picture, format))
 
 
 def to_picture(frame: Frame) -> av.VideoFrame:
     """A copy of the frame in ffmpeg's memory, in the planar format of its kind."""
     layout = PixelLayout(frame.format.family, frame.format.bits, frame.format.subsampling, frame.alpha is not None)
     picture = av.VideoFrame(frame.width, frame.height, layout.carrier)
-    sources = [*frame.planes, *([] if frame.alpha is None else [frame.alpha])]
-    for target, source in zip(_planes(picture, frame.format), sources, strict=True):
+    for target, source in zip(_planes(picture, frame.format), frame.samples(), strict=True):
         target[:] = source
     return picture

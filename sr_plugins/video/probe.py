@@ -2,173 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
-from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.ffmpeg_process import PROTOCOLS
+from sr_plugins.video.containers import DISCONTINUOUS
 from sr_plugins.video.pixel_formats import Colors
-from sr_plugins.video.timeline import DISCONTINUOUS, fraction, nominal_rate, refuse_jumps, scan
+from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, opened
+from sr_plugins.video.timeline import Timeline, fraction, nominal_rate, refuse_jumps, scan
 
-_SAMPLES = 3  # places in the film at which frames are looked at
+_SAMPLES = 24  # places in the film, at most, at which frames are looked at
 _MATRIX_KEY = "display_matrix"
-NO_CROP = (0, 0, 0, 0)
 
 
-@dataclass(frozen=True)
-class Light:
-    """HDR10 static metadata.
-
-    ``mastering``: red, green, blue and white point as (x, y), then darkest and brightest luminance in cd/m2, as ten
-    fractions; ``content``: the maximum and the frame-average light level (MaxCLL, MaxFALL) in cd/m2.
-    """
-
-    mastering: tuple[Fraction, ...] | None = None
-    content: tuple[int, int] | None = None
-
-    @classmethod
-    def of(cls, mastering: bytes | None, content: bytes | None) -> Light:
-        """From libavutil's AVMasteringDisplayMetadata and AVContentLightMetadata."""
-        points: tuple[Fraction, ...] | None = None
-        if mastering and len(mastering) >= 88:
-            *numbers, has_primaries, has_luminance = struct.unpack("<22i", mastering[:88])
-            if has_primaries and has_luminance and all(numbers[1::2]):
-                points = tuple(Fraction(n, d) for n, d in zip(numbers[::2], numbers[1::2], strict=True))
-        level = struct.unpack("<2I", content[:8]) if content and len(content) >= 8 else None
-        return cls(points, (level[0], level[1]) if level and any(level) else None)
-
-
-@dataclass(frozen=True)
-class StreamInfo:
-    """One stream of the source. ``disposition`` holds ffmpeg's names, ``metadata`` the tags (language, title, ...).
-
-    ``frames`` is how many its file says it has, 0 where that is unknown.
-    """
-
-    index: int
-    kind: str
-    codec: str
-    disposition: tuple[str, ...] = ()
-    metadata: dict[str, str] = field(default_factory=dict)
-    frames: int = 0
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """The metadata by keys in lower case: Matroska writes capitals."""
-        return {key.lower(): value for key, value in self.metadata.items()}
-
-    @property
-    def is_cover(self) -> bool:
-        return "attached_pic" in self.disposition
-
-    @property
-    def label(self) -> str:
-        """For messages: ``stream 3 (subtitle, hdmv_pgs_subtitle, eng)``."""
-        parts = (self.kind, self.codec, self.tags.get("filename") or self.tags.get("language"))
-        return f"stream {self.index} ({', '.join(p for p in parts if p)})"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A video file and its main video stream.
-
-    Times are integers in ``time_base``. ``timeline`` lists the presentation time of every frame in order, ``keyframes``
-    those from which decoding can begin. ``start`` is where the container says that it begins and ``earliest`` the time
-    of the first packet of any stream, in seconds. ``origin`` is the time that counts as zero in the result: 0, or where
-    a broadcast recording begins. ``crop`` is what is still to be cut off (left, right, top, bottom); the size is
-    that of the rest. ``decoder`` is one that ffmpeg would not take by itself. ``metadata`` holds the file's own tags.
-    """
-
-    path: Path
-    container: str
-    streams: tuple[StreamInfo, ...]
-    main: int
-    width: int
-    height: int
-    pix_fmt: str
-    colors: Colors
-    aspect: Fraction | None
-    time_base: Fraction
-    rate: Fraction
-    timeline: tuple[int, ...]
-    keyframes: tuple[int, ...]
-    start: Fraction
-    earliest: Fraction
-    interlaced: bool = False
-    rotation: int = 0
-    mirrored: bool = False
-    light: Light = Light()
-    chapters: int = 0
-    lost: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
-    crop: tuple[int, int, int, int] = NO_CROP
-    decoder: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def origin(self) -> Fraction:
-        """Seconds that are taken off every time stamp."""
-        return self.start if self.container.split(",")[0] in DISCONTINUOUS else Fraction(0)
-
-    @property
-    def turned(self) -> bool:
-        """A display matrix asks players to turn or mirror the picture."""
-        return bool(self.rotation or self.mirrored)
-
-    def upright(self) -> Source:
-        """The same with the picture turned as the display matrix says, and no matrix."""
-        if self.rotation % 180 != 90:
-            return replace(self, rotation=0, mirrored=False)
-        aspect = self.aspect and 1 / self.aspect
-        return replace(self, width=self.height, height=self.width, aspect=aspect, rotation=0, mirrored=False)
-
-    def digest(self) -> str:
-        """Changes when the file does: its size and a hash of its two ends; quick for a file of any size."""
-        size = self.path.stat().st_size
-        state = hashlib.sha256(str(size).encode())
-        with self.path.open("rb") as file:
-            state.update(file.read(1 << 20))
-            file.seek(max(0, size - (1 << 20)))
-            state.update(file.read())
-        return state.hexdigest()
-
-
-@contextmanager
-def opened(path: Path, **options: Any) -> Iterator[InputContainer]:
-    """The file opened by PyAV, which then opens local files only; its errors become ``PipeError``."""
-    try:
-        with av.open(f"file:{path.absolute()}", options={"protocol_whitelist": PROTOCOLS}, **options) as container:
-            yield container
-    except (av.FFmpegError, IsADirectoryError) as error:
-        if not path.exists():
-            raise PipeError(f"{path}: there is no such file") from error
-        if path.is_dir():
-            raise PipeError(f"{path} is a folder") from error
-        if path.stat().st_size == 0:
-            raise PipeError(f"{path} is empty") from error
-        reason = getattr(error, "strerror", None) or error
-        raise PipeError(f"{path}: cannot be read as video, it is damaged or of another kind ({reason})") from error
-
-
-def probe(path: Path) -> Source:
-    """Read everything a transcode needs to know. The whole file is read once (not decoded) for its time stamps.
+def probe(path: Path, end: float | None = None) -> Source:
+    """Read everything a transcode needs to know. The whole file is read once (not decoded) for its time stamps, and
+    some frames are decoded, of those before ``end`` (in seconds from its beginning).
 
     Raises:
         PipeError: no such file, not a video, truncated, no time stamps or such of several clocks.
     """
     with opened(path) as container:
         streams = tuple(_describe(stream) for stream in container.streams)
-        videos = [s for s in streams if s.kind == "video" and not s.is_cover]
+        videos = [s for s in streams if s.is_film]
         if not videos:
             raise PipeError(f"{path} holds no video, only {', '.join(sorted({s.kind for s in streams})) or 'nothing'}")
         main = next((s for s in videos if "default" in s.disposition), videos[0]).index
@@ -187,18 +51,23 @@ def probe(path: Path) -> Source:
     if name.split(",")[0] in DISCONTINUOUS:
         refuse_jumps(path, found.decoding, time_base)
     missing = declared - found.packets if name.startswith("mov") else 0
-    if missing > max(2, declared // 100) or (length and length + start - found.end > max(Fraction(1, 2), length / 50)):
+    # Matroska says when it ends, whenever it begins; all others how long they are.
+    due = length if name.startswith("matroska") else length + start
+    if missing > max(2, declared // 100) or (length and due - found.end > max(Fraction(1, 2), length / 50)):
         raise PipeError(
-            f"{path} is truncated: it ends after {float(found.end):.2f} s of {float(length + start):.2f} s; "
+            f"{path} is truncated: it ends after {float(found.end):.2f} s of {float(due):.2f} s; "
             "to upscale what is there, repair it first: ffmpeg -i IN -c copy OUT.mkv"
         )
-    pictures = _look(path, main, found.times, time_base)
+    limit = None if end is None else (Fraction(end).limit_denominator(10**6) + start) / time_base
+    shown = [t for t in found.times if limit is None or t < limit] or found.times
+    pictures = _look(path, main, shown, found.keyframes)
     first = pictures[0]
     side = {key: bytes(first.side_data[key]) for key in first.side_data.keys()}  # noqa: SIM118
     mastering = side.get(SideData.MASTERING_DISPLAY_METADATA, coded.get("mastering_display_metadata"))
     level = side.get(SideData.CONTENT_LIGHT_LEVEL, coded.get("content_light_level"))
     crop = _crop(coded.get("frame_cropping"), (first.width, first.height))
     matrix = side.get(SideData.DISPLAYMATRIX, coded.get(_MATRIX_KEY))
+    rate = nominal_rate(found.times, time_base, rates)
     return Source(
         path=path,
         container=name,
@@ -210,11 +79,13 @@ def probe(path: Path) -> Source:
         colors=Colors.of(first),
         aspect=fraction(aspect) if aspect else None,
         time_base=time_base,
-        rate=nominal_rate(found.times, time_base, rates),
+        rate=rate,
         timeline=found.times,
         keyframes=found.keyframes,
         start=start,
         earliest=found.begin,
+        finish=_finish(found, time_base, rate),
+        spans=found.spans,
         interlaced=any(p.interlaced_frame for p in pictures),
         rotation=first.rotation,
         mirrored=matrix is not None and _determinant(matrix) < 0,
@@ -227,28 +98,45 @@ def probe(path: Path) -> Source:
     )
 
 
+def _finish(found: Timeline, time_base: Fraction, rate: Fraction) -> Fraction:
+    """When the last frame ends: as its packet says, else after as long as the frame before it was shown."""
+    *before, last = found.times[-2:]
+    gap = last - before[0] if before and last > before[0] else 0
+    return (last + (found.rest or gap)) * time_base if found.rest or gap else last * time_base + 1 / rate
+
+
 def _describe(stream: Any) -> StreamInfo:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else ""
     disposition = tuple(flag.name.lower() for flag in stream.disposition)
     return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata), stream.frames or 0)
 
 
-def _look(path: Path, main: int, timeline: tuple[int, ...], time_base: Fraction) -> list[av.VideoFrame]:
+def _look(path: Path, main: int, timeline: Sequence[int], keyframes: Sequence[int]) -> list[av.VideoFrame]:
     """Some frames from the start and from further on: broadcasts often begin progressive and go on interlaced."""
+    within = [key for key in keyframes if timeline[0] < key <= timeline[-1]]
+    places = [timeline[0], *within[:: max(1, -(-len(within) // _SAMPLES))]]
+    aspects: set[Fraction] = set()
     found: list[av.VideoFrame] = []
     with opened(path) as container:
         stream: Any = container.streams[main]
         if stream.codec_context is None:
             raise PipeError(f"{path}: no decoder for the codec of its video")
-        for sample in range(_SAMPLES if len(timeline) > 100 else 1):
-            if sample:
-                container.seek(timeline[len(timeline) * sample // _SAMPLES], stream=stream)
-            for count, picture in enumerate(container.decode(stream)):
-                found.append(picture)
-                if count >= 2:
-                    break
+        for number, place in enumerate(places):
+            # Further places are a look ahead: what cannot be decoded there is told when its turn comes.
+            with contextlib.suppress(*([av.FFmpegError] if number else [])):
+                if number:
+                    container.seek(place, stream=stream)
+                for picture in islice(container.decode(stream), 3):
+                    if picture.pts is None or picture.pts <= timeline[-1]:  # seeking may lead too far
+                        found.append(picture)
+                        aspects.add(fraction(stream.codec_context.sample_aspect_ratio or 0))
     if not found:
         raise PipeError(f"{path}: not one frame of its video can be decoded")
+    if len(shapes := {f"{a.numerator}:{a.denominator}" for a in aspects if a}) > 1:
+        raise PipeError(
+            f"{path}: the shape of its pixels changes ({', '.join(sorted(shapes))}): make a film of each part, cut by "
+            "ffmpeg -ss START -to END -i IN -c copy OUT.mkv"
+        )
     return found
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from sr_plugins.video.containers import container_named
 from sr_plugins.video.output_options import OutputOptions
-from sr_plugins.video.probe import Source
+from sr_plugins.video.source import Source
 
-QUICKTIME = {"mp4", "mov", "ipod"}  # muxers
 # What is held without keys, and what belongs to the old file alone.
 _CLASSIC = {
     *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping"),
@@ -25,7 +25,7 @@ def key_settings(source: Source, muxer: str, options: OutputOptions) -> list[str
 
     A film then has all of its tags as keys, which players read as well.
     """
-    if muxer not in QUICKTIME or not source.container.startswith("mov"):
+    if not container_named(muxer).quicktime or not source.container.startswith("mov"):
         return []
     if any("use_metadata_tags" in word for word in options.join) or "-map_metadata" in options.join:
         return []

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -14,30 +17,23 @@ import av
 from av.codec.codec import UnknownCodecError
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.ffmpeg_process import version_number
+from sr_plugins.video.containers import DELAY_IN_MATROSKA, PCM_IN_MP4, Container, container_named, container_of_suffix
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, version_number
 from sr_plugins.video.output_options import OutputOptions
-from sr_plugins.video.probe import Source, StreamInfo, opened
+from sr_plugins.video.source import Source, StreamInfo, opened
 
+# What a player may hear of an encoder's delay before the sound begins, in seconds: every AAC track has some.
+_PRIMING = Fraction(1, 10)
+# Encoders that make the codec they read; PCM's have its name.
+_SAME_SOUND = {
+    **{name: name for name in ("aac", "ac3", "alac", "eac3", "flac", "mp2")},
+    "mp3": "libmp3lame",
+    "opus": "libopus",
+    "vorbis": "libvorbis",
+}
+EXPERIMENTAL = ("-strict", "-2")
 _TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 _PICTURE_CODECS = {"dvdsub", "dvd_subtitle", "dvbsub", "dvb_subtitle", "xsub"}
-_MATROSKA_CANNOT = {"mov_text", "eia_608", "tmcd", "dvb_teletext_", "pcm_bluray", "pcm_dvd"}
-# MPEG's own containers: their muxers in ffmpeg name no codecs, and a transport stream takes anything, but what is not
-# listed here nothing can play.
-_TRANSPORT = {"aac", "aac_latm", "ac3", "dts", "eac3", "mp1", "mp2", "mp3", "opus", "s302m", "truehd", "dvb_subtitle"}
-_PROGRAM = {"ac3", "dts", "mp1", "mp2", "mp3", "pcm_dvd", "dvd_subtitle", "h264", "mpeg1video", "mpeg2video"}
-_PROGRAM_MUXERS = {"mpeg", "vob", "dvd", "svcd"}
-# Containers that keep the times of these encoders' pictures only: others go in, but come out at other times.
-_OWN_ENCODERS = {"asf": ("wmv2", "wmv1")} | dict.fromkeys(_PROGRAM_MUXERS, ("mpeg2video", "mpeg1video"))
-# The ffmpeg from which on MP4 holds PCM.
-_PCM_IN_MP4 = (6, 0)
-# How text subtitles are written where they cannot be copied.
-_TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "ipod": "mov_text", "matroska": "subrip", "webm": "webvtt"}
-# What sound that a container cannot hold may be written as, where that is not AAC.
-_SOUND_CODEC = {"webm": "libopus"} | dict.fromkeys(_PROGRAM_MUXERS, "mp2")
-_MUXERS = {"mkv": "matroska", "m4v": "mp4", "mpg": "mpeg", "wmv": "asf"}
-_MUXERS |= dict.fromkeys(("ts", "m2ts", "mts"), "mpegts")
-_CHAPTERS = {"matroska", "mp4", "mov", "ipod", "webm", "nut"}
-_TIMECODE = {"mp4", "mov"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +46,15 @@ class Kept:
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """The streams of the result in the source's order (the upscaled one among them), and what a person should know."""
+    """The streams of the result in the source's order (the upscaled one among them), and what a person should know.
+
+    ``experimental``: this ffmpeg writes one of them only if told so.
+    """
 
     muxer: str
     kept: tuple[Kept, ...]
     notices: tuple[str, ...]
+    experimental: bool = False
 
 
 def muxer_of(target: Path, options: OutputOptions) -> str:
@@ -64,8 +64,7 @@ def muxer_of(target: Path, options: OutputOptions) -> str:
         PipeError: ffmpeg knows no such container.
     """
     asked = [b for a, b in zip(options.join, options.join[1:], strict=False) if a == "-f"]
-    suffix = target.suffix.lower().removeprefix(".")
-    name = asked[-1] if asked else _MUXERS.get(suffix, suffix)
+    name = asked[-1] if asked else container_of_suffix(target.suffix).muxer
     try:
         av.ContainerFormat(name, "w")
     except ValueError:
@@ -74,84 +73,122 @@ def muxer_of(target: Path, options: OutputOptions) -> str:
 
 
 def plan_streams(source: Source, target: Path, options: OutputOptions, executable: str) -> StreamPlan:
-    """Decide for each stream whether this ffmpeg copies it, rewrites it or leaves it out.
+    """Decide for each stream whether this ffmpeg, the one that joins, copies it, rewrites it or leaves it out.
 
     Raises:
         PipeError: the target's container does not keep the times of this encoder's pictures.
     """
     muxer = muxer_of(target, options)
-    if muxer in _OWN_ENCODERS and options.encoder not in _OWN_ENCODERS[muxer]:
-        encoder = _OWN_ENCODERS[muxer][0]
+    known = container_named(muxer)
+    if known.encoders and options.encoder not in known.encoders:
+        encoder = known.encoders[0]
         raise PipeError(f"{target}: this container keeps the time of every frame only with -- -c:v {encoder} -q:v 2")
-    container = _Container(muxer, target.suffix.lower() or muxer, version_number(executable))
+    container = _Target(known, target.suffix.lower() or muxer, version_number(executable))
     kept: list[Kept] = []
+    strict = False
     notices: list[str] = [f"{what} is dropped: it belongs to the old pixels" for what in source.lost]
     for stream in source.streams:
         if stream.index == source.main:
             kept.append(Kept(stream))
             continue
-        if _taken_away(stream, source, options) or _made_anew(muxer, stream, source):
+        if _taken_away(stream, source, options) or _made_anew(known, stream, source):
             continue
         asked = options.codec(stream.kind, sum(k.stream.kind == stream.kind for k in kept))
         codec = asked if _can_rewrite(stream, asked) else container.codec(stream, source)
+        if codec == "copy" and not options.own_maps:
+            codec, experimental = container.tried(executable, stream, source)
+            strict |= experimental
         if codec is None:
             notices.append(f"{stream.label} is left out: {container.refusal(stream, source)}")
             continue
+        if codec == "copy" and _uncovers(container, stream, source):
+            codec = _SAME_SOUND.get(stream.codec, stream.codec if stream.codec.startswith("pcm_") else known.sound)
+            notices.append(
+                f"{stream.label} is encoded anew as {codec}: an edit list hides parts of it, which would be heard again"
+            )
         kept.append(Kept(stream, codec))
         if codec != asked and stream.kind == "subtitle" and codec != "copy":
             cure = "" if muxer == "matroska" else "; .mkv keeps it as it is"
             notices.append(f"{stream.label} is rewritten as {codec}, which may lose its styling{cure}")
         if stream.kind == "video" and not stream.is_cover:
             notices.append(f"{stream.label} is copied as it is: one video stream of a file is upscaled")
-    if source.chapters and muxer not in _CHAPTERS:
+    if source.chapters and not known.chapters:
         notices.append(f"{source.chapters} chapters are left out: {container.name} cannot hold them; .mkv can")
-    return StreamPlan(muxer, tuple(kept), tuple(notices))
+    return StreamPlan(muxer, tuple(kept), tuple(notices), strict)
 
 
 @dataclass(frozen=True)
-class _Container:
+class _Target:
     """The target: ``name`` for messages, and the version of the ffmpeg that writes it."""
 
-    muxer: str
+    container: Container
     name: str
     ffmpeg: tuple[int, int]
 
     def holds(self, kind: str, codec: str) -> bool:
-        if kind == "attachment":
-            return self.muxer == "matroska"
-        if kind == "data":
-            return self.muxer == "mpegts"  # a broadcast stream copies any data, nothing else does
-        if not codec:
+        known = self.container
+        if kind in ("attachment", "data"):
+            return known.attachments if kind == "attachment" else known.data
+        if not codec or codec in known.never:
             return False
-        if self.muxer == "matroska":
-            return codec not in _MATROSKA_CANNOT
-        if self.muxer == "mpegts":
-            return kind == "video" or codec in _TRANSPORT or (codec == "pcm_bluray" and self.name == ".m2ts")
-        if self.muxer in _PROGRAM_MUXERS:
-            return codec in _PROGRAM
-        if self.muxer == "mp4" and codec.startswith("pcm_") and self.ffmpeg < _PCM_IN_MP4:
+        if known.holds_all or (known.video and kind == "video"):
+            return True
+        if codec == "pcm_bluray" and self.name == ".m2ts":
+            return True
+        if known.muxer == "mp4" and codec.startswith("pcm_") and self.ffmpeg < PCM_IN_MP4:
             return False
-        return codec in _held_by(self.muxer)
+        return codec in (held_by(known.muxer) if known.codecs is None else known.codecs)
 
     def codec(self, stream: StreamInfo, source: Source) -> str | None:
         """How a stream is written: ``copy``, an encoder that loses as little as can be, or not at all."""
+        if stream.is_cover:
+            return "copy" if self.container.covers and self.holds(stream.kind, stream.codec) else None
         if self.holds(stream.kind, stream.codec):
             return "copy"
         if stream.kind == "subtitle" and stream.codec in _TEXT:
-            return _TEXT_CODEC.get(self.muxer)
+            return self.container.text
         if stream.codec in ("pcm_bluray", "pcm_dvd"):
             plain = _plain_pcm(source.path, stream.index)
             return plain if self.holds(stream.kind, plain) else None
         return None
 
+    def tried(self, executable: str, stream: StreamInfo, source: Source) -> tuple[str | None, bool]:
+        """``copy`` where this very ffmpeg writes the stream, and whether it has to be told that it may."""
+        if stream.kind not in ("audio", "subtitle") or stream.codec in self.container.sure:
+            return "copy", False
+        if _written(executable, self.container.muxer, source.path, stream.index, ()):
+            return "copy", False
+        allowed = _written(executable, self.container.muxer, source.path, stream.index, EXPERIMENTAL)
+        return ("copy" if allowed else None), allowed
+
     def refusal(self, stream: StreamInfo, source: Source) -> str:
         """Why a stream is left out, and what keeps it."""
-        if self.muxer == "matroska":
+        if self.container.muxer == "matroska":
             return "Matroska cannot hold it"
-        cures = [".mkv can"] if _Container("matroska", ".mkv", self.ffmpeg).codec(stream, source) else []
+        cures = [".mkv can"] if _Target(container_named("matroska"), ".mkv", self.ffmpeg).codec(stream, source) else []
         if stream.kind == "audio":
-            cures.append(f"-- -c:a {_SOUND_CODEC.get(self.muxer, 'aac')} rewrites it")
+            cures.append(f"-- -c:a {self.container.sound} rewrites it")
         return f"{self.name} cannot hold it" + (f"; {' and '.join(cures)}" if cures else "")
+
+
+@cache
+def _written(executable: str, muxer: str, path: Path, index: int, extra: tuple[str, ...]) -> bool:
+    """Whether this ffmpeg copies the beginning of a stream into a container."""
+    with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:
+        given = ["-t", "1", "-protocol_whitelist", PROTOCOLS, "-i", f"file:{path.absolute()}", "-map", f"0:{index}"]
+        command = [executable, "-v", "error", "-nostdin", *given, "-c", "copy", *extra, "-f", muxer, f"{folder}/trial"]
+        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def _uncovers(target: _Target, stream: StreamInfo, source: Source) -> bool:
+    """Whether sound that an edit list hides would be heard in this container: hidden in the middle it always would;
+    hidden at its start not where there are edit lists, or the codec delay that a new ffmpeg writes into Matroska."""
+    span = source.spans.get(stream.index)
+    if stream.kind != "audio" or span is None or not source.container.startswith("mov"):
+        return False
+    known = target.container
+    hides = known.quicktime or (known.muxer == "matroska" and target.ffmpeg >= DELAY_IN_MATROSKA)
+    return span.cuts > 0 or (span.shown - span.first > _PRIMING and not hides)
 
 
 def _taken_away(stream: StreamInfo, source: Source, options: OutputOptions) -> bool:
@@ -170,12 +207,12 @@ def _can_rewrite(stream: StreamInfo, encoder: str | None) -> bool:
     )
 
 
-def _made_anew(muxer: str, stream: StreamInfo, source: Source) -> bool:
+def _made_anew(target: Container, stream: StreamInfo, source: Source) -> bool:
     """Tracks of a QuickTime file that ffmpeg makes itself, of the time code in the tags and of the chapters."""
     if stream.kind != "data" or not source.container.startswith("mov"):
         return False
     if "timecode" in stream.metadata:
-        return muxer in _TIMECODE and "timecode" in source.streams[source.main].metadata
+        return target.timecode and "timecode" in source.streams[source.main].metadata
     return bool(source.chapters) and stream.frames == source.chapters
 
 
@@ -187,7 +224,7 @@ def _plain_pcm(path: Path, index: int) -> str:
 
 
 @cache
-def _held_by(muxer: str) -> frozenset[str]:
+def held_by(muxer: str) -> frozenset[str]:
     """Codecs, by their canonical names, that libavformat can put into a container."""
     with av.open(io.BytesIO(), "w", format=muxer) as container:
         names = container.supported_codecs

@@ -13,8 +13,6 @@ from av.container import InputContainer
 
 from sr_plugins.errors import PipeError
 
-# Containers whose clock starts anywhere and may be set anew at any time (broadcast, DVD).
-DISCONTINUOUS = {"mpegts", "mpeg", "mpegtsraw", "dvd", "vob"}
 # Seconds: ffmpeg takes a longer leap of such a clock for no time that has passed.
 _LEAP = 10
 _VP8_SHOWN = 0x10  # in the first byte of a frame
@@ -22,16 +20,31 @@ _UNUSUAL = 10  # times the usual gap between two frames: a film of a frame in 30
 
 
 @dataclass(frozen=True)
+class Span:
+    """When a stream's packets are presented, in seconds: the ``first`` of all, the first that is ``shown`` (an edit
+    list may hide some), the ``last``, and the ``tick`` of its clock. ``cuts`` counts packets hidden after that."""
+
+    first: Fraction
+    shown: Fraction
+    last: Fraction
+    tick: Fraction
+    cuts: int = 0
+
+
+@dataclass(frozen=True)
 class Timeline:
-    """Of the main stream, in its time base: sorted times, times of key frames, number of packets and, as they come,
-    decoding times; of all streams, in seconds: where they begin and end."""
+    """Of the main stream, in its time base: sorted times, times of key frames, number of packets, decoding times as
+    they come, and how long the last frame is shown (0: not told); of all streams, in seconds: where they begin and
+    end, together and each."""
 
     times: tuple[int, ...]
     keyframes: tuple[int, ...]
     packets: int
     decoding: tuple[int, ...]
+    rest: int
     begin: Fraction
     end: Fraction
+    spans: dict[int, Span]
 
 
 def fraction(value: Any) -> Fraction:
@@ -41,27 +54,42 @@ def fraction(value: Any) -> Fraction:
 
 def scan(container: InputContainer, main: int) -> Timeline:
     """Read every packet of a file."""
-    times, keys, decoding, count, begin, end = [], [], [], 0, Fraction(1 << 40), Fraction(0)
+    times, keys, decoding, count, end, rest = [], [], [], 0, Fraction(0), (0, 0)
+    found: dict[int, list[Any]] = {}  # of each stream: see Span
     context: Any = container.streams[main].codec_context
-    vp8 = context is not None and context.codec.canonical_name == "vp8"
+    codec = context.codec.canonical_name if context is not None else ""
     for packet in container.demux():
         time = packet.pts if packet.pts is not None else packet.dts
-        if time is None or packet.size == 0 or packet.time_base is None:
+        # An empty packet is the end, or a chunk of AVI that shows nothing new; Theora's say the frame before again.
+        if time is None or packet.time_base is None or (packet.size == 0 and codec != "theora"):
             continue
-        begin = min(begin, time * fraction(packet.time_base))
+        span = found.setdefault(packet.stream_index, [time, None, time, packet.time_base, 0])
+        span[0], span[2] = min(span[0], time), max(span[2], time)
+        if packet.is_discard:
+            span[4] += span[1] is not None
+        else:
+            span[1] = time if span[1] is None else min(span[1], time)
         end = max(end, (time + (packet.duration or 0)) * fraction(packet.time_base))
         if packet.stream_index != main:
             continue
         count += 1
-        if vp8 and not memoryview(packet)[0] & _VP8_SHOWN:  # an alternate reference frame
+        if codec == "vp8" and not memoryview(packet)[0] & _VP8_SHOWN:  # an alternate reference frame
             continue
         if packet.dts is not None:
             decoding.append(packet.dts)
         if not packet.is_discard:  # before the edit list's start: decoded, never shown
             times.append(time)
+            rest = max(rest, (time, packet.duration or 0))
             if packet.is_keyframe:
                 keys.append(time)
-    return Timeline(tuple(sorted(times)), tuple(sorted(keys)), count, tuple(decoding), begin, end)
+    spans = {index: _span(*parts) for index, parts in found.items()}
+    begin = min((span.first for span in spans.values()), default=Fraction(0))
+    return Timeline(tuple(sorted(times)), tuple(sorted(keys)), count, tuple(decoding), rest[1], begin, end, spans)
+
+
+def _span(first: int, shown: int | None, last: int, time_base: Any, cuts: int) -> Span:
+    tick = fraction(time_base)
+    return Span(first * tick, (first if shown is None else shown) * tick, last * tick, tick, cuts)
 
 
 def refuse_jumps(path: Path, decoding: Sequence[int], time_base: Fraction) -> None:

@@ -1,21 +1,28 @@
-"""The finished film read back: every frame at its time, and the sound where it was beside them."""
+"""The film read back: every frame at its time and for as long, every stream where it was beside it, and a picture."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections import deque
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+from av.stream import Disposition
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.join import Join
-from sr_plugins.video.probe import opened
-from sr_plugins.video.timeline import fraction
+from sr_plugins.video.join_plan import Join
+from sr_plugins.video.source import opened
+from sr_plugins.video.timeline import Span, Timeline, fraction, scan
 
 _NO_SPACE = 1 << 16  # bytes free on a disk that is full
 _UNHEARD = Fraction(1, 500)  # seconds; edit lists may count in milliseconds
+_COMPARED = {"audio": "sound", "video": "other video"}
+_UNREADABLE = "this container cannot hold what the encoder writes: choose another encoder or another container"
+_ENDS = Fraction(1, 10)  # seconds by which the last packets may differ: a cut one at the end may be left out
 
 
 def expected_times(join: Join, times: Iterable[int]) -> list[Fraction]:
@@ -23,56 +30,100 @@ def expected_times(join: Join, times: Iterable[int]) -> list[Fraction]:
     return [time * join.source.time_base - join.origin for time in times]
 
 
-def verify_target(join: Join, target: Path, times: Sequence[int]) -> None:
-    """Read the result back: every frame is there, each at its time to the tick of the container.
+def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool = True) -> av.VideoFrame:
+    """Read the result back: every frame is there, each at its time to the tick of the container; all copied streams
+    begin and end where they did beside the picture; the first and the last frame can be decoded.
+
+    Args:
+        join: what was made.
+        target: the file.
+        times: the source's times of the frames that were written.
+        whole: ``False``: only the beginning was made, streams end early.
+
+    Returns:
+        The first frame, decoded.
 
     Raises:
         PipeError: it is not so.
     """
     with opened(target) as container:
-        stream = next(s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
-        tick = fraction(stream.time_base)
-        found = sorted(p.pts for p in container.demux(stream) if p.size and p.pts is not None)
+        # Some containers list streams as they come: only the order of the films among them is sure.
+        films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        number = sum(k.stream.is_film for k in join.kept[: join.place])
+        if number >= len(films) or films[number].codec_context is None:
+            raise PipeError(f"{target.name}: its video cannot be read again: {_UNREADABLE}")
+        stream = films[number]
+        tick, place = fraction(stream.time_base), stream.index
+        found = scan(container, place)
     wanted = expected_times(join, times)
-    if len(found) != len(wanted):
+    if len(found.times) != len(wanted):
         if shutil.disk_usage(target.parent).free < _NO_SPACE:  # ffmpeg 5.1 may end in good order all the same
             raise PipeError(f"{target.name}: No space left on device; the finished chunks are kept")
-        raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found)} are in the file")
-    shift = found[0] * tick - wanted[0]
-    if abs(shift) > tick:
-        _verify_shift(join, target, shift, tick)
-    for index, (time, want) in enumerate(zip(found, wanted, strict=True)):
+        raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found.times)} are in the file")
+    shift = found.times[0] * tick - wanted[0]
+    for index, (time, want) in enumerate(zip(found.times, wanted, strict=True)):
         if abs(time * tick - want - shift) > tick:
-            raise PipeError(f"{target.name}: frame {index} is shown at {float(time * tick)} s, not at {float(want)} s")
+            raise PipeError(
+                f"{target.name}: frame {index} would be shown at {float(time * tick):.3f} s, not {float(want):.3f} s: "
+                "this container does not keep the times of these frames; .mkv does"
+            )
+    _verify_distances(join, target, found, shift, tick, whole)
+    return picture_at_both_ends(target, place, found)
 
 
-def _verify_shift(join: Join, target: Path, shift: Fraction, tick: Fraction) -> None:
+def _verify_distances(join: Join, target: Path, found: Timeline, shift: Fraction, tick: Fraction, whole: bool) -> None:
     """A container may begin its clock elsewhere, where it holds no time below zero, but for all streams alike.
 
     Cut sound begins at the next packet, and encoded sound with the encoder's delay: those tell nothing.
     """
     if join.start is not None or join.options.own_maps:
         return
-    before, after = _begin(join.source.path), _begin(target)
     for number, entry in enumerate(join.kept):
-        index = entry.stream.index
-        if index in before and number in after and entry.codec == "copy":
-            now, grain = after[number]
-            if abs(drift := now - (before[index][0] - join.origin) - shift) > tick + grain + _UNHEARD:
-                raise PipeError(
-                    f"{target.name}: its sound would be {float(drift):.3f} s late; .mkv as target keeps every time"
-                )
+        was, now = join.source.spans.get(entry.stream.index), found.spans.get(number)
+        if entry.codec != "copy" or number == join.place or was is None or now is None:
+            continue
+        if entry.stream.kind not in _COMPARED:
+            continue
+        grain = tick + now.tick + _UNHEARD
+        drift = min(_begins(was, now, join.origin - shift), key=abs)
+        ends = now.last - (was.last - join.origin) - shift
+        late = drift if abs(drift) > grain else ends
+        cut = not whole or join.end is not None or "-shortest" in join.options.join
+        if abs(drift) > grain or (not cut and abs(ends) > grain + _ENDS):
+            raise PipeError(
+                f"{target.name}: its {_COMPARED[entry.stream.kind]} would be {float(late):.3f} s late: {join.cure}"
+            )
 
 
-def _begin(path: Path) -> dict[int, tuple[Fraction, Fraction]]:
-    """When each stream of sound begins, and its tick, in seconds."""
-    begun: dict[int, tuple[Fraction, Fraction]] = {}
-    with opened(path) as container:
-        sounds = container.streams.audio
-        for packet in container.demux(*sounds) if sounds else ():
-            if packet.size and packet.pts is not None and packet.stream_index not in begun:
-                tick = fraction(packet.time_base)
-                begun[packet.stream_index] = (packet.pts * tick, tick)
-                if len(begun) == len(sounds):
-                    break
-    return begun
+def _begins(was: Span, now: Span, origin: Fraction) -> list[Fraction]:
+    """By how much a stream begins later: what an edit list hides may be hidden, told, or both on either side."""
+    pairs = ((was.first, now.first), (was.shown, now.shown), (was.shown, now.first))
+    return [after - (before - origin) for before, after in pairs]
+
+
+def picture_at_both_ends(target: Path, place: int, found: Timeline) -> av.VideoFrame:
+    """Decode the first frame and one of the last group; returns the first.
+
+    Raises:
+        PipeError: it cannot be decoded.
+    """
+    first = _decoded(target, place, None)
+    last = _decoded(target, place, found.keyframes[-1]) if found.keyframes else None
+    if first is None or last is None:
+        raise PipeError(f"{target.name}: its video cannot be decoded again: {_UNREADABLE}")
+    return first
+
+
+def _decoded(target: Path, place: int, near: int | None) -> av.VideoFrame | None:
+    """A frame from the beginning, or from the key frame before a time."""
+    with opened(target) as container:
+        stream: Any = container.streams[place]
+        if near is not None:
+            with contextlib.suppress(av.FFmpegError, OSError):  # no index: then from the beginning
+                container.seek(near, stream=stream)
+        with contextlib.suppress(av.FFmpegError, ValueError):
+            if (picture := next(container.decode(stream), None)) is not None or near is None:
+                return picture
+    with opened(target) as container, contextlib.suppress(av.FFmpegError, ValueError):  # seeking led nowhere
+        return deque(container.decode(container.streams.video[0]), maxlen=1).pop()
+    return None

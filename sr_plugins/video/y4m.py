@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 
 from sr_plugins.errors import PipeError
-from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, Plane, empty_frame
+from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, empty_frame
 from sr_plugins.video.pixel_formats import aspect_after
 
 _MAGIC = b"YUV4MPEG2"
@@ -129,7 +129,7 @@ class Y4mReader:
             raise PipeError(f"the YUV4MPEG2 stream is damaged after frame {self.count}")
         head = self.header
         frame = empty_frame(head.format, head.width, head.height, alpha=head.alpha)
-        for plane in _all(frame):
+        for plane in frame.samples():
             view = memoryview(plane).cast("B")
             if self._file.readinto(view) != len(view):  # type: ignore[attr-defined]
                 raise PipeError(f"the YUV4MPEG2 stream ends in the middle of frame {self.count}")
@@ -147,9 +147,5 @@ class Y4mWriter:
     def write(self, frame: Frame) -> None:
         """One frame."""
         self._file.write(_FRAME + b"\n")
-        for plane in _all(frame):
+        for plane in frame.samples():
             self._file.write(np.ascontiguousarray(plane))
-
-
-def _all(frame: Frame) -> list[Plane]:
-    return [*frame.planes, *([] if frame.alpha is None else [frame.alpha])]

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,10 @@ from video_clips import BUNDLED, open_groups, picture_hash, times
 from sr_plugins import Upscaler
 from sr_plugins.cli.main import srp
 from sr_plugins.errors import DeviceError, PipeError, UnknownModelError
-from sr_plugins.video.chunks import Chunk, Film
+from sr_plugins.video.chunks import Chunk
 from sr_plugins.video.cluster import Cluster
-from sr_plugins.video.probe import Source
-from sr_plugins.video.transcode import Progress, upscale_video
+from sr_plugins.video.source import Source
+from sr_plugins.video.transcode import FilmProgress, upscale_video
 
 CHUNK = 5
 FAST = ["-preset", "ultrafast", "-bf", "2"]
@@ -61,7 +61,7 @@ def same_film(first: Path, second: Path) -> bool:
 
 
 def test_two_machines_make_the_film_of_one(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
-    told: list[Progress] = []
+    told: list[FilmProgress] = []
     with Cluster(**MODEL) as cluster:
         assert cluster.workers == 2
         target = tmp_path / "out.mkv"
@@ -76,7 +76,7 @@ def test_two_machines_make_the_film_of_one(nodes: RayNodes, clip: Path, expected
 def test_what_one_machine_began_others_end(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: FilmProgress) -> None:
         if progress.done == 3 * CHUNK + 2:
             raise KeyboardInterrupt
 
@@ -91,11 +91,11 @@ def test_what_one_machine_began_others_end(nodes: RayNodes, clip: Path, expected
 def test_a_decoder_that_lost_its_place_is_found_out(
     nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def one_too_early(film: Film, chunk: Chunk) -> int | None:
-        place = bisect_left(film.source.timeline, chunk.first)
-        return film.source.timeline[place - 2] if chunk.index else None
+    def one_too_early(timeline: Sequence[int], chunk: Chunk) -> int | None:
+        place = bisect_left(timeline, chunk.first)
+        return timeline[place - 2] if chunk.index else None
 
-    monkeypatch.setattr("sr_plugins.video.cluster._frame_before", one_too_early)
+    monkeypatch.setattr("sr_plugins.video.cluster.frame_before", one_too_early)
     target = tmp_path / "out.mkv"
     with Cluster(**MODEL) as cluster:
         upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK)
@@ -107,7 +107,7 @@ def test_a_lost_machine_costs_no_frame(nodes: RayNodes, clip: Path, expected: Pa
     nodes.wait_for_nodes()
     lost: list[int] = []
 
-    def pull_the_plug(progress: Progress) -> None:
+    def pull_the_plug(progress: FilmProgress) -> None:
         if not lost:
             lost.append(progress.done)
             nodes.remove_node(doomed, allow_graceful=False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from click.testing import CliRunner
 from video_clips import BUNDLED, ffmpeg_run, moving, pictures, times, tone
 
 from sr_plugins.cli.main import srp
+from sr_plugins.video import transcode
+from sr_plugins.video.journal import Journal
 
 FAST = ["--", "-preset", "ultrafast"]
 MODEL = ["--model", "fast", "--scale", "2", "--device", "cpu"]
@@ -156,3 +159,37 @@ def test_reader_that_leaves(clip: Path) -> None:
     assert b"Traceback" not in middle.stderr.read()
     middle.stderr.close()
     first.wait(timeout=30)
+
+
+def test_a_name_that_is_no_text_and_an_exception_end_no_batch(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in (b"a.mkv", b"b_\xe9.mkv", b"c.mkv", b"d.mkv"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(clip.read_bytes())
+    real = transcode.upscale_video
+
+    def broken(source: Path, *rest: object, **options: object) -> object:
+        if source.name == "c.mkv":
+            raise StopIteration("nothing left")
+        return real(source, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(transcode, "upscale_video", broken)
+    status, said = _srp("video", folder, "-o", out, *MODEL, "--end", "0.2", *FAST)
+    assert status == 1
+    assert [os.fsencode(p.name) for p in sorted(out.iterdir())] == [b"a.mkv", b"b_\xe9.mkv", b"d.mkv"]
+    assert "3 done, 0 there already, 1 failed" in said
+    assert f"{folder / 'c.mkv'}: a bug, please report it: StopIteration: nothing left" in said
+
+
+def test_two_processes_share_a_folder(clip: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    out.mkdir()
+    for name in ("a.mkv", "b.mkv"):
+        (folder / name).write_bytes(clip.read_bytes())
+    with Journal(out / "a.mkv", {}):  # as the other process holds it
+        status, said = _srp("video", folder, "-o", out, *MODEL, "--resume", "--end", "0.2", *FAST)
+    assert status == 0
+    assert "1 done, 0 there already, 1 by another process, 0 failed" in said

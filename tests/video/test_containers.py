@@ -15,7 +15,7 @@ from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
 from sr_plugins.video.decode import DecodeOptions, Decoder
 from sr_plugins.video.ffmpeg_process import version_number
-from sr_plugins.video.join import Join
+from sr_plugins.video.join_plan import Join
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.probe import probe
 from sr_plugins.video.streams import plan_streams

@@ -20,7 +20,7 @@ from sr_plugins.cli.main import srp
 from sr_plugins.errors import FrameError, PipeError
 from sr_plugins.video.decode import Decoder
 from sr_plugins.video.journal import Journal
-from sr_plugins.video.transcode import Progress, upscale_video
+from sr_plugins.video.transcode import FilmProgress, upscale_video
 
 CHUNK = 5
 FAST = ["-preset", "ultrafast", "-bf", "2"]
@@ -154,7 +154,7 @@ class _Stop(Exception):
 
 
 def _stop_after(frames: int) -> object:
-    def progress(p: Progress) -> None:
+    def progress(p: FilmProgress) -> None:
         if p.done >= frames:
             raise _Stop
 

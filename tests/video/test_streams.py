@@ -10,7 +10,8 @@ from video_clips import both_ffmpegs, ffmpeg_run, moving, packets, times, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
-from sr_plugins.video.probe import Source, StreamInfo, probe
+from sr_plugins.video.probe import probe
+from sr_plugins.video.source import Source, StreamInfo
 from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
@@ -181,12 +182,12 @@ def test_impossible_container_fails_before_the_work(film: Path, tmp_path: Path, 
 def test_lost_metadata_is_said(film: Path, tmp_path: Path, doubled: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
     import dataclasses
 
-    from sr_plugins.video import transcode
+    from sr_plugins.video import plan
 
-    def dolby(path: Path) -> Source:
-        return dataclasses.replace(probe(path), lost=("Dolby Vision",))
+    def dolby(path: Path, end: float | None = None) -> Source:
+        return dataclasses.replace(probe(path, end), lost=("Dolby Vision",))
 
-    monkeypatch.setattr(transcode, "probe", dolby)
+    monkeypatch.setattr(plan, "probe", dolby)
     said: list[str] = []
     upscale_video(film, tmp_path / "out.mkv", doubled, options=FAST, notice=said.append)
     assert said == ["film.mkv: Dolby Vision is dropped: it belongs to the old pixels"]

@@ -15,7 +15,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.pixels.frame import Frame, FrameFormat
 from sr_plugins.video.pixel_formats import Colors, frame_format, to_frame
 from sr_plugins.video.probe import probe
-from sr_plugins.video.transcode import Progress, upscale_video
+from sr_plugins.video.transcode import FilmProgress, upscale_video
 
 FFV1 = ["-c:v", "ffv1"]
 FAST = ["-preset", "ultrafast"]
@@ -213,7 +213,7 @@ def test_result_does_not_depend_on_chunks(tmp_path: Path, blurred: Upscaler) -> 
 def test_progress_counts_every_frame(tmp_path: Path, doubled: Upscaler) -> None:
     source = tmp_path / "in.mkv"
     ffmpeg_run(*moving(), source)
-    seen: list[Progress] = []
+    seen: list[FilmProgress] = []
     upscale_video(source, tmp_path / "out.mkv", doubled, options=FAST, chunk_frames=10, progress=seen.append)
     assert [p.done for p in seen] == list(range(1, 26))
     assert {p.total for p in seen} == {25}

@@ -15,7 +15,7 @@ from PIL import Image
 from sr_plugins.errors import DataError
 from sr_plugins.training.estimation.compression import Compression, jpeg_of, mean_quantiser, video_compression
 from sr_plugins.training.picture_files import LUMA, SUFFIXES, opened_picture, to_rgb
-from sr_plugins.video.probe import opened
+from sr_plugins.video.source import opened
 
 Rgb = NDArray[np.uint8]
 THUMBNAIL = 16  # pixels

@@ -1,0 +1,163 @@
+"""Every container we know something about, a line each: what ffmpeg's muxer holds, and how films are treated in it.
+
+A container that is not listed works too: then libavformat's word on codecs counts, and none of the comforts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_QUICKTIME_SURE = frozenset({"aac", "ac3", "alac", "mp3", "mov_text"})
+_MPEG_SOUND = frozenset({"ac3", "dts", "mp1", "mp2", "mp3"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """What one of ffmpeg's muxers can do.
+
+    Attributes:
+        muxer: ffmpeg's name.
+        suffixes: endings of a target that mean it, where they are not the muxer's name.
+        holds_all: any codec but ``never``; otherwise ``codecs``, or, where that is ``None``, what libavformat lists.
+        codecs: those of all streams beside the picture that a player finds in it; ``video`` says whether any video may
+            stand beside ours.
+        never: codecs that do not go in although libavformat lists them.
+        sure: codecs of sound and subtitles that need no trial: any ffmpeg writes them.
+        text: how text subtitles are written where they cannot be copied.
+        sound: what sound may be rewritten as, where it cannot be copied.
+        encoder: the one to take where the person names none, and its options.
+        plain: players of it know no FFV1.
+        encoders: the only ones whose pictures keep their times in it; empty: all.
+        chapters, attachments, covers, data: whether it holds them.
+        timecode: its muxer makes the track of a time code itself, from the tag.
+        quicktime: written by the QuickTime family's muxer: a clock of the person's choice, keys, a display matrix.
+        keeps: films of a folder stay in this kind of container.
+    """
+
+    muxer: str
+    suffixes: tuple[str, ...] = ()
+    holds_all: bool = False
+    codecs: frozenset[str] | None = None
+    video: bool = False
+    never: frozenset[str] = frozenset()
+    sure: frozenset[str] = frozenset()
+    text: str | None = None
+    sound: str = "aac"
+    encoder: tuple[str, ...] = ()
+    plain: bool = False
+    encoders: tuple[str, ...] = ()
+    chapters: bool = False
+    attachments: bool = False
+    covers: bool = False
+    data: bool = False
+    timecode: bool = False
+    quicktime: bool = False
+    keeps: bool = False
+
+
+def _program(muxer: str, *suffixes: str) -> Container:
+    """MPEG's program streams, whose muxers name no codecs."""
+    return Container(
+        muxer=muxer,
+        suffixes=suffixes,
+        codecs=_MPEG_SOUND | {"pcm_dvd", "dvd_subtitle", "h264", "mpeg1video", "mpeg2video"},
+        sure=_MPEG_SOUND,
+        sound="mp2",
+        encoders=("mpeg2video", "mpeg1video"),
+    )
+
+
+CONTAINERS = (
+    Container(
+        muxer="matroska",
+        suffixes=("mkv",),
+        holds_all=True,
+        never=frozenset({"mov_text", "eia_608", "tmcd", "dvb_teletext_", "pcm_bluray", "pcm_dvd"}),
+        sure=_MPEG_SOUND
+        | {"aac", "eac3", "flac", "opus", "truehd", "vorbis", "pcm_s16le", "pcm_s24le", "pcm_f32le"}
+        | {"ass", "subrip", "webvtt", "dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle"},
+        text="subrip",
+        chapters=True,
+        attachments=True,
+        covers=True,
+        keeps=True,
+    ),
+    Container(
+        muxer="webm",
+        sure=frozenset({"opus", "vorbis"}),
+        text="webvtt",
+        sound="libopus",
+        chapters=True,
+    ),
+    Container(
+        muxer="mp4",
+        suffixes=("m4v",),
+        sure=_QUICKTIME_SURE,
+        plain=True,
+        text="mov_text",
+        chapters=True,
+        covers=True,
+        timecode=True,
+        quicktime=True,
+        keeps=True,
+    ),
+    Container(
+        muxer="mov",
+        sure=_QUICKTIME_SURE,
+        plain=True,
+        text="mov_text",
+        chapters=True,
+        timecode=True,
+        quicktime=True,
+        keeps=True,
+    ),
+    Container(
+        muxer="ipod", sure=_QUICKTIME_SURE, plain=True, text="mov_text", chapters=True, covers=True, quicktime=True
+    ),
+    # A transport stream takes anything, but what is not listed here nothing can play.
+    Container(
+        muxer="mpegts",
+        suffixes=("ts", "m2ts", "mts"),
+        codecs=_MPEG_SOUND | {"aac", "aac_latm", "eac3", "opus", "s302m", "truehd", "dvb_subtitle"},
+        sure=_MPEG_SOUND | {"aac", "eac3"},
+        video=True,
+        data=True,
+    ),
+    _program("mpeg", "mpg"),
+    _program("vob"),
+    _program("dvd"),
+    _program("svcd"),
+    Container(muxer="asf", suffixes=("wmv",), encoders=("wmv2", "wmv1")),
+    Container(muxer="nut", chapters=True),
+    Container(muxer="gif", encoder=("gif",)),
+    Container(muxer="apng", encoder=("apng",)),
+)
+
+# The ffmpeg from which on Matroska tells a codec's delay; before, its muxer holds no time below zero, and moves the
+# whole film instead.
+DELAY_IN_MATROSKA = (9, 0)
+# The ffmpeg from which on MP4 holds PCM.
+PCM_IN_MP4 = (6, 0)
+# Sources whose clock starts anywhere and may be set anew at any time (broadcast, DVD), by the names of demuxers.
+DISCONTINUOUS = {"mpegts", "mpeg", "mpegtsraw", "dvd", "vob"}
+# What is taken for a film in a folder.
+FILM_SUFFIXES = {
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"),
+    *(".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+}
+
+
+def container_named(muxer: str) -> Container:
+    """What is known of a muxer of ffmpeg's."""
+    return next((c for c in CONTAINERS if c.muxer == muxer), Container(muxer=muxer))
+
+
+def container_of_suffix(suffix: str) -> Container:
+    """The container that a file's ending means, with or without its dot, in any case."""
+    name = suffix.lower().removeprefix(".")
+    return next((c for c in CONTAINERS if name in c.suffixes), container_named(name))
+
+
+def batch_suffix(suffix: str) -> str:
+    """The ending of a film's target in a folder: its own where that container keeps all that matters, else ``.mkv``."""
+    return suffix if container_of_suffix(suffix).keeps else ".mkv"

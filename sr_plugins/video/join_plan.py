@@ -1,0 +1,129 @@
+"""What the last step of a film needs to know, and which ffmpeg carries it out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from sr_plugins.video.containers import DELAY_IN_MATROSKA, container_named
+from sr_plugins.video.ffmpeg_process import bundled_ffmpeg, version, version_number
+from sr_plugins.video.output_options import OutputOptions
+from sr_plugins.video.pixel_formats import Colors
+from sr_plugins.video.source import Source, StreamInfo
+from sr_plugins.video.streams import Kept, StreamPlan
+
+# Seconds at least that are added to every time on the way through NUT, which holds none below zero; ffmpeg takes them
+# off again. Enough for the decoding times that lie before the first frame.
+_LIFT = 60
+_FINE = Fraction(1, 90_000)  # of the ticks there, in seconds, if the source's are coarser and do not fit
+_LARGEST = 2**31 - 1  # denominator of a time base in ffmpeg
+# The ffmpeg from which on a display matrix can be given; before, QuickTime alone took a rotation, as a tag.
+DISPLAY_OPTIONS = (6, 0)
+_MATRIX_IN_MATROSKA = (7, 0)  # 6.0 takes the option and writes none
+_KEEPS_DISTANCES = (8, 0)  # before, sound of a broadcast that begins after the picture may be moved to it
+COVER_KIND = {"mjpeg": "jpg"}  # endings of a cover's file, where that is not the codec
+
+
+def subtitle_file(kept: Kept) -> str:
+    """The name of the file with cut subtitles: only MP4 holds its own kind of text."""
+    return f"subtitles{kept.stream.index}.{'mp4' if kept.stream.codec == 'mov_text' else 'mkv'}"
+
+
+def holds_display_matrix(executable: str, muxer: str, source: Source) -> bool:
+    """Whether this ffmpeg can write the source's display matrix into this container."""
+    if version_number(executable) < DISPLAY_OPTIONS:
+        return container_named(muxer).quicktime and not source.mirrored
+    return container_named(muxer).quicktime or (
+        muxer == "matroska" and version_number(executable) >= _MATRIX_IN_MATROSKA
+    )
+
+
+def joining_ffmpeg(executable: str, muxer: str, source: Source, origin: Fraction) -> str:
+    """The ffmpeg to join with: another than for decoding only where that one would shift times, and a newer one is
+    there. The first packet of most sound lies below zero.
+    """
+    mine = version_number(executable)
+    shifts = muxer in ("matroska", "webm") and source.earliest < origin and mine < DELAY_IN_MATROSKA
+    moves = source.discontinuous and mine < _KEEPS_DISTANCES
+    bundled = bundled_ffmpeg() if shifts or moves else None
+    return bundled if bundled and version_number(bundled) > mine else executable
+
+
+@dataclass(frozen=True)
+class Join:
+    """Everything the last step needs to know. ``start`` and ``end`` are seconds on the source's clock, if it is cut;
+    ``finish`` is when the last frame stops being shown, on that clock too; ``colors`` are those of the encoded film."""
+
+    executable: str
+    source: Source
+    plan: StreamPlan
+    options: OutputOptions
+    aspect: Fraction | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
+    finish: Fraction | None = None
+    colors: Colors | None = None
+
+    @property
+    def kept(self) -> list[Kept]:
+        """The streams we map ourselves: all, or the video alone if the person chose the others."""
+        if self.options.own_maps:
+            return [k for k in self.plan.kept if k.stream.index == self.source.main]
+        return [k for k in self.plan.kept if k.stream not in self.covers]
+
+    @property
+    def cure(self) -> str:
+        """What to do where a container does not keep the times of the other streams."""
+        if self.plan.muxer != "matroska":
+            return ".mkv as target keeps every time"
+        return f"this ffmpeg ({version(self.executable)}) moves it; 9.0 or newer (--ffmpeg) does not"
+
+    @property
+    def place(self) -> int:
+        """The number of the upscaled stream in the target."""
+        return next(n for n, kept in enumerate(self.kept) if kept.stream.index == self.source.main)
+
+    @property
+    def covers(self) -> list[StreamInfo]:
+        """Pictures that go in as attachments: Matroska has no other way, ffmpeg would make them films of one frame."""
+        if self.plan.muxer != "matroska" or self.options.own_maps:
+            return []
+        return [k.stream for k in self.plan.kept if k.stream.is_cover]
+
+    @property
+    def cover_files(self) -> list[str]:
+        """Names of the files into which covers are put for ffmpeg, beside the target."""
+        return [f"cover{number}.{COVER_KIND.get(cover.codec, cover.codec)}" for number, cover in enumerate(self.covers)]
+
+    @property
+    def cut_subtitles(self) -> list[Kept]:
+        """Subtitles that are written anew in a film that is cut: they are cut first, for ffmpeg would keep those of
+        before the cut, at times below zero."""
+        if self.start is None or self.options.own_maps:
+            return []
+        return [k for k in self.kept if k.stream.kind == "subtitle" and k.codec != "copy"]
+
+    @property
+    def side_files(self) -> list[str]:
+        """Names of files that are made beside the target for ffmpeg to read."""
+        return [*self.cover_files, *(subtitle_file(kept) for kept in self.cut_subtitles)]
+
+    @property
+    def origin(self) -> Fraction:
+        """The time on the source's clock that becomes zero."""
+        return self.source.origin if self.start is None else self.start
+
+    @property
+    def clock(self) -> Fraction:
+        """The time base on the way through NUT: the source's, or a fraction of it where a cut lies between ticks."""
+        base = self.source.time_base
+        if (self.origin / base).denominator == 1:
+            return base
+        return base / max(1, min(math.ceil(base / _FINE), _LARGEST // base.denominator))
+
+    @property
+    def lift(self) -> int:
+        """Seconds that are exact in this clock: a time base of 1001/24000 divides 1001 seconds, but not 60."""
+        numerator = self.source.time_base.numerator
+        return math.ceil(_LIFT / numerator) * numerator

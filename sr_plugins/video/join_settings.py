@@ -1,0 +1,134 @@
+"""Options of the final ffmpeg that ffmpeg-python cannot say, for some come more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from av.video.stream import VideoStream
+
+from sr_plugins.errors import PipeError
+from sr_plugins.video.containers import container_named
+from sr_plugins.video.ffmpeg_process import version_number
+from sr_plugins.video.join_plan import COVER_KIND, DISPLAY_OPTIONS, Join
+from sr_plugins.video.source import StreamInfo, opened
+from sr_plugins.video.streams import EXPERIMENTAL
+from sr_plugins.video.timeline import fraction
+
+# What tags say about a stream's old bytes: Matroska's statistics, and that transparency lies beside the picture.
+_STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate", "alpha_mode")
+
+
+def stream_settings(join: Join) -> list[str]:
+    """Options of the output that ffmpeg-python cannot say, for some come more than once; the person's come last."""
+    source, plan = join.source, join.plan
+    rational = source.time_base
+    said = ["-c", "copy", "-map_metadata", "0", "-map_chapters", "0", *(EXPERIMENTAL if plan.experimental else ())]
+    said += ["-fps_mode", "passthrough", "-max_interleave_delta", "0"]
+    if join.start is not None:
+        said += ["-copypriorss", "0"]
+    if container_named(plan.muxer).quicktime and rational.denominator < 2**31:
+        # The clock of the track as in the source, and that of the edit list no coarser.
+        said += ["-video_track_timescale", str(rational.denominator), "-movie_timescale", str(rational.denominator)]
+    if join.end is not None:
+        said += ["-t", seconds(join.end - join.origin)]
+    for number, entry in enumerate(join.kept):
+        if entry.codec != "copy":
+            said += [f"-c:{number}", entry.codec]
+        if entry in join.cut_subtitles:
+            said += _tags(number, entry.stream)
+        said += [f"-disposition:{number}", "+".join(entry.stream.disposition) or "0"]
+        if entry.stream.index == source.main:
+            said += _video_settings(join, number, entry.stream)
+    return said
+
+
+def shape_settings(join: Join, video: VideoStream) -> list[str]:
+    """The aspect ratio also for the container: AV1 and others leave it to it."""
+    if join.options.value("aspect"):
+        return []
+    # Behind a filter of the person's the picture has another shape: its own is then the right one.
+    pixel = video.sample_aspect_ratio if join.options.own_aspect else join.aspect
+    if not pixel:
+        return []
+    ratio = fraction(pixel) * Fraction(video.width, video.height)
+    return [f"-aspect:{join.place}", f"{ratio.numerator}:{ratio.denominator}"]
+
+
+def _video_settings(join: Join, number: int, stream: StreamInfo) -> list[str]:
+    source = join.source
+    said = _tags(number, stream)
+    for name, code in (join.colors or source.colors).options(with_range=True).items():
+        said += [f"-{name}:{number}", str(code)]
+    if source.turned and version_number(join.executable) < DISPLAY_OPTIONS:
+        said += [f"-metadata:s:{number}", f"rotate={source.rotation % 360}"]
+    return said
+
+
+def _tags(number: int, stream: StreamInfo) -> list[str]:
+    kept = [(key, value) for key, value in stream.metadata.items() if not key.lower().startswith(_STALE)]
+    return [word for key, value in kept for word in (f"-metadata:s:{number}", f"{key}={value}")]
+
+
+def cover_settings(join: Join, folder: Path) -> list[str]:
+    said: list[str] = []
+    if not join.covers:
+        return said
+    with opened(join.source.path) as container:
+        wanted = [cover.index for cover in join.covers]
+        pictures = {p.stream_index: bytes(p) for p in container.demux(*wanted) if p.size}
+    covers = zip(join.covers, join.cover_files, strict=True)
+    for number, (stream, name) in enumerate(covers, len(join.kept)):
+        if stream.index not in pictures:
+            raise PipeError(
+                f"{join.source.path}: {stream.label} cannot be read; leave it out: -- -map -0:{stream.index}"
+            )
+        kind = COVER_KIND.get(stream.codec, stream.codec)
+        tags = stream.tags
+        file = folder / name
+        file.write_bytes(pictures[stream.index])
+        said += ["-attach", f"file:{file.absolute()}"]
+        said += [f"-metadata:s:{number}", f"filename={tags.get('filename', f'cover.{kind}')}"]
+        said += [
+            f"-metadata:s:{number}",
+            f"mimetype={tags.get('mimetype', 'image/' + kind.replace('jpg', 'jpeg'))}",
+        ]
+    return said
+
+
+def duration_settings(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> list[str]:
+    """How long the last frame is shown, which NUT does not tell: muxers would repeat the gap before, or hide it."""
+    path, times = chunks[-1]
+    if join.finish is None or not times:
+        return []
+    coded = packet_times(path)
+    # QuickTime's muxer ends the film where the packet that is decoded last does, others where the last frame does.
+    place = len(coded) - 1 if container_named(join.plan.muxer).quicktime else coded.index(max(coded))
+    when = times[sorted(coded).index(coded[place])]
+    number = sum(len(shown) for _, shown in chunks[:-1]) + place
+    lasting = join.finish - when * join.source.time_base
+    if lasting <= 0:
+        return []
+    # What setts calls TB is in ffmpeg 5 not the base that its times have: measure by the times themselves.
+    shown = (when - chunks[0][1][0]) * join.source.time_base
+    if shown:
+        ratio = lasting / shown
+        ticks = f"(PTS-STARTPTS)*{ratio.numerator}/{ratio.denominator}"
+    elif version_number(join.executable) < DISPLAY_OPTIONS:
+        ticks = str(round(lasting / join.clock))
+    else:
+        ticks = f"{lasting.numerator}/{lasting.denominator}/TB"
+    duration = f"if(eq(N\\,{number})\\,{ticks}\\,DURATION)"
+    return [f"-bsf:{join.place}", f"setts=pts=PTS:dts=DTS:duration={duration}"]
+
+
+def packet_times(path: Path) -> list[int]:
+    """Presentation times of a chunk's packets, as they come."""
+    with opened(path) as container:
+        return [p.pts for p in container.demux(container.streams.video[0]) if p.pts is not None]
+
+
+def seconds(value: Fraction) -> str:
+    """As ffmpeg reads it."""
+    return f"{float(value):.6f}"

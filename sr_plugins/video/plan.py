@@ -1,0 +1,115 @@
+"""What is decided about a film before its first frame is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from sr_plugins.errors import PipeError
+from sr_plugins.video.chunks import Chunk, Film, plan_chunks
+from sr_plugins.video.containers import container_named
+from sr_plugins.video.decode import DecodeOptions
+from sr_plugins.video.decoder_choice import as_decoded
+from sr_plugins.video.encode import plan_encoding
+from sr_plugins.video.ffmpeg_process import version
+from sr_plugins.video.join_plan import Join, holds_display_matrix, joining_ffmpeg
+from sr_plugins.video.output_options import OutputOptions
+from sr_plugins.video.pixel_formats import PixelLayout, aspect_after, frame_format, refuse_odd
+from sr_plugins.video.probe import probe
+from sr_plugins.video.source import Source
+from sr_plugins.video.streams import muxer_of, plan_streams
+from sr_plugins.video.ways import Way
+from sr_plugins.weights.digest import weights_digest
+
+
+@dataclass(frozen=True)
+class FilmPlan:
+    """One film: the plan that every chunk shares, and what its pixels depend on."""
+
+    film: Film
+    target: Path
+    size: tuple[int, int]
+    join: Join
+    chunks: tuple[Chunk, ...]
+    identity: dict[str, object]
+
+    @property
+    def side_files(self) -> list[str]:
+        """Files in the folder of chunks that are none: the joined film, the rehearsal, and what the join reads."""
+        own = f"joined{self.target.suffix}", f"rehearsal.{self.film.encoding.container}"
+        return [*own, *self.join.side_files]
+
+
+def plan_film(
+    path: Path,
+    target: Path,
+    way: Way,
+    options: OutputOptions,
+    cut: tuple[float | None, float | None],
+    decode: DecodeOptions,
+    chunk_frames: int,
+    executable: str,
+    overwrite: bool,
+) -> FilmPlan:
+    """Everything that is decided before work; ``cut`` are the seconds between which frames are taken.
+
+    Raises:
+        PipeError: the source cannot be read, or this target cannot be made of it.
+    """
+    if chunk_frames < 1:
+        raise PipeError(f"a chunk of {chunk_frames} frames is not possible: it has at least 1")
+    source = as_decoded(executable, probe(path, cut[1]))
+    if target.exists() and target.samefile(path):
+        raise PipeError(f"{target} is the source itself: choose another name")
+    check_target(target, overwrite)
+    if not target.absolute().parent.is_dir():
+        raise PipeError(f"{target.absolute().parent}: there is no such folder")
+    if source.interlaced and not decode.deinterlace and not decode.progressive:
+        cure = "add --deinterlace, or --progressive where it is only marked so"
+        raise PipeError(f"{path} is interlaced, which upscaling would bake in: {cure}")
+    muxer = muxer_of(target, options)
+    origin = source.origin if cut[0] is None else Fraction(cut[0]) + source.start
+    joiner = joining_ffmpeg(executable, muxer, source, origin)
+    plan = plan_streams(source, target, options, joiner)
+    if source.turned and not holds_display_matrix(joiner, muxer, source):
+        if any(source.crop):
+            raise PipeError(f"{path}: ffmpeg {version(executable)} cannot crop and turn it: a newer one (--ffmpeg) can")
+        source, decode = source.upright(), replace(decode, turn=True)
+    start, end = (None if t is None else Fraction(t).limit_denominator(10**6) + source.start for t in cut)
+    chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
+    before = source.width, source.height
+    size = way.output_size(*before, frame_format(source.pix_fmt, source.colors))
+    aspect = source.aspect and aspect_after(source.aspect, before, size)
+    encoding = plan_encoding(executable, source, size, aspect, options, container_named(muxer))
+    if not options.own_filters:
+        refuse_odd(before, size, PixelLayout.of(encoding.pix_fmt).subsampling)
+    join = Join(joiner, source, plan, options, aspect, start, end, _finish(source, end), encoding.tags)
+    film = Film(source, source.digest(), decode, encoding, executable)
+    identity = {
+        "input": film.digest,
+        "model": way.description,
+        "weights": weights_digest(way.loaded),
+        "size": list(size),
+        "encoder": [encoding.encoder, encoding.pix_fmt, *encoding.options],
+        "deinterlace": decode.deinterlace,
+        "progressive": decode.progressive,
+        "cut": [None if t is None else str(t) for t in (start, end)],
+        "chunk frames": chunk_frames,
+        "ffmpeg": version(executable),
+    }
+    return FilmPlan(film, target, size, join, tuple(chunks), identity)
+
+
+def _finish(source: Source, end: Fraction | None) -> Fraction:
+    """When the last frame that is taken stops being shown: where the next begins, where the cut is, or at the end."""
+    if end is None:
+        return source.finish
+    after = next((t for t in source.timeline if t * source.time_base >= end), None)
+    return min(end, source.finish if after is None else after * source.time_base)
+
+
+def check_target(target: Path, overwrite: bool) -> None:
+    """Raises ``PipeError`` where a film is that must not be replaced."""
+    if target.exists() and not overwrite:
+        raise PipeError(f"{target} exists already: --overwrite replaces it")

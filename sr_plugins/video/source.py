@@ -1,0 +1,165 @@
+"""A video file and what is known of it; how files are opened."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+
+from sr_plugins.errors import PipeError
+from sr_plugins.video.containers import DISCONTINUOUS
+from sr_plugins.video.ffmpeg_process import PROTOCOLS
+from sr_plugins.video.pixel_formats import Colors
+from sr_plugins.video.timeline import Span
+
+NO_CROP = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Light:
+    """HDR10 static metadata.
+
+    ``mastering``: red, green, blue and white point as (x, y), then darkest and brightest luminance in cd/m2, as ten
+    fractions; ``content``: the maximum and the frame-average light level (MaxCLL, MaxFALL) in cd/m2.
+    """
+
+    mastering: tuple[Fraction, ...] | None = None
+    content: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, mastering: bytes | None, content: bytes | None) -> Light:
+        """From libavutil's AVMasteringDisplayMetadata and AVContentLightMetadata."""
+        points: tuple[Fraction, ...] | None = None
+        if mastering and len(mastering) >= 88:
+            *numbers, has_primaries, has_luminance = struct.unpack("<22i", mastering[:88])
+            if has_primaries and has_luminance and all(numbers[1::2]):
+                points = tuple(Fraction(n, d) for n, d in zip(numbers[::2], numbers[1::2], strict=True))
+        level = struct.unpack("<2I", content[:8]) if content and len(content) >= 8 else None
+        return cls(points, (level[0], level[1]) if level and any(level) else None)
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """One stream of the source. ``disposition`` holds ffmpeg's names, ``metadata`` the tags (language, title, ...).
+
+    ``frames`` is how many its file says it has, 0 where that is unknown.
+    """
+
+    index: int
+    kind: str
+    codec: str
+    disposition: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    frames: int = 0
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The metadata by keys in lower case: Matroska writes capitals."""
+        return {key.lower(): value for key, value in self.metadata.items()}
+
+    @property
+    def is_cover(self) -> bool:
+        return "attached_pic" in self.disposition
+
+    @property
+    def is_film(self) -> bool:
+        return self.kind == "video" and not self.is_cover
+
+    @property
+    def label(self) -> str:
+        """For messages: ``stream 3 (subtitle, hdmv_pgs_subtitle, eng)``."""
+        parts = (self.kind, self.codec, self.tags.get("filename") or self.tags.get("language"))
+        return f"stream {self.index} ({', '.join(p for p in parts if p)})"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video file and its main video stream.
+
+    Times are integers in ``time_base``. ``timeline`` lists the presentation time of every frame in order, ``keyframes``
+    those from which decoding can begin. ``start`` is where the container says that it begins and ``earliest`` the time
+    of the first packet of any stream, in seconds; ``finish`` is when the last frame stops being shown, ``spans`` when
+    each stream's packets are presented. ``origin`` is the time that counts as zero in the result: 0, or where
+    a broadcast recording begins. ``crop`` is what is still to be cut off (left, right, top, bottom); the size is
+    that of the rest. ``decoder`` is one that ffmpeg would not take by itself. ``metadata`` holds the file's own tags.
+    """
+
+    path: Path
+    container: str
+    streams: tuple[StreamInfo, ...]
+    main: int
+    width: int
+    height: int
+    pix_fmt: str
+    colors: Colors
+    aspect: Fraction | None
+    time_base: Fraction
+    rate: Fraction
+    timeline: tuple[int, ...]
+    keyframes: tuple[int, ...]
+    start: Fraction
+    earliest: Fraction
+    finish: Fraction
+    spans: dict[int, Span] = field(default_factory=dict)
+    interlaced: bool = False
+    rotation: int = 0
+    mirrored: bool = False
+    light: Light = Light()
+    chapters: int = 0
+    lost: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    crop: tuple[int, int, int, int] = NO_CROP
+    decoder: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> Fraction:
+        """Seconds that are taken off every time stamp."""
+        return self.start if self.discontinuous else Fraction(0)
+
+    @property
+    def discontinuous(self) -> bool:
+        """Its clock starts anywhere, as a broadcast's does."""
+        return self.container.split(",")[0] in DISCONTINUOUS
+
+    @property
+    def turned(self) -> bool:
+        """A display matrix asks players to turn or mirror the picture."""
+        return bool(self.rotation or self.mirrored)
+
+    def upright(self) -> Source:
+        """The same with the picture turned as the display matrix says, and no matrix."""
+        if self.rotation % 180 != 90:
+            return replace(self, rotation=0, mirrored=False)
+        aspect = self.aspect and 1 / self.aspect
+        return replace(self, width=self.height, height=self.width, aspect=aspect, rotation=0, mirrored=False)
+
+    def digest(self) -> str:
+        """A hash of the whole file: a film that was still being copied has its length and both ends at once."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+
+
+@contextmanager
+def opened(path: Path, **options: Any) -> Iterator[InputContainer]:
+    """The file opened by PyAV, which then opens local files only; its errors become ``PipeError``."""
+    try:
+        with av.open(f"file:{path.absolute()}", options={"protocol_whitelist": PROTOCOLS}, **options) as container:
+            yield container
+    except (av.FFmpegError, IsADirectoryError) as error:
+        if not path.exists():
+            raise PipeError(f"{path}: there is no such file") from error
+        if path.is_dir():
+            raise PipeError(f"{path} is a folder") from error
+        if path.stat().st_size == 0:
+            raise PipeError(f"{path} is empty") from error
+        reason = getattr(error, "strerror", None) or error
+        raise PipeError(f"{path}: cannot be read as video, it is damaged or of another kind ({reason})") from error

@@ -1,0 +1,221 @@
+"""Sound, covers, subtitles and further films beside the picture, where containers, cuts and edit lists make it hard."""
+
+import struct
+import subprocess
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from fakes import nearest
+from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, packets, times, tone
+
+from sr_plugins import Upscaler
+from sr_plugins.video.probe import probe
+from sr_plugins.video.transcode import upscale_video
+
+FAST = ["-preset", "ultrafast"]
+
+
+@pytest.fixture(scope="module")
+def doubled() -> Iterator[Upscaler]:
+    with Upscaler(nearest(), device="cpu") as upscaler:
+        yield upscaler
+
+
+# -- sound -------------------------------------------------------------------------------------------------------------
+
+_FLASH = (
+    "color=black:s=64x48:r=25:d=6,drawbox=w=64:h=48:c=white:t=fill:"
+    "enable=between(n\\,20\\,24)+between(n\\,70\\,74)+between(n\\,120\\,124),noise=alls=6:allf=t"
+)
+_BEEP = "aevalsrc='0.8*sin(2*PI*1000*t)*(between(t,{0},{0}+0.1)+between(t,2.8,2.9)+between(t,4.8,4.9))':s=48000:d=6"
+
+
+def _beeps(path: Path) -> list[float]:
+    """When the sound begins to be loud, on the film's clock."""
+    whole = "aresample=48000:async=1:first_pts=0"
+    command = [BUNDLED, "-v", "error", "-i", path, "-map", "0:a:0", "-af", whole, "-ac", "1", "-f", "s16le", "-"]
+    heard = subprocess.run(command, capture_output=True, check=True).stdout
+    loud = np.flatnonzero(np.abs(np.frombuffer(heard, "<i2").astype(int)) > 8000)
+    return [float(a) / 48000 for a, gap in zip(loud, np.diff(loud, prepend=-48000), strict=True) if gap > 4800]
+
+
+def _distance(path: Path) -> float:
+    """Seconds from the first flash to the first beep, both decoded, on the file's clock."""
+    with av.open(str(path)) as container:
+        flash = next(p.time for p in container.decode(video=0) if p.to_ndarray(format="gray").mean() > 128)
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            samples = np.abs(frame.to_ndarray().astype(float)).reshape(-1, frame.samples).max(0)
+            level = 0.25 if frame.format.name.startswith("flt") else 8000
+            if (loud := np.flatnonzero(samples > level)).size:
+                return float(frame.time + loud[0] / frame.sample_rate - flash)
+    raise AssertionError("no beep")
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("suffix", ["ts", "vob"])
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.ts"])
+def test_sound_that_begins_late_in_a_broadcast(
+    ffmpeg: str, suffix: str, name: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, target = tmp_path / f"in.{suffix}", tmp_path / name
+    codecs = ["-c:v", "mpeg2video", "-q:v", "3", "-c:a", "mp2"]
+    later = ["-itsoffset", "0.37", "-f", "lavfi", "-i", _BEEP.format(0.8)]
+    ffmpeg_run("-f", "lavfi", "-i", _FLASH, *later, *codecs, "-t", "3", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST)
+    assert _distance(source) == pytest.approx(0.37, abs=0.03)
+    assert _distance(target) == pytest.approx(_distance(source), abs=0.0015)
+
+
+def _edited(source: Path, target: Path, *parts: tuple[float, float]) -> Path:
+    """The film with an edit list that shows these seconds of its media, as an editor writes it."""
+
+    def boxes(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+        at = 0
+        while at < len(data):
+            size, kind = struct.unpack(">I4s", data[at : at + 8])
+            head = 8
+            if size == 1:
+                size, head = struct.unpack(">Q", data[at + 8 : at + 16])[0], 16
+            yield kind, data[at + head : at + size], data[at : at + size]
+            at += size
+
+    def box(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I4s", len(body) + 8, kind) + body
+
+    data = source.read_bytes()
+    movie = struct.unpack(">I", data[data.rfind(b"mvhd") + 16 :][:4])[0]
+
+    def track(body: bytes) -> bytes:
+        at = body.find(b"mdhd")
+        scale = struct.unpack(">I", body[at + 16 : at + 20])[0]
+        at = body.find(b"elst")
+        first = max(0, struct.unpack(">i", body[at + 16 : at + 20])[0]) if at >= 0 else 0
+        rows = [struct.pack(">Iii", round((e - b) * movie), first + round(b * scale), 0x10000) for b, e in parts]
+        edits = box(b"edts", box(b"elst", struct.pack(">II", 0, len(parts)) + b"".join(rows)))
+        inside = [edits * (kind == b"mdia") + whole for kind, _, whole in boxes(body) if kind != b"edts"]
+        return b"".join(inside)
+
+    def film(kind: bytes, body: bytes, whole: bytes) -> bytes:
+        if kind != b"moov":
+            return whole
+        return box(b"moov", b"".join(box(k, track(b)) if k == b"trak" else w for k, b, w in boxes(body)))
+
+    target.write_bytes(b"".join(film(*parts) for parts in boxes(data)))
+    return target
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.ts"])
+@pytest.mark.parametrize("parts", [[(0.5, 1.5), (2.6, 5.2)], [(1.3, 4.0)]], ids=["middle", "start"])
+def test_what_an_edit_list_hides_stays_hidden(
+    ffmpeg: str, name: str, parts: list[tuple[float, float]], tmp_path: Path, doubled: Upscaler
+) -> None:
+    whole, target, said = tmp_path / "whole.mov", tmp_path / name, list[str]()
+    inputs = ["-f", "lavfi", "-i", _FLASH, "-f", "lavfi", "-i", _BEEP.format(1.8)]
+    ffmpeg_run(*inputs, "-bf", "2", "-c:a", "aac", whole)
+    source = _edited(whole, tmp_path / "in.mov", *parts)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    was, now = _beeps(source), _beeps(target)
+    assert len(was) == 2
+    late = 0.0 if name != "out.ts" else now[0] - was[0]  # a broadcast begins with the encoder's delay
+    assert [round(t - late, 2) for t in now] == [round(t, 2) for t in was]
+    if len(parts) > 1:
+        assert any("is encoded anew as aac: an edit list hides parts of it" in line for line in said)
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("name", "codec", "kept"),
+    [("out.mov", "flac", False), ("out.mov", "libopus", False), ("out.mp4", "flac", True), ("out.mkv", "s302m", False)],
+)
+def test_sound_that_this_ffmpeg_does_not_write_is_told(
+    ffmpeg: str, name: str, codec: str, kept: bool, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, target, said = tmp_path / ("in.ts" if codec == "s302m" else "in.mkv"), tmp_path / name, list[str]()
+    ffmpeg_run(*moving(), *tone(), "-ar", "48000", "-ac", "2", "-c:a", codec, "-strict", "-2", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    assert len(probe(target).streams) == 1 + kept
+    assert sum("left out" in line for line in said) == (not kept)
+
+
+# -- covers, and films beside the film ---------------------------------------------------------------------------------
+
+
+@both_ffmpegs
+def test_every_cover(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, names = tmp_path / "in.mkv", ["cover.jpg", "cover_land.png", "small_cover.jpg"]
+    attached: list[str | Path] = []
+    for number, (name, colour) in enumerate(zip(names, ("red", "green", "blue"), strict=True)):
+        ffmpeg_run("-f", "lavfi", "-i", f"color={colour}:s=32x32", "-frames:v", "1", tmp_path / name)
+        kind = "jpeg" if name.endswith("jpg") else "png"
+        tags = [f"-metadata:s:t:{number}", f"mimetype=image/{kind}", f"-metadata:s:t:{number}", f"filename={name}"]
+        attached += ["-attach", tmp_path / name, *tags]
+    ffmpeg_run(*moving(seconds=0.2), *attached, source)
+    for target, count in ((tmp_path / "o.mkv", 3), (tmp_path / "o.mp4", 3), (tmp_path / "o.mov", 0)):
+        said: list[str] = []
+        upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+        covers = [s for s in probe(target).streams if s.is_cover]
+        assert [packets(target, s.index)[0][1] for s in covers] == [(tmp_path / n).read_bytes() for n in names][:count]
+        assert sum("left out: .mov cannot hold it; .mkv can" in line for line in said) == 3 - count
+        if target.suffix == ".mkv":
+            assert [s.tags["filename"] for s in covers] == names
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+@pytest.mark.parametrize("main", [0, 1])
+def test_another_film_in_the_file_stays_what_it_is(
+    ffmpeg: str, suffix: str, main: int, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / f"out.{suffix}"
+    marks = [
+        f"-disposition:v:{n}" if word is None else word
+        for n in (0, 1)
+        for word in (None, "default" * (n == main) or "0")
+    ]
+    maps = ["-map", "0", "-map", "1", "-pix_fmt", "yuv420p", *marks]
+    ffmpeg_run(*moving("64x48", 1, "5"), *moving("160x64", 1, "10"), *maps, source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST)
+    sizes = [(64, 48), (160, 64)]
+    sizes[main] = (sizes[main][0] * 2, sizes[main][1] * 2)
+    with av.open(str(target)) as container:
+        films = container.streams.video
+        assert [(s.width, s.height) for s in films] == sizes
+        assert [Fraction(s.sample_aspect_ratio or 1) for s in films] == [1, 1]
+    assert [len(times(target, n)) for n in (0, 1)] == [5, 10]
+
+
+# -- cuts --------------------------------------------------------------------------------------------------------------
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(("suffix", "name"), [("mkv", "out.mp4"), ("mkv", "out.mov"), ("mp4", "out.mkv")])
+@pytest.mark.parametrize("cut", [(2.0, None), (1.5, 4.5)])
+def test_rewritten_subtitles_of_a_cut_film(
+    ffmpeg: str, suffix: str, name: str, cut: tuple[float, float | None], tmp_path: Path, doubled: Upscaler
+) -> None:
+    lines = [f"{i + 1}\n00:00:0{i},200 --> 00:00:0{i},900\nline {i}\n" for i in range(6)]
+    (tmp_path / "s.srt").write_text("\n".join(lines))
+    source, target = tmp_path / f"in.{suffix}", tmp_path / name
+    inputs = [*moving(seconds=6), *tone(6), "-i", tmp_path / "s.srt", "-map", "0", "-map", "1", "-map", "2"]
+    kind = "srt" if suffix == "mkv" else "mov_text"
+    ffmpeg_run(*inputs, "-g", "50", "-c:a", "aac", "-c:s", kind, "-metadata:s:s:0", "language=fra", source)
+    start, end = cut
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, start=start, end=end, notice=lambda _: None)
+    begin = times(target)[0]
+    assert 0 <= begin < 0.06
+    shown = {}
+    with av.open(str(target)) as container:
+        for packet in container.demux(container.streams.subtitles[0]):
+            text = bytes(packet).partition(b"line ")[2][:1]
+            if text and packet.pts is not None and packet.time_base is not None:
+                base = float(packet.time_base)
+                shown[int(text)] = (round(packet.pts * base, 3), round((packet.duration or 0) * base, 3))
+        assert container.streams.subtitles[0].metadata["language"] == "fra"
+    wanted = {i: (round(i + 0.2 - start, 3), 0.7) for i in range(6) if start <= i + 0.2 < (end or 9)}
+    assert shown == wanted

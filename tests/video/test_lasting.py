@@ -1,0 +1,190 @@
+"""The last frame, codecs that NUT has no name for, and films that change on the way."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from fakes import nearest
+from video_clips import UNEVEN, both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
+
+from sr_plugins import Upscaler
+from sr_plugins.errors import PipeError
+from sr_plugins.video.probe import probe
+from sr_plugins.video.transcode import upscale_video
+
+FAST = ["-preset", "ultrafast"]
+
+
+@pytest.fixture(scope="module")
+def doubled() -> Iterator[Upscaler]:
+    with Upscaler(nearest(), device="cpu") as upscaler:
+        yield upscaler
+
+
+# -- how long the last frame is shown ----------------------------------------------------------------------------------
+
+
+def _end(path: Path) -> float:
+    """When the film ends, in seconds, by what its container says."""
+    with av.open(str(path)) as container:
+        return (container.duration or 0) / 10**6
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.mov"])
+def test_a_rest_at_the_end_lasts_as_long(ffmpeg: str, name: str, tmp_path: Path, doubled: Upscaler) -> None:
+    gif, screen = tmp_path / "in.gif", tmp_path / "in.mp4"
+    ffmpeg_run(*moving(rate="5"), "-final_delay", "500", gif)
+    rest = "setts=pts=PTS:dts=DTS:duration=if(eq(N\\,9)\\,3/TB\\,DURATION)"
+    ffmpeg_run(*moving(rate="10"), "-bf", "0", "-bsf:v", rest, screen)
+    for source, ends in ((gif, 5.8), (screen, 3.9)):
+        target = tmp_path / name
+        upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=[*FAST, "-bf", "2"], overwrite=True)
+        assert _end(target) == pytest.approx(ends, abs=0.03)
+        assert len(pictures(target)) == len(pictures(source))
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("encoder", ["libsvtav1", "libvpx-vp9", "libx264", "mpeg4"])
+@pytest.mark.parametrize("frames", [1, 2, 6])
+def test_every_frame_is_shown(ffmpeg: str, encoder: str, frames: int, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mp4"
+    uneven = ["-vf", "select='not(eq(n,3)+eq(n,5))'", "-fps_mode", "passthrough", "-frames:v", str(frames)]
+    ffmpeg_run(*moving("64x48", 0.8, "10"), *uneven, "-c:v", "ffv1", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", encoder])
+    assert len(pictures(target)) == frames
+    assert times(target) == times(source)
+
+
+# -- codecs whose tag says how pixels lie, or that NUT does not hold ---------------------------------------------------
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("name", "encoding", "codec", "pix_fmt"),
+    [
+        ("out.avi", "utvideo", "utvideo", "yuv420p"),
+        ("out.mov", "utvideo", "utvideo", "yuv420p"),
+        ("out.mkv", "rawvideo", "rawvideo", "yuv420p"),
+        ("out.mov", "prores_ks", "prores", "yuv422p10le"),
+        ("out.mkv", "prores", "prores", "yuv422p10le"),
+        ("out.mov", "dnxhd -profile:v dnxhr_hq -pix_fmt yuv422p -vf scale=256:120", "dnxhd", "yuv422p"),
+    ],
+)
+def test_codecs_come_out_as_they_went_in(
+    ffmpeg: str, name: str, encoding: str, codec: str, pix_fmt: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / name
+    ffmpeg_run(*moving("64x48", 0.8, "10"), "-pix_fmt", "yuv420p", "-c:v", "ffv1", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", *encoding.split()], chunk_frames=3)
+    film = probe(target)
+    assert (film.streams[0].codec, film.pix_fmt) == (codec, pix_fmt)
+    assert [round(float(t), 3) for t in times(target)] == [round(float(t), 3) for t in times(source)]
+    shown = pictures(target)
+    assert len(shown) == 8
+    if "scale" not in encoding:
+        scale = 4 if pix_fmt.endswith("10le") else 1
+        want = np.repeat(np.repeat(pictures(source)[-1][0].astype(float), 2, 0), 2, 1)
+        assert np.abs(shown[-1][0] / scale - want).mean() < 3
+
+
+@both_ffmpegs
+def test_uneven_times_and_sound_through_quicktime(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mov"
+    ffmpeg_run(*moving(seconds=2), *tone(2), *UNEVEN, "-c:a", "aac", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "prores"], chunk_frames=7)
+    assert times(target) == times(source)
+    offset = [times(f, 1)[0] - times(f, 0)[0] for f in (source, target)]
+    assert abs(offset[1] - offset[0]) <= Fraction(1, 1000)
+
+
+def test_what_a_container_cannot_hold_is_told_before_the_work(tmp_path: Path, doubled: Upscaler) -> None:
+    source, done = tmp_path / "in.mkv", list[object]()
+    ffmpeg_run(*moving("64x48", 0.8, "10"), "-c:v", "ffv1", source)
+    with pytest.raises(PipeError, match="cannot hold what the encoder writes: choose another encoder"):
+        upscale_video(source, tmp_path / "out.mkv", doubled, options=["-c:v", "gif"], progress=done.append)
+    assert (done, [p.name for p in tmp_path.iterdir()]) == ([], ["in.mkv"])
+
+
+@both_ffmpegs
+def test_deep_440_is_read(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg_run(*moving("64x48", 0.4, "10"), "-pix_fmt", "yuv440p10le", "-c:v", "ffv1", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "ffv1"])
+    assert np.array_equal(pictures(target)[0][0][::2, ::2], pictures(source)[0][0])
+
+
+# -- films that change on the way --------------------------------------------------------------------------------------
+
+
+def _joined(target: Path, *parts: list[str]) -> Path:
+    data = b""
+    for number, options in enumerate(parts):
+        part = target.with_name(f"part{number}.ts")
+        offset = ["-muxdelay", "0", "-muxpreload", "0", "-output_ts_offset", str(number)]
+        ffmpeg_run(*options, *offset, part)
+        data += part.read_bytes()
+    target.write_bytes(data)
+    return target
+
+
+MPEG2 = ["-c:v", "mpeg2video", "-q:v", "3", "-pix_fmt", "yuv420p"]
+X264 = ["-c:v", "libx264"]
+CHANGES = {
+    "size": ([*moving("64x48"), *X264], [*moving("96x64"), *X264], "picture changes from 64x48 to 96x64"),
+    "chroma": (
+        [*moving(), *X264, "-pix_fmt", "yuv420p"],
+        [*moving(), *X264, "-pix_fmt", "yuv444p"],
+        "pixels change from yuv420p",
+    ),
+    "matrix": (
+        [*moving(), *X264, "-vf", "setparams=colorspace=bt709"],
+        [*moving(), *X264, "-vf", "setparams=colorspace=smpte170m"],
+        "colours change from bt709",
+    ),
+    "shape": ([*moving(), *MPEG2, "-aspect", "4:3"], [*moving(), *MPEG2, "-aspect", "16:9"], "shape of its pixels"),
+    "fields": (
+        [*moving("64x48"), *MPEG2],
+        [*moving("64x48", 1, "50"), "-vf", "tinterlace=4", *MPEG2, "-flags", "+ildct+ilme"],
+        "interlaced.*--deinterlace, or --progressive",
+    ),
+}
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(("first", "second", "said"), CHANGES.values(), ids=CHANGES)
+def test_a_change_is_refused_with_its_cure(
+    ffmpeg: str, first: list[str], second: list[str], said: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, target = _joined(tmp_path / "in.ts", first, second), tmp_path / "out.mkv"
+    with pytest.raises(PipeError, match=said) as refused:
+        upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, chunk_frames=10, notice=lambda _: None)
+    assert "\n" not in str(refused.value)
+    assert not target.exists()
+    before = upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, end=0.8, restart=True)
+    assert before.frames in (19, 20)
+
+
+def test_marked_interlaced_by_mistake(tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg_run(*moving("64x48"), "-flags", "+ildct", "-x264-params", "tff=1", source)
+    with pytest.raises(PipeError, match="--progressive where it is only marked so"):
+        upscale_video(source, target, doubled)
+    upscale_video(source, target, doubled, options=["-c:v", "ffv1"], progressive=True)
+    want = np.repeat(np.repeat(pictures(source)[3][0], 2, 0), 2, 1)
+    assert np.array_equal(pictures(target)[3][0], want)
+
+
+def test_equal_times_are_a_tick_apart(tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    twice = "setts=pts='if(eq(N,12),PREV_OUTPTS,PTS)':dts='if(eq(N,12),PREV_OUTDTS,DTS)'"
+    ffmpeg_run(*moving("64x48"), "-bf", "0", "-bsf:v", twice, source)
+    was = times(source)
+    assert len(was) - len(set(was)) == 1
+    upscale_video(source, target, doubled, options=FAST)
+    now = times(target)
+    assert len(set(now)) == 25
+    assert max(abs(a - b) for a, b in zip(was, now, strict=True)) == Fraction(1, 1000)
