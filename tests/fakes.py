@@ -93,14 +93,8 @@ class Overflows(nn.Module):
         return z.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
-def with_lanes(run, count: int = 2) -> Plugins:  # type: ignore[no-untyped-def]
-    """Plugins with a backend ``laned`` that calls ``run(module, x)`` from ``count`` lanes."""
-    spec = BackendSpec(
-        name="laned",
-        build=lambda network, placement: partial(run, network.runnable()),
-        precisions=lambda device: ("float32",),
-        lanes=lambda device: count,
-    )
+def with_backend(spec: BackendSpec) -> Plugins:
+    """The built-in plugins and this backend."""
 
     class Plugin:
         @hookimpl
@@ -110,6 +104,18 @@ def with_lanes(run, count: int = 2) -> Plugins:  # type: ignore[no-untyped-def]
     found = Plugins(installed=False)
     found.register(Plugin(), "sr-plugins-test")
     return found
+
+
+def with_lanes(run, count: int = 2) -> Plugins:  # type: ignore[no-untyped-def]
+    """Plugins with a backend ``laned`` that calls ``run(module, x)`` from ``count`` lanes."""
+    return with_backend(
+        BackendSpec(
+            name="laned",
+            build=lambda network, placement: partial(run, network.runnable()),  # type: ignore[union-attr]
+            precisions=lambda device: ("float32",),
+            lanes=lambda device: count,
+        )
+    )
 
 
 def on_cpu(precision: Precision = "float32") -> Placement:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes import Nearest, Overflows, blur, model_of, nearest
+from fakes import Nearest, Overflows, blur, model_of, nearest, with_backend
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -24,7 +24,6 @@ from sr_plugins.errors import (
     UnknownNameError,
 )
 from sr_plugins.interface.backend import Placement
-from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
 
@@ -37,18 +36,6 @@ def gray(seed: int, height: int = 20, width: int = 30) -> Frame:
 
 def repeated(frame: Frame, scale: int = 2) -> NDArray[np.uint8]:
     return frame.planes[0].repeat(scale, 0).repeat(scale, 1)
-
-
-def with_backend(spec: BackendSpec) -> Plugins:
-    plugins = Plugins(installed=False)
-
-    class Plugin:
-        @hookimpl
-        def sr_backends(self) -> list[BackendSpec]:
-            return [spec]
-
-    plugins.register(Plugin(), "sr-plugins-test")
-    return plugins
 
 
 def test_stream_keeps_order_and_is_bounded() -> None:

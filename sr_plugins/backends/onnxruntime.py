@@ -107,5 +107,6 @@ def sr_backends() -> Iterable[BackendSpec]:
         takes=("onnx", "torch"),
         lanes=lanes,
         auto_rank=auto_rank,
+        forks=True,
         missing=missing,
     )

@@ -80,6 +80,7 @@ def sr_backends() -> Iterable[BackendSpec]:
         build=build,
         precisions=precisions,
         lanes=torch_eager.lanes,
+        forks=True,
         recordable=True,
         missing=missing,
     )

@@ -59,7 +59,7 @@ def build(network: Network, placement: Placement) -> Runner:
     module = placed(network.runnable(), placement.device)
 
     def run(x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
         with torch.inference_mode(), torch.autocast(kind, dtype, enabled=precision != "float32"):
             y: Tensor = module(x)
         return y.float()
@@ -70,5 +70,11 @@ def build(network: Network, placement: Placement) -> Runner:
 @hookimpl
 def sr_backends() -> Iterable[BackendSpec]:
     yield BackendSpec(
-        name=NAME, build=build, precisions=precisions, lanes=lanes, auto_rank=lambda device: 0, recordable=True
+        name=NAME,
+        build=build,
+        precisions=precisions,
+        lanes=lanes,
+        auto_rank=lambda device: 0,
+        forks=True,
+        recordable=True,
     )

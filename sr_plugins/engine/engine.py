@@ -134,6 +134,7 @@ class Engine:
 
     def close(self) -> None:
         """Finish everything that was submitted, then end the lanes."""
+        self._inherited = False
         self._finalizer()
         for lane in self._lanes:
             if lane is not threading.current_thread():
@@ -144,6 +145,7 @@ class Engine:
         self._inherited = self._finalizer.alive  # a closed engine stays closed
         self._reviving = threading.Lock()
         self._finalizer.detach()
+        fork.abandon(self._states)
         self._queue, self._lanes = JobQueue(), []
         self._finalizer = weakref.finalize(self, self._queue.close)
         self._finalizer.atexit = False

@@ -6,6 +6,7 @@ once: it would wait for ever.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import weakref
 from typing import Protocol
@@ -48,6 +49,11 @@ def check(backend: BackendSpec) -> None:
 def unusable() -> frozenset[str]:
     """Backends that cannot be used in this process, because it is a forked child of one where they ran."""
     return frozenset(_unusable)
+
+
+def abandon(inherited: object) -> None:
+    """Never free what came along: a runtime that ends waits for its threads, which are not here, or aborts."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
 
 
 def _in_child() -> None:
