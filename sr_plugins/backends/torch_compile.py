@@ -81,6 +81,7 @@ def sr_backends() -> Iterable[BackendSpec]:
         precisions=precisions,
         lanes=torch_eager.lanes,
         forks=True,
+        out_of_memory=torch_eager.out_of_memory,
         recordable=True,
         missing=missing,
     )

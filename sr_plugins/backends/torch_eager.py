@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 NAME = "torch"
+ONEDNN_LACKS_MEMORY = (
+    "could not create a primitive",
+    "could not create a memory object",
+    "could not execute a primitive",
+)
 
 
 @cache
@@ -67,6 +72,11 @@ def build(network: Network, placement: Placement) -> Runner:
     return run
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """oneDNN, which computes torch's convolutions on a CPU, tells lack of memory by what it could not make."""
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in ONEDNN_LACKS_MEMORY)
+
+
 @hookimpl
 def sr_backends() -> Iterable[BackendSpec]:
     yield BackendSpec(
@@ -76,5 +86,6 @@ def sr_backends() -> Iterable[BackendSpec]:
         lanes=lanes,
         auto_rank=lambda device: 0,
         forks=True,
+        out_of_memory=out_of_memory,
         recordable=True,
     )

@@ -77,7 +77,7 @@ def test_whatever_lack_of_memory_looks_like_the_frame_is_computed_in_smaller_til
         result = upscaler.upscale(frame).planes[0]
         (state,) = upscaler.devices
         assert state.side is not None
-        assert state.side <= 64
+        assert state.side < 150
     assert np.abs(result - expected).max() <= 1
 
 
@@ -134,16 +134,21 @@ with Upscaler("realtime", 2, **asked) as upscaler:
     upscaler.upscale(gray(0, 64))
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (more << 20), resource.RLIM_INFINITY))
-    wrong = 0
-    for frame, right in zip(frames, expected):
+    results = []
+    for frame in frames:
         try:
-            result = upscaler.upscale(frame).planes[0]
+            results.append(upscaler.upscale(frame).planes[0])
         except Exception as error:
-            print(type(error).__name__, str(error).splitlines()[0])
-        else:
-            wrong = max(wrong, int(np.abs(result - right).max()))
-            print("done")
-    print("wrong", wrong)
+            results.append(error)
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+wrong = 0
+for result, right in zip(results, expected):
+    if isinstance(result, Exception):
+        print(type(result).__name__, str(result).splitlines()[0])
+    else:
+        wrong = max(wrong, int(np.abs(result - right).max()))
+        print("done")
+print("wrong", wrong)
 """
 
 
