@@ -261,7 +261,9 @@ class Plugins:
                 self._owners.setdefault(id(opened.spec), (opened.spec, owner))
                 return opened
         told = "".join(f" [{failure}]" for failure in failures)
-        raise WeightsError(f"{path} is no weights file that an installed plugin can read (.safetensors expected){told}")
+        raise WeightsError(
+            f"{path} is no weights file that an installed plugin can read (.safetensors, .pth, .onnx or .param with .bin expected){told}"
+        )
 
     def _note(self) -> str:
         return "".join(f" [{problem}]" for problem in self.problems)

@@ -45,6 +45,7 @@ TORCH_AT_THE_TOP = (
     "sr_plugins.engine",
     "sr_plugins.weights.probe",
     "sr_plugins.weights.foreign_network",
+    "sr_plugins.weights.ncnn_network",
     "sr_plugins.backends.selection",
     "sr_plugins.testing",
     "sr_plugins.training",

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from sr_plugins.errors import WeightsError, one_line
 from sr_plugins.folders import read_or_make
 from sr_plugins.interface.model import LoadedModel, ModelSpec
-from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.interface.network import Network, TorchNetwork
+from sr_plugins.interface.words import Purpose
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,7 +85,14 @@ def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
 
 
 def loaded_model(
-    path: Path, network: Any, found: dict[str, Any], *, architecture: str, purpose: Any, reader: str
+    path: Path,
+    network: Network,
+    found: dict[str, Any],
+    *,
+    architecture: str,
+    purpose: Purpose,
+    reader: str,
+    others: tuple[Network, ...] = (),
 ) -> LoadedModel:
     """A foreign network with the spec that follows from what was found."""
     stem = "".join(c if c.isprintable() and c != "," else "_" for c in path.stem).strip()[:80]
@@ -93,7 +101,7 @@ def loaded_model(
         name=stem or "unnamed",
         scale=found["scale"],
         channels="luma" if found["channels"] == 1 else "rgb",
-        build=network.runnable if isinstance(network, TorchNetwork) else _cannot_build,
+        build=next((n.runnable for n in (network, *others) if isinstance(n, TorchNetwork)), _cannot_build),
         receptive_radius=radius,
         overlap=None if radius is not None else -(-OVERLAP // found["size_multiple"]) * found["size_multiple"],
         margin=found["margin"],
@@ -104,7 +112,7 @@ def loaded_model(
         architecture=architecture,
         license="unknown",
     )
-    return LoadedModel(spec, network, card={"architecture": architecture, "reader": reader, "how": found})
+    return LoadedModel(spec, network, others, card={"architecture": architecture, "reader": reader, "how": found})
 
 
 def _cannot_build() -> nn.Module:

@@ -13,6 +13,7 @@ from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.weights.community import open_checkpoint
 from sr_plugins.weights.contents import kind_of
 from sr_plugins.weights.fitting import load_into
+from sr_plugins.weights.ncnn_files import open_pair
 from sr_plugins.weights.onnx_files import open_graph
 from sr_plugins.weights.safetensors_files import read_card, read_safetensors
 from sr_plugins.weights.torch_files import read_checkpoint
@@ -40,6 +41,8 @@ def sr_open_weights(path: Path, models: Mapping[tuple[str, int], ModelSpec]) -> 
         return open_checkpoint(path, read_checkpoint(path))
     if kind == "onnx":
         return open_graph(path)
+    if kind in ("param", "unknown"):
+        return open_pair(path)
     if kind != "safetensors":
         return None
     card = read_card(path)

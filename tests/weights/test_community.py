@@ -179,7 +179,7 @@ def test_findings_are_remembered_and_a_damaged_memory_is_made_anew(
     monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path / "cache"))
     file = saved(compact, tmp_path / "a.pth")
     first = open_model(file)
-    [kept] = (tmp_path / "cache" / "probe").iterdir()
+    [kept] = (tmp_path / "cache" / "probe").glob("*.json")
     for content in (b"", b"[]", b"{}", b"garbage"):
         kept.write_bytes(content)
         again = open_model(file)
