@@ -262,7 +262,8 @@ class Plugins:
                 return opened
         told = "".join(f" [{failure}]" for failure in failures)
         raise WeightsError(
-            f"{path} is no weights file that an installed plugin can read (.safetensors, .pth, .onnx or .param with .bin expected){told}"
+        kinds = ".safetensors, .pth, .onnx, or .param with .bin"
+        raise WeightsError(f"{path} is no weights file that an installed plugin can read ({kinds} expected){told}")
         )
 
     def _note(self) -> str:
