@@ -261,10 +261,8 @@ class Plugins:
                 self._owners.setdefault(id(opened.spec), (opened.spec, owner))
                 return opened
         told = "".join(f" [{failure}]" for failure in failures)
-        raise WeightsError(
         kinds = ".safetensors, .pth, .onnx, or .param with .bin"
         raise WeightsError(f"{path} is no weights file that an installed plugin can read ({kinds} expected){told}")
-        )
 
     def _note(self) -> str:
         return "".join(f" [{problem}]" for problem in self.problems)
