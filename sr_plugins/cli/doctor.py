@@ -100,7 +100,8 @@ def backend_state(backend: BackendSpec) -> str:
         return "ready when it is named (not tried: its start takes long)"
     import numpy as np
 
-    from sr_plugins import Frame, FrameFormat, Upscaler
+    from sr_plugins.pixels.frame import Frame, FrameFormat
+    from sr_plugins.upscaler import Upscaler
 
     with Upscaler("tiny", 2, device="cpu", backend=backend.name) as upscaler:
         upscaler.upscale(Frame([np.full((16, 16), 90, np.uint8)], FrameFormat(family="gray")))
@@ -119,7 +120,8 @@ def self_check() -> str:
     """Upscale a small flat picture with the default model and see that it stays flat."""
     import numpy as np
 
-    from sr_plugins import Frame, FrameFormat, Upscaler
+    from sr_plugins.pixels.frame import Frame, FrameFormat
+    from sr_plugins.upscaler import Upscaler
 
     with Upscaler() as upscaler:
         result = upscaler.upscale(Frame([np.full((16, 16), 90, np.uint8)], FrameFormat(family="gray")))
