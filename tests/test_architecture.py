@@ -18,10 +18,8 @@ from sr_plugins.cli.main import COMMANDS
 from sr_plugins.plugins import BUILT_IN
 
 STILL = {
-    "sr_plugins.cli.doctor imports sr_plugins",
     "tests/backends/test_backends.py reads _compiled",
     "tests/backends/test_backends.py reads _model",
-    "tests/video/test_cluster.py reads _frame_before",
 }
 
 # the lists of strings that may name a module of any room: what plugins, commands and the Pillow names are found by
