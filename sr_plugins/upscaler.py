@@ -164,10 +164,17 @@ class Upscaler:
         """Finish what was submitted and free the devices; later calls to :meth:`submit` fail."""
         self._engine.close()
 
+    def abandon(self) -> None:
+        """Free the devices as soon as the tiles that are being computed are done; what was submitted is given up."""
+        self._engine.abandon()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None or isinstance(error, Exception):
+            self.close()
+        else:  # interrupted: nobody waits for what was submitted
+            self.abandon()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 from PIL import Image
 
+from sr_plugins.cli.files import obstacle
 from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import ImageError, SRError, one_line
 from sr_plugins.images.formats import format_of
@@ -57,6 +58,32 @@ def command(
     count = len(tasks) + len(failures)
     if max_pixels is not None:
         Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)  # Pillow warns at this many and refuses twice as many
+    ready: list[tuple[Path, Path]] = []
+    for source, target in tasks:  # all of them before the upscaler, which may take half a minute to be ready
+        if (told := obstacle(source, target, replace=overwrite)) is None:
+            ready.append((source, target))
+        elif count == 1:
+            raise ImageError(told)
+        else:
+            failures.append(ImageError(told))
+            click.echo(f"{source}: failed", err=True)
+    if ready:
+        _upscale_all(ready, count, quality, overwrite, options, failures)
+    if failures:
+        click.echo(f"{len(failures)} of {count} pictures failed:", err=True)
+    for failure in failures:
+        click.echo(f"  {one_line(failure)}", err=True)
+    return 1 if failures else 0
+
+
+def _upscale_all(
+    tasks: list[tuple[Path, Path]],
+    count: int,
+    quality: int | None,
+    overwrite: bool,
+    options: dict[str, Any],
+    failures: list[SRError],
+) -> None:
     with make_upscaler(**options) as upscaler, _Progress(len(tasks)) as progress:
         for source, target in tasks:
             try:
@@ -66,11 +93,6 @@ def command(
                     raise
                 failures.append(error)
                 progress.finished(f"{source}: failed")
-    if failures:
-        click.echo(f"{len(failures)} of {count} pictures failed:", err=True)
-    for failure in failures:
-        click.echo(f"  {one_line(failure)}", err=True)
-    return 1 if failures else 0
 
 
 def _upscaled(

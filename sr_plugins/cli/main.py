@@ -9,7 +9,12 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import click
 
@@ -35,6 +40,7 @@ COMMANDS = {
 
 # Nothing leaves the machine: read by ONNX Runtime and Ray when they start, here and in every process we start.
 SILENT = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+INTERRUPTED = 130  # the status that shells expect: 128 and the signal's number
 
 
 class _Commands(click.Group):
@@ -60,6 +66,35 @@ def main() -> None:
     """Entry point of the ``srp`` script."""
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
+    with _interruptible():
+        _main()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """The first Ctrl-C ends the work at the next tile; more of them change nothing.
+
+    An interrupt while threads are being waited for would let Python end under them, which aborts the process.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    except SystemExit as ending:
+        if ending.code != INTERRUPTED:  # a process that was interrupted stays deaf until it is gone
+            signal.signal(signal.SIGINT, before)
+        raise
+
+
+def _main() -> None:
     logging.basicConfig(level=logging.WARNING, format="srp: %(message)s")
     try:
         status = srp.main(standalone_mode=False)
@@ -68,7 +103,7 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sr_plugins.cli.files import obstacle
 from sr_plugins.cli.options import checked_options, make_upscaler, upscaler_options
 from sr_plugins.errors import PipeError, SRError, one_line
 from sr_plugins.video.containers import FILM_SUFFIXES, batch_suffix
@@ -105,6 +106,12 @@ def command(
         films = _films(inputs, output)
     except OSError as error:
         raise PipeError(f"{error.filename}: {error.strerror}") from error
+    told = [_obstacle(source, target, resume=resume, replace=video["overwrite"]) for source, target in films]
+    obstacles = [line for line in told if line is not None]
+    if films and len(obstacles) == len(films):  # told before the upscaler takes its time to be ready
+        for line in obstacles[:-1]:
+            _say(line)
+        raise PipeError(obstacles[-1])
     finished, skipped, elsewhere, failed = 0, 0, 0, list[tuple[Path, str]]()
     make = functools.partial(_cluster, ffmpeg=video["ffmpeg"]) if jobs == "ray" else make_upscaler
     with make(**options) as upscaler, _terminable():
@@ -152,6 +159,12 @@ def _reason(error: Exception) -> str:
         if isinstance(error, SRError)
         else f"a bug, please report it: {type(error).__name__}: {one_line(error)}"
     )
+
+
+def _obstacle(source: Path, target: Path, *, resume: bool, replace: bool) -> str | None:
+    """See :func:`obstacle`; a target that is there is none to --resume, nor where its own work is not cleared."""
+    unfinished = target.with_name(target.name + ".parts").exists()
+    return obstacle(source, target, replace=replace or resume or unfinished)
 
 
 def _films(inputs: tuple[str, ...], wanted: str) -> list[tuple[Path, Path]]:

@@ -136,6 +136,14 @@ class Engine:
         """Finish everything that was submitted, then end the lanes."""
         self._inherited = False
         self._finalizer()
+        self._join()
+
+    def abandon(self) -> None:
+        """End the lanes with the tile they are at; what was submitted is cancelled or fails."""
+        self._queue.abandon()
+        self.close()
+
+    def _join(self) -> None:
         for lane in self._lanes:
             if lane is not threading.current_thread():
                 lane.join()

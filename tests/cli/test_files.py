@@ -1,0 +1,79 @@
+"""What is in the way is told before anything takes long: no upscaler is made for what cannot be done."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sr_plugins.cli.files import obstacle
+
+# A sitecustomize that ends the process when torch is imported: it would take seconds, measuring a minute.
+GUARD = """
+import sys
+class Guard:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            sys.stderr.write("torch was imported")
+            sys.stderr.flush()
+            import os
+            os._exit(99)
+sys.meta_path.insert(0, Guard())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    Image.new("RGB", (16, 12), "teal").save(tmp_path / "in.png")
+    (tmp_path / "in.mkv").write_bytes(b"a film")
+    for name in ("there.png", "there.mkv"):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "link.png").symlink_to(tmp_path / "in.png")
+    guard = tmp_path / "guard"
+    guard.mkdir()
+    (guard / "sitecustomize.py").write_text(GUARD)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+@pytest.mark.parametrize(
+    ("source", "target", "says"),
+    [
+        ("gone", "new", "gone{}: there is no such file"),
+        ("in", "there", "there{} exists: --overwrite replaces it"),
+        ("in", "in", "in{} is the source itself: choose another name"),
+        ("in", "file/x", "file/x{} cannot be written: Not a directory"),
+        ("in", "/proc/x", "/proc/x{} cannot be written: "),
+    ],
+)
+def test_obstacles_are_told_before_torch_is_imported(
+    kind: str, source: str, target: str, says: str, folder: Path
+) -> None:
+    ending = {"image": ".png", "video": ".mkv"}[kind]
+    before = {path.name for path in folder.iterdir()}
+    overwrite = ["--overwrite"] if "source itself" in says else []
+    done = subprocess.run(
+        [sys.executable, "-m", "sr_plugins.cli", kind, source + ending, "-o", target + ending, *overwrite],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": f"{folder / 'guard'}:{Path(__file__).parents[2]}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert done.stderr.startswith("srp: " + says.format(ending)), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {path.name for path in folder.iterdir()} == before
+    assert (folder / "there.png").read_text() == "mine"
+
+
+def test_what_can_be_done_has_no_obstacle(folder: Path) -> None:
+    assert obstacle(folder / "in.png", folder / "new" / "deep" / "a.png", replace=False) is None
+    assert not (folder / "new").exists()
+    assert obstacle(folder / "in.png", folder / "there.png", replace=True) is None
+    assert "source itself" in str(obstacle(folder / "in.png", folder / "link.png", replace=True))
+    assert "cannot be read" in str(obstacle(folder / ("x" * 5000), folder / "a.png", replace=False))
+    assert "is a folder" in str(obstacle(folder / "in.png", folder / "guard", replace=True))
