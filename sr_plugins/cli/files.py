@@ -1,14 +1,17 @@
 """Which files a command reads and which it writes: one rule for all commands."""
 
 # os.path asks without raising; Path's questions raise for a name that is too long and for a locked folder.
-# ruff: noqa: PTH110, PTH112, PTH116, PTH121
+# ruff: noqa: PTH110, PTH112, PTH116, PTH121, PTH207
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from os.path import exists, isdir
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -57,3 +60,51 @@ def _unwritable(target: Path) -> str | None:
             return None
     except (OSError, RuntimeError) as error:
         return f"{target} cannot be written: {getattr(error, 'strerror', None) or error}"
+
+
+def is_film_name(name: str | Path) -> bool:
+    """Whether a file of this name is a film, whatever is in it."""
+    from sr_plugins.video.containers import FILM_SUFFIXES
+
+    return Path(name).suffix.lower() in FILM_SUFFIXES
+
+
+def is_picture_name(name: str | Path) -> bool:
+    """Whether a file of this name is a picture that Pillow knows."""
+    from PIL import Image
+
+    return Path(name).suffix.lower() in Image.registered_extensions()
+
+
+def expanded(inputs: Iterable[Path]) -> Iterator[Path]:
+    """The inputs, patterns such as ``holiday/*.jpg`` replaced by what they match: not every shell does it.
+
+    A pattern that matches nothing stays, and is told as a file that is not there.
+    """
+    for given in inputs:
+        found = [] if exists(given) or not glob.has_magic(str(given)) else sorted(glob.glob(str(given), recursive=True))
+        yield from map(Path, found) if found else (given,)
+
+
+def place_beside(source: Path, suffix: str, asked: Mapping[str, Any]) -> Path:
+    """``photo-2x.jpg`` beside ``photo.jpg``: where an enlargement goes that was given no place.
+
+    ``asked`` are the model, scale and size of the command.
+    """
+    size, scale = asked["size"], asked["scale"]
+    if size is not None:
+        told = "x".join("" if side is None else str(side) for side in size)
+    else:
+        told = f"{scale or _own_scale(asked['model']):g}x"
+    return source.with_name(f"{source.stem}-{told}{suffix}")
+
+
+def _own_scale(model: str) -> int:
+    from sr_plugins.plugins import plugins
+
+    scales = [spec.scale for spec in plugins().models() if spec.name == model and spec.usable]
+    if scales:
+        return min(scales)
+    from sr_plugins.weights.open_model import open_model
+
+    return open_model(model).spec.scale

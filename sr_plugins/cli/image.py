@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 from PIL import Image
 
-from sr_plugins.cli.files import obstacle
+from sr_plugins.cli.files import expanded, is_film_name, obstacle, place_beside
 from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import ImageError, SRError, one_line
 from sr_plugins.images.formats import format_of
@@ -29,7 +29,7 @@ SEPARATORS = ("/", os.sep)
 
 @click.command()
 @click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, metavar="OUT", help="A file, or a folder for several.")
+@click.option("-o", "--output", metavar="OUT", help="A file, or a folder for several. [default: IN-2x beside IN]")
 @upscaler_options
 @click.option("--format", "ending", metavar="EXT", help="Write png, jpg, webp, tiff, avif, ... [default: as the input]")
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF. [default: 95, 90, 90]")
@@ -41,7 +41,7 @@ SEPARATORS = ("/", os.sep)
 )
 def command(
     inputs: tuple[Path, ...],
-    output: str,
+    output: str | None,
     ending: str | None,
     quality: int | None,
     overwrite: bool,
@@ -54,7 +54,15 @@ def command(
     of an animation are kept. A picture that fails does not stop the others; they are listed at the end.
     """
     failures: list[SRError] = []
-    tasks = _tasks(inputs, output, ending, failures)
+    if film := next((path for path in inputs if is_film_name(path)), None):
+        raise click.UsageError(f"{film} is a film: srp video {film}" + (f" -o {output}" if output else ""))
+    sources = list(expanded(inputs))
+    if output is None and len(sources) == 2 and not exists(sources[1]):
+        output = str(sources.pop())  # as with cp: what to read, and what to write
+    if output is None:
+        tasks = [(path, _beside(path, ending, options)) for path in sources]
+    else:
+        tasks = _tasks(sources, output, ending, failures)
     count = len(tasks) + len(failures)
     if max_pixels is not None:
         Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)  # Pillow warns at this many and refuses twice as many
@@ -95,6 +103,20 @@ def _upscale_all(
                 progress.finished(f"{source}: failed")
 
 
+def _beside(source: Path, ending: str | None, options: dict[str, Any]) -> Path:
+    if isdir(source):
+        raise click.UsageError(f"{source} is a folder: say with -o where its pictures go, for example -o larger/")
+    suffix = _suffix(ending) or (source.suffix if _writable(source.suffix) else ".png")
+    return place_beside(source, suffix, options)
+
+
+def _suffix(ending: str | None) -> str | None:
+    suffix = f".{ending.lower().lstrip('.')}" if ending else None
+    if suffix and not _writable(suffix):
+        raise click.BadParameter(f"{ending!r} is no picture format that can be written", param_hint="--format")
+    return suffix
+
+
 def _upscaled(
     source: Path,
     target: Path,
@@ -125,9 +147,7 @@ def _tasks(inputs: Sequence[Path], output: str, ending: str | None, failures: li
 
     Folders within the given ones that cannot be read are added to ``failures``.
     """
-    suffix = f".{ending.lower().lstrip('.')}" if ending else None
-    if suffix and not _writable(suffix):
-        raise click.BadParameter(f"{ending!r} is no picture format that can be written", param_hint="--format")
+    suffix = _suffix(ending)
     target = Path(output)
     if (
         len(inputs) == 1

@@ -55,6 +55,22 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """``srp photo.jpg`` means ``srp image photo.jpg``, and ``srp film.mkv`` ``srp video film.mkv``."""
+        return super().resolve_command(ctx, args if args[0] in COMMANDS else [*_meant(args[0]), *args])
+
+
+def _meant(word: str) -> list[str]:
+    """The command that a file's name stands for; none if ``word`` is no name of a picture or a film."""
+    suffix = os.path.splitext(word)[1].lower()  # noqa: PTH122  # a word may be anything
+    if not suffix:
+        return []
+    from sr_plugins.cli.files import is_film_name, is_picture_name
+
+    return ["video"] if is_film_name(word) else ["image"] if is_picture_name(word) else []
+
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="srp")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sr_plugins.cli.files import obstacle
+from sr_plugins.cli.files import obstacle, place_beside
 from sr_plugins.cli.options import checked_options, make_upscaler, upscaler_options
 from sr_plugins.errors import PipeError, SRError, one_line
 from sr_plugins.video.containers import FILM_SUFFIXES, batch_suffix
@@ -60,7 +60,9 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     epilog="Options after -- go to ffmpeg as output options and win: -- -c:v libx265 -crf 18 -c:a libopus",
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="IN...")
-@click.option("-o", "--output", required=True, metavar="PATH", help="A file, or a folder (newfolder/) for several.")
+@click.option(
+    "-o", "--output", metavar="PATH", help="A file, or a folder (newfolder/) for several. [default: IN-2x beside IN]"
+)
 @click.option("--start", callback=_seconds, metavar="TIME", help="Begin here: seconds or [H:]M:S.")
 @click.option("--end", callback=_seconds, metavar="TIME", help="End before this time.")
 @click.option("--deinterlace", is_flag=True, help="Deinterlace with bwdif before upscaling.")
@@ -86,7 +88,7 @@ def command(
     ctx: click.Context,
     /,
     inputs: tuple[str, ...],
-    output: str,
+    output: str | None,
     resume: bool,
     chunk: int,
     jobs: str,
@@ -96,22 +98,24 @@ def command(
 
     IN is a file, a folder or a pattern such as 'season1/*.mkv'. Stop it at any moment: the same command continues.
     """
-    from sr_plugins.video.journal import BusyError, clear_finished
-    from sr_plugins.video.transcode import upscale_video
-
     names = ("start", "end", "deinterlace", "progressive", "hwaccel", "restart", "overwrite", "ffmpeg")
     video = {name: options.pop(name) for name in names}
     video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
     try:
-        films = _films(inputs, output)
+        films = _films(inputs, output) if output is not None else [_beside(Path(name), options) for name in inputs]
     except OSError as error:
         raise PipeError(f"{error.filename}: {error.strerror}") from error
     told = [_obstacle(source, target, resume=resume, replace=video["overwrite"]) for source, target in films]
     obstacles = [line for line in told if line is not None]
     if films and len(obstacles) == len(films):  # told before the upscaler takes its time to be ready
-        for line in obstacles[:-1]:
+        if len(films) == 1:
+            raise PipeError(obstacles[0])
+        for line in (*obstacles, f"0 done, 0 there already, {len(films)} failed"):
             _say(line)
-        raise PipeError(obstacles[-1])
+        return 1
+    from sr_plugins.video.journal import BusyError, clear_finished
+    from sr_plugins.video.transcode import upscale_video
+
     finished, skipped, elsewhere, failed = 0, 0, 0, list[tuple[Path, str]]()
     make = functools.partial(_cluster, ffmpeg=video["ffmpeg"]) if jobs == "ray" else make_upscaler
     with make(**options) as upscaler, _terminable():
@@ -165,6 +169,12 @@ def _obstacle(source: Path, target: Path, *, resume: bool, replace: bool) -> str
     """See :func:`obstacle`; a target that is there is none to --resume, nor where its own work is not cleared."""
     unfinished = target.with_name(target.name + ".parts").exists()
     return obstacle(source, target, replace=replace or resume or unfinished)
+
+
+def _beside(source: Path, options: dict[str, Any]) -> tuple[Path, Path]:
+    if source.is_dir():
+        raise click.UsageError(f"{source} is a folder: say with -o where its films go, for example -o larger/")
+    return source, place_beside(source, batch_suffix(source.suffix), options)
 
 
 def _films(inputs: tuple[str, ...], wanted: str) -> list[tuple[Path, Path]]:

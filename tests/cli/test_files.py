@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from sr_plugins.cli.files import obstacle
+from sr_plugins.cli.main import srp
 
 # A sitecustomize that ends the process when torch is imported: it would take seconds, measuring a minute.
 GUARD = """
@@ -68,6 +70,55 @@ def test_obstacles_are_told_before_torch_is_imported(
     assert done.stderr.count("\n") == 1
     assert {path.name for path in folder.iterdir()} == before
     assert (folder / "there.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "target", "size"),
+    [
+        (["in.png"], "in-2x.png", (32, 24)),
+        (["image", "in.png"], "in-2x.png", (32, 24)),
+        (["image", "in.png", "out.jpg"], "out.jpg", (32, 24)),
+        (["image", "in.png", "--scale", "3x"], "in-3x.png", (48, 36)),
+        (["in.png", "--size", "50x"], "in-50x.png", (50, 38)),
+        (["image", "in.png", "--format", "webp"], "in-2x.webp", (32, 24)),
+        (["image", "i?.p*g", "-o", "larger/"], "larger/in.png", (32, 24)),
+    ],
+)
+def test_pictures_as_people_ask_for_them(
+    words: list[str], target: str, size: tuple[int, int], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(srp, [*words, "--model", "tiny"])
+    assert done.exit_code == 0, done.output
+    with Image.open(folder / target) as image:
+        assert image.size == size
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["image", "in.mkv", "-o", "x.mkv"], "in.mkv is a film: srp video in.mkv -o x.mkv"),
+        (["image", "in.mkv"], "in.mkv is a film: srp video in.mkv"),
+        (["image", "guard"], "guard is a folder: say with -o"),
+        (["video", "guard"], "guard is a folder: say with -o"),
+        (["guard"], "No such command 'guard'"),
+        (["in.txt"], "No such command 'in.txt'"),
+    ],
+)
+def test_other_words_are_answered_with_what_to_type(
+    words: list[str], says: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(srp, words)
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
+def test_a_film_alone_goes_beside_its_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    Path("in-2x.mkv").write_text("mine")
+    done = CliRunner().invoke(srp, ["in.mkv"])
+    assert "in-2x.mkv exists: --overwrite replaces it" in str(done.exception)
 
 
 def test_what_can_be_done_has_no_obstacle(folder: Path) -> None:
