@@ -36,6 +36,7 @@ COMMANDS = {
     "doctor": "sr_plugins.cli.doctor",
     "demo": "sr_plugins.cli.demo",
     "gimp": "sr_plugins.cli.gimp",
+    "completion": "sr_plugins.cli.completion",
 }
 
 # Nothing leaves the machine: read by ONNX Runtime and Ray when they start, here and in every process we start.
@@ -113,7 +114,7 @@ def _interruptible() -> Iterator[None]:
 def _main() -> None:
     logging.basicConfig(level=logging.WARNING, format="srp: %(message)s")
     try:
-        status = srp.main(standalone_mode=False)
+        status = srp.main(prog_name="srp", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.UsageError as error:
         error.show()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from sr_plugins.errors import ArgumentError
 from sr_plugins.settings import DEFAULTS, HELP, PRECISIONS, Settings, checked
@@ -54,6 +55,15 @@ _KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+def _model_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """For the shell: names of models with weights, and whatever file is begun."""
+    from sr_plugins.plugins import plugins
+
+    names = sorted({spec.name for spec in plugins().models() if spec.usable})
+    found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
+
+
 def setting_options(*names: str) -> Callable[[Command], Command]:
     """Adds an option for each of these settings, in this order."""
 
@@ -76,7 +86,13 @@ def setting_options(*names: str) -> Callable[[Command], Command]:
 
 def upscaler_options(command: Command) -> Command:
     """Adds --model and an option for every setting; see :func:`make_upscaler`."""
-    model = click.option("--model", default="fast", show_default=True, help="A registered name or a weights file.")
+    model = click.option(
+        "--model",
+        default="fast",
+        show_default=True,
+        help="A registered name or a weights file.",
+        shell_complete=_model_names,
+    )
     return model(setting_options(*DEFAULTS)(command))
 
 

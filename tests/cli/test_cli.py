@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -210,6 +211,31 @@ def test_what_is_there_is_replaced_only_when_asked(arguments: list[str], tmp_pat
     if "learn" not in arguments:  # that would take minutes
         assert srp(*words, "--overwrite").returncode == 0
         assert target.read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["srp", ""], {"image", "video", "completion"}),
+        (["srp", "image", "--mod"], {"--model"}),
+        (["srp", "image", "--model", "re"], {"realtime", "restore"}),
+        (["srp", "evaluate", "--precision", "f"], {"float32", "float16"}),
+    ],
+)
+def test_shells_complete_commands_options_and_models(words: list[str], expected: set[str]) -> None:
+    done = srp(COMP_WORDS=" ".join(words), COMP_CWORD=str(len(words) - 1), _SRP_COMPLETE="bash_complete")
+    offered = {line.partition(",")[2] for line in done.stdout.splitlines()}
+    assert expected <= offered, done
+    assert "fast" not in offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_variable_and_are_read_by_their_shell(shell: str) -> None:
+    done = srp("completion", shell)
+    assert done.returncode == 0, done.stderr
+    assert "_SRP_COMPLETE" in done.stdout
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
 
 
 def test_demo_draws_every_photograph_and_beats_bicubic(tmp_path: Path) -> None:
