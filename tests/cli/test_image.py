@@ -169,8 +169,8 @@ def test_overwrite_only_on_request(tmp_path: Path, capfd: Capture) -> None:
     assert "--overwrite" in capfd.readouterr().err
     assert srp(tmp_path / "a.png", "-o", tmp_path / "b.png", "--overwrite") == 0
     assert size_of(tmp_path / "b.png") == (40, 24)
-    assert srp(tmp_path / "a.png", "-o", tmp_path / "a.png", "--overwrite") == 0  # onto itself
-    assert size_of(tmp_path / "a.png") == (40, 24)
+    assert srp(tmp_path / "a.png", "-o", tmp_path / "a.png", "--overwrite") == 1  # onto itself
+    assert size_of(tmp_path / "a.png") == (20, 12)
 
 
 def test_folder_goes_on_after_bad_files(tmp_path: Path, capfd: Capture) -> None:
@@ -255,7 +255,6 @@ def test_unknown_model_offers_close_names(tmp_path: Path, capfd: Capture) -> Non
         ["-o", "b.png", "--scale", "2", "--size", "9x9"],
         ["-o", "b.png", "--quality", "101"],
         ["-o", "b.png", "--format", "jpg"],
-        [],
     ],
 )
 def test_wrong_usage_is_status_2(wrong: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
