@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 from collections import deque
@@ -25,6 +26,11 @@ PROTOCOLS = "file,pipe"
 _QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
 # Every line with its level, and none folded into "last message repeated": what tells of frames is told apart by it.
 _TELLING = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info")
+# What ffmpeg 8 and 9 say behind the reason, which is no reason.
+_CONSEQUENCE = re.compile(
+    r"Error sending frames to consumers|Task finished with error code|Terminating thread with return code|"
+    r"Nothing was written into output file|Last message repeated|Conversion failed"
+)
 _LEVEL = re.compile(r"\[(panic|fatal|error|warning|info|verbose|debug|trace)\] ?")
 _INSTALL = "install ffmpeg 5.1 or newer, or: pip install imageio-ffmpeg"
 
@@ -137,7 +143,7 @@ class Child:
         except OSError as error:
             raise PipeError(f"{what}: {command[0]} does not run: {error.strerror}") from error
         _running.add(self)
-        self._tail: deque[str] = deque(maxlen=12)
+        self._tail: deque[str] = deque(maxlen=24)
         self._drain = threading.Thread(target=self._read_stderr, name=f"stderr of {what}", daemon=True)
         self._drain.start()
 
@@ -184,8 +190,13 @@ class Child:
         """What went wrong, with the exit code and the last lines."""
         if code is None:
             code = self.stop()
-        said = "; ".join(dict.fromkeys(list(self._tail)[-4:])) or "it said nothing"
-        return PipeError(f"{self.what}: ffmpeg failed with status {code}: {said}", code, self._tail)
+        telling = [line for line in dict.fromkeys(self._tail) if not _CONSEQUENCE.search(line)]
+        said = "; ".join((telling or list(self._tail))[-4:]) or "it said nothing"
+        ended = f"failed with status {code}"
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                ended = f"{version(self.command[0])} was ended by {signal.Signals(-code).name}"
+        return PipeError(f"{self.what}: ffmpeg {ended}: {said}", code, self._tail)
 
     def stop(self) -> int:
         """End it now if it still runs, and reap it."""

@@ -10,6 +10,7 @@ import av
 import ffmpeg
 from av.stream import Stream
 
+from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.encode import carrier_of
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child, compiled, file_url, version_number
@@ -67,6 +68,9 @@ def join_chunks(
             settle_creation_time(target)
     except (BrokenPipeError, av.FFmpegError):
         raise child.error() from None
+    except PipeError as error:  # a chunk that cannot be read, or, while one was read, the end of ffmpeg
+        failed = child.error()
+        raise (failed if failed.exit_code else error) from None
     except BaseException:
         child.stop()
         raise

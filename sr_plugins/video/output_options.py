@@ -9,6 +9,11 @@ from itertools import pairwise
 
 from sr_plugins.errors import PipeError
 
+# Filters that look at time or at more than one frame: chunks are filtered one by one.
+_ACROSS_FRAMES = re.compile(
+    r"(?:^|[,;\]\s])(reverse|loop|tmix|tblend|minterpolate|setpts|fps|framerate|framestep|decimate|mpdecimate|trim|"
+    r"select|tpad|tinterlace|telecine|pullup|fieldmatch|shuffleframes|fade|freezeframes)(?:[=,;\[@\s]|$)"
+)
 # Options of the container and of the other streams; everything else concerns the encoding of the video.
 _JOIN = {
     *("map", "map_metadata", "map_chapters", "metadata", "disposition", "movflags", "brand", "f", "shortest", "attach"),
@@ -17,7 +22,20 @@ _JOIN = {
     *("copy_unknown", "default_mode", "strict", "timecode", "ignore_unknown", "tag", "vtag", "atag", "stag"),
 }
 _BOTH = {"aspect"}  # the encoder writes it into its stream, the join into the container
-_FLAGS = {"an", "sn", "dn", "shortest", "bitexact", "copy_unknown", "ignore_unknown"}
+_FLAGS = {
+    "stats",
+    "nostats",
+    "report",
+    "hide_banner",
+    "stillimage",
+    "an",
+    "sn",
+    "dn",
+    "shortest",
+    "bitexact",
+    "copy_unknown",
+    "ignore_unknown",
+}
 _WITHOUT = {"an": "a", "sn": "s", "dn": "d"}
 _CODEC = {"c", "codec", "vcodec"}
 _REFUSED = {
@@ -61,6 +79,10 @@ class OutputOptions:
             values = [rest.pop(0)] if name not in _FLAGS and rest else []
             if name not in _FLAGS and not values:
                 raise PipeError(f"the ffmpeg option {token} lacks its value")
+            if name in ("vf", "filter") and (found := _ACROSS_FRAMES.search(values[0])):
+                raise PipeError(
+                    f"the filter {found[1]} looks across frames, and chunks are filtered one by one: use it first"
+                )
             if name in _CODEC and specifier[:1] in ("", "v", "V"):
                 if values == ["copy"]:
                     raise PipeError(f"{token} copy cannot be: upscaled video has to be encoded")

@@ -8,6 +8,8 @@ from fractions import Fraction
 from typing import IO, Literal
 
 import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from sr_plugins.errors import PipeError
 from sr_plugins.pixels.frame import Frame
@@ -27,6 +29,7 @@ from sr_plugins.video.y4m import Y4mReader, Y4mWriter
 
 PipeFormat = Literal["y4m", "nut"]
 _BUFFER = 1 << 20
+_MISNAMED = ("rgb555le", "rgb555be", "rgb565le", "bgr555le")
 
 
 def upscale_pipe(
@@ -91,7 +94,7 @@ def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: b
         times: list[int] = []
 
         def frames() -> Iterator[Frame]:
-            for picture in container.decode(stream):
+            for picture in _pictures(container, stream):
                 name = picture.format.name
                 if PixelLayout.of(name).carrier != pipe_format(name) or pipe_format(name) != name:
                     raise PipeError(f"NUT frames of {name} are not read: use -pix_fmt {pipe_format(name)}")
@@ -118,6 +121,16 @@ def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: b
             raise PipeError("the NUT stream holds no frame")
         with writer:
             return count
+
+
+def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    for packet in container.demux(stream):
+        # What NUT has no name for, such as p010, comes under that of a format with 2 bytes a pixel.
+        pixels = stream.width * stream.height
+        if packet.size and stream.codec_context.pix_fmt in _MISNAMED and packet.size != 2 * pixels:
+            deep = "yuv420p10le" if packet.size == 3 * pixels else "yuv444p10le"
+            raise PipeError(f"NUT has no name for these frames (p010, 4:4:0 and others): use -pix_fmt {deep}")
+        yield from packet.decode()
 
 
 def _steady(rate: Fraction, times: list[int], base: Fraction) -> Fraction | None:

@@ -22,6 +22,8 @@ from sr_plugins.video.streams import muxer_of, plan_streams
 from sr_plugins.video.ways import Way
 from sr_plugins.weights.digest import weights_digest
 
+_ROUNDED = Fraction(3, 2)  # pixels by which a side that follows from the other one may be rounded
+
 
 @dataclass(frozen=True)
 class FilmPlan:
@@ -81,6 +83,8 @@ def plan_film(
     before = source.width, source.height
     size = way.output_size(*before, frame_format(source.pix_fmt, source.colors))
     aspect = source.aspect and aspect_after(source.aspect, before, size)
+    if source.aspect == 1 and aspect and abs(size[0] - Fraction(before[0] * size[1], before[1])) < _ROUNDED:
+        aspect = Fraction(1)  # a side that was rounded leaves square pixels square
     encoding = plan_encoding(executable, source, size, aspect, options, container_named(muxer))
     if not options.own_filters:
         refuse_odd(before, size, PixelLayout.of(encoding.pix_fmt).subsampling)

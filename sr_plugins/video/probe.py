@@ -47,7 +47,7 @@ def probe(path: Path, end: float | None = None) -> Source:
         name, coded = container.format.name, dict(stream.codec_context.coded_side_data)
         metadata = dict(container.metadata)
     if not found.times:
-        raise PipeError(f"{path}: its video has no time stamps; wrap it first: ffmpeg -i IN -c copy OUT.mkv")
+        raise PipeError(f"{path}: its video has no time stamps; give it some first: mkvmerge -o OUT.mkv IN")
     if name.split(",")[0] in DISCONTINUOUS:
         refuse_jumps(path, found.decoding, time_base)
     missing = declared - found.packets if name.startswith("mov") else 0

@@ -312,3 +312,23 @@ def test_only_local_files_are_opened(tmp_path: Path, doubled: Upscaler) -> None:
     playlist = tmp_path / "list.m3u8"
     playlist.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
     _fails(playlist, tmp_path / "out.mkv", doubled, "cannot be read as video|no time stamps|holds no video")
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("options", "said"), [("-preset ultra", "invalid preset 'ultra'"), ("-x264opts nosuch=1", "bad option 'nosuch'")]
+)
+def test_the_reason_is_said_and_not_what_follows_from_it(
+    options: str, said: str, ffmpeg: str, clip: Path, tmp_path: Path, doubled: Upscaler
+) -> None:
+    error = _fails(clip, tmp_path / "out.mkv", doubled, said, ffmpeg=ffmpeg, options=options.split())
+    assert "Task finished" not in str(error)
+    assert not (tmp_path / "out.mkv.parts").exists()
+
+
+def test_a_film_that_begins_late_is_whole(tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg_run(*moving(seconds=1), "-output_ts_offset", "5", source)
+    assert times(source)[0] >= 5
+    upscale_video(source, target, doubled, options=FAST)
+    assert times(target) == times(source)

@@ -126,6 +126,17 @@ def test_y4m_keeps_the_shape_that_is_shown(word: str, shown: str) -> None:
     assert header.resized(32, 32).line() == f"YUV4MPEG2 W32 H32 F25:1 {word} C420\n".encode()
 
 
+@both_ffmpegs
+@pytest.mark.parametrize(("pix_fmt", "cure"), [("p010le", "yuv420p10le"), ("p012le", "yuv420p10le")])
+def test_formats_that_nut_mislabels(ffmpeg: str, pix_fmt: str, cure: str, blurred: Upscaler) -> None:
+    command = [ffmpeg, "-v", "error", *moving(seconds=0.2), "-pix_fmt", pix_fmt, "-c:v", "rawvideo", "-f", "nut", "-"]
+    made = subprocess.run(command, capture_output=True)
+    if made.returncode:
+        pytest.skip(f"this ffmpeg knows no {pix_fmt}")
+    with pytest.raises(PipeError, match=f"use -pix_fmt {cure}"):
+        upscale_pipe(io.BytesIO(made.stdout), io.BytesIO(), blurred, "nut")
+
+
 def test_nut_refusals(tmp_path: Path, blurred: Upscaler) -> None:
     source = tmp_path / "in.nut"
     ffmpeg_run(*moving(), "-c:v", "rawvideo", "-pix_fmt", "nv12", source)

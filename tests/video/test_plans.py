@@ -44,6 +44,8 @@ def test_options_are_sorted() -> None:
         ("-y", "--overwrite"),
         ("-n", "--overwrite"),
         ("-map -0:m:language:ger", "not understood"),
+        ("-vf reverse", "reverse looks across frames"),
+        ("-filter:v scale=2*iw:-2,setpts=2*PTS", "setpts looks across frames"),
     ],
 )
 def test_options_that_cannot_be(words: str, said: str) -> None:

@@ -293,6 +293,15 @@ def test_changed_shape_keeps_the_display_aspect(tmp_path: Path) -> None:
     assert out.aspect * Fraction(96, 48) == Fraction(48, 32)
 
 
+def test_square_pixels_stay_square_where_a_side_is_rounded(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg_run(*moving("64x48", seconds=0.1), "-vf", "setsar=1", source)
+    with Upscaler(nearest(), size=(None, 100), device="cpu") as upscaler:
+        upscale_video(source, target, upscaler, options=FAST)
+    out = probe(target)
+    assert ((out.width, out.height), out.aspect) == ((134, 100), 1)
+
+
 @both_ffmpegs
 @pytest.mark.parametrize("container", ["mkv", "mp4"])
 @pytest.mark.parametrize("turn", [90, -90, 180])
