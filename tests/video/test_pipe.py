@@ -20,6 +20,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.pixels.frame import ChromaLocation
 from sr_plugins.video.nut_aspect import AspectWriter
 from sr_plugins.video.pipe import upscale_pipe
+from sr_plugins.video.probe import probe
 from sr_plugins.video.y4m import Y4mHeader, Y4mReader, Y4mWriter
 
 
@@ -124,6 +125,24 @@ def test_y4m_keeps_the_shape_that_is_shown(word: str, shown: str) -> None:
     header = Y4mHeader.parse(f"YUV4MPEG2 W16 H16 F25:1 {word} C420\n".encode())
     assert header.resized(40, 24).line() == f"YUV4MPEG2 W40 H24 F25:1 {shown} C420\n".encode()
     assert header.resized(32, 32).line() == f"YUV4MPEG2 W32 H32 F25:1 {word} C420\n".encode()
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(("range_", "code"), [("pc", 2), ("tv", 1)])
+def test_the_recipe_keeps_range_and_matrix(ffmpeg: str, range_: str, code: int, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    tags = f"scale=out_range={range_},format=yuv420p,setparams=range={range_}:colorspace=bt709"
+    ffmpeg_run(*moving("64x48", 0.2), "-vf", tags, "-c:v", "ffv1", source)
+    command = [ffmpeg, "-v", "error", "-i", source, "-f", "nut", "-c:v", "rawvideo", "-"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    larger = io.BytesIO()
+    with Upscaler(nearest(), device="cpu") as doubled:
+        upscale_pipe(io.BytesIO(raw), larger, doubled, "nut", full_range=range_ == "pc")
+    told = ["-color_range", range_, "-colorspace", "bt709", "-f", "nut", "-i", "-", "-qp", "0", target]
+    subprocess.run([ffmpeg, "-v", "error", *told], input=larger.getvalue(), check=True)
+    colors = probe(target).colors
+    assert (colors.range, colors.matrix) == (code, 1)
+    assert np.array_equal(pictures(target)[0][0][::2, ::2], pictures(source)[0][0])
 
 
 @both_ffmpegs
