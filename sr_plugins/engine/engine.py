@@ -25,7 +25,7 @@ from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Placement
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.words import Precision
-from sr_plugins.plugins import Plugins
+from sr_plugins.plugins import OUR_DISTRIBUTION, Plugins
 
 CUDA_BATCH = 4
 
@@ -88,9 +88,11 @@ class Engine:
         # on CUDA the arithmetic may depend on a picture's size, so that parts are not byte-equal to the whole; who asks
         # for the self-ensemble is not in a hurry
         reusable = self._reuse and device == "cpu" and not spec.blends and not self._self_ensemble
+        placement = Placement(device=device, precision=precision, batch=most)
+        others = {self._plugins.owner_of(one) for one in (spec, backend)} - {OUR_DISTRIBUTION}
         plain = spec.size_multiple == 1 == spec.minimum_size
         return DeviceState(
-            PlacedNetwork(self._loaded, backend, Placement(device=device, precision=precision, batch=most)),
+            PlacedNetwork(self._loaded, backend, placement, tuple(sorted(others))),
             lanes,
             most,
             None if self._tile == "auto" else int(self._tile),

@@ -41,8 +41,11 @@ class PlacedNetwork:
         PluginError: the backend takes no form of the network that there is, or cannot make it ready.
     """
 
-    def __init__(self, loaded: LoadedModel, backend: BackendSpec, placement: Placement) -> None:
+    def __init__(
+        self, loaded: LoadedModel, backend: BackendSpec, placement: Placement, offered_by: tuple[str, ...] = ()
+    ) -> None:
         self.loaded, self.backend, self.placement = loaded, backend, placement
+        self._offered_by = offered_by
         self._network = network_for(backend, loaded)
         self._runners: OrderedDict[tuple[Shape | None, Precision], Runner] = OrderedDict()
         self._building = threading.Lock()
@@ -124,7 +127,7 @@ class PlacedNetwork:
         expected = (x.shape[0], spec.planes_out, x.shape[-2] * spec.scale, x.shape[-1] * spec.scale)
         if y.shape != expected:
             raise ModelOutputError(
-                f"model {spec.label} returned shape {tuple(y.shape)} for {tuple(x.shape)}, expected {expected}"
+                f"{self._names} returned shape {tuple(y.shape)} for {tuple(x.shape)}, expected {expected}"
             )
         wanted = torch.float32 if coding is None else torch.uint8 if coding.bits == 8 else torch.uint16
         if y.dtype != wanted:
@@ -138,7 +141,8 @@ class PlacedNetwork:
 
     @property
     def _names(self) -> str:
-        return f"model {self.loaded.spec.label} on backend {self.backend.name}"
+        plugin = f" (plugin {', '.join(self._offered_by)})" if self._offered_by else ""
+        return f"model {self.loaded.spec.label} on backend {self.backend.name}{plugin}"
 
     def _explained(self, error: Exception) -> Exception:
         """What a model or a backend raised of its own, with the names of both; lack of memory stays as it is."""

@@ -186,6 +186,21 @@ def test_a_network_that_cannot_be_built_names_its_distribution(install: Install,
         Upscaler("odd", plugins=Plugins())
 
 
+FORWARDS = ["fail", "lambda self, x: None", "lambda self, x: x", "lambda self, x: x.repeat(1, 1, 2, 2).byte()"]
+
+
+@pytest.mark.parametrize("forward", FORWARDS)
+def test_what_a_network_returns_is_told_with_its_distribution(install: Install, forward: str) -> None:
+    build = f"lambda: type('Net', (__import__('torch').nn.Module,), dict(forward={forward}))()"
+    install("sr-plugins-odd", hook("sr_models", f"return [ModelSpec(**one(channels='luma', build={build}))]"))
+    with Upscaler("odd", plugins=Plugins(), device="cpu", backend="torch", precision="float32") as upscaler:
+        if "byte" in forward:  # the backend makes float32 of it: black, as it says
+            assert not upscaler.upscale(gray()).planes[0].any()
+            return
+        with pytest.raises(SRError, match=r"odd x2 on backend torch \(plugin sr-plugins-odd\)"):
+            upscaler.upscale(gray())
+
+
 READERS = {
     "raises": ("fail()", "KeyError"),
     "exits": ("sys.exit(1)", "SystemExit"),
