@@ -31,7 +31,7 @@ PURPOSES = {
     "Inpainting": "fills holes, and needs a mask",
 }
 OVERLAP = 32  # input pixels over which tiles of a network blend that mixes the whole picture
-PROBE = "1"  # changes with what weights/probe.py finds
+PROBE = "2"  # changes with what weights/probe.py finds
 
 
 def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:

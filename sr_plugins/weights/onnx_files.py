@@ -50,7 +50,7 @@ def open_graph(path: Path) -> LoadedModel:
     from sr_plugins.weights.probe import probe
 
     def make() -> bytes:
-        return json.dumps(asdict(probe(_runner(path, network), channels, path, half=False))).encode()
+        return json.dumps(asdict(probe(_runner(path, network), channels, path, in_torch=False))).encode()
 
     found = remembered(f"{hashlib.sha256(graph).hexdigest()} {version('onnxruntime')}", make)
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)

@@ -24,7 +24,8 @@ MINIMA = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 PERIODS = (1, 2, 4, 8, 16, 32, 64)
 WIDEST = 2048  # of the strips in which the reach is looked for
 FAR = 64  # input pixels; beyond, tiles read less where no photograph shows the difference
-SECONDS = 60.0  # for the reach
+SECONDS = 240.0  # of processor time, for the reach: deep networks on slow machines need most of it
+TALL, WIDE = 12, 256  # of the strip on which the margin is measured
 ALIKE = 5e-6  # of values 0..1: rounding in another order
 CODE = 1 / 255
 INVISIBLE = 0.1 * CODE
@@ -49,10 +50,11 @@ class Found:
     precisions: tuple[Precision, ...]
 
 
-def probe(run: Run, channels: int, path: Path, *, multiple: int = 1, minimum: int = 1, half: bool = True) -> Found:
+def probe(run: Run, channels: int, path: Path, *, multiple: int = 1, minimum: int = 1, in_torch: bool = True) -> Found:
     """What ``run``, float32 (N, ``channels``, H, W) in 0..1 to a larger one, does; deterministic in eval mode.
 
-    ``multiple`` and ``minimum`` of its sides are the least to look for. Without ``half`` only float32 is called right.
+    ``multiple`` and ``minimum`` of its sides are the least to look for. Other runtimes than
+    torch (``in_torch``) may swallow what is not a number, and are called right in float32 alone.
 
     Raises:
         WeightsError: it fails, changes no size by a whole factor, gives other channels, other values each time, or
@@ -63,11 +65,11 @@ def probe(run: Run, channels: int, path: Path, *, multiple: int = 1, minimum: in
         side = _side(multiple, minimum, 24)
         x = picture(channels, side, side)
         _check_answers(run, x, path)
-        radius, period = _reach(run, channels, scale, multiple, minimum)
+        radius, period = _reach(run, channels, scale, multiple, minimum, not in_torch)
         margin = (
             _margin(run, channels, scale, radius, period, multiple) if radius is not None and radius > FAR else None
         )
-        precisions = ("float32", *(_half(run, x) if half else ()))
+        precisions = ("float32", *(_half(run, x) if in_torch else ()))
     return Found(scale, channels, multiple, minimum, period, radius, margin, precisions)
 
 
@@ -156,20 +158,20 @@ def _check_answers(run: Run, x: Tensor, path: Path) -> None:
 # -- reach ------------------------------------------------------------------------------------------------------------
 
 
-def _reach(run: Run, channels: int, scale: int, multiple: int, minimum: int) -> tuple[int | None, int]:
+def _reach(run: Run, channels: int, scale: int, multiple: int, minimum: int, swallows: bool) -> tuple[int | None, int]:
     """How far an output pixel reads, and the period with which tiles must start; (``None``, 1): the whole picture."""
-    began, thin = time.monotonic(), _side(multiple, minimum, 1)
+    began, thin = time.process_time(), _side(multiple, minimum, 1)
     width, radius = _side(multiple, minimum, 64), None
-    while radius is None and width <= WIDEST and time.monotonic() - began < SECONDS / 4:
-        radius = _radius(run, channels, scale, thin, width)
-        width *= 2
+    while radius is None and width <= WIDEST and time.process_time() - began < SECONDS / 2:
+        radius = _radius(run, channels, scale, thin, width, swallows=swallows)
+        width *= 4 if width < 1024 else 2
     if radius is None:
         return None, 1
     width = _side(multiple, minimum, 2 * radius + 2 * PERIODS[-1])
     period = next(
         (p for p in PERIODS if p % multiple == 0 and _repeats(run, channels, scale, thin, width, radius, p)), 0
     )
-    if not period or time.monotonic() - began > SECONDS:
+    if not period or time.process_time() - began > SECONDS:
         return None, 1
     # in windows the reach depends on where in them a pixel lies
     places = range(0, period, max(1, period // 8)) if period > 1 else (0,)
@@ -177,15 +179,15 @@ def _reach(run: Run, channels: int, scale: int, multiple: int, minimum: int) -> 
     found = [radius]
     for place in places:
         for turned in (False, True):
-            reached = _radius(run, channels, scale, thin, wide, place, turned=turned)
-            if reached is None or time.monotonic() - began > SECONDS:
+            reached = _radius(run, channels, scale, thin, wide, place, turned=turned, swallows=swallows)
+            if reached is None or time.process_time() - began > SECONDS:
                 return None, 1
             found.append(reached)
     return max(found), period
 
 
 def _radius(
-    run: Run, channels: int, scale: int, thin: int, width: int, place: int = 0, *, turned: bool = False
+    run: Run, channels: int, scale: int, thin: int, width: int, place: int = 0, *, turned: bool = False, swallows: bool
 ) -> int | None:
     """How far a column that is not a number spreads in a strip; ``None`` where it reaches an end."""
     column = width // 2 + place
@@ -194,9 +196,15 @@ def _radius(
     marked[..., column] = torch.nan
     y = _turned(run, marked, turned)
     reached = (~torch.isfinite(y)).any(dim=(0, 1, 2))
+    if bool(reached.any()) and not swallows:
+        return _furthest(reached, scale, width, column)
     # some layers swallow what is not a number: see how far a change is noticed, too
     marked[..., column] = 1 - x[..., column]
     reached |= ((_turned(run, marked, turned) - _turned(run, x, turned)).abs() > 0).any(dim=(0, 1, 2))
+    return _furthest(reached, scale, width, column)
+
+
+def _furthest(reached: Tensor, scale: int, width: int, column: int) -> int | None:
     places = reached.nonzero().flatten() // scale
     if not len(places):
         return 0
@@ -225,8 +233,8 @@ def _turned(run: Run, x: Tensor, turned: bool) -> Tensor:
 
 def _margin(run: Run, channels: int, scale: int, radius: int, period: int, multiple: int) -> int | None:
     """What tiles must read at least, so that no pixel is off by more than a tenth of a code; ``None``: the radius."""
-    worst, tall = 0, _side(multiple, 1, 24)
-    width = _side(multiple, 1, 2 * radius)
+    worst, tall = 0, _side(multiple, 1, TALL)
+    width = _side(multiple, 1, min(2 * radius, WIDE))
     for seed in (1, 2):
         x = picture(channels, tall, width, seed)
         cut = width // 2 // period * period
@@ -234,7 +242,8 @@ def _margin(run: Run, channels: int, scale: int, radius: int, period: int, multi
         off = ((whole - right).abs().amax(dim=(0, 1, 2)) > INVISIBLE).nonzero().flatten()
         worst = max(worst, int(off.max()) // scale + 1 if len(off) else 0)
     wanted = -(-(worst + worst // 4) // period) * period
-    return wanted if wanted < radius else None
+    seen_to_end = worst < 0.9 * (width // 2)  # beyond the strip nobody knows
+    return wanted if seen_to_end and wanted < radius else None
 
 
 def _half(run: Run, x: Tensor) -> tuple[Precision, ...]:
