@@ -30,7 +30,7 @@ from gimp_bridge.plug_in.sr_upscale.worker_client import (
     read_header,
     write_message,
 )
-from sr_plugins.errors import SRError, one_line
+from sr_plugins.errors import SRError, is_lack_of_memory, one_line
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.pixels.frame import FrameFormat, frame_of
 from sr_plugins.plugins import plugins
@@ -202,19 +202,10 @@ def _outcome(future: Future[Answer]) -> Answer:
         return future.result()
     if isinstance(error, SRError):
         return {"type": "error", "message": one_line(error)}, None
-    if _is_lack_of_memory(error):
+    if is_lack_of_memory(error):
         return {"type": "error", "message": "not enough memory for the result: choose a smaller scale"}, None
     traceback.print_exception(error)
     return {"type": "error", "message": f"a bug, please report it: {type(error).__name__}: {one_line(error)}"}, None
-
-
-def _is_lack_of_memory(error: BaseException) -> bool:
-    """Python's own error, CUDA's by its name, and that of PyTorch's CPU allocator, which has but a text."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
-    )
 
 
 def reserve_pipes() -> tuple[BinaryIO, BinaryIO]:

@@ -108,3 +108,12 @@ def offered(name: str, known: Iterable[str]) -> str:
     if close := get_close_matches(name, names, n=3, cutoff=0.5):
         return f"did you mean {' or '.join(repr(c) for c in close)}?"
     return f"there is {', '.join(names)}" if names else "none is installed"
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Python's own error, CUDA's by its name, and that of PyTorch's CPU allocator, which has but a text."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )

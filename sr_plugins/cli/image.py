@@ -20,6 +20,7 @@ from sr_plugins.cli.files import expanded, is_film_name, obstacle, place_beside
 from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import ImageError, SRError, one_line
 from sr_plugins.images.formats import format_of
+from sr_plugins.images.further_formats import cure_for
 
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
@@ -126,16 +127,10 @@ def _upscaled(
     done: Callable[[Path, int, int], None],
 ) -> str:
     """Do one picture and say what was done."""
-    from sr_plugins.images.files import open_image, upscale_file
+    from sr_plugins.images.files import upscale_file
 
     if exists(target) and not overwrite:
         raise ImageError(f"{target} exists: --overwrite replaces it")
-    with open_image(source):
-        pass  # what is no picture leaves no folder behind
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"{target.parent} cannot be made: {error.strerror}") from error
     started = time.monotonic()
     before, after = upscale_file(source, target, upscaler, quality=quality, done=partial(done, source))
     seconds = time.monotonic() - started
@@ -199,10 +194,17 @@ def _pictures(given: Path, target: Path, failures: list[SRError]) -> Iterator[Pa
     for folder, folders, files in os.walk(given, onerror=locked):
         here = root / Path(folder).relative_to(given)
         folders[:] = [name for name in folders if not name.startswith(".") and here / name != results]
+        for name in [name for name in folders if Path(folder, name).is_symlink()]:
+            click.echo(f"{Path(folder, name)} is a link to a folder and not followed: name that folder", err=True)
         found += [Path(folder, name) for name in files if not name.startswith(".")]
     for path in sorted(found):
-        if path.suffix.lower() in Image.EXTENSION and isfile(path):
-            yield path
+        if cure := cure_for(path):
+            failures.append(ImageError(f"{path} cannot be read: {cure}"))
+        elif path.suffix.lower() in Image.EXTENSION:
+            if isfile(path):
+                yield path
+            else:
+                failures.append(ImageError(f"{path} is no file"))
 
 
 def _writable(suffix: str) -> bool:

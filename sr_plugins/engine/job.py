@@ -22,6 +22,7 @@ class Job:
         target: (width, height) to reach.
         format: of the frame, its matrix resolved once, when it was submitted.
         rounds: how often it went through the network already.
+        source: the frame as it came, once ``frames`` is what the network made of it.
         future: gives the enlarged frame.
     """
 
@@ -29,6 +30,7 @@ class Job:
     target: tuple[int, int]
     format: FrameFormat
     rounds: int = 0
+    source: Frame | None = None
     future: Future[Frame] = field(default_factory=Future)
 
     @property

@@ -19,7 +19,7 @@ from sr_plugins.engine.transfer import lane_stream
 from sr_plugins.errors import DeviceError, SRError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.pixels.frame import Frame
-from sr_plugins.pixels.resampling import resized_frame
+from sr_plugins.pixels.resampling import resized_frame, with_hidden
 
 _setting_threads = threading.Lock()
 
@@ -76,11 +76,13 @@ class Lane(threading.Thread):
         """Hand out the frame, or send it through the network again, or resize it to what was asked."""
         width, height = job.target
         if self._spec.scale > 1 and (result.width < width or result.height < height):
+            job.source = job.source or job.frames[self._spec.window[0]]
             job.frames, job.rounds = (result,) * len(job.frames), job.rounds + 1
             self.queue.put_back(job)
             return
         if (result.width, result.height) != job.target:
             result = resized_frame(result, width, height)
+        result = with_hidden(job.source or job.frames[self._spec.window[0]], result)
         job.future.set_result(result)
 
     def _explained(self, error: BaseException) -> BaseException:

@@ -8,6 +8,8 @@ that text in black ink stays in black ink.
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -18,6 +20,30 @@ from sr_plugins.errors import ImageError
 INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 # Unoptimised: the tables that Little CMS puts together for speed cost up to 13 codes of 8 bits on the way LAB - sRGB.
 FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOOPTIMIZE
+
+# chromaticities (x, y) of red, green, blue and white (H.273, table 2)
+_D65 = (0.3127, 0.329)
+_PRIMARIES = {
+    1: ((0.64, 0.33), (0.3, 0.6), (0.15, 0.06), _D65),
+    4: ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), (0.31, 0.316)),
+    5: ((0.64, 0.33), (0.29, 0.6), (0.15, 0.06), _D65),
+    6: ((0.63, 0.34), (0.31, 0.595), (0.155, 0.07), _D65),
+    7: ((0.63, 0.34), (0.31, 0.595), (0.155, 0.07), _D65),
+    9: ((0.708, 0.292), (0.17, 0.797), (0.131, 0.046), _D65),
+    11: ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06), (0.314, 0.351)),
+    12: ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06), _D65),
+}
+_BT709 = (3, (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081))
+# function type and parameters of ICC.1:2022, table 68
+_CURVES: dict[int, tuple[int, tuple[float, ...]]] = {
+    **dict.fromkeys((1, 6, 14, 15), _BT709),
+    **dict.fromkeys((2, 13), (3, (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045))),
+    4: (0, (2.2,)),
+    5: (0, (2.8,)),
+    8: (0, (1.0,)),
+}
+_D50 = (0.9642, 1.0, 0.8249)
+_BRADFORD = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
 
 # The data colour space signatures of ICC.1:2022, table 19, and the Pillow modes they describe.
 _SPACE = {"L": b"GRAY", "LA": b"GRAY", "I;16": b"GRAY", "1": b"GRAY", "CMYK": b"CMYK", "LAB": b"Lab "}
@@ -32,6 +58,48 @@ def profile_fits(profile: bytes, mode: str) -> bool:
 def srgb_profile() -> bytes:
     """An sRGB profile as stored in files."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@cache
+def matrix_profile(primaries: int, transfer: int) -> bytes | None:
+    """A profile (ICC.1:2022, 8.4.2) for primaries and a transfer of ITU-T H.273; ``None`` for codes that need more.
+
+    The curves of BT.709 and sRGB are those for pictures to be seen on a display: H.273, table 3, inverted.
+    """
+    if primaries not in _PRIMARIES or transfer not in _CURVES:
+        return None
+    red, green, blue, white = (np.array([x, y, 1 - x - y]) / y for x, y in _PRIMARIES[primaries])
+    columns = np.stack((red, green, blue), axis=1)
+    to_xyz = columns * np.linalg.solve(columns, white)
+    cone = np.array(_BRADFORD)
+    scale = np.diag((cone @ np.array(_D50)) / (cone @ white))
+    adaptation = np.linalg.solve(cone, scale @ cone)
+    colorants = adaptation @ to_xyz
+
+    def numbers(values: Iterable[float]) -> bytes:
+        return b"".join(struct.pack(">i", round(float(value) * 65536)) for value in values)
+
+    def text(value: str) -> bytes:
+        body = value.encode("utf-16-be")
+        return b"mluc" + struct.pack(">IIIHHII", 0, 1, 12, 0x656E, 0x5553, len(body), 28) + body
+
+    kind, parameters = _CURVES[transfer]
+    curve = b"para" + struct.pack(">IHH", 0, kind, 0) + numbers(parameters)
+    tags = {
+        b"desc": text(f"ITU-T H.273 primaries {primaries}, transfer {transfer}"),
+        b"cprt": text("No copyright, use freely"),
+        b"wtpt": b"XYZ " + bytes(4) + numbers(_D50),
+        b"chad": b"sf32" + bytes(4) + numbers(adaptation.flatten()),
+        **{b"%cXYZ" % n: b"XYZ " + bytes(4) + numbers(colorants[:, i]) for i, n in enumerate(b"rgb")},
+        **{b"%cTRC" % n: curve for n in b"rgb"},
+    }
+    at, table, data = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, body in tags.items():
+        table += name + struct.pack(">II", at + len(data), len(body))
+        data += body + bytes(-len(body) % 4)
+    head = struct.pack(">I4sI4s4s4s", at + len(data), bytes(4), 0x04400000, b"mntr", b"RGB ", b"XYZ ")
+    head += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + numbers(_D50)
+    return head.ljust(128, b"\0") + table + data
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

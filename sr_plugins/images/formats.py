@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,47 +12,81 @@ from PIL import Image
 
 from sr_plugins.errors import ImageError
 from sr_plugins.images.color_profiles import profile_fits, srgb_profile, to_srgb
+from sr_plugins.images.file_parts import parts_of
+from sr_plugins.images.own_formats import ICON_TYPES
 from sr_plugins.images.tiff_writer import PHOTOMETRIC
 
 logger = logging.getLogger("sr_plugins")
 
 ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
-_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "AVIF": 65536}
+_LONGEST_SIDE = {
+    **{"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "AVIF": 65536, "ICO": 256, "ICNS": 1024},
+    **{"TGA": 65535, "PCX": 65535, "SGI": 65535},
+}
 
 _ANY_8_BIT = ("1", "L", "LA", "RGB", "RGBA")
 _SIXTEEN_BIT_GRAY = ("I;16", "I;16B")
-# Formats not named here are left to Pillow, which refuses what it cannot write.
+# Every format that can be written. The endings of the portable maps are formats of their own.
 _MODES: dict[str, tuple[str, ...]] = {
     "AVIF": ("RGB", "RGBA"),
     "BMP": ("1", "L", "RGB", "RGBA"),
+    "DDS": ("L", "LA", "RGB", "RGBA"),
+    "DIB": ("1", "L", "RGB"),
+    "EPS": ("L", "RGB", "CMYK"),
     "GIF": ("1", "L", "P", "RGB", "RGBA"),
+    "ICNS": ("RGB", "RGBA"),
+    "ICO": ("RGB", "RGBA"),
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
     "JPEG2000": ("L", "LA", "RGB", "RGBA", "I;16", "YCbCr"),
+    "PBM": ("1",),
+    "PCX": ("1", "L", "RGB"),
+    "PDF": ("1", "L", "RGB", "CMYK"),
+    "PFM": ("L", "RGB", "F"),
+    "PGM": ("L", "I;16"),
     "PNG": (*_ANY_8_BIT, "P", *_SIXTEEN_BIT_GRAY),
     "PPM": ("1", "L", "RGB", "I;16"),
+    "QOI": ("RGB", "RGBA"),
+    "SGI": ("L", "RGB", "RGBA"),
     "TGA": _ANY_8_BIT,
     "TIFF": tuple(PHOTOMETRIC),
     "WEBP": ("RGB", "RGBA"),
 }
+_PORTABLE = {".pbm": "PBM", ".pgm": "PGM", ".ppm": "PPM", ".pnm": "PPM", ".pfm": "PFM"}
+_BY_THEIR_ENDING = ("PBM", "PGM", "PFM")
+_CURE = "use .png, .jpg, .webp, .tiff, .avif or .bmp"
 
 
 def format_of(path: Path) -> str:
-    """Pillow's name of the format that this file name asks for; ``ImageError`` where it cannot be written."""
+    """The format that this file name asks for; ``ImageError`` where it cannot be written.
+
+    Names are Pillow's, and ``PBM``, ``PGM`` and ``PFM`` for portable maps of one bit, of gray and of floats.
+    """
     Image.init()
-    format = Image.EXTENSION.get(path.suffix.lower(), "")
+    ending = path.suffix.lower()
+    format = _PORTABLE.get(ending) or Image.EXTENSION.get(ending, "")
     format = "JPEG" if format == "MPO" else format
-    if format not in Image.SAVE:
+    if format not in _MODES or (format not in _BY_THEIR_ENDING and format not in Image.SAVE):
         what = f"{path.suffix} pictures cannot be written" if path.suffix else "a name without ending says no format"
-        raise ImageError(f"{path}: {what}: use .png, .jpg, .webp, .tiff, .avif or .bmp")
+        raise ImageError(f"{path}: {what}: {_CURE}")
     return format
 
 
-def check_fits(source: Image.Image, count: int, size: tuple[int, int], format: str) -> None:
-    """Raise ``ImageError``, before any work, where ``format`` cannot hold ``count`` pictures of ``size``."""
-    longest = _LONGEST_SIDE.get(format)
-    if longest and max(size) > longest:
-        raise ImageError(f"{format} holds at most {longest} pixels a side, the result would have {max(size)}: use .png")
-    if count == 1:
+def pillow_name(format: str) -> str:
+    """What Pillow calls a format."""
+    return "PPM" if format in _BY_THEIR_ENDING else format
+
+
+def check_fits(source: Image.Image, sizes: Sequence[tuple[int, int]], format: str) -> None:
+    """Raise ``ImageError``, before any work, where ``format`` cannot hold pictures of these ``sizes``."""
+    longest, count = _LONGEST_SIDE.get(format), len(sizes)
+    most = max(map(max, sizes))
+    if longest and most > longest:
+        raise ImageError(f"{format} holds at most {longest} pixels a side, the result would have {most}: use .png")
+    if format == "ICNS" and any(width != height or width not in ICON_TYPES for width, height in sizes):
+        sides = ", ".join(map(str, ICON_TYPES))
+        wrong = next(size for size in sizes if size[0] != size[1] or size[0] not in ICON_TYPES)
+        raise ImageError(f"ICNS holds squares of {sides} pixels, the result would be {wrong[0]} x {wrong[1]}: use .png")
+    if count == 1 or format in ("ICO", "ICNS"):
         return
     if source.format == "TIFF" and format != "TIFF":
         raise ImageError(f"{count} pages do not go into one {format} picture: use .tiff")
@@ -63,12 +98,12 @@ def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
     """The image in a mode that ``format`` holds; its ``info["icc_profile"]`` is the one that then applies.
 
     Transparency that cannot be kept is put on white, and that is said of the file ``target``. Float and 32-bit samples
-    are refused where the format would cut them off.
+    are refused where the format would cut them off, and so are colours where it knows gray alone.
     """
-    modes = _MODES.get(format)
+    modes = _MODES[format]
     if format == "GIF" and image.mode in ("LA", "RGBA"):
         return _with_hard_edges(image)
-    if modes is None or image.mode in modes:
+    if image.mode in modes:
         return image
     mode, info = image.mode, image.info
     if mode in ("I", "F"):
@@ -84,24 +119,30 @@ def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
         return fitted(image.convert("L"), format, target)
     if not {"LA", "RGBA"} & set(modes) and (image.has_transparency_data or mode in ("La", "RGBa")):
         return fitted(_on_white(image, format, target), format, target)
+    if format == "PBM" and mode == "L":
+        logger.warning("%s: PBM holds black and white alone, gray was decided at the middle", target)
+        return image.point([0] * 128 + [255] * 128, "1")
+    if not {"RGB", "RGBA"} & set(modes):
+        raise ImageError(f"{format} holds no colours: use .ppm or .png")
     if mode in ("L", "LA") and (profile := info.get("icc_profile")) and profile_fits(profile, "L"):
         return fitted(_in_srgb(image), format, target)
     straight = image.convert({"La": "LA"}.get(mode, mode))
-    return straight.convert("RGBA" if straight.has_transparency_data or mode == "RGBa" else "RGB")
+    alpha = straight.has_transparency_data or mode == "RGBa"
+    return straight.convert("RGBA" if alpha and "RGBA" in modes else "RGB")
 
 
-def encoder_arguments(format: str, source: Image.Image, quality: int | None) -> dict[str, Any]:
+def encoder_arguments(format: str, source: Image.Image, quality: int | None, name: str) -> dict[str, Any]:
     """Arguments of ``Image.save`` that say how to compress; a lossless source stays lossless."""
     if format == "JPEG":
         progressive = bool(source.info.get("progressive"))
         return {"quality": quality or 95, "subsampling": "4:4:4", "progressive": progressive}
     if format == "WEBP":
         if quality is None and _is_lossless_webp(source):
-            return {"lossless": True}
+            return {"lossless": True, "exact": True}
         return {"quality": quality or 90}
     if format == "AVIF":
         return {"quality": quality or 90, "subsampling": "4:4:4"}
-    return {}
+    return {"title": name} if format == "PDF" else {}
 
 
 def _like(image: Image.Image, info: dict[Any, Any]) -> Image.Image:
@@ -123,8 +164,11 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 
 
 def _on_white(image: Image.Image, format: str, target: Path) -> Image.Image:
-    logger.warning("%s: %s holds no transparency, the picture was put on white", target, format)
     straight = image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA")
+    bare = straight.convert("L" if straight.mode == "LA" else "RGB")
+    if not straight.getchannel("A").getbbox() and bare.getbbox():  # as in old bitmaps, whose fourth byte means nothing
+        return _like(bare, image.info)
+    logger.warning("%s: %s holds no transparency, the picture was put on white", target, format)
     opaque = Image.new("L" if straight.mode == "LA" else "RGB", image.size, "white")
     opaque.paste(straight.convert(opaque.mode), mask=straight.getchannel("A"))
     return _like(opaque, image.info)
@@ -139,15 +183,6 @@ def _with_hard_edges(image: Image.Image) -> Image.Image:
 
 def _is_lossless_webp(source: Image.Image) -> bool:
     """Whether the file's first picture is a VP8L chunk (WebP container specification)."""
-    name = getattr(source, "filename", "")
-    if source.format != "WEBP" or not name or not Path(name).is_file():
+    if source.format != "WEBP":
         return False
-    with Path(name).open("rb") as file:
-        file.seek(12)
-        while len(head := file.read(8)) == 8:
-            kind, length = head[:4], int.from_bytes(head[4:], "little")
-            if kind in (b"VP8 ", b"VP8L"):
-                return kind == b"VP8L"
-            # an animation's frame is a chunk of 16 bytes of its own and then the picture's chunks
-            file.seek(16 if kind == b"ANMF" else length + length % 2, 1)
-    return False
+    return next((part.kind == b"VP8L" for part in parts_of(source) if part.kind in (b"VP8 ", b"VP8L")), False)

@@ -1,164 +1,238 @@
-"""What a picture carries beside its pixels, read from one image and given to another: ICC, EXIF, XMP, DPI, texts."""
+"""What a picture carries beside its pixels, read from one image and given to another: ICC, EXIF, XMP, IPTC, texts."""
 
 from __future__ import annotations
 
 import logging
-import re
 import struct
-import warnings
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
-from PIL.ExifTags import IFD, Base
-from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL.ExifTags import Base
 
-from sr_plugins.images.color_profiles import profile_fits
+from sr_plugins.images.color_signals import ColorSignals, colors_of
+from sr_plugins.images.exif import exif_of, mended_exif, source_resources, stored_exif
+from sr_plugins.images.exif_block import RATIONAL, SHORT, ExifBlock, field_of
+from sr_plugins.images.file_parts import bodies
+from sr_plugins.images.photoshop import resources_of
+from sr_plugins.images.placement import Placement
+from sr_plugins.images.png_texts import Text, as_comment, texts_of
+from sr_plugins.images.tiff_reader import (
+    DESCRIPTION,
+    RESOLUTION_UNIT,
+    X_RESOLUTION,
+    XMP,
+    Y_RESOLUTION,
+    Page,
+    pages_of,
+)
+from sr_plugins.images.upright import placement_of
+from sr_plugins.images.xmp import Xmp
 
 logger = logging.getLogger("sr_plugins")
 
-# Tags of the first image file directory that say how the pixels are stored (TIFF 6.0; EXIF 2.32, 4.6.4 A), or hold
-# what is carried otherwise. They would be wrong in the new file. Private tags from 50706 on describe raw sensors (DNG).
-_STORAGE_TAGS = {
-    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284),
-    *(288, 289, 290, 291, 292, 293, 296, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334),
-    *(336, 337, 338, 339, 340, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 700, 33723),
-    *(34377, 34675, 37724, 42112, 42113),
-}
-_FIRST_DNG_TAG = 50706
-_PIXEL_WIDTH, _PIXEL_HEIGHT = Base.ExifImageWidth.value, Base.ExifImageHeight.value
-_ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>')
-_XMP_KEYWORD = "XML:com.adobe.xmp"
-_UPRIGHT = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_EXIF_KEYS = ("exif", "Raw profile type exif", _XMP_KEYWORD)
-_PNG_COLOUR = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
-# how a PNG says that it is sRGB (PNG, 11.3.2.5, recommends these beside the chunk sRGB)
-_SRGB = {
-    b"gAMA": struct.pack(">I", 45455),
-    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
-}
+_JPEG_SEGMENT = 65533
+_XMP_HEAD, _EXTENDED_HEAD = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+# dots per inch that a format's field holds: whole dots of 16 bits, dots per metre of 31
+_MOST_DPI = {"JPEG": 65535.0, "PNG": (2**31 - 1) * 0.0254, "BMP": (2**31 - 1) * 0.0254, "TIFF": 4e9, "WEBP": 4e9}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What goes from a picture to its enlargement. ``dpi`` is unchanged: more pixels at the same print resolution."""
+    """What goes from a picture to its enlargement. ``dpi`` is unchanged: more pixels at the same print resolution.
 
-    icc_profile: bytes | None = None
+    Attributes:
+        colors: what says what the samples mean: a profile, or what stands for one.
+        exif: a block with its head; ``resources`` Photoshop's, IPTC among them; ``xmp`` a packet of any length.
+        aspect: TIFF's resolution where it has no unit of length: a ratio, or what a program like ImageJ counts in.
+        told: what is left out whatever the target is.
+    """
+
+    colors: ColorSignals
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
-    comment: bytes | None = None
-    texts: dict[str, str] = field(default_factory=dict)
-    png_colour: dict[bytes, bytes] = field(default_factory=dict)
+    aspect: tuple[float, float] | None = None
+    comments: tuple[bytes, ...] = ()
+    texts: tuple[Text, ...] = ()
+    resources: bytes = b""
+    told: tuple[str, ...] = ()
 
-    def for_format(self, format: str, mode: str) -> dict[str, Any]:
-        """Arguments of ``Image.save`` for a picture of ``mode``; what ``format`` cannot hold is left out."""
-        icc = self.icc_profile if self.icc_profile and profile_fits(self.icc_profile, mode) else None
-        # None, not left out: some of Pillow's writers would fall back to the info of the image
-        arguments: dict[str, Any] = {"icc_profile": icc}
+    @property
+    def icc_profile(self) -> bytes | None:
+        return self.colors.icc_profile
+
+    def for_format(self, format: str, mode: str, lost: list[str]) -> dict[str, Any]:
+        """Arguments of ``Image.save`` for a picture of ``mode``; names what ``format`` cannot hold in ``lost``."""
+        # profiles are None, not left out: some of Pillow's writers would fall back to the info of the image
+        arguments: dict[str, Any] = {"icc_profile": self.colors.profile_for(format, mode, lost)}
         if format in ("JPEG", "PNG", "TIFF", "BMP") and self.dpi:
-            arguments["dpi"] = self.dpi
-        if format in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF"):
-            exif = self._exif_for(format)
-            if exif is not None:
-                arguments["exif"] = exif if format == "TIFF" else exif.tobytes()
-        if format in ("JPEG", "WEBP", "AVIF") and self.xmp:
-            arguments["xmp"] = self.xmp
-        if format in ("JPEG", "GIF") and self.comment:
-            arguments["comment"] = self.comment
-        if format == "PNG":
-            arguments["pnginfo"] = self._png_chunks()
+            if max(self.dpi) <= _MOST_DPI[format]:
+                arguments["dpi"] = self.dpi
+            else:
+                lost.append(f"a resolution of {max(self.dpi):.0f} dpi")
+        if format == "TIFF":
+            return arguments | {
+                "exif": ExifBlock(self.exif) if self.exif else None,
+                "aspect": self.aspect,
+                "xmp": self.xmp,
+                "resources": self.resources,
+                **self._without_texts(lost),
+            }
+        if format in ("JPEG", "PNG", "WEBP", "AVIF"):
+            self._exif_for(format, arguments, lost)
+            if self.xmp and format in ("WEBP", "AVIF"):
+                arguments["xmp"] = self.xmp
+        elif self.exif or self.xmp:
+            lost.append(" and ".join(name for name, there in (("EXIF", self.exif), ("XMP", self.xmp)) if there))
+        if format == "JPEG":
+            arguments["extra"] = self._jpeg_segments(lost)
+        elif format == "PNG":
+            arguments["pnginfo"] = self.colors.png_chunks(self.texts, self.comments, self.xmp, self.resources)
+        elif format == "GIF":
+            comments = [*self.comments, *map(as_comment, self.texts)]
+            arguments |= {"comment": b"\n".join(comments)} if comments else {}
+        else:
+            self._without_texts(lost)
+        if format not in ("JPEG", "PNG") and self.resources:
+            lost.append("IPTC and Photoshop's notes")
         return arguments
 
     def for_info(self) -> dict[str, Any]:
         """The same as entries of ``Image.info``, under the names Pillow's readers use."""
-        found = {n: getattr(self, n) for n in ("icc_profile", "exif", "xmp", "dpi", "comment")}
-        return {**self.texts, **{name: value for name, value in found.items() if value}}
+        found = {"icc_profile": self.icc_profile, "exif": self.exif, "xmp": self.xmp, "dpi": self.dpi}
+        found["comment"] = b"\n".join(self.comments)
+        texts = {text.keyword: text.text for text in self.texts}
+        return {**texts, **{name: value for name, value in found.items() if value}}
 
-    def _exif_for(self, format: str) -> Image.Exif | None:
-        exif = Image.Exif()
-        if self.exif:
-            exif.load(self.exif)
+    def _without_texts(self, lost: list[str]) -> dict[str, Any]:
+        if self.texts or self.comments:
+            lost.append(f"texts ({', '.join([t.keyword for t in self.texts] or ['comment'])})")
+        return {}
+
+    def _exif_for(self, format: str, arguments: dict[str, Any], lost: list[str]) -> None:
+        exif = self.exif
         if self.dpi and format in ("WEBP", "AVIF"):  # these have no other place for it
-            exif[Base.XResolution], exif[Base.YResolution] = self.dpi
-            exif[Base.ResolutionUnit] = 2
-        if self.xmp and format == "TIFF":
-            exif[Base.XMLPacket] = self.xmp
-        return exif if len(exif) else None
+            block = ExifBlock(exif or b"II*\0\x08\0\0\0" + bytes(6))
+            if X_RESOLUTION not in block.first():
+                order, fields = block.order, []
+                for tag, value in ((X_RESOLUTION, self.dpi[0]), (Y_RESOLUTION, self.dpi[1])):
+                    if value <= 0xFFFFFFFF:
+                        fields.append(field_of(tag, RATIONAL, [value], order))
+                block.add([*fields, field_of(RESOLUTION_UNIT, SHORT, [2], order)])
+            exif = bytes(block)
+        if exif and format == "JPEG" and len(exif) > _JPEG_SEGMENT:
+            lost.append(f"EXIF of {len(exif)} bytes")
+        elif exif:
+            arguments["exif"] = exif
 
-    def lost_colour(self, format: str) -> list[str]:
-        """What says in a PNG that its colours are not those of sRGB, where ``format`` has no place for it."""
-        if format == "PNG" or self.icc_profile or (b"sRGB" in self.png_colour and b"cICP" not in self.png_colour):
-            return []
-        return [kind.decode() for kind, body in self.png_colour.items() if body != _SRGB.get(kind)]
-
-    def _png_chunks(self) -> PngInfo:
-        info = PngInfo()
-        for kind, body in self.png_colour.items():
-            info.add(kind, body)
-        for keyword, text in self.texts.items():
-            info.add_itxt(keyword, text)
+    def _jpeg_segments(self, lost: list[str]) -> bytes:
+        """XMP, IPTC and comments; Pillow's own writer knows one of each, of one segment."""
+        found = b""
         if self.xmp:
-            info.add_itxt(_XMP_KEYWORD, self.xmp.decode("utf-8", "replace"))
-        return info
+            try:
+                standard, extended = Xmp(self.xmp).split(_JPEG_SEGMENT - len(_XMP_HEAD))
+                found += _segment(0xE1, _XMP_HEAD + standard)
+                found += b"".join(_segment(0xE1, _EXTENDED_HEAD + part) for part in _pieces(extended))
+            except ValueError as error:
+                lost.append(f"XMP of {len(self.xmp)} bytes ({error})")
+        head = b"Photoshop 3.0\0"
+        step = _JPEG_SEGMENT - len(head)
+        for at in range(0, len(self.resources), step):
+            found += _segment(0xED, head + self.resources[at : at + step])
+        for comment in [*self.comments, *map(as_comment, self.texts)]:
+            if len(comment) > _JPEG_SEGMENT:
+                lost.append(f"a comment of {len(comment)} bytes")
+            else:
+                found += _segment(0xFE, comment)
+        return found
 
 
-def metadata_of(source: Image.Image, size: tuple[int, int]) -> Metadata:
+def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, gain_map: bool = False) -> Metadata:
     """What ``source`` carries, made true for an upright picture of ``size`` (width, height).
 
-    The orientation is removed, pixel dimensions are updated, the thumbnail is dropped.
+    Args:
+        source: best not loaded yet, if it was opened from a file object: Pillow forgets that when it loads.
+        size: of the result.
+        page: of a TIFF file: which one's.
+        gain_map: whether a gain map behind the picture goes along.
     """
-    info = source.info
-    xmp = info.get("xmp")
-    comment = info.get("comment")
-    texts = dict(source.text) if isinstance(source, PngImageFile) else {}
+    pages = pages_of(source)
+    directory = pages[page] if page < len(pages) else None
+    to = placement_of(source, size, directory)
+    told: list[str] = []
+    found = stored_exif(source, directory)
+    exif = None
+    if found:
+        try:
+            block = mended_exif(found, to)
+            exif = bytes(block) if block else None
+        except (ValueError, struct.error, OverflowError) as error:
+            told.append(f"EXIF is damaged ({error}) and left out")
+    if any(len(body) > 2 and body[2] & 0x40 for body in bodies(source, b"av1C")):
+        told.append("its 10 or 12 bits become 8")
+    if any(b"tmap" in body for body in bodies(source, b"iinf")):
+        told.append("the gain map (HDR) is left out")
+    resources, without = resources_of(source, directory, to)
+    told += without
+    dpi = _dpi(source, directory)
+    comments = bodies(source, b"\xff\xfe") or bodies(source, b"\xfe")
+    if not comments and source.format != "JPEG2000":  # where every encoder leaves its name
+        comments = _comment(source.info.get("comment"))
     return Metadata(
-        icc_profile=info.get("icc_profile") or None,
-        exif=_clean_exif(source, size),
-        xmp=_ORIENTATION_IN_XMP.sub(b"", xmp.encode() if isinstance(xmp, str) else xmp) if xmp else None,
-        dpi=_dpi(source),
-        comment=comment.encode("latin-1", "replace") if isinstance(comment, str) else comment,
-        texts={name: str(text) for name, text in texts.items() if name not in _EXIF_KEYS},
-        png_colour=_png_colour(source),
+        colors=colors_of(source, directory),
+        exif=exif,
+        xmp=_mended_xmp(source, directory, to, told, gain_map=gain_map),
+        dpi=to.exchanged(*dpi) if dpi else None,
+        aspect=_aspect(directory, to),
+        comments=tuple(comments),
+        texts=texts_of(source),
+        resources=resources,
+        told=tuple(told),
     )
 
 
-def _png_colour(source: Image.Image) -> dict[bytes, bytes]:
-    """The chunks of a PNG file that say what its samples mean; Pillow reads some of them, and writes none."""
-    name = getattr(source, "filename", "")
-    if source.format != "PNG" or not name or not Path(name).is_file():
-        return {}
-    found = {}
-    with Path(name).open("rb") as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind == b"IDAT":
-                break
-            if kind in _PNG_COLOUR and length <= 32:
-                found[kind] = file.read(length)
-                length = 0
-            file.seek(length + 4, 1)
-    return found
+def _mended_xmp(
+    source: Image.Image, page: Page | None, to: Placement, told: list[str], *, gain_map: bool
+) -> bytes | None:
+    packet = page.bytes_of(XMP) if page is not None else source.info.get("xmp")
+    packet = packet.encode() if isinstance(packet, str) else packet
+    if source.format == "PSD":
+        packet = dict(source_resources(source)).get(1060)
+    gif = [b[11:-257] for b in bodies(source, b"\xff") if b.startswith(b"XMP DataXMP")]
+    packet = packet or (gif[0] if gif else None)
+    if not packet:
+        return None
+    xmp = Xmp(packet, _extended(source))
+    xmp.place(to)
+    xmp.without_video()
+    if not gain_map:
+        xmp.without_gain_map()
+    told += xmp.told
+    return bytes(xmp)
 
 
-def _dpi(source: Image.Image) -> tuple[float, float] | None:
+def _extended(source: Image.Image) -> bytes:
+    """Extended XMP of a JPEG (XMP specification part 3, 1.1.3.1), if it is whole."""
+    parts = bodies(source, b"\xff\xe1", _EXTENDED_HEAD)
+    whole = bytearray()
+    for part in sorted(parts, key=lambda p: p[36:40]):
+        if len(part) > 40 and part[:36] == parts[0][:36] and int.from_bytes(part[36:40], "big") == len(whole):
+            whole += part[40:]
+    return bytes(whole) if parts and len(whole) == int.from_bytes(parts[0][32:36], "big") else b""
+
+
+def _dpi(source: Image.Image, page: Page | None) -> tuple[float, float] | None:
     """Dots per inch by the file's own field, or by its EXIF where the format has none."""
     unit = 1.0
     value: Any = source.info.get("dpi")
     try:
-        if value is None:
-            exif = _exif_of(source)
+        if page is not None:
+            unit = {2: 1.0, 3: 2.54}[page.value(RESOLUTION_UNIT, 2)]
+            value = *page.values(X_RESOLUTION), *page.values(Y_RESOLUTION)
+        elif value is None or not isinstance(value, tuple):
+            exif = exif_of(source)
             unit = 2.54 if exif.get(Base.ResolutionUnit) == 3 else 1.0
             value = exif.get(Base.XResolution), exif.get(Base.YResolution)
         x, y = (float(v) * unit for v in value)
@@ -167,53 +241,33 @@ def _dpi(source: Image.Image) -> tuple[float, float] | None:
     return (x, y) if x > 1 and y > 1 else None  # (1, 1) is how TIFF says that it does not know
 
 
-def orientation_of(image: Image.Image) -> int:
-    """How the picture lies in its file, 1 to 8 as in EXIF; 1, upright, where its EXIF is damaged."""
-    orientation = _exif_of(image).get(Base.Orientation, 1)
-    return orientation if orientation in _UPRIGHT else 1
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """The picture as it is to be seen: itself, or a turned copy, whose ``info`` still tells the old orientation."""
-    method = _UPRIGHT[orientation_of(image)]
-    return image if method is None else image.transpose(method)
-
-
-def _exif_of(image: Image.Image) -> Image.Exif:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return image.getexif()
-    except Exception as error:  # Pillow reads it without checks, so anything can happen in damaged EXIF
-        logger.warning("EXIF is damaged and left out: %s", error)
-        return Image.Exif()
-
-
-def _clean_exif(source: Image.Image, size: tuple[int, int]) -> bytes | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            clean = _cleaned(_exif_of(source), size)
-            return clean.tobytes() if len(clean) else None
-    except Exception as error:  # as above
-        logger.warning("EXIF is damaged and left out: %s", error)
+def _aspect(page: Page | None, to: Placement) -> tuple[float, float] | None:
+    if page is None or page.value(RESOLUTION_UNIT, 2) != 1:
         return None
+    values = *page.values(X_RESOLUTION), *page.values(Y_RESOLUTION)
+    if len(values) != 2:
+        return None
+    x, y = to.exchanged(*map(float, values))
+    if page.text(DESCRIPTION).startswith("ImageJ="):  # pixels a unit of length
+        return x * to.factors[0], y * to.factors[1]
+    return x, y
 
 
-def _cleaned(found: Image.Exif, size: tuple[int, int]) -> Image.Exif:
-    clean = Image.Exif()
-    for tag, value in found.items():
-        if tag not in _STORAGE_TAGS and tag < _FIRST_DNG_TAG and tag not in (IFD.Exif, IFD.GPSInfo):
-            clean[tag] = value
-    if str(clean.get(Base.ImageDescription, "")).startswith('{"shape"'):  # tifffile's note of the array's old size
-        del clean[Base.ImageDescription]
-    details = dict(found.get_ifd(IFD.Exif))
-    for tag, length in ((_PIXEL_WIDTH, size[0]), (_PIXEL_HEIGHT, size[1])):
-        if tag in details:
-            details[tag] = length
-    if IFD.Interop in details:
-        details[IFD.Interop] = found.get_ifd(IFD.Interop)
-    for directory, tags in ((IFD.Exif, details), (IFD.GPSInfo, found.get_ifd(IFD.GPSInfo))):
-        if tags:
-            clean[directory] = tags
-    return clean
+def _comment(comment: object) -> list[bytes]:
+    if isinstance(comment, str):
+        return [comment.encode("latin-1", "replace")]
+    return [comment] if isinstance(comment, bytes) and comment else []
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def _pieces(extended: bytes) -> Sequence[bytes]:
+    from hashlib import md5
+
+    name = md5(extended, usedforsecurity=False).hexdigest().upper().encode()
+    step = 65000
+    return [
+        name + struct.pack(">II", len(extended), at) + extended[at : at + step] for at in range(0, len(extended), step)
+    ]

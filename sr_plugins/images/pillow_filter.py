@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 from PIL import Image, ImageFilter
 
 from sr_plugins.errors import FrameError, ImageError
-from sr_plugins.images.metadata import metadata_of, upright
+from sr_plugins.images.metadata import metadata_of
 from sr_plugins.images.modes import image_to_frame
+from sr_plugins.images.tiff_reader import black_of, no_data_of, page_of
+from sr_plugins.images.upright import settled_image, upright
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.settings import OtherSettings, Settings, checked, none_given
@@ -104,8 +106,14 @@ def upscale_image(
     return result
 
 
-def upscale_pictures(pictures: Iterable[Picture], upscaler: Upscaler) -> Iterator[Picture]:
-    """Images and frames, enlarged in order; several are in work at once. Images as by :func:`upscale_image`."""
+def upscale_pictures(
+    pictures: Iterable[Picture], upscaler: Upscaler, *, with_metadata: bool = True
+) -> Iterator[Picture]:
+    """Images and frames, enlarged in order; several are in work at once. Images as by :func:`upscale_image`.
+
+    Without metadata an image's ``info`` has the profile, the duration and the disposal alone: for who carries the rest
+    from file to file.
+    """
     backs: deque[Callable[[Frame], Picture]] = deque()
 
     def frames() -> Iterator[Frame]:
@@ -115,7 +123,7 @@ def upscale_pictures(pictures: Iterable[Picture], upscaler: Upscaler) -> Iterato
                 backs.append(_unchanged)
                 yield picture
             else:
-                frame, back = _prepared(picture, upscaler)
+                frame, back = _prepared(picture, upscaler, with_metadata=with_metadata)
                 backs.append(back)
                 yield frame
 
@@ -137,15 +145,22 @@ def check_output_size(upscaler: Upscaler, size: tuple[int, int], pictures: int =
     return width, height
 
 
-def _prepared(image: Image.Image, upscaler: Upscaler) -> tuple[Frame, Callable[[Frame], Image.Image]]:
-    image.load()  # what stands behind the pixels is known only then
-    turned = upright(image)
+def _prepared(
+    image: Image.Image, upscaler: Upscaler, *, with_metadata: bool
+) -> tuple[Frame, Callable[[Frame], Image.Image]]:
+    page = page_of(image)  # asked now: Pillow forgets the file when it loads
+    settled = settled_image(image)
+    turned = upright(settled)
     # now, not when the result is there: the caller may have gone on to the next frame by then
-    info: dict[Any, Any] = metadata_of(image, upscaler.output_size(*turned.size)).for_info()
+    info: dict[Any, Any] = {}
+    if with_metadata:
+        info = metadata_of(image, upscaler.output_size(*turned.size), image.tell()).for_info()
+    elif profile := settled.info.get("icc_profile"):
+        info = {"icc_profile": profile}
     info |= {name: image.info[name] for name in _FRAME_INFO if name in image.info}
     if (disposal := getattr(image, "disposal_method", None)) is not None:  # GIF keeps it outside of info
         info["disposal"] = disposal
-    frame, restore = image_to_frame(turned)
+    frame, restore = image_to_frame(turned, negative=black_of(page), no_data=no_data_of(page))
 
     def back(result: Frame) -> Image.Image:
         enlarged = restore(result)
@@ -179,3 +194,7 @@ def _new_upscaler(model: Any, settings: tuple[tuple[str, Any], ...]) -> Upscaler
 @lru_cache(maxsize=8)
 def _shared_upscaler(model: Any, settings: tuple[tuple[str, Any], ...]) -> Upscaler:
     return _new_upscaler(model, settings)
+
+
+if hasattr(os, "register_at_fork"):  # threads of the parent's upscalers do not exist in a child
+    os.register_at_fork(after_in_child=_shared_upscaler.cache_clear)

@@ -6,41 +6,61 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image
 
-from sr_plugins.images.metadata import orientation_of
+from sr_plugins.images.exif import orientation_of
+from sr_plugins.images.file_parts import bodies
 from sr_plugins.images.modes import GRAY16
+from sr_plugins.images.tiff_reader import PHOTOMETRIC, SAMPLES, Page, pages_of
 from sr_plugins.pixels.frame import Frame, FrameFormat, frame_of
 
 RGB16 = FrameFormat(family="rgb", bits=16)
 
+_BITS, _SAMPLE_FORMAT = 258, 339
 _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 1, 2  # ExtraSamples of TIFF 6.0
 
 
-def deep_pages(path: Path, source: Image.Image) -> dict[int, Frame]:
-    """Number and upright picture of every page whose colour has 16 bits; Pillow reads the others whole.
+class DeepPages:
+    """The pages of an opened file whose samples Pillow would cut down, one at a time; closes with the block.
 
     Args:
         path: the file that ``source`` was opened from.
         source: the picture, not loaded yet.
     """
-    if source.format == "PNG" and _is_deep_png(source):
-        samples = imagecodecs.png_decode(path.read_bytes())
-        return {0: _frame(samples, orientation_of(source))}
-    if source.format == "TIFF":
-        with tifffile.TiffFile(path) as file:
-            pages: dict[int, Any] = {number: page for number, page in enumerate(file.pages) if _is_deep_page(page)}
-            pixels, limit = sum(page.imagewidth * page.imagelength for page in pages.values()), Image.MAX_IMAGE_PIXELS
+
+    def __init__(self, path: Path, source: Image.Image) -> None:
+        self._png = path if source.format == "PNG" and _is_deep_png(source) else None
+        self._orientation = orientation_of(source) if self._png else 1
+        self._tiff: tifffile.TiffFile | None = None
+        if source.format == "TIFF" and any(map(_is_deep, pages_of(source))):
+            pixels = sum(page.size[0] * page.size[1] for page in pages_of(source) if _is_deep(page))
+            limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and pixels > 2 * limit:  # twice, as in Pillow
                 raise Image.DecompressionBombError(f"{pixels} pixels on all pages, more than {2 * limit}")
-            return {number: _tiff_page(page) for number, page in pages.items()}
-    return {}
+            self._tiff = tifffile.TiffFile(path)
+            self._deep = [_is_deep(page) for page in pages_of(source)]
+
+    def page(self, number: int) -> Frame | Image.Image | None:
+        """The upright picture on a page; ``None`` where Pillow reads it whole."""
+        if self._png:
+            return _frame(imagecodecs.png_decode(self._png.read_bytes()), self._orientation)
+        if self._tiff is None or number >= len(self._deep) or not self._deep[number]:
+            return None
+        page: Any = self._tiff.pages[number]
+        return _signed(page) if page.dtype == np.int8 else _tiff_page(page) if _is_deep_colour(page) else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._tiff is not None:
+            self._tiff.close()
 
 
 def to_eight_bit(frame: Frame) -> Image.Image:
@@ -65,14 +85,28 @@ def write_png(file: IO[bytes], frame: Frame, arguments: dict[str, Any]) -> None:
 
 
 def _is_deep_png(source: Image.Image) -> bool:
-    assert isinstance(source, ImageFile.ImageFile)
-    if not source.tile or getattr(source, "n_frames", 1) > 1 or not str(source.tile[0].args).endswith(";16B"):
+    head = next(iter(bodies(source, b"IHDR")), b"")
+    if len(head) != 13 or head[8] != 16 or getattr(source, "n_frames", 1) > 1:
         return False
-    return source.mode != "I;16" or "transparency" in source.info
+    return head[9] != 0 or bool(bodies(source, b"tRNS"))
 
 
-def _is_deep_page(page: Any) -> bool:
-    return bool(page.dtype == np.uint16 and page.samplesperpixel > 1 and page.photometric in (0, 1, 2))
+def _is_deep(page: Page) -> bool:
+    """16-bit colour, which Pillow makes 8, and signed 8 bits, which it takes for unsigned."""
+    kind = page.value(_SAMPLE_FORMAT, 1)
+    if page.value(_BITS) == 8:
+        return kind == 2 and page.value(SAMPLES, 1) == 1
+    return page.value(_BITS) == 16 and kind == 1 and page.value(SAMPLES, 1) > 1 and page.value(PHOTOMETRIC) in (0, 1, 2)
+
+
+def _is_deep_colour(page: Any) -> bool:
+    return bool(page.dtype == np.uint16)
+
+
+def _signed(page: Any) -> Image.Image:
+    orientation = page.tags.get("Orientation")
+    samples = _upright(page.asarray(), 1 if orientation is None else int(orientation.value))
+    return Image.fromarray(np.ascontiguousarray(samples).astype(np.int32))
 
 
 def _tiff_page(page: Any) -> Frame:

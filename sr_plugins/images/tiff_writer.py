@@ -1,6 +1,7 @@
 """TIFF files, deflated, with EXIF and of every depth.
 
-Pillow's own writer cannot put EXIF into a compressed TIFF and knows no 16-bit colour; its directories are used here.
+Pillow's own writer cannot put EXIF into a compressed TIFF, knows no 16-bit colour, and decodes and encodes every tag.
+Here the first page's EXIF block is the file's beginning as it is, so that its offsets, a maker note's too, stay true.
 """
 
 from __future__ import annotations
@@ -8,16 +9,31 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.ExifTags import IFD, Base
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from sr_plugins.errors import ImageError
+from sr_plugins.images.exif_block import (
+    BYTE,
+    EXIF,
+    GPS,
+    INTEROP,
+    LONG,
+    RATIONAL,
+    SHORT,
+    UNDEFINED,
+    ExifBlock,
+    Field,
+    compiled,
+    field_of,
+    in_order,
+)
+from sr_plugins.images.photoshop import iptc_of
+from sr_plugins.images.tiff_reader import IPTC, PHOTOSHOP, RESOLUTION_UNIT, X_RESOLUTION, XMP, Y_RESOLUTION
 from sr_plugins.pixels.frame import Frame
 
 # mode -> PhotometricInterpretation (TIFF 6.0; LAB with a* and b* signed, as Pillow hands them to numpy)
@@ -25,46 +41,58 @@ PHOTOMETRIC = {
     **dict.fromkeys(("L", "LA", "I;16", "I;16B", "I", "F"), 1),
     **{"RGB": 2, "RGBA": 2, "CMYK": 5, "LAB": 8},
 }
+_ICC = 34675
 _DEFLATE, _HORIZONTAL_DIFFERENCES, _STRAIGHT_ALPHA = 8, 2, 2
 _SAMPLE_FORMAT = {"u": 1, "i": 2, "f": 3}
 _STRIP_BYTES = 1 << 20
 _MOST_BYTES = 0xFFFF_FFFF - (1 << 24)  # offsets have 32 bits; leaves room for directories
-_HEADER = b"II*\0\x08\0\0\0"
-_LONG = 4
 _NEXT = 4  # where the header keeps the first directory's offset
 
 
-def write_tiff(file: IO[bytes], pages: Sequence[Image.Image | Frame], arguments: dict[str, Any]) -> None:
+def write_tiff(file: IO[bytes], pages: Sequence[Image.Image | Frame], carried: Sequence[Mapping[str, Any]]) -> None:
     """Write pages to an empty file.
 
     Args:
         file: open for writing, at its beginning.
         pages: images of a mode in ``PHOTOMETRIC``, or frames of 16 bits.
-        arguments: ``exif`` (of the whole file), ``icc_profile`` and ``dpi``, as ``Image.save`` takes them.
+        carried: for each page ``exif`` (an :class:`ExifBlock`), ``icc_profile``, ``xmp``, ``resources``, ``dpi`` and
+            ``aspect``, each of which may be missing.
 
     Raises:
         ImageError: the pixels need more than the 4 GB that a TIFF file can address.
     """
-    file.write(_HEADER)
+    first: ExifBlock | None = carried[0].get("exif")
+    order = first.order if first else "<"
+    file.write(first.data if first else (b"II*\0" if order == "<" else b"MM\0*") + bytes(4))
     link = _NEXT
-    for number, page in enumerate(pages):
-        start = file.seek(0, io.SEEK_END)
-        directory, strips = _page(page, arguments, first=number == 0)
-        if start + sum(map(len, strips)) > _MOST_BYTES:
+    for number, (page, things) in enumerate(zip(pages, carried, strict=True)):
+        fields = _pixels(file, page, order) + _carried(things, order)
+        block: ExifBlock | None = things.get("exif")
+        below: dict[tuple[int, ...], list[Field]] = {}
+        if block:
+            stored = block.first()
+            fields = [f for tag, f in stored.items() if tag not in {f.tag for f in fields} | {EXIF, GPS}] + fields
+            if number == 0:  # where they are
+                fields += [stored[tag]._replace(kind=LONG) for tag in (EXIF, GPS) if tag in stored]
+            else:
+                fields = [in_order(f, block.order, order) if f.tag in stored else f for f in fields]
+                for path in ((EXIF,), (GPS,), (EXIF, INTEROP)):
+                    if at := block.place_of(*path):
+                        below[path] = [in_order(f, block.order, order) for f in block.directory(at).values()]
+        end = file.seek(0, io.SEEK_END)
+        directory, at = compiled({(): fields, **below}, order, end, linked=number == 0)
+        if end + len(directory) > _MOST_BYTES:
             raise ImageError("more than 4 GB do not fit into a TIFF file: write .png, or choose a smaller scale")
-        file.write(directory.tobytes(start))
-        for strip in strips:
-            file.write(strip)
-        if file.tell() % 2:  # directories begin at even offsets
-            file.write(b"\0")
+        file.write(directory)
         file.seek(link)
-        file.write(struct.pack("<I", start))
-        link = start + 2 + 12 * len(directory)
+        file.write(struct.pack(order + "I", at))
+        entries = len({f.tag for f in fields} | {path[0] for path in below})
+        link = at + 2 + 12 * entries
+    file.seek(0, io.SEEK_END)
 
 
-def _page(
-    page: Image.Image | Frame, arguments: dict[str, Any], *, first: bool
-) -> tuple[ImageFileDirectory_v2, list[bytes]]:
+def _pixels(file: IO[bytes], page: Image.Image | Frame, order: str) -> list[Field]:
+    """Write a page's strips; the fields that say how they are stored."""
     width, height = page.width, page.height
     samples = _rows(page, 0, 1)
     bands = samples.size // width
@@ -73,33 +101,51 @@ def _page(
     else:
         has_alpha, photometric = page.mode.endswith("A"), PHOTOMETRIC[page.mode]
     rows = max(1, _STRIP_BYTES // samples.nbytes)
-    strips = [_deflated(_rows(page, top, min(top + rows, height))) for top in range(0, height, rows)]
-    lengths = [len(strip) for strip in strips]
-
-    directory = ImageFileDirectory_v2(ifh=_HEADER)
-    if first and (exif := arguments.get("exif")):
-        for tag in exif:
-            directory[tag] = exif.get_ifd(tag) if tag in (IFD.Exif, IFD.GPSInfo) else exif[tag]
-    directory[Base.ImageWidth], directory[Base.ImageLength] = width, height
-    directory[Base.BitsPerSample], directory[Base.SamplesPerPixel] = (8 * samples.itemsize,) * bands, bands
-    directory[Base.SampleFormat] = (_SAMPLE_FORMAT[samples.dtype.kind],) * bands
-    directory[Base.PhotometricInterpretation] = photometric
-    if has_alpha:
-        directory[Base.ExtraSamples] = _STRAIGHT_ALPHA
-    directory[Base.Compression], directory[Base.PlanarConfiguration] = _DEFLATE, 1
+    offsets, lengths = [], []
+    for top in range(0, height, rows):
+        strip = _deflated(_rows(page, top, min(top + rows, height)), order)
+        at = file.seek(0, io.SEEK_END)
+        if at + len(strip) > _MOST_BYTES:
+            raise ImageError("more than 4 GB do not fit into a TIFF file: write .png, or choose a smaller scale")
+        offsets.append(at)
+        lengths.append(file.write(strip))
+    values: dict[int, tuple[int, Sequence[int]]] = {
+        256: (LONG, [width]),
+        257: (LONG, [height]),
+        258: (SHORT, [8 * samples.itemsize] * bands),
+        259: (SHORT, [_DEFLATE]),
+        262: (SHORT, [photometric]),
+        273: (LONG, offsets),
+        277: (SHORT, [bands]),
+        278: (LONG, [rows]),
+        279: (LONG, lengths),
+        284: (SHORT, [1]),
+        339: (SHORT, [_SAMPLE_FORMAT[samples.dtype.kind]] * bands),
+    }
     if samples.dtype.kind != "f":
-        directory[Base.Predictor] = _HORIZONTAL_DIFFERENCES
-    directory[Base.RowsPerStrip] = rows
-    directory[Base.StripByteCounts] = tuple(lengths)
-    directory[Base.StripOffsets] = tuple(sum(lengths[:i]) for i in range(len(lengths)))  # from the directory's end
-    for tag in (Base.StripByteCounts, Base.StripOffsets):
-        directory.tagtype[tag] = _LONG  # also where the numbers would fit into 16 bits: offsets grow when written
-    if icc := arguments.get("icc_profile"):
-        directory[Base.InterColorProfile] = icc
-    if dpi := arguments.get("dpi"):
-        directory[Base.XResolution], directory[Base.YResolution] = dpi
-        directory[Base.ResolutionUnit] = 2
-    return directory, strips
+        values[317] = SHORT, [_HORIZONTAL_DIFFERENCES]
+    if has_alpha:
+        values[338] = SHORT, [_STRAIGHT_ALPHA]
+    return [field_of(tag, kind, numbers, order) for tag, (kind, numbers) in values.items()]
+
+
+def _carried(things: Mapping[str, Any], order: str) -> list[Field]:
+    fields = []
+    resolution, unit = things.get("dpi"), 2
+    if not resolution and (resolution := things.get("aspect")):
+        unit = 1
+    if resolution:
+        for tag, value in ((X_RESOLUTION, resolution[0]), (Y_RESOLUTION, resolution[1])):
+            fields.append(field_of(tag, RATIONAL, [value], order))
+        fields.append(field_of(RESOLUTION_UNIT, SHORT, [unit], order))
+    if resources := things.get("resources"):
+        fields.append(field_of(PHOTOSHOP, BYTE, resources, order))
+        if iptc := iptc_of(resources):
+            fields.append(field_of(IPTC, UNDEFINED, iptc, order))
+    for name, tag, kind in (("icc_profile", _ICC, UNDEFINED), ("xmp", XMP, BYTE)):
+        if value := things.get(name):
+            fields.append(field_of(tag, kind, value, order))
+    return fields
 
 
 def _rows(page: Image.Image | Frame, top: int, bottom: int) -> NDArray[Any]:
@@ -113,9 +159,10 @@ def _rows(page: Image.Image | Frame, top: int, bottom: int) -> NDArray[Any]:
     return rows[0] if len(rows) == 1 else np.stack(rows, axis=2)
 
 
-def _deflated(rows: NDArray[Any]) -> bytes:
+def _deflated(rows: NDArray[Any], order: str) -> bytes:
     """Deflate; whole numbers with horizontal differencing: each sample minus its left neighbour's (TIFF 6.0, 14)."""
-    differences = rows.astype(rows.dtype.newbyteorder("<"))
+    stored = rows.dtype.newbyteorder("<" if order == "<" else ">")
+    differences = rows.astype(rows.dtype.newbyteorder("="))
     if rows.dtype.kind != "f":
         differences[:, 1:] -= rows[:, :-1]
-    return zlib.compress(differences.tobytes(), 6)
+    return zlib.compress(differences.astype(stored, copy=False).tobytes(), 6)

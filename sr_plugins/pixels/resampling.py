@@ -202,3 +202,25 @@ def resized_frame(frame: Frame, width: int, height: int) -> Frame:
 
     planes = [resized(plane, i) for i, plane in enumerate(frame.planes)]
     return Frame(planes, format, None if frame.alpha is None else resized(frame.alpha, 0))
+
+
+def with_hidden(source: Frame, result: Frame) -> Frame:
+    """``result`` with the samples of ``source``, interpolated, where it is fully transparent.
+
+    Nobody sees them there, but textures of games keep other things than transparency in alpha, editors give erased
+    colours back, and old bitmaps have an alpha that means nothing.
+    """
+    if result.alpha is None or (visible := result.alpha > 0).all():
+        return result
+    own = resized_frame(Frame(source.planes, source.format), result.width, result.height)
+    planes = []
+    for plane, under in zip(result.planes, own.planes, strict=True):
+        seen = visible
+        if plane.shape != visible.shape:  # a chroma sample is seen where any of its luma samples is
+            down, across = (1 << shift for shift in reversed(source.format.subsampling))
+            height, width = plane.shape
+            padded = np.zeros((height * down, width * across), bool)
+            padded[: visible.shape[0], : visible.shape[1]] = visible
+            seen = padded.reshape(height, down, width, across).any(axis=(1, 3))
+        planes.append(np.where(seen, plane, under))
+    return Frame(planes, result.format, result.alpha)

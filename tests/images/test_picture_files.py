@@ -200,6 +200,7 @@ def test_every_mode_fits_every_format(mode: str, ending: str, tmp_path: Path, ca
 
 def test_transparency_goes_on_white() -> None:
     image = Image.new("RGBA", (2, 2), (255, 0, 0, 0))
+    image.putpixel((1, 1), (255, 0, 0, 255))
     assert fitted(image, "JPEG", Path("x.jpg")).getpixel((0, 0)) == (255, 255, 255)
 
 

@@ -20,6 +20,7 @@ from gimp_bridge import save_like
 from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins.errors import ImageError
 from sr_plugins.images.color_profiles import srgb_profile
+from sr_plugins.images.exif_block import ExifBlock
 from sr_plugins.images.files import upscale_file
 from sr_plugins.images.formats import fitted
 from sr_plugins.images.tiff_writer import write_tiff
@@ -155,7 +156,9 @@ def test_metadata_and_orientation(out: str, orientation: int, tmp_path: Path, re
     with (tmp_path / "in.tif").open("w+b") as file:
         exif = Image.Exif()
         exif.load(tags.tobytes())
-        write_tiff(file, [deep], {"exif": exif, "icc_profile": srgb_profile(), "dpi": (300, 300)})
+        write_tiff(
+            file, [deep], [{"exif": ExifBlock(exif.tobytes()), "icc_profile": srgb_profile(), "dpi": (300, 300)}]
+        )
     write_png(
         tmp_path / "in.png", samples(), (b"eXIf", tags.tobytes()[6:]), (b"pHYs", struct.pack(">IIb", 11811, 11811, 1))
     )
@@ -226,7 +229,7 @@ def test_writer_against_libtiff(mode: str, tmp_path: Path) -> None:
     else:
         image = Image.frombytes(mode, (1200, 1000), rng.bytes(1200 * 1000 * size))
     data = io.BytesIO()
-    write_tiff(data, [image, image], {"dpi": (72, 72)})
+    write_tiff(data, [image, image], [{"dpi": (72, 72)}] * 2)
     with Image.open(data) as result:
         assert result.n_frames == 2  # type: ignore[attr-defined]
         result.seek(1)

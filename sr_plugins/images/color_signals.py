@@ -1,0 +1,126 @@
+"""What a file says its samples mean: an ICC profile, or what stands for one in other formats."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from sr_plugins.images.color_profiles import matrix_profile, profile_fits
+from sr_plugins.images.file_parts import bodies, parts_of
+from sr_plugins.images.png_texts import Text, put_texts
+from sr_plugins.images.tiff_reader import Page
+
+_PNG_COLOUR = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
+# how a PNG says that it is sRGB (PNG, 11.3.2.5, recommends these beside the chunk sRGB)
+_SRGB = {
+    b"gAMA": struct.pack(">I", 45455),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+}
+_HOLD_PROFILES = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP", "DIB")
+_SRGB_CODES = ((1, 13), (1, 2), (2, 13), (2, 2))  # primaries and transfer of ITU-T H.273; 2 is unspecified
+_TIFF_COLOUR = {318: "white point", 319: "primaries", 301: "transfer function"}
+_ENUMERATED = {16: "sRGB", 17: "gray", 18: "sYCC"}  # ISO 15444-1, table I.10
+
+
+@dataclass(frozen=True)
+class ColorSignals:
+    """Says what the samples mean.
+
+    Attributes:
+        icc_profile: an ICC profile.
+        code_points: primaries and transfer of ITU-T H.273; ``None`` where they are those of sRGB or not told.
+        png: the chunks of a PNG.
+        others: in words, what has no place but in the source's own format; ``format`` is that.
+    """
+
+    icc_profile: bytes | None = None
+    code_points: tuple[int, int] | None = None
+    png: Mapping[bytes, bytes] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    format: str = ""
+
+    def profile_for(self, format: str, mode: str, lost: list[str]) -> bytes | None:
+        """The profile to be written for a picture of ``mode``; names what ``format`` cannot hold."""
+        colours: list[str] = [what for what in self.others if format != self.format]
+        profile = self._profile_for(format, mode, colours)
+        lost += [f"{what}, so colours may look different" for what in colours]
+        return profile
+
+    def _profile_for(self, format: str, mode: str, lost: list[str]) -> bytes | None:
+        if profile := self.icc_profile:
+            if not profile_fits(profile, mode):
+                lost.append("an ICC profile that is none of its colours")
+                return None
+            if format not in _HOLD_PROFILES and b"sRGB" not in profile:
+                lost.append("its ICC profile")
+            return profile
+        if self.code_points and format not in ("PNG", "AVIF"):
+            made = matrix_profile(*self.code_points) if format in _HOLD_PROFILES and mode.startswith("RGB") else None
+            if made is None:
+                named = "cICP" if b"cICP" in self.png else "primaries {} and transfer {} of H.273"
+                lost.append(named.format(*self.code_points))
+            return made
+        if format != "PNG" and (b"sRGB" not in self.png or b"cICP" in self.png) and not self.code_points:
+            chunks = [kind.decode() for kind, body in self.png.items() if body != _SRGB.get(kind)]
+            lost += [" and ".join(chunks)] if chunks else []
+        return None
+
+    def png_chunks(
+        self, texts: Iterable[Text], comments: Iterable[bytes], xmp: bytes | None, resources: bytes
+    ) -> PngInfo:
+        """Everything beside the pixels that Pillow's PNG writer does not know by itself."""
+        info = PngInfo()
+        chunks = dict(self.png)
+        if self.code_points and not self.icc_profile:
+            chunks.setdefault(b"cICP", bytes((*self.code_points, 0, 1)))
+        for kind, body in chunks.items():
+            info.add(kind, body)
+        put_texts(info, texts, comments, xmp)
+        if resources:  # ImageMagick's way, which exiftool reads
+            digits = resources.hex()
+            lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
+            info.add_text("Raw profile type iptc", f"\niptc\n{len(resources):8}\n{lines}\n", zip=True)
+        return info
+
+
+def colors_of(source: Image.Image, page: Page | None) -> ColorSignals:
+    """What the file behind a picture says about its colours."""
+    profile = source.info.get("icc_profile")
+    profile = profile if isinstance(profile, bytes) else None
+    others: list[str] = []
+    codes: tuple[int, int] | None = None
+    if page is not None:
+        profile = page.first[34675].value if 34675 in page.first else None
+        others = [f"its {name}" for tag, name in _TIFF_COLOUR.items() if tag in page.first]
+    elif source.format == "AVIF":
+        for body in bodies(source, b"colr", b"nclx")[:1]:
+            codes = struct.unpack_from(">HH", body)
+    elif source.format == "JPEG2000":
+        profile, told = _jpeg_2000(source)
+        others += told
+    elif source.format in ("BMP", "DIB"):
+        profile = next(iter(bodies(source, b"profile")), profile)
+        head = next(iter(bodies(source, b"head")), b"")
+        if len(head) >= 108 and head[:4] != b"(\0\0\0" and head[56:60] == bytes(4):  # LCS_CALIBRATED_RGB
+            others = ["its primaries and gamma"] if any(head[60:108]) else []
+    elif source.format == "GIF":
+        profile = next(iter(bodies(source, b"\xff", b"ICCRGBG1012")), profile)
+    png = {kind: body for kind, body in parts_of(source) if kind in _PNG_COLOUR and len(body) <= 64}
+    if len(png.get(b"cICP", b"")) == 4:
+        codes = png[b"cICP"][0], png[b"cICP"][1]
+    if codes in _SRGB_CODES:
+        codes = None
+    return ColorSignals(profile or None, codes, png, tuple(others), source.format or "")
+
+
+def _jpeg_2000(source: Image.Image) -> tuple[bytes | None, list[str]]:
+    for body in bodies(source, b"colr"):
+        if body[:1] in (b"\2", b"\3"):  # restricted or any ICC profile
+            return body[3:], []
+        if body[:1] == b"\1" and len(body) >= 7 and (code := struct.unpack_from(">I", body, 3)[0]) not in _ENUMERATED:
+            return None, [f"its colour space (enumerated {code})"]
+    return None, []

@@ -1,0 +1,44 @@
+"""Picture files that Pillow alone does not read: what reads them, or what to do about them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from PIL import Image
+
+_RAW = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "srf", "sr2", "raf", "rw2", "orf", "pef", "raw", "3fr", "iiq", "x3f")
+_DEVELOP = "it is a camera's raw file: develop it first (darktable, RawTherapee), and save a TIFF"
+_EXTRA = "pip install 'sr-plugins[formats]' adds a reader for it"
+_CURES = {
+    **{f".{ending}": _DEVELOP for ending in _RAW},
+    **{f".{ending}": "it is a drawing: save it as PNG in the size that is needed" for ending in ("svg", "svgz", "ai")},
+    **{f".{ending}": _EXTRA for ending in ("heic", "heif", "hif", "jxl")},
+    **{f".{ending}": "save it as a 16-bit or float TIFF first" for ending in ("exr", "hdr", "dpx", "jxr")},
+    **{f".{ending}": "export it as PNG or TIFF first" for ending in ("psb", "xcf", "kra", "ora", "afphoto", "clip")},
+}
+# modules of the extra `formats`, and what in them makes Pillow read the files
+_READERS = {"pillow_heif": "register_heif_opener", "pillow_jxl": ""}
+
+
+@cache
+def register() -> None:
+    """Let Pillow read HEIF and JPEG XL where the extra ``formats`` is installed."""
+    Image.init()
+    for module, function in _READERS.items():
+        try:
+            found = import_module(module)
+        except Exception:  # not there, or broken: its files are then told as unread
+            continue
+        if function:
+            getattr(found, function)()
+
+
+def cure_for(path: Path) -> str | None:
+    """What to do about a file that is a picture by its ending, and that cannot be read; ``None`` for all others."""
+    register()
+    ending = path.suffix.lower()
+    if ending.lstrip(".") in _RAW:
+        return _DEVELOP
+    return None if ending in Image.EXTENSION else _CURES.get(ending)

@@ -1,0 +1,75 @@
+"""What Pillow writes otherwise than it should: BMP with alpha, Apple icons of one size, float maps, told colours."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import IO
+
+import numpy as np
+from PIL import Image
+
+# Apple's icon types that hold a PNG, by their side
+ICON_TYPES = {16: b"icp4", 32: b"icp5", 64: b"icp6", 128: b"ic07", 256: b"ic08", 512: b"ic09", 1024: b"ic10"}
+_BITFIELDS, _SRGB, _EMBEDDED = 3, b"BGRs", b"DEBM"  # sRGB and MBED, as numbers from the other end
+
+
+def write_bmp(file: IO[bytes], image: Image.Image, profile: bytes | None, dpi: tuple[float, float] | None) -> None:
+    """A bitmap with a V5 header (BITMAPV5HEADER of Windows): masks that name an alpha channel, and a colour profile.
+
+    Args:
+        file: open for writing, at its beginning.
+        image: RGB or RGBA.
+        profile: an ICC profile, or ``None`` for sRGB.
+        dpi: dots per inch.
+    """
+    width, height = image.size
+    alpha = image.mode == "RGBA"
+    stored = image.tobytes("raw", "BGRA" if alpha else "BGR", 0 if alpha else (width * 3 + 3) & ~3, -1)
+    metres = [round(value / 0.0254) for value in dpi or (96.0, 96.0)]
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000 if alpha else 0)
+    offset = 14 + 124
+    head = struct.pack("<IiiHHII", 124, width, height, 1, 32 if alpha else 24, _BITFIELDS if alpha else 0, len(stored))
+    head += struct.pack("<iiII", *metres, 0, 0) + struct.pack("<4I", *(masks if alpha else (0, 0, 0, 0)))
+    head += (_EMBEDDED if profile else _SRGB) + bytes(36 + 12)
+    head += struct.pack("<IIII", 4, 124 + len(stored) if profile else 0, len(profile or b""), 0)  # 4: as photographs
+    file.write(b"BM" + struct.pack("<IHHI", offset + len(stored) + len(profile or b""), 0, 0, offset))
+    file.write(head + stored + (profile or b""))
+
+
+def write_icns(file: IO[bytes], images: list[Image.Image]) -> None:
+    """An Apple icon of exactly these pictures, whose sides are in :data:`ICON_TYPES`."""
+    body = b""
+    for image in images:
+        png = io.BytesIO()
+        image.save(png, "PNG")
+        body += ICON_TYPES[image.width] + struct.pack(">I", 8 + len(png.getvalue())) + png.getvalue()
+    file.write(b"icns" + struct.pack(">I", 8 + len(body)) + body)
+
+
+def write_pfm(file: IO[bytes], image: Image.Image) -> None:
+    """A portable float map: F as it is, L and RGB as 0 to 1; rows from bottom to top, little endian."""
+    samples = np.asarray(image).astype("<f4")
+    samples = samples if image.mode == "F" else samples / 255
+    file.write(b"%s\n%d %d\n-1.0\n" % (b"PF" if image.mode == "RGB" else b"Pf", *image.size))
+    file.write(samples[::-1].astype("<f4").tobytes())
+
+
+def tell_code_points(avif: bytes, primaries: int, transfer: int) -> bytes:
+    """An AVIF file that names these primaries and transfer (ITU-T H.273); its matrix stays."""
+    at = avif.find(b"colrnclx")
+    if at < 0:
+        return avif
+    return avif[: at + 8] + struct.pack(">HH", primaries, transfer) + avif[at + 12 :]
+
+
+def with_jp2_profile(jp2: bytes, profile: bytes) -> bytes:
+    """A JPEG 2000 file (ISO 15444-1, I.5.3.3) whose colour is told by a profile instead of a number."""
+    header = jp2.find(b"jp2h") - 4
+    at = jp2.find(b"colr") - 4
+    if header < 0 or at < header:  # a bare codestream has no place for it
+        return jp2
+    (old,) = struct.unpack_from(">I", jp2, at)
+    box = struct.pack(">I4s", 11 + len(profile), b"colr") + b"\2\0\0" + profile
+    (size,) = struct.unpack_from(">I", jp2, header)
+    return jp2[:header] + struct.pack(">I", size - old + len(box)) + jp2[header + 4 : at] + box + jp2[at + old :]

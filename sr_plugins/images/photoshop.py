@@ -1,0 +1,72 @@
+"""Photoshop's image resources, IPTC among them: out of JPEG, TIFF, PNG and PSD files, true for the enlargement."""
+
+from __future__ import annotations
+
+import struct
+
+from PIL import Image
+
+from sr_plugins.images.exif import raw_profile
+from sr_plugins.images.file_parts import bodies, image_resources
+from sr_plugins.images.placement import Placement
+from sr_plugins.images.tiff_reader import IPTC, PHOTOSHOP, Page
+
+# Adobe Photoshop File Formats Specification, "Image Resource IDs"
+_IPTC, _RESOLUTION, _GUIDES = 1028, 1005, 1032
+_COPYRIGHTED, _URL, _CAPTION_DIGEST = 1034, 1035, 1061
+_OF_THE_PIXELS = {1033, 1036, 1050, 1039, 1058, 1059, 1060}  # thumbnails, slices; profile, EXIF and XMP go elsewhere
+_PATHS = range(2000, 2999)
+_FROM_PSD = {_IPTC, _COPYRIGHTED, _URL, _CAPTION_DIGEST, _GUIDES, *_PATHS}  # others tell of its layers
+
+
+def resources_of(source: Image.Image, page: Page | None, to: Placement) -> tuple[bytes, list[str]]:
+    """The resources that still hold, one after the other, and what is left out."""
+    found = _stored(source, page)
+    kept, told = b"", []
+    for number, whole, content in image_resources(found):
+        if number in _OF_THE_PIXELS or (source.format == "PSD" and number not in _FROM_PSD):
+            continue
+        if to.orientation != 1 and (number in _PATHS or number == _GUIDES):
+            told.append("paths and guides are left out, because the picture was turned")
+            continue
+        if number == _GUIDES:
+            whole = _resource(number, _guides(content, to))
+        elif number == _RESOLUTION and to.turned and len(content) == 16:
+            whole = _resource(number, content[8:] + content[:8])
+        kept += whole + b"\0" * (len(whole) % 2)
+    return kept, sorted(set(told))
+
+
+def iptc_of(resources: bytes) -> bytes | None:
+    """The IPTC records among resources."""
+    return next((content for number, _, content in image_resources(resources) if number == _IPTC), None)
+
+
+def _stored(source: Image.Image, page: Page | None) -> bytes:
+    if page is not None:
+        resources, iptc = page.bytes_of(PHOTOSHOP) or b"", page.first.get(IPTC)
+        if iptc is not None and iptc_of(resources) is None:  # often of type LONG, the bytes being the same
+            resources += _resource(_IPTC, iptc.value)
+        return resources
+    if source.format == "PNG":
+        for name in ("8bim", "iptc"):
+            profile = raw_profile(source.info.get(f"Raw profile type {name}"))
+            if profile:
+                return profile if profile.startswith(b"8BIM") else _resource(_IPTC, profile)
+        return b""
+    if source.format == "PSD":
+        return b"".join(bodies(source, b"8BIM"))
+    return b"".join(bodies(source, b"\xff\xed", b"Photoshop 3.0\0"))
+
+
+def _resource(number: int, content: bytes) -> bytes:
+    return b"8BIM" + struct.pack(">HHI", number, 0, len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def _guides(content: bytes, to: Placement) -> bytes:
+    """Guides lie at 32nds of a pixel: the position, then 0 for a vertical one and 1 for a horizontal one."""
+    moved = bytearray(content)
+    for at in range(16, len(content) - 4, 5):
+        (place,) = struct.unpack_from(">i", content, at)
+        struct.pack_into(">i", moved, at, round(place * to.factors[content[at + 4] & 1]))
+    return bytes(moved)

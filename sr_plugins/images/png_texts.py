@@ -1,0 +1,92 @@
+"""Texts of PNG files (PNG 11.3.3): every one of them, with language and translated keyword."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo, iTXt
+
+from sr_plugins.images.file_parts import parts_of
+
+_LARGEST_TEXT = 1 << 26
+_XMP_KEYWORD = "XML:com.adobe.xmp"
+# what is carried otherwise
+_ELSEWHERE = ("exif", _XMP_KEYWORD, *(f"Raw profile type {n}" for n in ("exif", "APP1", "iptc", "8bim", "xmp", "icc")))
+# names that Pillow's own entries of info have: a text of that keyword stands in their place
+_NAMES_OF_INFO = (
+    *("transparency", "icc_profile", "dpi", "exif", "xmp", "gamma", "srgb", "aspect", "background", "interlace"),
+    *("duration", "disposal", "loop", "default_image", "comment", "bbox", "blend"),
+)
+
+
+class Text(NamedTuple):
+    """One text: tEXt and zTXt have neither language nor translation and are of Latin-1."""
+
+    keyword: str
+    text: str
+    language: str = ""
+    translated: str = ""
+    international: bool = False
+
+
+def texts_of(source: Image.Image) -> tuple[Text, ...]:
+    """All texts of a PNG in their order; metadata that goes by other ways is left out."""
+    found = []
+    for kind, body in parts_of(source):
+        with suppress(ValueError, zlib.error):
+            text = _text(kind, body) if kind in (b"tEXt", b"zTXt", b"iTXt") else None
+            if text and text.keyword not in _ELSEWHERE:
+                found.append(text)
+    if not found and source.format == "PNG":  # the file is gone: what Pillow remembers
+        known = getattr(source, "text", {})
+        found = [Text(k, str(v), international=isinstance(v, iTXt)) for k, v in known.items() if k not in _ELSEWHERE]
+    return tuple(found)
+
+
+def as_comment(text: Text) -> bytes:
+    """A text as a comment of formats that know no keywords."""
+    whole = text.text if text.keyword == "Comment" else f"{text.keyword}: {text.text}"
+    return whole.encode()
+
+
+def put_texts(info: PngInfo, texts: Iterable[Text], comments: Iterable[bytes], xmp: bytes | None) -> None:
+    """Add texts to what ``Image.save`` writes."""
+    texts = [*texts, *(Text("Comment", comment.decode("utf-8", "replace")) for comment in comments)]
+    for text in texts:
+        if text.international:
+            info.add_itxt(text.keyword, text.text, text.language, text.translated)
+        else:
+            info.add_text(text.keyword, text.text)  # Pillow takes iTXt for what is not Latin-1
+    if xmp:
+        info.add_itxt(_XMP_KEYWORD, xmp.decode("utf-8", "replace"))
+
+
+def without_texts_in_info(image: Image.Image) -> None:
+    """Pillow enters every text of a PNG into ``info``, also one whose keyword names something else there."""
+    if image.format == "PNG":
+        for name in _NAMES_OF_INFO:
+            if isinstance(image.info.get(name), str) and name in getattr(image, "text", {}):
+                del image.info[name]
+
+
+def _text(kind: bytes, body: bytes) -> Text:
+    keyword, rest = body.split(b"\0", 1)
+    if kind == b"tEXt":
+        return Text(keyword.decode("latin-1"), rest.decode("latin-1"))
+    if kind == b"zTXt":
+        return Text(keyword.decode("latin-1"), _inflated(rest[1:]).decode("latin-1"))
+    language, translated, text = rest[2:].split(b"\0", 2)
+    value = _inflated(text) if rest[0] else text
+    return Text(keyword.decode("latin-1"), value.decode(), language.decode("latin-1"), translated.decode(), True)
+
+
+def _inflated(data: bytes) -> bytes:
+    inflating = zlib.decompressobj()
+    found = inflating.decompress(data, _LARGEST_TEXT)
+    if not inflating.eof:
+        raise ValueError("a text that never ends")
+    return found

@@ -1,0 +1,216 @@
+"""What the directories of a TIFF file say: which page is a picture, what it carries, where its samples lie on a map."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import IO
+
+from PIL import Image
+
+from sr_plugins.errors import ImageError
+from sr_plugins.images.exif_block import (
+    ASCII,
+    EXIF,
+    GPS,
+    INTEROP,
+    LONG,
+    MAKER_NOTE,
+    Field,
+    ReadAt,
+    compiled,
+    numbers,
+    read_directory,
+)
+from sr_plugins.images.file_parts import kept_with
+
+# Tags that say how the pixels are stored (TIFF 6.0; EXIF 2.32, 4.6.4 A), or hold what is carried otherwise. They would
+# be wrong in the new file. Private tags from 50706 on describe raw sensors (DNG), but for the coefficients of RPC maps.
+_STORAGE = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284),
+    *(288, 289, 290, 291, 292, 293, 296, 297, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334),
+    *(336, 337, 338, 339, 340, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 700, 33723),
+    *(34377, 34675, 37724),
+}
+_FIRST_DNG_TAG, RPC = 50706, 50844
+_BULK = {273, 279, 324, 325, 288, 289, 519, 520, 521, 320}  # offsets and tables: never needed here
+WIDTH, HEIGHT, DESCRIPTION, ORIENTATION, XMP, IPTC, PHOTOSHOP = 256, 257, 270, 274, 700, 33723, 34377
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, SAMPLES, PHOTOMETRIC, EXTRA_SAMPLES = 282, 283, 296, 277, 262, 338
+NO_DATA, PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, GEO_KEYS = 42113, 33550, 33922, 34264, 34735
+_BITS, _SUBFILE, _SUB_DIRECTORIES, _DNG_VERSION = 258, 254, 330, 50706
+_RAW_SENSOR = (32803, 34892)  # colour filter array, linear raw
+_MOST_PAGES = 100_000
+
+
+@dataclass(frozen=True)
+class Page:
+    """A directory: ``order`` of its bytes, ``first`` its entries, ``below`` the EXIF, GPS and Interop directories."""
+
+    order: str
+    first: Mapping[int, Field]
+    below: Mapping[tuple[int, ...], Mapping[int, Field]]
+
+    def values(self, tag: int) -> tuple[Fraction, ...]:
+        return numbers(self.first[tag], self.order) if tag in self.first else ()
+
+    def value(self, tag: int, otherwise: int = 0) -> int:
+        """The first of a tag's numbers."""
+        found = self.values(tag)
+        return int(found[0]) if found else otherwise
+
+    def text(self, tag: int) -> str:
+        field = self.first.get(tag)
+        return field.value.split(b"\0")[0].decode("utf-8", "replace") if field and field.kind == ASCII else ""
+
+    def bytes_of(self, tag: int) -> bytes | None:
+        """A tag's bytes; ``None`` for a tag of numbers, which programs write by mistake and nobody can use."""
+        field = self.first.get(tag)
+        return field.value if field and field.kind in (1, ASCII, 6, 7) else None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.value(WIDTH), self.value(HEIGHT)
+
+    @property
+    def is_overview(self) -> bool:
+        """A smaller version of another page."""
+        return bool(self.value(_SUBFILE) & 1)
+
+    @property
+    def is_mask(self) -> bool:
+        """Which pixels of another page count."""
+        return bool(self.value(_SUBFILE) & 4) or self.value(PHOTOMETRIC, 1) == 4
+
+    def block(self) -> bytes | None:
+        """What it carries beside its pixels, as an EXIF block of the same byte order."""
+        kept = [f for tag, f in self.first.items() if tag not in _STORAGE and (tag < _FIRST_DNG_TAG or tag == RPC)]
+        # tifffile's note of the array's old shape
+        kept = [f for f in kept if not (f.tag == DESCRIPTION and f.value.startswith(b'{"shape"'))]
+        kept = [f for f in kept if f.tag not in (EXIF, GPS)]
+        below = {path: list(fields.values()) for path, fields in self.below.items()}
+        if not kept and not any(below.values()):
+            return None
+        note = self.below.get((EXIF,), {}).get(MAKER_NOTE)
+        return compiled({(): kept, **below}, self.order, note_at=note.value_at if note else 0)[0]
+
+
+def pages_of(source: Image.Image) -> tuple[Page, ...]:
+    """The directories of a TIFF file that follow each other; none for other formats. Ends where a circle begins."""
+    return kept_with(source, "pages", _pages, ()) if source.format == "TIFF" else ()
+
+
+def pictures_of(source: Image.Image) -> list[int]:
+    """Numbers of the pages that are pictures of their own, and not overviews or masks of others."""
+    pages = pages_of(source)
+    whole = [number for number, page in enumerate(pages) if not page.is_overview and not page.is_mask]
+    return whole or [number for number, page in enumerate(pages) if not page.is_mask] or [0]
+
+
+def page_of(image: Image.Image) -> Page | None:
+    """The directory of the page that an opened TIFF file is at; ``None`` for other formats."""
+    pages = pages_of(image)
+    return pages[image.tell()] if pages and image.tell() < len(pages) else None
+
+
+def black_of(page: Page | None) -> int:
+    """The number that stands for black where 0 is white (WhiteIsZero) and Pillow does not invert it; otherwise 0."""
+    bits = page.value(_BITS, 1) if page is not None else 1
+    return (1 << bits) - 1 if page is not None and page.value(PHOTOMETRIC, 1) == 0 and bits > 8 else 0
+
+
+def no_data_of(page: Page | None) -> float | None:
+    """The number that GDAL writes for a pixel without a value."""
+    try:
+        return float(page.text(NO_DATA)) if page is not None and NO_DATA in page.first else None
+    except ValueError:
+        return None
+
+
+def check_readable(source: Image.Image) -> None:
+    """``ImageError`` for what Pillow would open as something that it is not: sensors' data, stacks, unnamed bands."""
+    pages = pages_of(source)
+    for page in pages[:64]:
+        if _DNG_VERSION in page.first or page.value(PHOTOMETRIC, 1) in _RAW_SENSOR:
+            raise ImageError("it is a camera's raw file: develop it first (darktable, RawTherapee), and save a TIFF")
+    for number in pictures_of(source):
+        if number >= len(pages):
+            break
+        page = pages[number]
+        colours = {0: 1, 1: 1, 3: 1}.get(page.value(PHOTOMETRIC, 1))
+        further = [int(v) for v in page.values(EXTRA_SAMPLES) if v not in (1, 2)]
+        samples = page.value(SAMPLES, 1)
+        named = (colours or 0) + len(page.values(EXTRA_SAMPLES)) - len(further)
+        if colours and samples > max(named, 1):
+            raise ImageError(f"it holds {samples} bands that are no colours: save each as a picture of its own")
+    if pages and (count := _planes_told(pages[0])) > len(pages):
+        raise ImageError(f"it holds a stack of {count} pictures in one directory: save them as pages")
+
+
+def _planes_told(page: Page) -> int:
+    """How many pictures the description of ImageJ or tifffile speaks of."""
+    text = page.text(DESCRIPTION)
+    if text.startswith("ImageJ=") and (found := re.search(r"^images=(\d+)", text, re.MULTILINE)):
+        return int(found[1])
+    try:
+        shape = json.loads(text)["shape"] if text.startswith('{"shape"') else []
+        width, height = page.size
+        total = 1
+        for length in shape:
+            total *= int(length)
+        return total // max(1, width * height * page.value(SAMPLES, 1))
+    except (ValueError, TypeError, KeyError):
+        return 1
+
+
+def _pages(file: IO[bytes]) -> tuple[Page, ...]:
+    def read(at: int, size: int) -> bytes:
+        file.seek(at)
+        return file.read(size)
+
+    head = read(0, 16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None:
+        return ()
+    big = head[2:4] in (b"+\0", b"\0+")
+    (at,) = struct.unpack(
+        order + ("Q" if big else "I"), (head[8:16] if big else head[4:8]).ljust(8 if big else 4, b"\0")
+    )
+    found: list[Page] = []
+    seen: set[int] = set()
+    while at and at not in seen and len(found) < _MOST_PAGES:
+        seen.add(at)
+        try:
+            first, at = read_directory(read, at, order, big=big, skipped=_BULK)
+        except ValueError:
+            break
+        below: dict[tuple[int, ...], Mapping[int, Field]] = {}
+        for path, owner in (((EXIF,), first), ((GPS,), first), ((EXIF, INTEROP), None)):
+            entries = below.get((EXIF,), {}) if owner is None else owner
+            link = entries.get(path[-1])
+            if link is None or link.kind not in (LONG, 13, 16, 18):
+                continue
+            try:
+                below[path] = read_directory(read, int(numbers(link, order)[0]), order, big=big)[0]
+            except ValueError:
+                continue
+        if _SUB_DIRECTORIES in first and _holds_raw(read, first[_SUB_DIRECTORIES], order, big=big):
+            first[_DNG_VERSION] = Field(_DNG_VERSION, 1, 4, b"\1\0\0\0")
+        found.append(Page(order, first, below))
+    return tuple(found)
+
+
+def _holds_raw(read: ReadAt, links: Field, order: str, *, big: bool) -> bool:
+    """Whether a directory below another one holds a sensor's data: the page is then a preview of it."""
+    for at in numbers(links, order)[:16]:
+        try:
+            below, _ = read_directory(read, int(at), order, big=big, skipped=_BULK)
+        except ValueError:
+            continue
+        kind = below.get(PHOTOMETRIC)
+        if kind is not None and int(numbers(kind, order)[0]) in _RAW_SENSOR:
+            return True
+    return False

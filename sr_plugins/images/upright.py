@@ -1,0 +1,68 @@
+"""Pictures as they are to be seen: loaded, turned, and saying of themselves what their file says."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from sr_plugins.errors import ImageError
+from sr_plugins.images.color_signals import colors_of
+from sr_plugins.images.exif import orientation_of
+from sr_plugins.images.file_parts import bodies, parts_of
+from sr_plugins.images.placement import Placement
+from sr_plugins.images.png_texts import without_texts_in_info
+from sr_plugins.images.tiff_reader import ORIENTATION, Page, page_of
+
+_SAMPLE_FORMAT = 339
+_UPRIGHT = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def placement_of(source: Image.Image, size: tuple[int, int], page: Page | None = None) -> Placement:
+    """How the enlargement lies over the picture in the file; TIFF pictures are turned when they are loaded."""
+    if page is not None:
+        orientation = page.value(ORIENTATION, 1)
+        return Placement(page.size, orientation if orientation in _UPRIGHT else 1, size)
+    return Placement(source.size, orientation_of(source), size)
+
+
+def upright_size(source: Image.Image) -> tuple[int, int]:
+    """(width, height) as the picture is to be seen, before it is loaded or after."""
+    if source.format == "TIFF":  # Pillow turns the size at once
+        return source.size
+    return Placement(source.size, orientation_of(source), source.size).exchanged(*source.size)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture as it is to be seen: itself, or a turned copy, whose ``info`` still tells the old orientation."""
+    method = _UPRIGHT[orientation_of(image)]
+    return image if method is None else image.transpose(method)
+
+
+def settled_image(image: Image.Image) -> Image.Image:
+    """The picture, loaded, with an ``info`` of its own that says of profile and transparency what the file says."""
+    parts_of(image)  # asked now: Pillow forgets the file when it loads
+    page = page_of(image)
+    without_texts_in_info(image)
+    image.load()
+    if page is not None and image.mode == "I" and page.value(_SAMPLE_FORMAT, 1) == 1 and image.getextrema()[0] < 0:  # type: ignore[operator]
+        raise ImageError("it holds unsigned samples above 2147483647: convert it to float samples first")
+    without_texts_in_info(image)  # of texts behind the pixels
+    settled = image._new(image.im)  # shares the samples
+    profile = colors_of(image, page).icc_profile
+    if profile:
+        settled.info["icc_profile"] = profile
+    elif "icc_profile" in settled.info:
+        del settled.info["icc_profile"]
+    if image.format == "PNG" and image.mode == "L" and isinstance(image.info.get("transparency"), int):
+        head, clear = bodies(image, b"IHDR"), bodies(image, b"tRNS")
+        if head and clear and head[0][8] in (2, 4) and len(clear[0]) == 2:  # Pillow scales the samples alone
+            settled.info["transparency"] = int.from_bytes(clear[0], "big") * 255 // ((1 << head[0][8]) - 1)
+    return settled
