@@ -103,7 +103,7 @@ def in_order(field: Field, old: str, new: str) -> Field:
     if old == new or size == 1:
         return field
     swapped = b"".join(field.value[i : i + size][::-1] for i in range(0, len(field.value), size))
-    return field._replace(value=swapped)
+    return Field(field.tag, field.kind, field.amount, swapped, field.at, field.value_at)
 
 
 class ExifBlock:
@@ -151,7 +151,7 @@ class ExifBlock:
         values = list(values)
         if field.kind == SHORT and len(values) == 1 and values[0] > 0xFFFF:  # a LONG has room in the same place
             struct.pack_into(self.order + "H", self.data, field.at + 2, LONG)
-            field = field._replace(kind=LONG, value=bytes(4))
+            field = Field(field.tag, LONG, 1, bytes(4), field.at, field.value_at)
         value = packed(field.kind, values, self.order)
         if len(value) != len(field.value):
             raise OverflowError(f"{len(values)} values instead of {field.amount}")

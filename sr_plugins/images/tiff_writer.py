@@ -73,7 +73,7 @@ def write_tiff(file: IO[bytes], pages: Sequence[Image.Image | Frame], carried: S
             stored = block.first()
             fields = [f for tag, f in stored.items() if tag not in {f.tag for f in fields} | {EXIF, GPS}] + fields
             if number == 0:  # where they are
-                fields += [stored[tag]._replace(kind=LONG) for tag in (EXIF, GPS) if tag in stored]
+                fields += [Field(tag, LONG, 1, stored[tag].value) for tag in (EXIF, GPS) if tag in stored]
             else:
                 fields = [in_order(f, block.order, order) if f.tag in stored else f for f in fields]
                 for path in ((EXIF,), (GPS,), (EXIF, INTEROP)):
