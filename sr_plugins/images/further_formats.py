@@ -10,7 +10,7 @@ from PIL import Image
 
 _RAW = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "srf", "sr2", "raf", "rw2", "orf", "pef", "raw", "3fr", "iiq", "x3f")
 _DEVELOP = "it is a camera's raw file: develop it first (darktable, RawTherapee), and save a TIFF"
-_EXTRA = "pip install 'sr-plugins[formats]' adds a reader for it"
+_EXTRA = "pip install pillow-heif (HEIF) or pillow-jxl-plugin (JPEG XL) adds a reader, which is found by itself"
 _CURES = {
     **{f".{ending}": _DEVELOP for ending in _RAW},
     **{f".{ending}": "it is a drawing: save it as PNG in the size that is needed" for ending in ("svg", "svgz", "ai")},
@@ -18,13 +18,13 @@ _CURES = {
     **{f".{ending}": "save it as a 16-bit or float TIFF first" for ending in ("exr", "hdr", "dpx", "jxr")},
     **{f".{ending}": "export it as PNG or TIFF first" for ending in ("psb", "xcf", "kra", "ora", "afphoto", "clip")},
 }
-# modules of the extra `formats`, and what in them makes Pillow read the files
+# modules that are used where they are installed, and what in them makes Pillow read the files
 _READERS = {"pillow_heif": "register_heif_opener", "pillow_jxl": ""}
 
 
 @cache
 def register() -> None:
-    """Let Pillow read HEIF and JPEG XL where the extra ``formats`` is installed."""
+    """Let Pillow read HEIF and JPEG XL where a reader for them is installed."""
     Image.init()
     for module, function in _READERS.items():
         try:

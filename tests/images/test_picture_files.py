@@ -390,7 +390,8 @@ def test_a_png_keeps_saying_what_its_colours_are(
     assert (kept["IHDR"][8] == 16) == deep
     assert not caplog.records
     upscale_file(source, tmp_path / "out.webp", repeat)
-    assert [r.getMessage() for r in caplog.records] == [
+    told = [record.getMessage() for record in caplog.records]
+    assert [line for line in told if "16 became 8" not in line] == [
         f"{source}: WEBP cannot hold {' and '.join(chunks)}, so colours may look different"
     ]
 
