@@ -123,12 +123,18 @@ def process(jobs: list[tuple[Any, Box]], network: Network, bridge: Mapping[str, 
     return results
 
 
+def check_done(answer: Any, what: str) -> None:
+    """GIMP's procedures answer False instead of raising; ``WorkerError`` says what it would not do."""
+    if not answer:
+        raise WorkerError(f"GIMP could not {what}: undo this step")
+
+
 def put(result: Any, drawable: Any) -> None:
     """Replace a drawable's pixels, with its size if need be."""
     box = result.get_extent()
     make_pixels_its_own(drawable)
     if (drawable.get_width(), drawable.get_height()) != (box.width, box.height):
-        drawable.scale(box.width, box.height, True)
+        check_done(drawable.scale(box.width, box.height, True), f"scale {drawable.get_name()}")
     locked = locked_items(drawable)
     for item in locked:
         item.set_lock_content(False)
@@ -142,7 +148,8 @@ def put(result: Any, drawable: Any) -> None:
 
 def make_pixels_its_own(drawable: Any) -> None:
     """GIMP 3.2's link and vector layers would draw themselves again over what is written into them."""
-    if hasattr(drawable, "rasterize"):
+    rasterized = getattr(drawable, "is_rasterized", None)
+    if hasattr(drawable, "rasterize") and not (rasterized and rasterized()):
         drawable.rasterize()
 
 

@@ -21,8 +21,8 @@ import gi
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
-from gimp_pixels import Box, Network, grown, locked_items, make_pixels_its_own, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
-from worker_client import WorkerError  # type: ignore[import-not-found]  # noqa: E402
+from gimp_pixels import Box, Network, check_done, grown, locked_items, make_pixels_its_own, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
+from worker_client import LARGEST_SIDE, WorkerError  # type: ignore[import-not-found]  # noqa: E402
 
 BRIDGE = Path(__file__).with_name("bridge.json")
 SCALES = (2, 3, 4, 6, 8)
@@ -70,12 +70,21 @@ def upscale_image(image: Any, drawables: list[Any], network: Network) -> None:
     layers = list(leaves(image.get_layers()))
     if not layers:
         raise WorkerError("the image has no layer")
+    if max(image.get_width(), image.get_height()) * network.scale > LARGEST_SIDE:
+        raise WorkerError(
+            f"the image would be larger than the {LARGEST_SIDE} pixels GIMP allows: choose a smaller scale"
+        )
     results = process([(layer, whole(layer)) for layer in layers], network, read_bridge())
     with undo_step(image):
         if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
-            image.convert_rgb()
+            check_done(image.convert_rgb(), "convert the image to RGB")
+        link = getattr(Gimp, "LinkLayer", None)  # since 3.2
+        for layer in layers:
+            if link and isinstance(layer, link):  # GIMP would scale its offset twice
+                make_pixels_its_own(layer)
         Gimp.context_set_interpolation(Gimp.InterpolationType.CUBIC)  # masks and channels
-        image.scale(image.get_width() * network.scale, image.get_height() * network.scale)
+        width, height = image.get_width() * network.scale, image.get_height() * network.scale
+        check_done(image.scale(width, height), f"scale the image to {width} x {height}")
         for layer, result in zip(layers, results, strict=True):
             put(result, layer)
 
@@ -88,21 +97,54 @@ def upscale_layers(image: Any, drawables: list[Any], network: Network) -> None:
     results = process([(layer, whole(layer)) for layer in layers], network, read_bridge())
     with undo_step(image):
         for layer, result in zip(layers, results, strict=True):
-            if layer.is_group():
-                size = result.get_extent()
-                wider, higher = size.width - layer.get_width(), size.height - layer.get_height()
-                kind = Gimp.ImageType.GRAYA_IMAGE if layer.is_gray() else Gimp.ImageType.RGBA_IMAGE
-                larger = Gimp.Layer.new(
-                    image, "", size.width, size.height, kind, layer.get_opacity(), Gimp.LayerMode.NORMAL
-                )
-                x, y = layer.get_offsets()[-2:]
-                larger.set_offsets(x - wider // 2, y - higher // 2)
-            else:
-                larger = layer.copy()
+            larger = stand_in(image, layer) if layer.is_group() else layer.copy()
             larger.set_name(f"{layer.get_name()} ({network.model} {network.scale}x)")
-            image.insert_layer(larger, layer.get_parent(), image.get_item_position(layer))
+            place = image.get_item_position(layer)
+            check_done(image.insert_layer(larger, layer.get_parent(), place), "add the new layer")
+            if layer.is_group():
+                take_over_looks(layer, larger)
             Gimp.context_set_interpolation(Gimp.InterpolationType.CUBIC)
             put(result, larger)
+            if layer.is_group():
+                size = result.get_extent()
+                x, y = layer.get_offsets()[-2:]
+                wider, higher = size.width - layer.get_width(), size.height - layer.get_height()
+                check_done(larger.set_offsets(x - wider // 2, y - higher // 2), "place the new layer")
+
+
+def stand_in(image: Any, group: Any) -> Any:
+    """An empty layer of a group's size and place that is mixed with what lies below as the group is."""
+    kind = Gimp.ImageType.GRAYA_IMAGE if group.is_gray() else Gimp.ImageType.RGBA_IMAGE
+    mode = group.get_mode()
+    if mode == Gimp.LayerMode.PASS_THROUGH:  # for groups alone
+        mode = Gimp.LayerMode.NORMAL
+    layer = Gimp.Layer.new(image, "", group.get_width(), group.get_height(), kind, group.get_opacity(), mode)
+    layer.set_offsets(*group.get_offsets()[-2:])
+    layer.set_visible(group.get_visible())
+    return layer
+
+
+def take_over_looks(group: Any, layer: Any) -> None:
+    """The mask and the effects of a group, whose own pixels are those before both."""
+    if (mask := group.get_mask()) is not None:
+        own = layer.create_mask(Gimp.AddMaskType.WHITE)
+        check_done(layer.add_mask(own), "add the mask")
+        buffer, box = own.get_buffer(), Gegl.Rectangle.new(*whole(own))
+        mask.get_buffer().copy(box, Gegl.AbyssPolicy.NONE, buffer, box)
+        buffer.flush()
+        own.update(*whole(own))
+        layer.set_apply_mask(group.get_apply_mask())
+    for effect in reversed(group.get_filters()):
+        copy = Gimp.DrawableFilter.new(layer, effect.get_operation_name(), effect.get_name())
+        old, new = effect.get_config(), copy.get_config()
+        for property in old.list_properties():
+            if property.flags & GObject.ParamFlags.WRITABLE and not property.flags & GObject.ParamFlags.CONSTRUCT_ONLY:
+                new.set_property(property.name, old.get_property(property.name))
+        copy.set_opacity(effect.get_opacity())
+        copy.set_blend_mode(effect.get_blend_mode())
+        copy.set_visible(effect.get_visible())
+        copy.update()
+        layer.append_filter(copy)
 
 
 def restore(image: Any, drawables: list[Any], network: Network) -> None:
