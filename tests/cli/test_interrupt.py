@@ -50,6 +50,8 @@ def test_an_interrupted_picture_ends_at_the_next_tile(times: int, folder: Path) 
         env=os.environ | {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"},
         stderr=subprocess.PIPE,
         text=True,
+        # a shell that started pytest in the background made it, and with it its children, deaf to Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     lines: list[str] = []
