@@ -1,17 +1,25 @@
-"""``srp train``: run a training recipe."""
+"""``srp train``: run a training recipe, or a queue of them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from sr_plugins.training.run.run_folder import Progress
+
+LOWEST_PRIORITY = 19
+
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="A folder of pictures to learn from.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/RECIPE]")
-@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.option("--queue", type=click.Path(path_type=Path), help="Go through the recipes that this TOML file lists.")
+@click.option("--data", type=click.Path(path_type=Path), help="A folder of pictures to learn from.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder, or the runs'. [default: runs/RECIPE]")
+@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint. A queue always does.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this long; --resume goes on.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option(
@@ -22,35 +30,65 @@ import click
     help="Of the forward pass; auto: the faster one.",
 )
 def command(
-    recipe: Path, data: Path, out: Path | None, resume: bool, minutes: float | None, device: str, precision: str
+    recipe: Path | None,
+    queue: Path | None,
+    data: Path | None,
+    out: Path | None,
+    resume: bool,
+    minutes: float | None,
+    device: str,
+    precision: str,
 ) -> None:
     """Train the network that RECIPE describes on the pictures of a folder.
 
     The run's folder receives the weights, checkpoints, log.jsonl and a plot of the loss. SIGTERM and Ctrl-C save a
     checkpoint first. On several GPUs: torchrun --nproc-per-node=4 --no-python srp train RECIPE ...
+
+    With --queue, run after run on one core at the lowest priority. The same command goes on after any stop.
     """
+    if (recipe is None) == (queue is None):
+        raise click.UsageError("give either a RECIPE or --queue FILE")
+    if queue is not None:
+        from sr_plugins.training.run.queue import run_queue
+
+        if hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
+        done = run_queue(
+            queue,
+            data,
+            out or Path("runs"),
+            minutes=minutes,
+            device=device,
+            precision=precision,
+            report=lambda run, progress: _report(progress, f"{run.recipe.path.stem}  "),
+        )
+        for run in done:
+            click.echo(run.weights)
+        return
+    assert recipe is not None
+    if data is None:
+        raise click.UsageError("Missing option '--data'.")
     from sr_plugins.training.run.recipe import read_recipe
-    from sr_plugins.training.run.run_folder import Progress
     from sr_plugins.training.run.trainer import train
 
-    def report(progress: Progress) -> None:
-        psnr = "" if progress.psnr is None else f"  validation {progress.psnr:.3f} dB"
-        rest = (progress.iterations - progress.iteration) * progress.seconds / progress.iteration
-        click.echo(
-            f"{progress.iteration:>8} / {progress.iterations}  loss {progress.loss:.5f}{psnr}"
-            f"  {progress.seconds / 60:.1f} min, {rest / 60:.1f} to go",
-            err=True,
-        )
-
-    plan = read_recipe(recipe)
     weights = train(
-        plan,
+        read_recipe(recipe),
         data,
         out or Path("runs") / recipe.stem,
         resume=resume,
         minutes=minutes,
         device=device,
         precision=precision,
-        report=report,
+        report=_report,
     )
     click.echo(weights)
+
+
+def _report(progress: Progress, before: str = "") -> None:
+    psnr = "" if progress.psnr is None else f"  validation {progress.psnr:.3f} dB"
+    rest = (progress.iterations - progress.iteration) * progress.seconds / progress.iteration
+    click.echo(
+        f"{before}{progress.iteration:>8} / {progress.iterations}  loss {progress.loss:.5f}{psnr}"
+        f"  {progress.seconds / 60:.1f} min, {rest / 60:.1f} to go",
+        err=True,
+    )

@@ -86,6 +86,7 @@ class Recipe:
     description: str
     degradation: tuple[Mapping[str, Any], ...]
     stages: tuple[Stage, ...]
+    places: tuple[Path, ...] = ()  # further folders to look for weights in
 
     def stage_at(self, iteration: int) -> tuple[int, int]:
         """The stage of an iteration: its index, and how many iterations of it are done."""
@@ -107,9 +108,9 @@ class Recipe:
 
     def weights_file(self, name: str) -> Path:
         """The weights that ``model.start`` or ``model.teacher`` name: beside the recipe, or shipped."""
-        places = [self.path.parent / name, PRETRAINED / name]
+        places = [folder / name for folder in (self.path.parent, *self.places, PRETRAINED)]
         if folder := os.environ.get("SR_PLUGINS_WEIGHTS"):
-            places.insert(1, Path(folder) / name)
+            places.insert(-1, Path(folder) / name)
         for path in places:
             if path.is_file():
                 return path

@@ -94,6 +94,7 @@ def _train(
     optimizers = make_optimizers(recipe.optimizer, model, fused=place.device.type == "cuda")
     losses = [_losses(recipe, i, spec, place.device) for i in range(len(recipe.stages))]
     iteration, seconds = 0, 0.0
+    recent: list[Tensor] = []  # losses since the last line of the log
     bfloat16 = precision == "bfloat16" or (precision == "auto" and place.any(bfloat16_is_faster(place.device.type)))
     if state := run.load(place.device):
         with run.explained(state, recipe):
@@ -104,6 +105,9 @@ def _train(
             for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(kept)
             iteration, seconds = state["iteration"], state["seconds"]
+            recent += state["recent"].unbind() if "recent" in state else []
+            if "random" in state:  # what networks draw, for dropout and the like
+                torch.set_rng_state(state["random"].cpu())
             if "losses" in state and iteration < recipe.iterations:
                 losses[recipe.stage_at(iteration)[0]].load_state_dict(state["losses"])
         run.forget_after(iteration)
@@ -114,7 +118,6 @@ def _train(
     sets, validation = load_pictures(recipe, data, spec.channels, iteration, str(place.device))
     network = place.wrapped(model)
     started = saved = time.monotonic()
-    recent: list[Tensor] = []
 
     def elapsed() -> float:
         return seconds + time.monotonic() - started
@@ -128,6 +131,7 @@ def _train(
             states["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
             index = recipe.stage_at(min(iteration, recipe.iterations - 1))[0]
             states |= {"losses": losses[index].state_dict(), "bfloat16": bfloat16}
+            states |= {"recent": torch.stack(recent) if recent else torch.zeros(0), "random": torch.get_rng_state()}
             run.save(states | {"iteration": iteration, "seconds": elapsed()})
 
     pinned = place.device.type == "cuda"
