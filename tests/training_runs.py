@@ -1,9 +1,12 @@
 """A recipe small enough for tests, and pictures to learn from."""
 
+import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 RECIPE = """
 seed = 3
@@ -46,3 +49,12 @@ def recipe_file(folder: Path, text: str = RECIPE) -> Path:
     path = folder / "mine.toml"
     path.write_text(text)
     return path
+
+
+def log_of(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    a, b = load_file(first), load_file(second)
+    return list(a) == list(b) and all(torch.equal(a[k], b[k]) for k in a)

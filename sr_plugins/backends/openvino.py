@@ -70,7 +70,7 @@ class OpenVINORunner:
 
         self._module, self._precision = module, precision
         self._lanes, self._threads = lanes(device), torch.get_num_threads()
-        self._model: openvino.Model | None = None
+        self.model: openvino.Model | None = None
         self._scale = 1
         self._compiled: dict[Kind, Requests] = {}
         self._seen: Counter[Kind] = Counter()
@@ -107,9 +107,9 @@ class OpenVINORunner:
         size, coding = kind
         with self._compiling:
             channels = array.shape[1]
-            if self._model is None:
-                self._model = self._translate(channels)
-                self._scale = _scale(self._model, channels)
+            if self.model is None:
+                self.model = self._translate(channels)
+                self._scale = _scale(self.model, channels)
             if (None, coding) not in self._compiled:
                 self._compiled[None, coding] = self._compile(channels, (None, coding))
             free = self._compiled[None, coding]
@@ -132,7 +132,9 @@ class OpenVINORunner:
         graph = cached_graph(self._module, channels)
         try:
             model = _read(graph)
-            return quantized(_core(), model, channels) if self._precision == "int8" else model
+            if self._precision != "int8":
+                return model
+            return quantized(_core(), model, channels, getattr(self._module, "int8_ranges", None))
         except RuntimeError as error:
             raise self._refusal(error) from error
 
@@ -146,9 +148,9 @@ class OpenVINORunner:
             # decoder, encoder and other programs are there too: let the system place threads
             "ENABLE_CPU_PINNING": False,
         }
-        assert self._model is not None
+        assert self.model is not None
         size, coding = kind
-        model = self._model.clone() if coding is None else _coded(self._model.clone(), coding)
+        model = self.model.clone() if coding is None else _coded(self.model.clone(), coding)
         try:
             model.reshape(openvino.PartialShape([1, channels, *(size or (-1, -1))]))
             compiled = _core().compile_model(model, "CPU", settings)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Callable, Container, Mapping
+from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,13 @@ from torch.nn import functional as F
 
 from sr_plugins.models.back_projection import BackProjection
 from sr_plugins.models.branched_convolution import SLOPE, BranchedConv3x3, load_folded
+from sr_plugins.models.fake_quantization import equalize, extremes, int8_convolution
 from sr_plugins.models.growth import fits_inside, grow
 from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.models.symmetric_convolution import SymmetricConv3x3, phase_sets
+
+RANGES = "int8_ranges"
+WATCHING = 0.01  # share of a new batch in the ranges
 
 
 class CompactNetwork(nn.Module):
@@ -24,7 +29,14 @@ class CompactNetwork(nn.Module):
         symmetry: how many positions of a picture it treats alike (1: none; 2, 4 or 8). ``features`` is a multiple.
         back_projection: one step of it at the end, so that the result made small again is nearer to the input.
         branches: with the branches to train with.
+
+    Attributes:
+        int8_ranges: (layers + 1, 2) lowest and highest input of each hidden layer and the last, for backends that run
+            them in 8-bit integers; ``None`` where training did not prepare the network for that.
+        int8: compute so in torch too, rounding as those backends do: for training, and to see what it costs.
     """
+
+    int8_ranges: Tensor | None
 
     def __init__(
         self,
@@ -38,6 +50,8 @@ class CompactNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.scale, self.features, self.layers, self.symmetry = scale, features, layers, symmetry
+        self.int8 = False
+        self.register_buffer(RANGES, None)
 
         def conv(inputs: int, outputs: int, skip: bool = False, phases: int | None = None) -> nn.Module:
             if symmetry > 1:
@@ -57,13 +71,50 @@ class CompactNetwork(nn.Module):
                 self._branched()[-1].conv.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.leaky_relu(self.head(x), SLOPE, inplace=True)
-        for layer in self.body:
-            y = F.leaky_relu(layer(y), SLOPE, inplace=True)
-        phases = self.base.phases(x) + self.tail(y).float()
+        if self.int8:
+            with torch.autocast(x.device.type, enabled=False):
+                residual = self._int8_residual(x.float())
+        else:
+            y = F.leaky_relu(self.head(x), SLOPE, inplace=True)
+            for layer in self.body:
+                y = F.leaky_relu(layer(y), SLOPE, inplace=True)
+            residual = self.tail(y).float()
+        phases = self.base.phases(x) + residual
         if self.back_projection is not None:
             phases = self.back_projection(x, phases)
         return F.pixel_shuffle(phases, self.scale)
+
+    def _int8_residual(self, x: Tensor) -> Tensor:
+        assert self.int8_ranges is not None
+        y: Tensor = self.head(x)  # it reads the picture, for which 256 values between its extremes are too few
+        for layer, limits in zip((*self.body, self.tail), self.int8_ranges, strict=True):
+            y = F.leaky_relu(y, SLOPE)
+            if self.training:
+                limits.lerp_(extremes(y), WATCHING)
+            y = int8_convolution(layer, y, limits)
+        return y
+
+    @torch.no_grad()
+    def prepare_int8(self, x: Tensor) -> None:
+        """Make the channels of every layer equally large and take the ranges that they have on ``x``, a batch of luma.
+
+        What the network computes in floating point stays.
+        """
+        y, ranges = x.float(), []
+        for layer, following in pairwise((self.head, *self.body, self.tail)):
+            equalize(layer, following, F.leaky_relu(layer(y), SLOPE))
+            y = F.leaky_relu(layer(y), SLOPE)
+            ranges.append(extremes(y))
+        self.register_buffer(RANGES, torch.stack(ranges))
+
+    def make_room(self, names: Container[str]) -> None:
+        """Before tensors of these names are loaded: theirs is to say whether there are ranges for 8-bit integers."""
+        room = torch.zeros(self.layers + 1, 2, device=next(self.parameters()).device)
+        self.register_buffer(RANGES, room if RANGES in names else None)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        self.make_room({RANGES} if prefix + RANGES in state_dict else ())
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def fold(self) -> CompactNetwork:
         """The equal network without branches, in eval mode."""
@@ -83,6 +134,8 @@ class CompactNetwork(nn.Module):
         )
         changed.head, changed.tail = change(self.head), change(self.tail)
         changed.body = nn.ModuleList(change(layer) for layer in self.body)
+        changed.register_buffer(RANGES, self.int8_ranges)
+        changed.int8 = self.int8
         return changed.eval()
 
     def load_folded(self, tensors: Mapping[str, Tensor]) -> list[str]:

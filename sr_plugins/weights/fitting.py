@@ -20,6 +20,10 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.M
     """
     import torch
 
+    for prefix, part in module.named_modules():  # a network may have tensors that only some files hold
+        if callable(make_room := getattr(part, "make_room", None)):
+            start = f"{prefix}." if prefix else ""
+            make_room({key.removeprefix(start) for key in tensors if key.startswith(start)})
     expected = module.state_dict()
     missing = [k for k in expected if k not in tensors]
     extra = [k for k in tensors if k not in expected]

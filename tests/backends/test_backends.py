@@ -113,7 +113,7 @@ def test_int8_runs_what_it_can_in_integers_and_stays_near(name: str, scale: int)
     runner = plugins().backend("openvino").build(loaded.network, on_cpu("int8"))
     exact = plugins().backend("openvino").build(loaded.network, on_cpu())(x)
     assert float((runner(x) - exact).abs().mean()) <= 0.05 * float(exact.std())
-    quantised = [n for n in runner._model.get_ops() if n.get_type_name() == "FakeQuantize"]  # type: ignore[attr-defined]
+    quantised = [n for n in runner.model.get_ops() if n.get_type_name() == "FakeQuantize"]  # type: ignore[attr-defined]
     assert len(quantised) >= 2
     assert not torch.equal(runner(x), exact)
 

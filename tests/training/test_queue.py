@@ -21,9 +21,10 @@ from sr_plugins.weights.safetensors_files import read_card
 
 QUEUE = '[[run]]\nrecipe = "first.toml"\n[[run]]\nrecipe = "second.toml"\n'
 CHECKPOINTS_ALWAYS = (
-    "import sys; from sr_plugins.training.run import trainer; trainer.SAVE_EVERY = 0; "
-    "from sr_plugins.cli.train import command; command(sys.argv[1:])"
+    "import sys; from pathlib import Path; from sr_plugins.training.run import queue, trainer; trainer.SAVE_EVERY = 0; "
+    "queue.run_queue(*map(Path, sys.argv[1:]), device='cpu')"
 )
+KILLS = 3
 
 
 @pytest.fixture
@@ -55,23 +56,17 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path: Path, 
     whole = run_queue(queue, data, tmp_path / "whole", device="cpu")
     assert [run.recipe.path.stem for run in whole] == ["first", "second"]
     out = tmp_path / "parts"
-    arguments = [sys.executable, "-c", CHECKPOINTS_ALWAYS, "--queue", str(queue), "--data", str(data)]
+    arguments = [sys.executable, "-c", CHECKPOINTS_ALWAYS, str(queue), str(data), str(out)]
     chance = random.Random(1)
-    kills = 0
-    while True:
-        process = subprocess.Popen([*arguments, "--out", str(out), "--device", "cpu"], stderr=subprocess.DEVNULL)
+    for _ in range(KILLS):
         before = checkpoints(out)
-        while kills < 5 and process.poll() is None and checkpoints(out) == before:
-            time.sleep(0.01)  # until it has got further than the last one
-        if kills == 5:
-            assert process.wait() == 0
-            break
-        time.sleep(chance.random())
-        process.kill()
-        if process.wait() == 0:
-            break
-        kills += 1
-    assert kills >= 3
+        with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and checkpoints(out) == before:
+                time.sleep(0.01)  # until it has got further than the one before
+            time.sleep(chance.random() / 2)
+            process.kill()
+    subprocess.run(arguments, check=True)
+    assert [run.done for run in read_queue(queue, data, out)] == [True, True]
     for run in whole:
         parts = out / run.recipe.path.stem
         assert bytes_of(parts / run.weights.name) == bytes_of(run.weights)

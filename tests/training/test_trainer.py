@@ -1,6 +1,5 @@
 """The training loop: it learns, survives interruption, and several processes do the run of one."""
 
-import json
 import os
 import re
 import signal
@@ -15,7 +14,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import load_file
-from training_runs import NOISY, RECIPE, recipe_file
+from training_runs import NOISY, RECIPE, log_of, recipe_file, same_weights
 
 from sr_plugins.cli.train import command
 from sr_plugins.errors import DataError, DeviceError, RecipeError, UnknownModelError
@@ -25,15 +24,6 @@ from sr_plugins.training.run.run_folder import Progress, RunFolder
 from sr_plugins.training.run.trainer import train
 from sr_plugins.weights.fitting import load_into
 from sr_plugins.weights.safetensors_files import read_card
-
-
-def log_of(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-
-
-def same_weights(first: Path, second: Path) -> bool:
-    a, b = load_file(first), load_file(second)
-    return list(a) == list(b) and all(torch.equal(a[k], b[k]) for k in a)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])

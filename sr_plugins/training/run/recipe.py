@@ -29,9 +29,11 @@
     patch = 48                          # side of the low-resolution patch, pixels
     batch = 16
     learning_rate = [1e-3, 1e-5]        # cosine from the first to the second
+    # schedule = 60000                  the length of that cosine, where the stage ends before it does
     # teacher = 0.8                     the target is 0.8 of the teacher's picture and 0.2 of the true one
     [stage.losses]
     l1 = 1.0
+    # int8 = true                       last stages only: layers round to 8-bit integers, for backends that do
     # adversarial = { weight = 0.1, features = 32 }     a loss with options
 """
 
@@ -41,6 +43,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +56,8 @@ OPTIMIZERS = ("adam", "muon")
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a run: its length, patch and batch size, learning rates (first, last), weighted losses, and what
-    share of the target is the teacher's.
+    """One part of a run: its length, patch and batch size, learning rates (first, last), weighted losses, what share of
+    the target is the teacher's, whether layers round to 8-bit integers, and how long the rates' cosine would be.
     """
 
     iterations: int
@@ -63,6 +66,8 @@ class Stage:
     learning_rate: tuple[float, float]
     losses: Mapping[str, float | Mapping[str, Any]]
     teacher: float = 0.0
+    int8: bool = False
+    schedule: int | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,8 @@ def read_recipe(path: Path) -> Recipe:
     if not isinstance(stages, list) or not stages:
         raise RecipeError(f"{path}: at least one [[stage]] is needed")
     read_stages = tuple(reader.stage(stage, i) for i, stage in enumerate(stages))
+    if any(before.int8 and not after.int8 for before, after in pairwise(read_stages)):
+        raise RecipeError(f"{path}: a stage with int8 = true is followed by one without: what it learnt would be lost")
     teacher = reader.string(model, "teacher", None)
     if (teacher is None) == any(stage.teacher for stage in read_stages):
         raise RecipeError(
@@ -223,6 +230,11 @@ class _Reader:
             raise self.fail(f"{key} = {value!r} is not a number from 0 to 1")
         return float(value)  # type: ignore[arg-type]
 
+    def flag(self, key: str, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise self.fail(f"{key} = {value!r} is neither true nor false")
+        return value
+
     def stage(self, table: Any, index: int) -> Stage:
         if not isinstance(table, Mapping):
             raise self.fail("stage is a list of tables [[stage]]")
@@ -239,11 +251,14 @@ class _Reader:
             weight: Any = value.get("weight") if isinstance(value, Mapping) else value
             if not is_number(weight) or weight <= 0:
                 raise self.fail(f"stage[{index}].losses.{name} is a weight above 0, or a table with one and options")
+        iterations = self.number(table, "iterations", int)
         return Stage(
-            iterations=self.number(table, "iterations", int),
+            iterations=iterations,
+            schedule=self.number(table, "schedule", int, iterations, least=iterations),
             patch=self.number(table, "patch", int, least=4),
             batch=self.number(table, "batch", int),
             learning_rate=(float(rates[0]), float(rates[1])),
             losses=losses,
+            int8=self.flag(f"stage[{index}].int8", table.get("int8", False)),
             teacher=self.share(f"stage[{index}].teacher", table.get("teacher", 0.0)),
         )

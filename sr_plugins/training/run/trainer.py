@@ -17,10 +17,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from sr_plugins.devices import bfloat16_is_faster
 from sr_plugins.errors import DataError, RecipeError
@@ -30,10 +30,10 @@ from sr_plugins.training.average import Average
 from sr_plugins.training.losses.weighted_sum import WeightedSum
 from sr_plugins.training.run.batches import Batches, load_pictures
 from sr_plugins.training.run.optimizers import make_optimizers
-from sr_plugins.training.run.pictures import Pictures
 from sr_plugins.training.run.processes import Processes, processes
-from sr_plugins.training.run.recipe import Recipe
+from sr_plugins.training.run.recipe import Recipe, Stage
 from sr_plugins.training.run.run_folder import Progress, RunFolder, identity
+from sr_plugins.training.run.validation import mean_psnr
 from sr_plugins.weights.safetensors_files import write_weights
 from sr_plugins.weights.tensors import read_tensors
 
@@ -93,6 +93,8 @@ def _train(
     average = Average(model, recipe.ema)
     optimizers = make_optimizers(recipe.optimizer, model, fused=place.device.type == "cuda")
     losses = [_losses(recipe, i, spec, place.device) for i in range(len(recipe.stages))]
+    if recipe.stages[-1].int8 and not callable(getattr(model, "prepare_int8", None)):
+        raise RecipeError(f"{recipe.path}: {spec.label} cannot be trained for 8-bit integers: leave out int8")
     iteration, seconds = 0, 0.0
     recent: list[Tensor] = []  # losses since the last line of the log
     bfloat16 = precision == "bfloat16" or (precision == "auto" and place.any(bfloat16_is_faster(place.device.type)))
@@ -113,6 +115,8 @@ def _train(
         run.forget_after(iteration)
 
     for stage in recipe.stages:
+        if stage.int8 and place.world > 1:
+            raise RecipeError(f"{recipe.path}: a stage with int8 = true is for one process, not {place.world}")
         if stage.batch % place.world:
             raise RecipeError(f"{recipe.path}: batch = {stage.batch} cannot be shared by {place.world} processes")
     sets, validation = load_pictures(recipe, data, spec.channels, iteration, str(place.device))
@@ -143,13 +147,18 @@ def _train(
         while iteration < recipe.iterations and not stopping:
             index, within = recipe.stage_at(iteration)
             stage = recipe.stages[index]
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = _cosine(*stage.learning_rate, within / stage.iterations)
-
+            _set_rates(optimizers, stage, within)
             scale, low, high = batches.get()
             x = low.to(place.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
             target = high.to(place.device, non_blocking=True)
+            if stage.int8:
+                if getattr(model, "int8_ranges", None) is None:  # go on from the averaged weights
+                    model.load_state_dict(average.tensors)
+                    model.prepare_int8(x)
+                    average = Average(model, recipe.ema)
+                    optimizers = make_optimizers(recipe.optimizer, model, fused=place.device.type == "cuda")
+                    _set_rates(optimizers, stage, within)
+                model.int8 = True
             with torch.autocast(place.device.type, torch.bfloat16, enabled=bfloat16):
                 output = network(x) if scale == recipe.scale else network(x, scale)
             loss, picture = _loss(losses[index], output, target)
@@ -173,7 +182,7 @@ def _train(
                 raise DataError(f"the loss is not finite near iteration {iteration}: {DIVERGED}")
             if due or ends or stopping:
                 if place.first:
-                    psnr = _validate(average.network(build), validation, place.device, bfloat16)
+                    psnr = mean_psnr(average.network(build), validation, place.device, bfloat16, stage.int8)
                     line = Progress(iteration, recipe.iterations, torch.stack(recent).mean().item(), psnr, elapsed())
                     run.add(line)
                     report(line)
@@ -191,7 +200,7 @@ def _train(
         card = _card(recipe, spec, len({path for _, path, _ in sets[recipe.scale].sources}), iteration, seconds)
         card |= {
             "precision": "bfloat16" if bfloat16 else "float32",
-            "validation_psnr": _validate(final, validation, place.device, bfloat16),
+            "validation_psnr": mean_psnr(final, validation, place.device, bfloat16, recipe.stages[-1].int8),
         }
         write_weights(target_path, final, card)
     return target_path
@@ -231,6 +240,12 @@ def _loss(losses: WeightedSum, output: Tensor | list[Tensor], target: Tensor) ->
     return loss, pictures[-1]
 
 
+def _set_rates(optimizers: list[Optimizer], stage: Stage, within: int) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = _cosine(*stage.learning_rate, within / (stage.schedule or stage.iterations))
+
+
 def _cosine(first: float, last: float, t: float) -> float:
     return last + (first - last) * 0.5 * (1 + math.cos(math.pi * t))
 
@@ -254,21 +269,6 @@ def _card(recipe: Recipe, spec: ModelSpec, pictures: int, iteration: int, second
         "seconds": round(seconds),
         "metrics": {},
     }
-
-
-@torch.no_grad()
-def _validate(model: nn.Module, pictures: Pictures, device: torch.device, bfloat16: bool) -> float:
-    """Mean PSNR in dB over the held-out pictures, border of ``scale`` left out."""
-    model = model.to(device)
-    total = 0.0
-    for low, high in pictures.pairs:
-        x = torch.from_numpy(low.astype(np.float32) / 65535)[None].to(device)
-        target = torch.from_numpy(high.astype(np.float32) / 65535)[None].to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            y = model(x.contiguous(memory_format=torch.channels_last)).float().clamp(0, 1)
-        s = pictures.scale
-        total += -10 * math.log10(max((y - target)[..., s:-s, s:-s].square().mean().item(), 1e-12))
-    return total / len(pictures.pairs)
 
 
 @contextmanager
