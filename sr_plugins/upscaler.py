@@ -29,7 +29,7 @@ class Upscaler:
     """Runs one model on frames; thread-safe; made once, used for many frames.
 
     Args:
-        model: a registered name, the path of a weights file, or an opened :class:`~.model_spec.LoadedModel`.
+        model: a registered name, the path of a weights file, or an opened :class:`~.interface.model.LoadedModel`.
         scale: how many times larger, any number from 1 to 16; ``None`` takes the model's own. A scale that no trained
             network of this name has runs the next larger one, or the largest repeatedly, then an antialiased resize.
         settings: see :data:`~.settings.HELP`. ``size`` is (width, height), ``None`` for one of them keeps the aspect

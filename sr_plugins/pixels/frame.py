@@ -51,8 +51,8 @@ class FrameFormat:
         subsampling: log2 of the horizontal and vertical chroma subsampling; 4:2:0 is (1, 1). YUV only.
         full_range: integer samples use all codes (0..255), otherwise the limited range (16..235, chroma 16..240).
             ``None`` means as usual for the family: limited for YUV, full for RGB and gray. Float samples have no range.
-        matrix: YUV matrix (ITU-T H.273). ``UNSPECIFIED``: a guess by size is used inside (see :mod:`.color`), the same
-            both ways. A luma model never needs it.
+        matrix: YUV matrix (ITU-T H.273). ``UNSPECIFIED``: guessed by size once, when the frame is submitted
+            (:func:`.matrix.matrix_in_use`), and named in the result. A luma model never needs it.
         chroma_location: siting of subsampled chroma (ITU-T H.273).
     """
 
