@@ -19,7 +19,6 @@ from sr_plugins.plugins import BUILT_IN
 
 STILL = {
     "tests/backends/test_backends.py reads _compiled",
-    "tests/backends/test_backends.py reads _model",
 }
 
 # the lists of strings that may name a module of any room: what plugins, commands and the Pillow names are found by
