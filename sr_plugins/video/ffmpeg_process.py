@@ -131,6 +131,8 @@ class Child:
         self.what = what
         self._hear = hear
         self.command = [command[0], *(_TELLING if hear else _QUIET), *command[1:-1], *extra, command[-1]]
+        self._tail: deque[str] = deque(maxlen=24)
+        self._drain = threading.Thread(target=self._read_stderr, name=f"stderr of {what}", daemon=True)
         try:
             self._process = subprocess.Popen(
                 self.command,
@@ -143,8 +145,6 @@ class Child:
         except OSError as error:
             raise PipeError(f"{what}: {command[0]} does not run: {error.strerror}") from error
         _running.add(self)
-        self._tail: deque[str] = deque(maxlen=24)
-        self._drain = threading.Thread(target=self._read_stderr, name=f"stderr of {what}", daemon=True)
         self._drain.start()
 
     def _read_stderr(self) -> None:
@@ -206,7 +206,8 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
-        self._drain.join()
+        if self._drain.ident is not None:  # Ctrl-C may come before it is started
+            self._drain.join()
         self._close()
         return code
 
