@@ -123,7 +123,7 @@ def documented(page: str) -> str:
 
 def test_the_documented_recipe_is_one(tmp_path: Path) -> None:
     text = documented("training.md")
-    block = text[text.index("```toml") + 7 :]
+    block = text[text.index("```toml", text.index("## A recipe")) + 7 :]
     recipe = read_recipe(written(tmp_path, block[: block.index("```")]))
     assert (recipe.model, recipe.scale, recipe.stages[0].patch) == ("fast", 2, 48)
 

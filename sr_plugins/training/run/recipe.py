@@ -254,7 +254,7 @@ class _Reader:
         iterations = self.number(table, "iterations", int)
         return Stage(
             iterations=iterations,
-            schedule=self.number(table, "schedule", int, iterations, least=iterations),
+            schedule=self.number(table, "schedule", int, least=iterations) if "schedule" in table else None,
             patch=self.number(table, "patch", int, least=4),
             batch=self.number(table, "batch", int),
             learning_rate=(float(rates[0]), float(rates[1])),
