@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from sr_plugins.errors import PluginError
-from sr_plugins.folders import read_or_make
-from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.folders import cache_folder, read_or_make
+from sr_plugins.interface.network import OnnxNetwork, TorchNetwork
 from sr_plugins.weights.digest import fingerprint
 
 if TYPE_CHECKING:
@@ -35,7 +35,29 @@ def cached_graph(module: nn.Module, channels: int) -> bytes:
         return content
 
     key = fingerprint(TorchNetwork(module), str(channels), onnx.__version__)
-    return make() if key is None else read_or_make("onnx", f"{key}.onnx", make)
+    if key is None:
+        return make()
+    content = read_or_make("onnx", f"{key}.onnx", make)
+    try:
+        whole = {value.name for value in onnx.load_from_string(content).graph.output} == {OUTPUT}
+    except Exception:  # protobuf's own
+        whole = False
+    if not whole:  # a full disk, or another program
+        (cache_folder() / "onnx" / f"{key}.onnx").unlink(missing_ok=True)
+        content = read_or_make("onnx", f"{key}.onnx", make)
+    return content
+
+
+def graph_of(network: TorchNetwork | OnnxNetwork, channels: int) -> OnnxNetwork:
+    """The network as an ONNX graph: as it is, or exported for so many channels."""
+    if isinstance(network, OnnxNetwork):
+        return network
+    return OnnxNetwork(cached_graph(network.module, channels), INPUT, OUTPUT)
+
+
+def name_of(network: TorchNetwork | OnnxNetwork) -> str:
+    """What messages call the network."""
+    return type(network.module).__name__ if isinstance(network, TorchNetwork) else "this ONNX graph"
 
 
 def to_graph(module: nn.Module, channels: int) -> onnx.ModelProto:

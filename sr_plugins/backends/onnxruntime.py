@@ -7,29 +7,32 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, PACKAGES, cached_graph
-from sr_plugins.errors import PluginError
+from sr_plugins.backends.loading import cannot_load
+from sr_plugins.backends.onnx_graph import PACKAGES, graph_of, name_of
+from sr_plugins.errors import PluginError, SRError, one_line
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.network import Network, OnnxNetwork, TorchNetwork
 from sr_plugins.interface.words import Precision
-from sr_plugins.weights.without_telemetry import import_onnxruntime
 
 if TYPE_CHECKING:
     import onnxruntime
-    from torch import Tensor, nn
+    from torch import Tensor
 
 MOST_LANES = 8
+NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "out of memory")
 
 
 def missing() -> str | None:
-    return None if all(map(find_spec, ("onnxruntime", *PACKAGES))) else "pip install 'sr-plugins[onnxruntime]'"
+    if not all(map(find_spec, ("onnxruntime", *PACKAGES))):
+        return "pip install 'sr-plugins[onnxruntime]'"
+    return cannot_load(("onnxruntime", "onnx"))
 
 
 def precisions(device: str) -> tuple[Precision, ...]:
     if device == "cpu":
         return ("float32",)
-    onnxruntime = import_onnxruntime()
+    import onnxruntime
 
     has_cuda = device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     return ("float32",) if has_cuda else ()
@@ -45,31 +48,36 @@ def lanes(device: str) -> int:
 class OnnxRuntimeRunner:
     """The session is made at the first call, which tells the number of channels; any number of threads may call it."""
 
-    def __init__(self, network: Network, device: str) -> None:
+    def __init__(self, network: TorchNetwork | OnnxNetwork, device: str) -> None:
         import torch
 
-        self._module: nn.Module | bytes
-        if isinstance(network, TorchNetwork):
-            self._module, self._input, self._output = network.runnable(), INPUT, OUTPUT
-        else:
-            assert isinstance(network, OnnxNetwork)
-            self._module, self._input, self._output = network.graph, network.input, network.output
-        self._device = device
+        self._network, self._device = network, device
         self._threads = max(1, torch.get_num_threads() // lanes(device))
         self._session: onnxruntime.InferenceSession | None = None
+        self._graph: OnnxNetwork | None = None
         self._starting = threading.Lock()
 
     def __call__(self, x: Tensor) -> Tensor:
         import torch
 
-        with self._starting:
-            if self._session is None:
-                self._session = self._start(x.shape[1])
-        (result,) = self._session.run([self._output], {self._input: x.cpu().contiguous().numpy()})
+        array = x.cpu().contiguous().numpy()
+        try:
+            with self._starting:
+                if self._session is None or self._graph is None:
+                    self._graph = graph_of(self._network, x.shape[1])
+                    self._session = self._start(self._graph.graph)
+            (result,) = self._session.run([self._graph.output], {self._graph.input: array})
+        except SRError:
+            raise
+        except Exception as error:  # none of its exceptions is a RuntimeError
+            if out_of_memory(error):
+                raise torch.OutOfMemoryError(one_line(error)) from error
+            what = name_of(self._network)
+            raise PluginError(f"ONNX Runtime cannot run {what} ({one_line(error)}): use backend torch") from error
         return torch.from_numpy(result).to(x.device)
 
-    def _start(self, channels: int) -> onnxruntime.InferenceSession:
-        onnxruntime = import_onnxruntime()
+    def _start(self, graph: bytes) -> onnxruntime.InferenceSession:
+        import onnxruntime
         import torch
 
         options = onnxruntime.SessionOptions()
@@ -81,17 +89,23 @@ class OnnxRuntimeRunner:
         provider: Any = "CPUExecutionProvider"
         if self._device != "cpu":
             provider = ("CUDAExecutionProvider", {"device_id": torch.device(self._device).index or 0})
-        name = "this ONNX graph" if isinstance(self._module, bytes) else type(self._module).__name__
-        graph = self._module if isinstance(self._module, bytes) else cached_graph(self._module, channels)
-        try:
-            return onnxruntime.InferenceSession(graph, options, providers=[provider])
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise PluginError(f"ONNX Runtime cannot run {name} ({reason}): use backend torch") from error
+        return onnxruntime.InferenceSession(graph, options, providers=[provider])
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the runtime raised ``error`` for lack of memory: its own types derive from ``Exception`` alone."""
+    if isinstance(error, MemoryError):
+        return True
+    ours = type(error).__module__.startswith("onnxruntime") or isinstance(error, RuntimeError)
+    return ours and any(words in str(error) for words in NO_MEMORY)
 
 
 def build(network: Network, placement: Placement) -> Runner:
-    return OnnxRuntimeRunner(network, placement.device)
+    if cure := missing():
+        raise PluginError(f"backend onnxruntime cannot be used here: {cure}")
+    assert isinstance(network, TorchNetwork | OnnxNetwork)
+    own = TorchNetwork(network.runnable()) if isinstance(network, TorchNetwork) else network
+    return OnnxRuntimeRunner(own, placement.device)
 
 
 def auto_rank(device: str) -> int | None:
@@ -107,6 +121,7 @@ def sr_backends() -> Iterable[BackendSpec]:
         takes=("onnx", "torch"),
         lanes=lanes,
         auto_rank=auto_rank,
+        out_of_memory=out_of_memory,
         forks=True,
         missing=missing,
     )

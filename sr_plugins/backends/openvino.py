@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import threading
 import xml.etree.ElementTree as ElementTree
@@ -11,39 +10,40 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.backends import torch_eager
-from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, cached_graph
+from sr_plugins.backends.loading import cannot_load
+from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, graph_of, name_of
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
+from sr_plugins.backends.openvino_codes import PHASES, coded, in_place
 from sr_plugins.backends.openvino_int8 import quantized
+from sr_plugins.backends.openvino_requests import Requests
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Coding, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.network import Network, TorchNetwork
+from sr_plugins.interface.network import Network, OnnxNetwork, TorchNetwork
 from sr_plugins.interface.words import Precision
-from sr_plugins.weights.without_telemetry import import_openvino
 
 if TYPE_CHECKING:
     import numpy as np
     import openvino
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Size = tuple[int, int]  # height, width
 Kind = tuple[Size | None, Coding | None]  # of a compiled network; None: any size, and float32 values
-Requests = LifoQueue["openvino.InferRequest"]
+NO_MEMORY = ("Failed to allocate", "bad_alloc", "could not create a memory", "out of memory")
 
 MOST_LANES = 8
 OFTEN = 4  # pictures of one size, before it gets a network of its own
 MOST_FIXED_SIZES = 4
-PHASES = "phases"  # name of an output that holds the s * s codes of each pixel side by side, not pictures
-ROWS = {2: "uint16", 4: "uint32", 8: "uint64"}  # bytes of a row of s codes: the integer that moves them
 
 
 def missing() -> str | None:
-    return None if all(map(find_spec, ("openvino", *PACKAGES))) else "pip install 'sr-plugins[openvino]'"
+    if not all(map(find_spec, ("openvino", *PACKAGES))):
+        return "pip install 'sr-plugins[openvino]'"
+    return cannot_load(("openvino", "onnx"))
 
 
 def precisions(device: str) -> tuple[Precision, ...]:
@@ -65,10 +65,10 @@ class OpenVINORunner:
     computes the very same numbers. Codes are made by a network that scales, rounds and clamps at its end.
     """
 
-    def __init__(self, module: nn.Module, device: str, precision: Precision) -> None:
+    def __init__(self, network: TorchNetwork | OnnxNetwork, device: str, precision: Precision) -> None:
         import torch
 
-        self._module, self._precision = module, precision
+        self._network, self._precision = network, precision
         self._lanes, self._threads = lanes(device), torch.get_num_threads()
         self.model: openvino.Model | None = None
         self._scale = 1
@@ -76,6 +76,16 @@ class OpenVINORunner:
         self._seen: Counter[Kind] = Counter()
         self._fixed_sizes = True
         self._compiling = threading.Lock()
+
+    @property
+    def sizes(self) -> frozenset[tuple[Size, Coding | None]]:
+        """(height, width) and coding of every network that was compiled for one size."""
+        return frozenset((size, coding) for size, coding in self._compiled if size is not None)
+
+    @property
+    def model(self) -> openvino.Model | None:
+        """The network as it is compiled; ``None`` before the first call."""
+        return self._model
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._joined(x, [self._run(part, None)[0] for part in _one_by_one(x)])
@@ -129,7 +139,7 @@ class OpenVINORunner:
             return self._compiled.get(kind, free)
 
     def _translate(self, channels: int) -> openvino.Model:
-        graph = cached_graph(self._module, channels)
+        graph = graph_of(self._network, channels)
         try:
             model = _read(graph)
             if self._precision != "int8":
@@ -139,7 +149,7 @@ class OpenVINORunner:
             raise self._refusal(error) from error
 
     def _compile(self, channels: int, kind: Kind) -> Requests:
-        openvino = import_openvino()
+        import openvino
 
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "bf16" if self._precision == "bfloat16" else "f32",
@@ -150,20 +160,20 @@ class OpenVINORunner:
         }
         assert self.model is not None
         size, coding = kind
-        model = self.model.clone() if coding is None else _coded(self.model.clone(), coding)
+        model = self.model.clone() if coding is None else coded(self.model.clone(), coding)
         try:
             model.reshape(openvino.PartialShape([1, channels, *(size or (-1, -1))]))
             compiled = _core().compile_model(model, "CPU", settings)
-            requests: Requests = LifoQueue()
-            for _ in range(self._lanes):
-                requests.put(compiled.create_infer_request())
         except RuntimeError as error:
             raise self._refusal(error) from error
-        return requests
+        return Requests(model, compiled, self._lanes)
 
-    def _refusal(self, error: RuntimeError) -> PluginError:
-        name, reason = type(self._module).__name__, str(error).strip().splitlines()[-1]
-        return PluginError(f"OpenVINO cannot run {name} ({reason}): use backend torch")
+    def _refusal(self, error: RuntimeError) -> Exception:
+        import torch
+
+        if out_of_memory(error):
+            return torch.OutOfMemoryError(_reason(error))
+        return PluginError(f"OpenVINO cannot run {name_of(self._network)} ({_reason(error)}): use backend torch")
 
 
 def _one_by_one(x: Tensor) -> list[NDArray[np.float32]]:
@@ -173,21 +183,33 @@ def _one_by_one(x: Tensor) -> list[NDArray[np.float32]]:
 
 
 def _infer(requests: Requests, array: NDArray[np.float32]) -> list[NDArray[Any]]:
-    """What the network puts out, each in memory of its own."""
-    openvino = import_openvino()
+    """What the network puts out, each in memory of its own.
+
+    Raises:
+        torch.OutOfMemoryError: there was no memory for it.
+    """
     import torch
 
-    request = requests.get()
     try:
-        request.infer([openvino.Tensor(array, shared_memory=True)], share_inputs=True, share_outputs=True)
-        # the request's memory is overwritten by its next picture
-        first, *others = (tensor.data for tensor in request.output_tensors)
-        phased = PHASES in request.model_outputs[0].names
-        return [_in_place(first) if phased else first.copy(), *(other.copy() for other in others)]
-    except MemoryError as error:
-        raise torch.OutOfMemoryError(str(error)) from error
-    finally:
-        requests.put(request)
+        first, *others = requests(array)
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
+            raise torch.OutOfMemoryError(_reason(error)) from error
+        raise
+    return [in_place(first) if PHASES in requests.output_names else first, *others]
+
+
+def _reason(error: BaseException) -> str:
+    """The last line, before which the runtime tells where in its source it is."""
+    return (str(error).strip().splitlines() or ["no message"])[-1].strip()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the runtime raised ``error`` for lack of memory; its own words, because it has no type for that."""
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(map(text.__contains__, NO_MEMORY))
+    )
 
 
 def _scale(model: openvino.Model, channels: int) -> int:
@@ -197,71 +219,28 @@ def _scale(model: openvino.Model, channels: int) -> int:
     return int(tried.output(0).shape[2]) // side
 
 
-def _coded(model: openvino.Model, coding: Coding) -> openvino.Model:
-    """The network with codes as its result, and the sum of all values, which tells whether all are finite."""
-    import numpy as np
-
-    openvino = import_openvino()
-    from openvino import opset13
-
-    values = model.output(0).get_node().input_value(0)
-    shuffle = values.get_node().get_attributes() if values.get_node().get_type_name() == "DepthToSpace" else None
-    if shuffle is not None:  # codes are smaller to shuffle than values
-        values = values.get_node().input_value(0)
-    # the whole number is added after rounding: a product and a sum before it would be one rounding or two, as the
-    # compiler likes, and pictures of one size would differ from those of another
-    whole = opset13.round(opset13.multiply(values, np.float32(coding.span)), "half_to_even")
-    clamped = opset13.clamp(opset13.add(whole, np.float32(coding.low)), 0, (1 << coding.bits) - 1)
-    bytes_, kind = (1, "u8") if coding.bits == 8 else (2, "u16")
-    total = opset13.result(opset13.reduce_sum(values, np.arange(4), keep_dims=False))
-    if shuffle is None:
-        codes = opset13.result(opset13.convert(clamped, kind))
-    elif values.get_partial_shape()[1] == shuffle["block_size"] ** 2 and shuffle["block_size"] * bytes_ in ROWS:
-        codes = opset13.result(opset13.convert(opset13.transpose(clamped, [0, 2, 3, 1]), kind))
-        codes.output(0).set_names({PHASES})
-    else:
-        converted = opset13.convert(clamped, kind)
-        codes = opset13.result(opset13.depth_to_space(converted, shuffle["mode"], shuffle["block_size"]))
-    return openvino.Model([codes, total], model.get_parameters(), model.get_name())
-
-
-def _in_place(phases: NDArray[Any]) -> NDArray[Any]:
-    """Phases (N, H, W, s * s) to pictures (N, 1, H * s, W * s), each row of a phase moved as one number.
-
-    The runtime's own pixel shuffle takes six times as long.
-    """
-    import numpy as np
-
-    n, h, w, count = phases.shape
-    s = math.isqrt(count)
-    rows = ROWS[s * phases.itemsize]
-    pictures = np.empty((n, h, s, w), rows)
-    parts = phases.view(rows)
-    for i in range(s):
-        pictures[:, :, i] = parts[..., i]
-    return pictures.view(phases.dtype).reshape(n, 1, h * s, w * s)
-
-
 @cache
 def _core() -> openvino.Core:
-    openvino = import_openvino()
+    import openvino
 
     return openvino.Core()
 
 
-def _read(graph: bytes) -> openvino.Model:
+def _read(network: OnnxNetwork) -> openvino.Model:
     """The ONNX graph as an OpenVINO model, its last layers in blocks, in which the interpolated picture stays float32.
 
     bfloat16 holds 8 bits, too few for a picture; only a serialised model can carry the mark for that.
     """
     import onnx
-
-    openvino = import_openvino()
+    import openvino
     from openvino import opset1
 
-    notes = {note.key: note.value for note in onnx.load_from_string(graph).metadata_props}
+    notes = {note.key: note.value for note in onnx.load_from_string(network.graph).metadata_props}
     marked = set(notes.get(PICTURE_NOTE, "").splitlines())
-    model = _core().read_model(graph)
+    model = _core().read_model(network.graph)
+    if len(model.outputs) > 1:
+        result = opset1.result(model.output(network.output).get_node().input_value(0))
+        model = openvino.Model([result], model.get_parameters(), model.get_name())
     model = with_blocked_tail(model) or model
     for node in model.get_ops():
         if node.get_type_name() == "Pad" and node.get_friendly_name() in marked:
@@ -283,8 +262,11 @@ def _read(graph: bytes) -> openvino.Model:
 
 
 def build(network: Network, placement: Placement) -> Runner:
-    assert isinstance(network, TorchNetwork)
-    return OpenVINORunner(network.runnable(), placement.device, placement.precision)
+    if cure := missing():
+        raise PluginError(f"backend openvino cannot be used here: {cure}")
+    assert isinstance(network, TorchNetwork | OnnxNetwork)
+    own = TorchNetwork(network.runnable()) if isinstance(network, TorchNetwork) else network
+    return OpenVINORunner(own, placement.device, placement.precision)
 
 
 def auto_rank(device: str) -> int | None:
@@ -294,5 +276,12 @@ def auto_rank(device: str) -> int | None:
 @hookimpl
 def sr_backends() -> Iterable[BackendSpec]:
     yield BackendSpec(
-        name="openvino", build=build, precisions=precisions, lanes=lanes, auto_rank=auto_rank, missing=missing
+        name="openvino",
+        build=build,
+        precisions=precisions,
+        takes=("onnx", "torch"),
+        lanes=lanes,
+        auto_rank=auto_rank,
+        out_of_memory=out_of_memory,
+        missing=missing,
     )

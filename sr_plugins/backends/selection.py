@@ -1,24 +1,24 @@
-"""Which backend ``auto`` means: the fastest of those installed, measured once per machine, network and version."""
+"""Which backend ``auto`` means: of those that work here the fastest, measured once per machine, network and version."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
+import math
 import os
 import platform
 import threading
-import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from sr_plugins.backends.kept_choice import kept_choice
+from sr_plugins.backends.measuring import SIZE, Measured, speeds
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.devices import processor
-from sr_plugins.errors import DeviceError, PluginError, SRError, UnknownNameError
-from sr_plugins.folders import read_or_make
-from sr_plugins.interface.backend import BackendSpec, Placement
+from sr_plugins.errors import DeviceError, PluginError, UnknownNameError, one_line
+from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import Network
 from sr_plugins.interface.words import Precision
@@ -27,108 +27,163 @@ from sr_plugins.weights.digest import fingerprint
 
 logger = logging.getLogger("sr_plugins")
 
-# Backends whose start takes no longer than the work they save; torch-compile is for who asks for it.
-MEASURED = ("openvino", "onnxruntime")
-SIZE = (180, 320)  # height and width of the picture that is measured
 ADVANTAGE = 1.15  # times faster than torch, to be taken instead
-SECONDS = 0.3  # for each round of each backend
-ROUNDS = 3
-MOST_CALLS = 8
+TRIED = (16, 16)  # height and width of the picture that shows whether a backend works here
+
+Measure = Callable[[ModelSpec, str, Sequence[tuple[str, Runner, int]]], Measured]
 
 
 def choose(
-    loaded: LoadedModel, plugins: Plugins, device: str, precision: str, without: Collection[str] = ()
+    loaded: LoadedModel,
+    plugins: Plugins,
+    device: str,
+    precision: str,
+    without: Collection[str] = (),
+    measure: Measure = speeds,
 ) -> BackendSpec:
     """The backend to use for ``auto``.
 
-    ``$SR_PLUGINS_BACKEND`` names it without measuring. On CUDA it is torch. A backend that fails here, or is not
-    clearly faster than torch, is not taken; nor are those in ``without``.
+    ``$SR_PLUGINS_BACKEND`` names it without measuring. Otherwise those that have a rank on this device and are not in
+    ``without`` are each made ready and called once; one that fails, whatever it raises, is left out, told, and kept in
+    ``plugins.problems``. What remains is measured against torch once per machine, network and version, and the first
+    process that has a result decides for all. Where nothing can be measured (the machine is busy) or kept, the one that
+    is asked first is taken: by rule, so that every process takes the same.
     """
     if named := os.environ.get("SR_PLUGINS_BACKEND"):
         return plugins.backend(named)
-    plain = plugins.backend(PLAIN)
-    if "how" in loaded.card:  # of others: to export it only in order to measure it may take minutes
-        return _of_its_form(loaded, plugins, plain)
-    others = [b for b in plugins.backends() if b.name in MEASURED and b.name not in without and b.missing() is None]
-    others = [b for b in others if device == "cpu" and _precision(b, device, precision) is not None]
+    ranked = _ranked(loaded, plugins, device, precision, without)
+    working: dict[str, Runner] = {}
+
+    def works(backend: BackendSpec) -> bool:
+        if backend.name not in working:
+            runner = _tried(backend, loaded, plugins, device, _chosen(backend, device, precision))
+            if runner is None:
+                return False
+            working[backend.name] = runner
+        return True
+
+    def taken(backend: BackendSpec) -> BackendSpec:
+        _keep_ready(backend, loaded, device, _chosen(backend, device, precision), working.get(backend.name))
+        return backend
+
+    plain = next((b for b in ranked if b.name == PLAIN), None)
+    others = [b for b in ranked if b.name != PLAIN]
+    if plain is None:  # in no precision that was asked for, or no form that it takes: speed is no question
+        return next((taken(b) for b in others if works(b)), plugins.backend(PLAIN))
+
+    def by_rule() -> str:
+        return next((b.name for b in others if works(b)), PLAIN)
+
+    def decide() -> str:
+        those = [b for b in others if works(b)]
+        if not those or not works(plain):
+            return by_rule()
+        logger.warning("measuring once which backend runs %s fastest on this machine", loaded.spec.label)
+        try:
+            runners = [(b.name, working[b.name], b.lanes(device)) for b in (plain, *those)]
+            found = measure(loaded.spec, device, runners)
+        except Exception as error:
+            _left_out(plugins, plain, error)
+            found = None
+        if found is None:
+            logger.warning("other programs keep this machine busy: taking %s by rule", by_rule())
+            return by_rule()
+        best = max(those, key=lambda b: found.get(b.name, 0.0))
+        return best.name if found.get(best.name, 0.0) > ADVANTAGE * found.get(PLAIN, math.inf) else PLAIN
+
     if not others:
         return plain
-    if _precision(plain, device, precision) is None:
-        return others[0]
-
-    def measure() -> bytes:
-        logger.warning("measuring once which backend runs %s fastest on this machine", loaded.spec.label)
-        return json.dumps(speeds(loaded, [plain, *others], device, precision)).encode()
-
-    chosen = repr([_precision(b, device, precision) for b in (plain, *others)])
-    network = fingerprint(loaded.network, device, chosen, machine(), repr(SIZE), _versions(others))
+    asked = repr([(b.name, _precision(b, device, precision)) for b in ranked])
+    network = fingerprint(loaded.network, device, asked, machine(), repr(SIZE), _versions(others))
+    if network is None:  # nobody can tell it from another
+        return taken(_named(ranked, by_rule()))
     name = hashlib.sha256(f"{network} {loaded.spec.label}".encode()).hexdigest()
-    try:
-        measured = json.loads(measure() if network is None else read_or_make("speed", f"{name}.json", measure))
-        best = max(others, key=lambda b: measured.get(b.name, 0.0))
-        faster = measured.get(best.name, 0.0) > ADVANTAGE * measured[PLAIN]
-    except (ValueError, KeyError, TypeError, AttributeError):  # a damaged file
-        return plain
-    return best if faster else plain
+    found = _named(ranked, kept_choice(name, [b.name for b in ranked], decide, by_rule))
+    if found is plain or works(found):
+        return taken(found)
+    return taken(_named(ranked, by_rule()))
 
 
-def _of_its_form(loaded: LoadedModel, plugins: Plugins, plain: BackendSpec) -> BackendSpec:
-    """The plain backend where it takes the network, or else the first that does."""
-    fitting = [b for b in (plain, *plugins.backends()) if loaded.form(b.takes) is not None]
-    ready = [b for b in fitting if b.missing() is None]
-    if not ready:
-        cures = ", ".join(str(b.missing()) for b in fitting) or "none does"
-        raise PluginError(
-            f"{loaded.spec.label} needs a backend for networks of the form {loaded.network.form}: {cures}"
-        )
-    return ready[0]
-
-
-def speeds(loaded: LoadedModel, backends: Iterable[BackendSpec], device: str, precision: str) -> dict[str, float]:
-    """Pictures of 320x180 a second by backend, with as many calls at once as the engine makes; failures left out."""
-    results = {}
-    for backend in backends:
-        chosen = _precision(backend, device, precision)
-        if chosen is None:
-            continue
+def _ranked(
+    loaded: LoadedModel, plugins: Plugins, device: str, precision: str, without: Collection[str]
+) -> list[BackendSpec]:
+    """Backends that ``auto`` may take here, in the order in which they are asked."""
+    found: list[tuple[int, str, BackendSpec]] = []
+    for backend in plugins.backends():
         try:
-            results[backend.name] = _speed(loaded, backend, device, chosen)
-        except (SRError, RuntimeError, MemoryError) as error:
-            logger.info("backend %s failed while it was measured: %s", backend.name, error)
-    return results
-
-
-def _speed(loaded: LoadedModel, backend: BackendSpec, device: str, precision: Precision) -> float:
-    runner = backend.build(network_for(backend, loaded), Placement(device=device, precision=precision))
-    x = torch.rand(1, loaded.spec.planes_in, *SIZE, device=device)
-    runner(x)  # compiles
-    start = time.perf_counter()
-    runner(x)
-    calls = max(1, min(MOST_CALLS, int(SECONDS / (time.perf_counter() - start))))
-    # the best of several rounds: other programs make a round slower, never faster
-    return max(_round(backend.lanes(device), calls, lambda: runner(x)) for _ in range(ROUNDS))
-
-
-def _round(lanes: int, calls: int, call: Callable[[], object]) -> float:
-    """Calls a second, made by ``lanes`` threads at once."""
-    failures: list[Exception] = []
-
-    def work() -> None:
-        try:
-            for _ in range(calls):
-                call()
+            rank = None if backend.name in without else backend.auto_rank(device)
+            if rank is None or _precision(backend, device, precision) is None:
+                continue
+            # what is installed is loaded only when it is tried, which takes a while
+            if loaded.form(backend.takes) is None or (_version(backend) is None and backend.missing() is not None):
+                continue
         except Exception as error:
-            failures.append(error)
+            _left_out(plugins, backend, error)
+            continue
+        found.append((rank, backend.name, backend))
+    return [backend for _, _, backend in sorted(found, key=lambda one: one[:2])]
 
-    threads = [threading.Thread(target=work) for _ in range(lanes)]
-    start = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return calls * len(threads) / (time.perf_counter() - start)
+
+def _named(backends: Iterable[BackendSpec], name: str) -> BackendSpec:
+    return next(backend for backend in backends if backend.name == name)
+
+
+def _chosen(backend: BackendSpec, device: str, asked: str) -> Precision:
+    chosen = _precision(backend, device, asked)
+    assert chosen is not None
+    return chosen
+
+
+def _tried(
+    backend: BackendSpec, loaded: LoadedModel, plugins: Plugins, device: str, precision: Precision
+) -> Runner | None:
+    """The backend's runner, called once; ``None`` where that fails."""
+    spec = loaded.spec
+    side = max(TRIED[0], spec.minimum_size)
+    side = -(-side // spec.size_multiple) * spec.size_multiple
+    frames = () if spec.window == (0, 0) else (sum(spec.window) + 1,)
+    shapes = ((side, side),) if backend.fixed_shapes else ()
+    try:
+        if cure := backend.missing():
+            raise PluginError(cure)
+        placement = Placement(device=device, precision=precision, shapes=shapes)
+        runner = backend.build(network_for(backend, loaded), placement)
+        result = runner(torch.full((1, *frames, spec.planes_in, side, side), 0.5, device=device))
+        if tuple(result.shape[-2:]) != (side * spec.scale, side * spec.scale):
+            raise PluginError(f"backend {backend.name} returned a picture of shape {tuple(result.shape)}")
+    except Exception as error:
+        _left_out(plugins, backend, error)
+        return None
+    return runner
+
+
+def _left_out(plugins: Plugins, backend: BackendSpec, error: Exception) -> None:
+    problem = f"backend {backend.name} is left out by 'auto': {type(error).__name__}: {one_line(error)}"
+    if problem not in plugins.problems:
+        plugins.problems.append(problem)
+        logger.warning(problem)
+
+
+# -- what was made ready while it was tried ----------------------------------------------------------------------------
+
+_ready = threading.local()  # of the thread that chooses and then makes an upscaler
+
+
+def _keep_ready(
+    backend: BackendSpec, loaded: LoadedModel, device: str, precision: Precision, runner: Runner | None
+) -> None:
+    kept = runner is not None and not backend.fixed_shapes
+    placement = Placement(device=device, precision=precision)
+    _ready.one = (backend, loaded.form(backend.takes), placement, runner) if kept else None
+
+
+def made_ready(backend: BackendSpec, network: Network, placement: Placement) -> Runner:
+    """``backend.build(network, placement)``, or the same runner that was made when ``auto`` tried it just now."""
+    kept, _ready.one = getattr(_ready, "one", None), None
+    if kept is not None and kept[0] is backend and kept[1] is network and kept[2] == placement:
+        ready: Runner = kept[3]
+        return ready
+    return backend.build(network, placement)
 
 
 def machine() -> str:
@@ -143,13 +198,15 @@ def _precision(backend: BackendSpec, device: str, asked: str) -> Precision | Non
 
 
 def _versions(backends: Iterable[BackendSpec]) -> str:
-    found = []
-    for backend in backends:
-        try:
-            found.append(f"{backend.name} {version(backend.name)}")
-        except PackageNotFoundError:
-            found.append(backend.name)  # a plugin of another name
-    return ", ".join(sorted(found))
+    return ", ".join(sorted(f"{backend.name} {_version(backend) or ''}" for backend in backends))
+
+
+def _version(backend: BackendSpec) -> str | None:
+    """Of the installed distribution that has the backend's name, if there is one."""
+    try:
+        return version(backend.name)
+    except (PackageNotFoundError, ValueError):
+        return None
 
 
 def network_for(backend: BackendSpec, loaded: LoadedModel) -> Network:

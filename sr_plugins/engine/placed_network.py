@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sr_plugins.backends.selection import network_for
+from sr_plugins.backends.selection import made_ready, network_for
 from sr_plugins.engine.lack_of_memory import lacks_memory
 from sr_plugins.errors import ModelOutputError, PluginError, SRError, one_line
 from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
@@ -93,7 +93,7 @@ class PlacedNetwork:
                 where, most = self.placement.device, self.placement.batch
                 placement = Placement(device=where, precision=precision, batch=most, shapes=shapes)
                 try:
-                    self._runners[key] = self.backend.build(self._network, placement)
+                    self._runners[key] = made_ready(self.backend, self._network, placement)
                 except Exception as error:
                     raise self._explained(error) from error
                 if len(self._runners) > KEPT_SHAPES:

@@ -151,7 +151,7 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
         assert all(torch.equal(runner(x), first) for _ in range(6))
         assert torch.equal(runner(torch.cat([x, x])), torch.cat([first, first]))
         if name == "fast":
-            assert (x.shape[2:], None) in runner._compiled  # type: ignore[attr-defined]
+            assert (x.shape[2:], None) in runner.sizes  # type: ignore[attr-defined]
         assert isinstance(runner, CodingRunner)
         coded = runner.codes(x, TV_10)
         assert coded is not None
@@ -159,7 +159,7 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
             torch.equal(codes, coded) for codes in (runner.codes(x, TV_10) for _ in range(6)) if codes is not None
         )
         if name == "fast":
-            assert (x.shape[2:], TV_10) in runner._compiled  # type: ignore[attr-defined]
+            assert (x.shape[2:], TV_10) in runner.sizes  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from sr_plugins.backends.onnx_graph import cached_graph
 from sr_plugins.backends.openvino import OpenVINORunner
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
 from sr_plugins.weights.pretrained import load_model
 
@@ -47,7 +48,9 @@ def test_a_runner_leaves_out_what_lies_beyond_an_odd_picture() -> None:
     module = network("tiny", 2)
     x = torch.rand(2, 1, 7, 9)
     with torch.inference_mode():
-        torch.testing.assert_close(OpenVINORunner(module, "cpu", "float32")(x), module(x), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            OpenVINORunner(TorchNetwork(module), "cpu", "float32")(x), module(x), rtol=0, atol=1e-5
+        )
 
 
 def test_the_last_convolutions_give_sixteen_results_for_each_block() -> None:

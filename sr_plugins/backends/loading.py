@@ -1,0 +1,26 @@
+"""Whether the package of another runtime can be used here: installed is not enough."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from sr_plugins.errors import one_line
+
+
+def cannot_load(packages: Sequence[str]) -> str | None:
+    """Why one of ``packages`` cannot be imported in this process, and what to do; ``None`` where all can.
+
+    A library of the system may be gone, or a plugin of the host have loaded another build of the same runtime before.
+    """
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except Exception as error:  # whatever its libraries raise
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            return (
+                f"package {package} is installed but cannot be loaded here ({reason}); "
+                "use backend torch, or install it anew; another build of it in this process, as a plugin of the host "
+                "may bring, causes this too"
+            )
+    return None
