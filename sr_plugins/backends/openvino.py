@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 import xml.etree.ElementTree as ElementTree
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]  # height, width
 Kind = tuple[Size | None, Coding | None]  # of a compiled network; None: any size, and float32 values
-NO_MEMORY = ("Failed to allocate", "bad_alloc", "could not create a memory", "out of memory")
+NO_MEMORY = re.compile("alloc|out of memory|memory object", re.IGNORECASE)  # it has no type for that, and many texts
 
 MOST_LANES = 8
 OFTEN = 4  # pictures of one size, before it gets a network of its own

@@ -22,7 +22,7 @@ from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import Network
 from sr_plugins.interface.words import Precision
-from sr_plugins.plugins import Plugins
+from sr_plugins.plugins import OUR_DISTRIBUTION, Plugins
 from sr_plugins.weights.digest import fingerprint
 
 logger = logging.getLogger("sr_plugins")
@@ -114,8 +114,11 @@ def _ranked(
             rank = None if backend.name in without else backend.auto_rank(device)
             if rank is None or _precision(backend, device, precision) is None:
                 continue
-            # what is installed is loaded only when it is tried, which takes a while
-            if loaded.form(backend.takes) is None or (_version(backend) is None and backend.missing() is not None):
+            if loaded.form(backend.takes) is None:
+                continue
+            # ours load what is installed to tell whether it works, which takes a while: only when they are tried
+            later = plugins.owner_of(backend) == OUR_DISTRIBUTION and _version(backend) is not None
+            if not later and backend.missing() is not None:
                 continue
         except Exception as error:
             _left_out(plugins, backend, error)

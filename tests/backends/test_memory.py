@@ -1,0 +1,87 @@
+"""Memory that runs out: the right picture by smaller tiles, or one clear error, and never another's picture."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sr_plugins.backends.openvino_requests import Output
+from sr_plugins.plugins import plugins
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit is set by RLIMIT_AS, as Linux means it")
+
+# Seed 2 is another picture of the size that was computed before: what lies in old memory is that of seed 1.
+CODE = """
+import resource, sys
+import numpy as np, torch
+torch.set_num_threads(int(sys.argv[3]))
+from sr_plugins import Frame, FrameFormat, Upscaler
+from sr_plugins.errors import DeviceError
+
+def picture(seed, height, width):
+    return Frame([np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)], FrameFormat(family="gray"))
+
+def in_use():
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmSize"))
+    return int(line.split()[1]) << 10
+
+backend, extra = sys.argv[1], int(sys.argv[2])
+settings = {"backend": backend, "precision": "float32", "device": "cpu", "reuse": False}
+with Upscaler("tiny", 2, **settings) as free:
+    right = free.upscale(picture(2, 420, 400)).planes[0].astype(int)
+with Upscaler("tiny", 2, **settings) as upscaler:
+    upscaler.upscale(picture(1, 420, 400))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use() + (extra << 20), resource.RLIM_INFINITY))
+    for size in ((1400, 1300), (420, 400)):
+        try:
+            result = upscaler.upscale(picture(2, *size)).planes[0]
+        except DeviceError as error:
+            result = str(error)
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print(f"told {result}" if isinstance(result, str) else f"apart by {np.abs(result - right).max()}")
+    print("then apart by", np.abs(upscaler.upscale(picture(2, 420, 400)).planes[0] - right).max())
+"""
+
+
+@pytest.mark.parametrize("extra", [5, 15, 30, 120])
+@pytest.mark.parametrize(("backend", "threads"), [("torch", 1), ("openvino", 1), ("openvino", 2), ("onnxruntime", 1)])
+def test_never_anothers_picture(backend: str, threads: int, extra: int) -> None:
+    if plugins().backend(backend).missing():
+        pytest.skip("not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, backend, str(extra), str(threads)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done
+    assert lines[0].startswith(("told", "apart by")), done
+    assert lines[0].startswith("told") or int(lines[0].split()[-1]) <= 1, done
+    assert int(lines[1].split()[-1]) <= 1, done
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 1), (1, 1, 7, 9), (1, 1, 64, 80)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_an_output_counts_only_where_all_of_it_was_written(shape: tuple[int, ...], dtype: type) -> None:
+    output = Output(shape, np.dtype(dtype), 0x1234567890ABCDEF)
+    assert output.array.shape == shape
+    assert not output.written
+    flat = output.array.reshape(-1)
+    part = len(flat) // 2
+    flat[:part] = 0
+    assert not output.written  # the end is missing
+    flat[:] = 0
+    assert output.written
+    left = Output(shape, np.dtype(dtype), 0x1234567890ABCDEF)
+    flat = left.array.reshape(-1)
+    for start in range(0, len(flat), 64 // flat.itemsize):  # a cache line that was left out, wherever it is
+        line = flat[start : start + 64 // flat.itemsize].copy()
+        if line.nbytes < 64:
+            continue
+        flat[:] = 0
+        flat[start : start + len(line)] = line
+        assert not left.written
