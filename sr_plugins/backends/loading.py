@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sr_plugins.errors import one_line
+from sr_plugins.weights.without_telemetry import import_onnxruntime, import_openvino
+
+_IMPORTS: dict[str, Callable[[str], object]] = {
+    "openvino": lambda name: import_openvino(),
+    "onnxruntime": lambda name: import_onnxruntime(),
+}
 
 
 def cannot_load(packages: Sequence[str]) -> str | None:
@@ -15,7 +21,7 @@ def cannot_load(packages: Sequence[str]) -> str | None:
     """
     for package in packages:
         try:
-            importlib.import_module(package)
+            _IMPORTS.get(package, importlib.import_module)(package)
         except Exception as error:  # whatever its libraries raise
             reason = f"{type(error).__name__}: {one_line(error)}"
             return (

@@ -14,6 +14,7 @@ from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.network import Network, OnnxNetwork, TorchNetwork
 from sr_plugins.interface.words import Precision
+from sr_plugins.weights.without_telemetry import import_onnxruntime
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -32,7 +33,7 @@ def missing() -> str | None:
 def precisions(device: str) -> tuple[Precision, ...]:
     if device == "cpu":
         return ("float32",)
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     has_cuda = device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     return ("float32",) if has_cuda else ()
@@ -77,7 +78,7 @@ class OnnxRuntimeRunner:
         return torch.from_numpy(result).to(x.device)
 
     def _start(self, graph: bytes) -> onnxruntime.InferenceSession:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
         import torch
 
         options = onnxruntime.SessionOptions()

@@ -25,6 +25,7 @@ from sr_plugins.interface.backend import BackendSpec, Coding, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.network import Network, OnnxNetwork, TorchNetwork
 from sr_plugins.interface.words import Precision
+from sr_plugins.weights.without_telemetry import import_openvino
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]  # height, width
 Kind = tuple[Size | None, Coding | None]  # of a compiled network; None: any size, and float32 values
-NO_MEMORY = re.compile("alloc|out of memory|memory object", re.IGNORECASE)  # it has no type for that, and many texts
+NO_MEMORY = re.compile("alloc|out of memory|memory object", re.IGNORECASE)  # no type, many texts
 
 MOST_LANES = 8
 OFTEN = 4  # pictures of one size, before it gets a network of its own
@@ -150,7 +151,7 @@ class OpenVINORunner:
             raise self._refusal(error) from error
 
     def _compile(self, channels: int, kind: Kind) -> Requests:
-        import openvino
+        openvino = import_openvino()
 
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "bf16" if self._precision == "bfloat16" else "f32",
@@ -207,10 +208,9 @@ def _reason(error: BaseException) -> str:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether the runtime raised ``error`` for lack of memory; its own words, because it has no type for that."""
-    text = str(error)
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(map(text.__contains__, NO_MEMORY))
-    )
+    if isinstance(error, RuntimeError):
+        return NO_MEMORY.search(str(error)) is not None
+    return isinstance(error, MemoryError)
 
 
 def _scale(model: openvino.Model, channels: int) -> int:
@@ -222,7 +222,7 @@ def _scale(model: openvino.Model, channels: int) -> int:
 
 @cache
 def _core() -> openvino.Core:
-    import openvino
+    openvino = import_openvino()
 
     return openvino.Core()
 
@@ -233,7 +233,8 @@ def _read(network: OnnxNetwork) -> openvino.Model:
     bfloat16 holds 8 bits, too few for a picture; only a serialised model can carry the mark for that.
     """
     import onnx
-    import openvino
+
+    openvino = import_openvino()
     from openvino import opset1
 
     notes = {note.key: note.value for note in onnx.load_from_string(network.graph).metadata_props}

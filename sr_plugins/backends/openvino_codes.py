@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_plugins.interface.backend import Coding
+from sr_plugins.weights.without_telemetry import import_openvino
 
 if TYPE_CHECKING:
     import openvino
@@ -19,7 +20,7 @@ ROWS = {2: "uint16", 4: "uint32", 8: "uint64"}  # bytes of a row of s codes: the
 
 def coded(model: openvino.Model, coding: Coding) -> openvino.Model:
     """The network with codes as its result, and the sum of all values, which tells whether all are finite."""
-    import openvino
+    openvino = import_openvino()
     from openvino import opset13
 
     values = model.output(0).get_node().input_value(0)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_plugins.weights.without_telemetry import import_openvino
+
 if TYPE_CHECKING:
     import openvino
 
@@ -87,7 +89,7 @@ class Requests:
         raise NotWrittenError("OpenVINO returned without having written its result")
 
     def _call(self, array: NDArray[np.float32], outputs: Sequence[Output]) -> None:
-        import openvino
+        openvino = import_openvino()
 
         request = self._free.get()
         used = None

@@ -51,6 +51,8 @@ def choose(
     """
     if named := os.environ.get("SR_PLUGINS_BACKEND"):
         return plugins.backend(named)
+    if "how" in loaded.card:  # of others: to export it only in order to measure it may take minutes
+        return _of_its_form(loaded, plugins, plugins.backend(PLAIN))
     ranked = _ranked(loaded, plugins, device, precision, without)
     working: dict[str, Runner] = {}
 
@@ -102,6 +104,18 @@ def choose(
     if found is plain or works(found):
         return taken(found)
     return taken(_named(ranked, by_rule()))
+
+
+def _of_its_form(loaded: LoadedModel, plugins: Plugins, plain: BackendSpec) -> BackendSpec:
+    """The plain backend where it takes the network, or else the first that does."""
+    fitting = [b for b in (plain, *plugins.backends()) if loaded.form(b.takes) is not None]
+    ready = [b for b in fitting if b.missing() is None]
+    if not ready:
+        cures = ", ".join(str(b.missing()) for b in fitting) or "none does"
+        raise PluginError(
+            f"{loaded.spec.label} needs a backend for networks of the form {loaded.network.form}: {cures}"
+        )
+    return ready[0]
 
 
 def _ranked(

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 NAME = "torch"
+ONEDNN_LACKS_MEMORY = (
+    "could not create a primitive",
+    "could not create a memory object",
+    "could not execute a primitive",
+)
 
 
 @cache
@@ -59,12 +64,17 @@ def build(network: Network, placement: Placement) -> Runner:
     module = placed(network.runnable(), placement.device)
 
     def run(x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
         with torch.inference_mode(), torch.autocast(kind, dtype, enabled=precision != "float32"):
             y: Tensor = module(x)
         return y.float()
 
     return run
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """oneDNN, which computes torch's convolutions on a CPU, tells lack of memory by what it could not make."""
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in ONEDNN_LACKS_MEMORY)
 
 
 @hookimpl
@@ -76,5 +86,6 @@ def sr_backends() -> Iterable[BackendSpec]:
         lanes=lanes,
         auto_rank=lambda device: 0,
         forks=True,
+        out_of_memory=out_of_memory,
         recordable=True,
     )
