@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import operator
 import sys
 import weakref
@@ -52,6 +53,8 @@ def upscale(
     """
     with _as_vapoursynth_errors():
         _check(clip)
+        if getattr(clip, "gpu_resident", False):  # since R80; its frames have no memory that a host can read
+            clip = clip.std.GPUDownload()
         subset = _planes(planes, clip.format.num_planes)
         wide, high = whole_pixels("width", width), whole_pixels("height", height)
         if (wide, high) != (None, None):
@@ -91,9 +94,11 @@ def _run(clip: vs.VideoNode, upscaler: Upscaler, size: tuple[int, int], *, owned
             trim(larger)
             return larger
         except SRError as error:
-            raise vs.Error(f"sr_plugins: frame {n}: {one_line(error)}") from None
+            told = vs.Error(f"sr_plugins: frame {n}: {one_line(error)}")
+            error.__traceback__ = None  # which would hold the frame, and that memory of a core that may end before it
         except Exception as error:  # a bug in a model or in us: keep the traceback
             raise vs.Error(f"sr_plugins: frame {n}: {type(error).__name__}: {one_line(error)}") from error
+        raise told  # here, so that it does not remember the other
 
     if owned:  # the device is free again when the last clip is gone, or at the latest when the script ends
         vs.register_on_destroy(weakref.finalize(enlarge, upscaler.close))
@@ -105,7 +110,9 @@ def _run(clip: vs.VideoNode, upscaler: Upscaler, size: tuple[int, int], *, owned
     pool = [blank.std.ModifyFrame(clip, enlarge) for _ in range(in_flight)]
     for node in pool:
         node.std.SetVideoCache(0)  # the clip below caches; twice would hold large frames for nothing
-    return blank.std.FrameEval(lambda n: pool[n % in_flight], clip_src=clip)
+    # by turns and not by the frame's number, or a request for every fifth frame may come to one of them always
+    turns = itertools.count()
+    return blank.std.FrameEval(lambda n: pool[next(turns) % in_flight], clip_src=clip)
 
 
 class _HeapTrim:

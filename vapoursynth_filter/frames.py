@@ -24,17 +24,37 @@ def frame_format(video_format: vs.VideoFormat, props: vs.FrameProps | None = Non
     """
     if video_format.color_family not in _FAMILIES:
         raise FrameError("the clip's format varies or is unknown: split it by format, or convert it with resize")
-    said = {} if props is None else props
-    full_range = said.get("_Range", vs.RANGE_FULL if video_format.color_family == vs.RGB else vs.RANGE_LIMITED)
+    full_range = _said(props, "_Range", vs.RANGE_FULL if video_format.color_family == vs.RGB else vs.RANGE_LIMITED)
+    if full_range not in (vs.RANGE_FULL, vs.RANGE_LIMITED):
+        raise FrameError(
+            f"its _Range property is {full_range}, which is neither full nor limited: set it with "
+            "clip.std.SetFrameProps(_Range=vs.RANGE_LIMITED)"
+        )
+    located = _said(props, "_ChromaLocation", ChromaLocation.LEFT)
     return FrameFormat(
         family=_FAMILIES[video_format.color_family],
         bits=video_format.bits_per_sample,
         is_float=video_format.sample_type == vs.FLOAT,
         subsampling=(video_format.subsampling_w, video_format.subsampling_h),
         full_range=full_range == vs.RANGE_FULL,
-        matrix=int(said.get("_Matrix", Matrix.UNSPECIFIED)),
-        chroma_location=int(said.get("_ChromaLocation", ChromaLocation.LEFT)),
+        matrix=_said(props, "_Matrix", Matrix.UNSPECIFIED),
+        chroma_location=ChromaLocation.LEFT if located == -1 else located,  # the core's word for absent
     )
+
+
+def _said(props: vs.FrameProps | None, name: str, absent: int) -> int:
+    """A property's number: of several values the first, as VapourSynth's own filters read it."""
+    value: object = None if props is None else props.get(name)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        value = value[0] if value else None
+    if value is None:
+        return int(absent)
+    if not isinstance(value, int):
+        raise FrameError(
+            f"its {name} property is {value!r}, which is no whole number: remove it with "
+            f"clip.std.RemoveFrameProps({name!r})"
+        )
+    return int(value)
 
 
 def to_frame(source: vs.VideoFrame) -> Frame:
@@ -43,7 +63,7 @@ def to_frame(source: vs.VideoFrame) -> Frame:
     Raises:
         FrameError: an interlaced frame, or an ``_Alpha`` that does not belong to it.
     """
-    if source.props.get("_FieldBased", vs.FIELD_PROGRESSIVE) != vs.FIELD_PROGRESSIVE:
+    if _said(source.props, "_FieldBased", vs.FIELD_PROGRESSIVE) != vs.FIELD_PROGRESSIVE:
         raise FrameError(
             "the frame is interlaced (_FieldBased): deinterlace the clip first, or, if it is progressive in truth, "
             "say so with clip.std.SetFieldBased(0)"

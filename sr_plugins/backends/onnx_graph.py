@@ -63,9 +63,12 @@ def name_of(network: TorchNetwork | OnnxNetwork) -> str:
 def to_graph(module: nn.Module, channels: int) -> onnx.ModelProto:
     import torch
 
-    exporter = logging.getLogger("torch.onnx")
-    level = exporter.level
-    exporter.setLevel(logging.ERROR)  # it warns of every package that it could have used
+    # they warn of every package that they could have used; a host that logs everything (vspipe does) would print
+    # thousands of lines
+    talkers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [talker.level for talker in talkers]
+    for talker in talkers:
+        talker.setLevel(logging.ERROR)
     try:
         program = torch.onnx.export(
             copy.deepcopy(module).cpu().eval(),
@@ -82,7 +85,8 @@ def to_graph(module: nn.Module, channels: int) -> onnx.ModelProto:
             f"{type(module).__name__} cannot be exported to ONNX ({type(error).__name__}: {reason}): use backend torch"
         ) from error
     finally:
-        exporter.setLevel(level)
+        for talker, level in zip(talkers, levels, strict=True):
+            talker.setLevel(level)
     assert program is not None
     content: onnx.ModelProto = program.model_proto
     names = picture_nodes(content, {name for name, _ in module.named_parameters()})

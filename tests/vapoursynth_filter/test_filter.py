@@ -1,6 +1,7 @@
 """The VapourSynth filter as a filter: properties, order, concurrency, errors."""
 
 import random
+import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -269,3 +270,69 @@ def test_planes_read_back_equal_the_frames_asked_for_twice() -> None:
     second = [planes_of(larger.get_frame(n)) for n in (2, 0, 1)]
     for n, planes in zip((2, 0, 1), second, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(first[n], planes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("props", "same_as"),
+    [
+        ({"_Range": [1, 0]}, {"_Range": 1}),
+        ({"_Range": [0, 1]}, {"_Range": 0}),
+        ({"_ChromaLocation": [1, 0]}, {"_ChromaLocation": 1}),
+        ({"_ChromaLocation": -1}, {}),
+        ({"_Matrix": [5, 1]}, {"_Matrix": 5}),
+        ({"_FieldBased": [0, 2]}, {}),
+    ],
+)
+def test_of_several_values_the_first_counts(props: dict[str, Any], same_as: dict[str, Any]) -> None:
+    clip = clip_of(vs.YUV420P8)
+    with Upscaler(nearest(channels="rgb"), device="cpu") as upscaler:
+        got, expected = (
+            planes_of(upscale(clip.std.SetFrameProps(**given) if given else clip, upscaler).get_frame(0))
+            for given in (props, same_as)
+        )
+    assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("props", "says"),
+    [
+        ({"_Range": 2}, "its _Range property is 2"),
+        ({"_Range": -1}, "its _Range property is -1"),
+        ({"_Range": [7, 1]}, "its _Range property is 7"),
+        ({"_ChromaLocation": [9, 0]}, "chroma location 9"),
+        ({"_Matrix": 1.0}, "its _Matrix property is 1.0, which is no whole number"),
+        ({"_Matrix": "bt709"}, "its _Matrix property is 'bt709'"),
+        ({"_FieldBased": [2, 0]}, "interlaced"),
+    ],
+)
+def test_a_property_that_cannot_be_meant_is_named(props: dict[str, Any], says: str) -> None:
+    clip = clip_of(vs.YUV420P8, props=lambda n: props)
+    with pytest.raises(vs.Error, match=r"sr_plugins: frame 0: ") as caught:
+        upscale(clip, nearest()).get_frame(0)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("stride", [3, 5, 9])
+def test_every_nth_frame_keeps_as_many_in_flight_as_all(stride: int, threads: None) -> None:
+    """All that may be in flight are inside the network at once; otherwise the barrier breaks and frames fail."""
+    with Upscaler(nearest(), device="cpu", batch=1) as upscaler:
+        inside, most, lock, submit = 0, 0, threading.Lock(), upscaler.submit
+        together = threading.Event()
+
+        def counted(*arguments: Any, **settings: Any) -> Any:
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+                if inside == upscaler.lookahead:
+                    together.set()
+            together.wait(timeout=20)
+            with lock:
+                inside -= 1
+            return submit(*arguments, **settings)
+
+        upscaler.submit = counted  # type: ignore[method-assign]
+        clip = upscale(stamped_clip(60), upscaler)
+        for frame in [clip.get_frame_async(n) for n in range(0, 60, stride)]:
+            frame.result(timeout=60)
+    assert most == upscaler.lookahead
