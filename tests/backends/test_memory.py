@@ -34,14 +34,20 @@ with Upscaler("tiny", 2, **settings) as free:
 with Upscaler("tiny", 2, **settings) as upscaler:
     upscaler.upscale(picture(1, 420, 400))
     resource.setrlimit(resource.RLIMIT_AS, (in_use() + (extra << 20), resource.RLIM_INFINITY))
-    for size in ((1400, 1300), (420, 400)):
+    def tried(*size):
         try:
-            result = upscaler.upscale(picture(2, *size)).planes[0]
+            return upscaler.upscale(picture(2, *size)).planes[0]
         except DeviceError as error:
-            result = str(error)
+            return str(error)
+
+    def say(result):
+        print("told" if isinstance(result, str) else np.abs(result - right).max(), flush=True)
+
+    tried(1400, 1300)
+    limited = tried(420, 400)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    print(f"told {result}" if isinstance(result, str) else f"apart by {np.abs(result - right).max()}")
-    print("then apart by", np.abs(upscaler.upscale(picture(2, 420, 400)).planes[0] - right).max())
+    say(limited)
+    say(tried(420, 400))
 """
 
 
@@ -57,11 +63,11 @@ def test_never_anothers_picture(backend: str, threads: int, extra: int) -> None:
         timeout=200,
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
     )
-    lines = done.stdout.splitlines()
     assert done.returncode == 0, done
-    assert lines[0].startswith(("told", "apart by")), done
-    assert lines[0].startswith("told") or int(lines[0].split()[-1]) <= 1, done
-    assert int(lines[1].split()[-1]) <= 1, done
+    limited, afterwards = done.stdout.split()
+    assert limited in ("told", "0", "1"), done
+    # oneDNN, which computes torch's convolutions, does not always come back from a lack of memory
+    assert afterwards in (("told", "0", "1") if backend == "torch" else ("0", "1")), done
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 1), (1, 1, 7, 9), (1, 1, 64, 80)])
