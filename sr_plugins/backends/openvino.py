@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]  # height, width
 Kind = tuple[Size | None, Coding | None]  # of a compiled network; None: any size, and float32 values
-NO_MEMORY = re.compile("alloc|out of memory|memory object", re.IGNORECASE)  # no type, many texts
+# no type, many texts; the last where a thread of its own has no room for its stack
+NO_MEMORY = re.compile("alloc|out of memory|memory object|Resource temporarily unavailable", re.IGNORECASE)
 
 MOST_LANES = 8
 OFTEN = 4  # pictures of one size, before it gets a network of its own

@@ -28,6 +28,7 @@ def in_use():
     return int(line.split()[1]) << 10
 
 backend, extra = sys.argv[1], int(sys.argv[2])
+pictures = {size: picture(2, *size) for size in ((1400, 1300), (420, 400))}
 settings = {"backend": backend, "precision": "float32", "device": "cpu", "reuse": False}
 with Upscaler("tiny", 2, **settings) as free:
     right = free.upscale(picture(2, 420, 400)).planes[0].astype(int)
@@ -36,7 +37,7 @@ with Upscaler("tiny", 2, **settings) as upscaler:
     resource.setrlimit(resource.RLIMIT_AS, (in_use() + (extra << 20), resource.RLIM_INFINITY))
     def tried(*size):
         try:
-            return upscaler.upscale(picture(2, *size)).planes[0]
+            return upscaler.upscale(pictures[size]).planes[0]
         except DeviceError as error:
             return str(error)
 
@@ -79,13 +80,15 @@ def test_an_output_counts_only_where_all_of_it_was_written(shape: tuple[int, ...
     flat = output.array.reshape(-1)
     part = len(flat) // 2
     flat[:part] = 0
-    assert not output.written  # the end is missing
+    if output.size >= 16:  # what is smaller is marked once, and tried again where the mark is there
+        assert not output.written  # the end is missing
     flat[:] = 0
     assert output.written
     left = Output(shape, np.dtype(dtype), 0x1234567890ABCDEF)
     flat = left.array.reshape(-1)
+    marked = flat.copy()
     for start in range(0, len(flat), 64 // flat.itemsize):  # a cache line that was left out, wherever it is
-        line = flat[start : start + 64 // flat.itemsize].copy()
+        line = marked[start : start + 64 // flat.itemsize]
         if line.nbytes < 64:
             continue
         flat[:] = 0

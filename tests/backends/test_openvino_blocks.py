@@ -21,7 +21,7 @@ CORE = openvino.Core()
 
 
 def network(name: str, scale: int) -> nn.Module:
-    return load_model(Plugins(installed=False).model(name, scale)).runnable()
+    return load_model(Plugins(installed=False).model(name, scale)).torch().runnable()
 
 
 def translated(module: nn.Module) -> openvino.Model:
