@@ -7,8 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-import torch
-
 from sr_plugins.interface.backend import Runner
 from sr_plugins.interface.model import ModelSpec
 
@@ -27,6 +25,8 @@ def speeds(spec: ModelSpec, device: str, runners: Sequence[tuple[str, Runner, in
     the others and after them, and tells by its processor time whether it was alone. Where it was not, what was measured
     says more about the other programs: ``None``.
     """
+    import torch
+
     x = torch.rand(1, spec.planes_in, *SIZE, device=device)
     results: dict[str, float] = {}
     share = 1.0

@@ -73,7 +73,7 @@ class OpenVINORunner:
 
         self._network, self._precision = network, precision
         self._lanes, self._threads = lanes(device), torch.get_num_threads()
-        self.model: openvino.Model | None = None
+        self._model: openvino.Model | None = None
         self._scale = 1
         self._compiled: dict[Kind, Requests] = {}
         self._seen: Counter[Kind] = Counter()
@@ -120,9 +120,9 @@ class OpenVINORunner:
         size, coding = kind
         with self._compiling:
             channels = array.shape[1]
-            if self.model is None:
-                self.model = self._translate(channels)
-                self._scale = _scale(self.model, channels)
+            if self._model is None:
+                self._model = self._translate(channels)
+                self._scale = _scale(self._model, channels)
             if (None, coding) not in self._compiled:
                 self._compiled[None, coding] = self._compile(channels, (None, coding))
             free = self._compiled[None, coding]
@@ -147,7 +147,7 @@ class OpenVINORunner:
             model = _read(graph)
             if self._precision != "int8":
                 return model
-            return quantized(_core(), model, channels, getattr(self._module, "int8_ranges", None))
+            return quantized(_core(), model, channels, _ranges(self._network))
         except RuntimeError as error:
             raise self._refusal(error) from error
 
@@ -161,9 +161,9 @@ class OpenVINORunner:
             # decoder, encoder and other programs are there too: let the system place threads
             "ENABLE_CPU_PINNING": False,
         }
-        assert self.model is not None
+        assert self._model is not None
         size, coding = kind
-        model = self.model.clone() if coding is None else coded(self.model.clone(), coding)
+        model = self._model.clone() if coding is None else coded(self._model.clone(), coding)
         try:
             model.reshape(openvino.PartialShape([1, channels, *(size or (-1, -1))]))
             compiled = _core().compile_model(model, "CPU", settings)
@@ -177,6 +177,11 @@ class OpenVINORunner:
         if out_of_memory(error):
             return torch.OutOfMemoryError(_reason(error))
         return PluginError(f"OpenVINO cannot run {name_of(self._network)} ({_reason(error)}): use backend torch")
+
+
+def _ranges(network: TorchNetwork | OnnxNetwork) -> Any:
+    """What the weights file tells of the ranges of int8; ``None`` where it was not trained for that."""
+    return getattr(network.runnable(), "int8_ranges", None) if isinstance(network, TorchNetwork) else None
 
 
 def _one_by_one(x: Tensor) -> list[NDArray[np.float32]]:
