@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import threading
 import xml.etree.ElementTree as ElementTree
@@ -19,6 +18,7 @@ from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, graph_of, nam
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.backends.openvino_codes import PHASES, coded, in_place
 from sr_plugins.backends.openvino_int8 import quantized
+from sr_plugins.backends.openvino_memory import check_room, out_of_memory, reason
 from sr_plugins.backends.openvino_requests import Requests
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Coding, Placement, Runner
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]  # height, width
 Kind = tuple[Size | None, Coding | None]  # of a compiled network; None: any size, and float32 values
-# no type, many texts; the last where a thread of its own has no room for its stack
-NO_MEMORY = re.compile("alloc|out of memory|memory object|Resource temporarily unavailable", re.IGNORECASE)
 
 MOST_LANES = 8
 OFTEN = 4  # pictures of one size, before it gets a network of its own
@@ -116,6 +114,7 @@ class OpenVINORunner:
     def _prepare(self, array: NDArray[np.float32], kind: Kind) -> Requests:
         """The network for a size that has none of its own, or now gets one."""
         import numpy as np
+        import torch
 
         size, coding = kind
         with self._compiling:
@@ -132,11 +131,14 @@ class OpenVINORunner:
             self._seen[kind] += 1
             if self._seen[kind] < OFTEN:
                 return free
-            fixed = self._compile(channels, kind)
-            pairs = [(fixed, free)]
-            if coding is not None:  # codes hide the last bits
-                pairs.append((self._compile(channels, (size, None)), self._compile(channels, (None, None))))
-            self._fixed_sizes = all(np.array_equal(_infer(a, array)[0], _infer(b, array)[0]) for a, b in pairs)
+            try:
+                fixed = self._compile(channels, kind)
+                pairs = [(fixed, free)]
+                if coding is not None:  # codes hide the last bits
+                    pairs.append((self._compile(channels, (size, None)), self._compile(channels, (None, None))))
+                self._fixed_sizes = all(np.array_equal(_infer(a, array)[0], _infer(b, array)[0]) for a, b in pairs)
+            except torch.OutOfMemoryError:  # what only makes it faster never costs a picture
+                self._fixed_sizes = False
             if self._fixed_sizes:
                 self._compiled[kind] = fixed
             return self._compiled.get(kind, free)
@@ -163,6 +165,7 @@ class OpenVINORunner:
         }
         assert self._model is not None
         size, coding = kind
+        check_room(self._threads, self._lanes, size)
         model = self._model.clone() if coding is None else coded(self._model.clone(), coding)
         try:
             model.reshape(openvino.PartialShape([1, channels, *(size or (-1, -1))]))
@@ -175,8 +178,8 @@ class OpenVINORunner:
         import torch
 
         if out_of_memory(error):
-            return torch.OutOfMemoryError(_reason(error))
-        return PluginError(f"OpenVINO cannot run {name_of(self._network)} ({_reason(error)}): use backend torch")
+            return torch.OutOfMemoryError(reason(error))
+        return PluginError(f"OpenVINO cannot run {name_of(self._network)} ({reason(error)}): use backend torch")
 
 
 def _ranges(network: TorchNetwork | OnnxNetwork) -> Any:
@@ -202,21 +205,9 @@ def _infer(requests: Requests, array: NDArray[np.float32]) -> list[NDArray[Any]]
         first, *others = requests(array)
     except (RuntimeError, MemoryError) as error:
         if out_of_memory(error):
-            raise torch.OutOfMemoryError(_reason(error)) from error
+            raise torch.OutOfMemoryError(reason(error)) from error
         raise
     return [in_place(first) if PHASES in requests.output_names else first, *others]
-
-
-def _reason(error: BaseException) -> str:
-    """The last line, before which the runtime tells where in its source it is."""
-    return (str(error).strip().splitlines() or ["no message"])[-1].strip()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether the runtime raised ``error`` for lack of memory; its own words, because it has no type for that."""
-    if isinstance(error, RuntimeError):
-        return NO_MEMORY.search(str(error)) is not None
-    return isinstance(error, MemoryError)
 
 
 def _scale(model: openvino.Model, channels: int) -> int:
