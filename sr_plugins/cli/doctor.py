@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sr_plugins.errors import SRError, one_line
+from sr_plugins.errors import PluginError, SRError, one_line
 from sr_plugins.version import __version__
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def ffmpeg_line() -> str:
 def backend_state(backend: BackendSpec) -> str:
     """What a person has to know of a backend; whatever it raises when it runs a small network here."""
     if missing := backend.missing():
+        if "is installed" in missing:  # what is not there is a choice, what is there and broken is a problem
+            raise PluginError(missing)
         return f"not installed: {missing}"
     if not backend.precisions("cpu"):
         return "does not run on cpu"
