@@ -1,8 +1,5 @@
 """Lack of memory as each library tells it: the same frame in smaller tiles, never a lost frame."""
 
-import resource
-import subprocess
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -116,59 +113,3 @@ def test_a_copy_for_reuse_that_does_not_fit_costs_the_copy_alone(monkeypatch: py
         for _ in range(5):
             assert np.array_equal(upscaler.upscale(frame).planes[0], expected)
         assert isinstance(upscaler.devices[0].reuse, Reuse)
-
-
-LIMITED = """
-import resource, sys
-import numpy as np
-from sr_plugins import Frame, FrameFormat, Upscaler
-backend, more = sys.argv[1], int(sys.argv[2])
-def gray(seed, side):
-    samples = np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)
-    return Frame([samples], FrameFormat(family="gray"))
-asked = {"device": "cpu", "backend": backend, "precision": "float32", "reuse": False}
-frames = [gray(1, 720), gray(2, 724), gray(3, 720)]
-with Upscaler("realtime", 2, **asked, tile=128) as upscaler:
-    expected = [upscaler.upscale(frame).planes[0].astype(int) for frame in frames]
-with Upscaler("realtime", 2, **asked) as upscaler:
-    upscaler.upscale(gray(0, 64))
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (more << 20), resource.RLIM_INFINITY))
-    results = []
-    for frame in frames:
-        try:
-            results.append(upscaler.upscale(frame).planes[0])
-        except Exception as error:
-            results.append(error)
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-wrong = 0
-for result, right in zip(results, expected):
-    if isinstance(result, Exception):
-        print(type(result).__name__, str(result).splitlines()[0])
-    else:
-        wrong = max(wrong, int(np.abs(result - right).max()))
-        print("done")
-print("wrong", wrong)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS and /proc are Linux's")
-@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
-@pytest.mark.parametrize("more", [5, 30, 120])
-def test_little_memory_gives_the_right_pixels_or_one_line(backend: str, more: int) -> None:
-    """With ``more`` MB above what is in use: each frame is right, or a DeviceError; never another's pixels."""
-    pytest.importorskip(backend)
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, backend, str(more)], capture_output=True, text=True, timeout=280, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    *told, wrong = done.stdout.splitlines()
-    assert len(told) == 3
-    assert all(line == "done" or line.startswith("DeviceError") for line in told), done.stdout
-    assert int(wrong.split()[1]) <= 1
-    if more == 120:
-        assert told == ["done"] * 3
-
-
-def test_limits_of_this_process_are_untouched() -> None:
-    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
