@@ -264,7 +264,9 @@ def test_the_command_learns_and_its_file_is_a_step(clean: list[Rgb], target: lis
     failed = CliRunner().invoke(srp, [*arguments, str(tmp_path / "tape.pt"), *more])
     assert isinstance(failed.exception, WeightsError)
     assert "named so" not in str(failed.exception)
-    failed = CliRunner().invoke(srp, ["degradation", "learn", str(small), "--clean", str(small), "-o", str(out)])
+    failed = CliRunner().invoke(
+        srp, ["degradation", "learn", str(small), "--clean", str(small), "-o", str(out), "--overwrite"]
+    )
     assert isinstance(failed.exception, DataError)
 
 
