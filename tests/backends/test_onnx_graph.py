@@ -116,9 +116,19 @@ def test_exported_graph_is_cached_per_weights(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path))
     module = blur().torch().module
     first = cached_graph(module, 1)
-    assert [p.read_bytes() for p in (tmp_path / "onnx").iterdir()] == [first]
-    (next((tmp_path / "onnx").iterdir())).write_bytes(b"as if from before")
-    assert cached_graph(module, 1) == b"as if from before"
+    (kept,) = (tmp_path / "onnx").glob("*.onnx")
+    written = kept.read_bytes()
+    assert first in written
+
+    def export(*arguments: object, **options: object) -> None:
+        raise AssertionError("exported again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.onnx, "export", export)
+        assert cached_graph(module, 1) == first
+    kept.write_bytes(b"damaged")
+    assert cached_graph(module, 1) == first
     with torch.no_grad():
         next(module.parameters()).mul_(2)
-    assert cached_graph(module, 1) != b"as if from before"
+    assert cached_graph(module, 1) != first
+    assert len(list((tmp_path / "onnx").glob("*.onnx"))) == 2
