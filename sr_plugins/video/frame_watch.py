@@ -82,7 +82,8 @@ class FrameWatch:
             return f"its pixels change from {first.pix_fmt} to {told.pix_fmt}", _PARTS
         if told.aspect != first.aspect and "0/1" not in (told.aspect, first.aspect):
             return f"the shape of its pixels changes from {first.aspect} to {told.aspect}", _PARTS
-        if told.matrix != first.matrix or told.range != first.range:
+        heard = told.matrix and first.matrix  # a line of ffmpeg's may be lost among those of its other threads
+        if heard and (told.matrix != first.matrix or told.range != first.range):
             return f"its colours change from {first.matrix} {first.range} to {told.matrix} {told.range}", _PARTS
         if told.fields in "TB" and not self._interlaced:
             return "it is interlaced", "add --deinterlace, or --progressive where it is only marked so"

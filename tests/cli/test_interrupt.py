@@ -61,8 +61,9 @@ def test_an_interrupted_picture_ends_at_the_next_tile(times: int, folder: Path) 
     for _ in range(times):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
-    rest = process.stderr.read()
-    assert process.wait() == 130, rest
+    with process:  # closes its pipe
+        rest = process.stderr.read()
+    assert process.returncode == 130, rest
     assert rest.count("tile") <= 2
     assert "terminate" not in rest
     assert "Traceback" not in rest
