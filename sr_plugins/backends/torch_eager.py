@@ -67,7 +67,7 @@ def build(network: Network, placement: Placement) -> Runner:
         x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
         with torch.inference_mode(), torch.autocast(kind, dtype, enabled=precision != "float32"):
             # on a CPU one by one: oneDNN may add in another order for another number of pictures
-            parts = torch.split(x, 1) if kind == "cpu" else (x,)  # type: ignore[no-untyped-call]
+            parts = torch.split(x, 1) if kind == "cpu" else (x,)
             y: Tensor = module(x) if len(parts) == 1 else torch.cat([module(part) for part in parts])
         return y.float()
 
