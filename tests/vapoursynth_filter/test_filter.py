@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import vapoursynth as vs
-from fakes import Nearest, blur, model_of, nearest
+from fakes import blur, nearest
 from torch import Tensor
 from vapoursynth_clips import clip_of, planes_of
 
-from sr_plugins import Upscaler
+from sr_plugins import BackendSpec, Upscaler, hookimpl
+from sr_plugins.interface.backend import Placement, Runner
+from sr_plugins.interface.network import Network
+from sr_plugins.plugins import plugins
 from vapoursynth_filter import upscale
 
 FRAMES = 200
@@ -92,23 +95,34 @@ def test_every_frame_keeps_its_own_properties_and_pixels(batch: int, cores: int,
             check_frame(future.result(timeout=30), n)
 
 
-class Counting(Nearest):
-    """Notes the sizes of the batches it is given."""
+@pytest.fixture
+def batches() -> Iterator[list[int]]:
+    """The sizes of the batches that a backend ``counting`` is given."""
+    sizes: list[int] = []
 
-    sizes: list[int]
+    def build(network: Network, placement: Placement) -> Runner:
+        def run(x: Tensor) -> Tensor:
+            sizes.append(len(x))
+            time.sleep(0.02)  # as a network takes its time, in which requests gather
+            return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        type(self).sizes.append(len(x))
-        time.sleep(0.02)  # as a network takes its time, in which requests gather
-        return super().forward(x)
+        return run
+
+    class Plugin:
+        @hookimpl
+        def sr_backends(self) -> list[BackendSpec]:
+            return [BackendSpec(name="counting", build=build, precisions=lambda device: ("float32",))]
+
+    plugins().register(Plugin(), "sr-plugins-test")
+    yield sizes
+    plugins.cache_clear()  # without it
 
 
-def test_concurrent_requests_share_batches(threads: None) -> None:
-    Counting.sizes = []
-    for _ in upscale(stamped_clip(40), model_of(Counting), device="cpu", batch=4).frames():
+def test_concurrent_requests_share_batches(threads: None, batches: list[int]) -> None:
+    for _ in upscale(stamped_clip(40), nearest(), device="cpu", backend="counting", batch=4).frames():
         pass
-    assert sum(Counting.sizes) == 40
-    assert Counting.sizes.count(4) >= 8, Counting.sizes
+    assert sum(batches) == 40
+    assert batches.count(4) >= 8, batches
 
 
 def test_threads_are_raised_for_batches_and_never_lowered(threads: None) -> None:
