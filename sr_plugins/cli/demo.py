@@ -31,3 +31,4 @@ def command(output: Path, model: str, device: str) -> None:
         values = ", ".join(f"{way} {value:.2f} dB" for way, value in comparison.psnr.items())
         click.echo(f"{comparison.photograph}: {values}")
     click.echo(f"The picture is {output.resolve()}")
+    click.echo(f"To compare them, open {output.resolve().with_suffix('.html')} in a browser")

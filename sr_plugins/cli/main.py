@@ -26,6 +26,7 @@ COMMANDS = {
     "image": "sr_plugins.cli.image",
     "video": "sr_plugins.cli.video",
     "pipe": "sr_plugins.cli.pipe",
+    "compare": "sr_plugins.cli.compare",
     "models": "sr_plugins.cli.models",
     "evaluate": "sr_plugins.cli.evaluate",
     "train": "sr_plugins.cli.train",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from sr_plugins.comparison.page import Scene, ShownPicture, write_comparison
 from sr_plugins.errors import DataError, ImageError
 from sr_plugins.evaluation.psnr import psnr
 from sr_plugins.evaluation.quality import bicubic, upscale_rgb
@@ -81,12 +82,25 @@ def draw(comparisons: list[Comparison]) -> Image.Image:
     return sheet
 
 
+def page_scenes(comparisons: list[Comparison]) -> list[Scene]:
+    """The whole photographs, for a page: the model's enlargement and bicubic at first, the others behind them."""
+    scenes = []
+    for comparison in comparisons:
+        shown = []
+        for way, picture in comparison.pictures.items():
+            value = comparison.psnr.get(way)
+            shown.append(ShownPicture.of(way, picture, "" if value is None else f"{value:.2f} dB"))
+        scenes.append(Scene(comparison.photograph, (*shown[1:], shown[0])))
+    return scenes
+
+
 def demonstrate(target: Path, upscaler: Upscaler) -> list[Comparison]:
-    """Write the before/after picture to ``target`` (PNG) and return what it shows."""
+    """Write the before/after picture to ``target`` (PNG), a page beside it (.html), and return what they show."""
     comparisons = [compare(upscaler, name) for name in PHOTOGRAPHS]
     try:
         with whole_file(target) as temporary:
             draw(comparisons).save(temporary, "PNG")
     except OSError as error:
         raise ImageError(f"cannot write {target}: {error.strerror or error}; choose another place with -o") from error
+    write_comparison(target.with_suffix(".html"), page_scenes(comparisons), "srp demo: four photographs")
     return comparisons
