@@ -70,7 +70,7 @@ def in_openvino(network: CompactNetwork, x: torch.Tensor) -> torch.Tensor:
 def test_training_rounds_as_openvino_computes(name: str, scale: int) -> None:
     """To one code of 8 bits, for where a sum lies between two steps the two may round it differently.
 
-    What is rounded differently in one layer moves sums of the next: with VNNI a third of the rounding's effect was seen.
+    What one layer rounds differently moves sums of the next: with VNNI a third of the effect was seen.
     """
     network = prepared(name, scale)
     computed = in_openvino(network, luma())
