@@ -24,8 +24,8 @@ import torch
 
 from sr_plugins import Frame, Upscaler
 from sr_plugins.backends.onnx_graph import INPUT
-from sr_plugins.evaluation.export import export
 from sr_plugins.evaluation.speed import noise
+from sr_plugins.exporters.files import export
 from sr_plugins.plugins import plugins
 
 Rate = Callable[[], float]  # frames a second

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sr_plugins.errors import SRError
 from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
 from sr_plugins.interface.degradation import DegradationSpec
+from sr_plugins.interface.exporter import Exported, ExporterSpec
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.loss import LossSpec
 from sr_plugins.interface.metric import MetricSpec
@@ -40,6 +41,8 @@ __all__ = [
     "Coding",
     "CodingRunner",
     "DegradationSpec",
+    "Exported",
+    "ExporterSpec",
     "Frame",
     "FrameFormat",
     "LoadedModel",

@@ -19,9 +19,10 @@ import pluggy
 
 from sr_plugins.errors import PluginError, SRError, UnknownModelError, UnknownNameError, WeightsError, one_line
 from sr_plugins.interface import hookspecs
-from sr_plugins.interface.answers import Spec, described, guarded, wrong_model, wrong_spec
+from sr_plugins.interface.answers import described, guarded
 from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.interface.entry_points import entry_points
+from sr_plugins.interface.listings import Spec, wrong_model, wrong_spec
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.stdout import prints_to_stderr
 
@@ -42,6 +43,8 @@ BUILT_IN = (
     "sr_plugins.backends.torch_compile",
     "sr_plugins.backends.openvino",
     "sr_plugins.backends.onnxruntime",
+    "sr_plugins.exporters.onnx",
+    "sr_plugins.exporters.glsl",
     "sr_plugins.models.corrected",
     "sr_plugins.weights.reader",
 )

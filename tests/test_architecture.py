@@ -42,6 +42,7 @@ TORCH_AT_THE_TOP = (
     "sr_plugins.weights.foreign_network",
     "sr_plugins.weights.ncnn_network",
     "sr_plugins.backends.selection",
+    "sr_plugins.exporters.rgb_network",
     "sr_plugins.testing",
     "sr_plugins.training",
     "sr_plugins.evaluation",

@@ -27,7 +27,7 @@ DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), *(ROOT / n for n in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"))]  # fmt: skip  # noqa: E501
 HOOKS = sorted(n for n, f in vars(hookspecs).items() if n.startswith("sr_") and inspect.isfunction(f))
 SPECS = ("ModelSpec", "LoadedModel", "BackendSpec", "Placement", "TorchNetwork", "OnnxNetwork", "NcnnNetwork",
-         "DegradationSpec", "LossSpec", "MetricSpec")  # fmt: skip
+         "DegradationSpec", "LossSpec", "MetricSpec", "ExporterSpec", "Exported")  # fmt: skip
 
 
 def label(path: Path) -> str:
@@ -81,7 +81,7 @@ def test_the_table_of_a_spec_has_its_fields_in_order_with_their_defaults(name: s
 
 
 def test_every_spec_that_hooks_return_has_a_table() -> None:
-    returned = set(re.findall(r"\b([A-Z]\w+(?:Spec|Model|Network)|Placement)\b", inspect.getsource(hookspecs)))
+    returned = set(re.findall(r"\b([A-Z]\w+(?:Spec|Model|Network)|Placement|Exported)\b", inspect.getsource(hookspecs)))
     assert returned <= set(SPECS)
 
 

@@ -13,9 +13,9 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from sr_plugins.cli import evaluate
-from sr_plugins.errors import PluginError, RecipeError, UnknownModelError, UnknownNameError
-from sr_plugins.plugins import Plugins
+from sr_plugins.cli import evaluate, export
+from sr_plugins.errors import ArgumentError, PluginError, RecipeError, UnknownModelError, UnknownNameError
+from sr_plugins.plugins import Plugins, plugins
 from sr_plugins.training.degradations.chain import read_chain
 from sr_plugins.training.losses.weighted_sum import WeightedSum
 
@@ -125,6 +125,30 @@ def test_hook_sr_metrics(install: Install, fresh_plugins: None, tmp_path: Path) 
     mean = json.loads(done.stdout)["results"]["bicubic"]["mean"]
     assert 255 >= mean["worst"] > 10
     assert mean["worst"] >= 255 / 10 ** (mean["psnr"] / 20), "the worst error is above the mean square"
+
+
+def test_hook_sr_exporters(install: Install, fresh_plugins: None, tmp_path: Path) -> None:
+    """The documented format, installed, is written by ``srp export``; one that answers wrongly is told by its name."""
+    install(
+        "sr-plugins-names",
+        documented_example("sr_exporters") + "\n@hookimpl(specname='sr_exporters')\ndef more():\n"
+        "    yield ExporterSpec(name='wrong', suffixes=('.a', '.b'), build=lambda loaded: Exported({'.a': b'x'}))\n"
+        "    yield ExporterSpec(name='dotless', suffixes=('txt',), build=build)\n",
+    )
+    for ending, format in ((".txt", []), (".more.TXT", ["--format", "names"])):
+        target = tmp_path / f"out{ending}"
+        arguments = ["tiny", "-o", str(target), *format]
+        done = CliRunner().invoke(export.command, arguments, catch_exceptions=False)
+        assert done.output.endswith("tiny x2, names of its tensors\n")
+        assert target.read_text().splitlines()[0] == "head.weight"
+    with pytest.raises(PluginError, match=r"plugin sr-plugins-names: build of wrong returned files .* \.a, \.b"):
+        CliRunner().invoke(export.command, ["tiny", "-o", str(tmp_path / "x.b")], catch_exceptions=False)
+    with pytest.raises(ArgumentError, match="format names does not take --opset"):
+        CliRunner().invoke(
+            export.command, ["tiny", "-o", str(tmp_path / "x.txt"), "--opset", "18"], catch_exceptions=False
+        )
+    assert {p.name for p in tmp_path.glob("*.b")} | {p.name for p in tmp_path.glob("x.*")} == set()
+    assert "suffixes of dotless is ('txt',)" in str(plugins().problems)
 
 
 def test_hook_sr_open_weights(install: Install, tmp_path: Path) -> None:

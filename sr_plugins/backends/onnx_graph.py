@@ -60,7 +60,26 @@ def name_of(network: TorchNetwork | OnnxNetwork) -> str:
     return type(network.module).__name__ if isinstance(network, TorchNetwork) else "this ONNX graph"
 
 
-def to_graph(module: nn.Module, channels: int) -> onnx.ModelProto:
+def to_graph(
+    module: nn.Module,
+    channels: int,
+    *,
+    size: tuple[int, int] | None = None,
+    opset: int | None = None,
+    half: bool = False,
+) -> onnx.ModelProto:
+    """The network as a graph.
+
+    Args:
+        module: float32 (N, C, H, W) to (N, C', H', W'); float16 with ``half``.
+        channels: C.
+        size: (width, height) of the one picture that it will take; ``None``: batch, height and width are free.
+        opset: version of the operators; ``None``: the exporter's own.
+        half: what goes in is float16.
+
+    Raises:
+        PluginError: the network uses something ONNX cannot express, in this version.
+    """
     import torch
 
     # they warn of every package that they could have used; a host that logs everything (vspipe does) would print
@@ -69,13 +88,15 @@ def to_graph(module: nn.Module, channels: int) -> onnx.ModelProto:
     levels = [talker.level for talker in talkers]
     for talker in talkers:
         talker.setLevel(logging.ERROR)
+    dtype = torch.float16 if half else torch.float32
     try:
         program = torch.onnx.export(
             copy.deepcopy(module).cpu().eval(),
-            (torch.zeros(2, channels, 24, 40),),
+            (torch.zeros(*((2, channels, 24, 40) if size is None else (1, channels, *size[::-1])), dtype=dtype),),
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_shapes=({0: "n", 2: "h", 3: "w"},),
+            dynamic_shapes=({0: "n", 2: "h", 3: "w"},) if size is None else None,
+            opset_version=opset,
             dynamo=True,
             verbose=False,
         )

@@ -32,7 +32,9 @@ def _scale(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
         raise click.BadParameter(f"{value!r} is no number, such as 2 or 1.5") from None
 
 
-def _size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int | None, int | None] | None:
+def parse_size(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int | None, int | None] | None:
     """``1920x1080``, ``1920x``, ``x1080``, and ``1080p`` for a height."""
     if value is None:
         return None
@@ -46,7 +48,7 @@ def _size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 # What click has to know beyond name, default and help.
 _KINDS: dict[str, dict[str, Any]] = {
     "scale": {"callback": _scale, "metavar": "TIMES"},
-    "size": {"callback": _size, "metavar": "WxH"},
+    "size": {"callback": parse_size, "metavar": "WxH"},
     "device": {"metavar": "NAMES"},
     "backend": {"metavar": "NAME"},
     "precision": {"type": click.Choice(PRECISIONS)},

@@ -16,6 +16,7 @@ import pluggy
 
 from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.interface.degradation import DegradationSpec
+from sr_plugins.interface.exporter import ExporterSpec
 from sr_plugins.interface.loss import LossSpec
 from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.interface.model import LoadedModel, ModelSpec
@@ -53,6 +54,12 @@ def sr_losses() -> Iterable[LossSpec]:
 @hookspec
 def sr_metrics() -> Iterable[MetricSpec]:
     """Return the measures of quality this plugin offers to ``srp evaluate``."""
+    raise NotImplementedError
+
+
+@hookspec
+def sr_exporters() -> Iterable[ExporterSpec]:
+    """Return the formats this plugin offers to ``srp export --format``."""
     raise NotImplementedError
 
 

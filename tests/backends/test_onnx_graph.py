@@ -14,7 +14,7 @@ from torch import nn
 from sr_plugins.backends.onnx_graph import cached_graph
 from sr_plugins.cli.export import command
 from sr_plugins.errors import PluginError, UnknownModelError, WeightsError
-from sr_plugins.evaluation.export import export
+from sr_plugins.exporters.files import export
 from sr_plugins.folders import read_or_make
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import plugins
@@ -26,7 +26,7 @@ from sr_plugins.weights.pretrained import load_model
 def test_another_runtime_gives_torch_numbers_at_any_size(scale, channels, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     loaded = blur(scale, channels)
     path = tmp_path / "new" / "blur.onnx"
-    assert export(loaded, path) <= 1e-5
+    export(loaded, path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for n, h, w in ((1, 1, 1), (3, 2, 50), (1, 41, 33)):
         x = torch.rand(n, 1 if channels == "luma" else 3, h, w)

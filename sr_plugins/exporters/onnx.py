@@ -1,0 +1,114 @@
+"""ONNX: a graph for other runtimes and the programs around them; compared with torch before it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sr_plugins.backends.onnx_graph import INPUT, missing, to_graph
+from sr_plugins.errors import ArgumentError, ModelOutputError, PluginError
+from sr_plugins.interface.exporter import Exported, ExporterSpec
+from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.model import LoadedModel
+from sr_plugins.interface.words import Channels
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import nn
+
+TOLERANCE = 1e-5  # of values in 0..1
+HALF_TOLERANCE = 1 / 255
+OLDEST = 13  # in which every operator of our networks says the same
+
+
+def build(
+    loaded: LoadedModel,
+    *,
+    channels: Channels | None = None,
+    precision: str = "full",
+    size: tuple[int, int] | None = None,
+    opset: int | None = None,
+) -> Exported:
+    """Input ``picture`` (n, C, h, w), output ``enlarged``, values 0..1; float16 with ``precision="half"``.
+
+    What was made is run by ONNX's reference evaluator and compared with torch.
+
+    Raises:
+        ArgumentError: a network for R'G'B' cannot be one for luma; no such opset.
+        PluginError: the network uses something ONNX cannot express.
+        ModelOutputError: the graph differs from the network by more than 1e-5, in half precision 1/255.
+    """
+    module, planes, half = loaded.torch().runnable(), loaded.spec.planes_in, precision == "half"
+    if channels == "luma" and loaded.spec.channels != "luma":
+        raise ArgumentError(f"{loaded.spec.label} works on R'G'B': it has no graph for luma")
+    if channels == "rgb" and loaded.spec.channels == "luma":
+        from sr_plugins.exporters.rgb_network import LumaInRgb
+
+        module, planes = LumaInRgb(module, loaded.spec.scale).eval(), 3
+    exact = module
+    if half:
+        from sr_plugins.exporters.rgb_network import in_half
+
+        module = in_half(module)
+    content = to_graph(module, planes, size=size, opset=_operators(opset), half=half)
+    if opset is not None:
+        content = _in_version(content, opset)
+    content.doc_string = f"{loaded.spec.label}: {loaded.spec.architecture}".rstrip(": ")
+    difference = _difference(content, exact, loaded.spec.label, half)
+    limit = HALF_TOLERANCE if half else TOLERANCE
+    if not difference <= limit:
+        raise ModelOutputError(f"the exported graph of {loaded.spec.label} differs from torch by {difference:.2g}")
+    told = "luma" if planes == 1 else "rgb"
+    return Exported({".onnx": content.SerializeToString()}, f"{told}, within {difference:.1g} of torch")
+
+
+def _operators(opset: int | None) -> int | None:
+    """The version to ask torch for: it writes 18 and newer, older ones are made of that."""
+    from onnx.defs import onnx_opset_version
+
+    if opset is not None and not OLDEST <= opset <= onnx_opset_version():
+        raise ArgumentError(f"opset {opset} is not one of {OLDEST} to {onnx_opset_version()}")
+    return None if opset is None else max(opset, 18)
+
+
+def _in_version(content: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    import onnx
+    from onnx import version_converter
+
+    there = next(o.version for o in content.opset_import if o.domain == "")
+    if there != opset:
+        try:
+            content = version_converter.convert_version(content, opset)
+        except Exception as error:  # the converter's own, of several types
+            raise PluginError(f"the graph cannot be written in opset {opset}: {str(error).splitlines()[0]}") from error
+    onnx.checker.check_model(content, full_check=True)
+    return content
+
+
+def _difference(content: onnx.ModelProto, module: nn.Module, label: str, half: bool) -> float:
+    """Between the graph and ``module``, which is never in half precision."""
+    import torch
+    from onnx.reference import ReferenceEvaluator
+
+    sides = [d.dim_value for d in content.graph.input[0].type.tensor_type.shape.dim]
+    x = torch.rand(1, sides[1], sides[2] or 19, sides[3] or 27)
+    if half:
+        x = x.half()
+    with torch.inference_mode():
+        expected = module(x.float())
+    try:
+        (result,) = ReferenceEvaluator(content).run(None, {INPUT: x.numpy()})
+    except MemoryError as error:
+        raise PluginError(f"{label} at this size is too large to be checked here") from error
+    return float((torch.from_numpy(result).float() - expected).abs().max())
+
+
+@hookimpl
+def sr_exporters() -> Iterable[ExporterSpec]:
+    yield ExporterSpec(
+        name="onnx",
+        suffixes=(".onnx",),
+        build=build,
+        options=("channels", "precision", "size", "opset"),
+        missing=missing,
+    )

@@ -1,0 +1,176 @@
+"""Shaders beside the core: run by ffmpeg's libplacebo on a Vulkan device, by default Mesa's software one.
+
+Without one the tests skip; SR_PLUGINS_REQUIRE_VULKAN=1 turns that into a failure.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from imageio_ffmpeg import get_ffmpeg_exe
+from numpy.typing import NDArray
+
+from sr_plugins.cli.export import command
+from sr_plugins.errors import ArgumentError, PluginError
+from sr_plugins.exporters import glsl
+from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.models.compact_network import CompactNetwork
+from sr_plugins.weights.open_model import open_model
+
+Plane = NDArray[np.uint8]
+RANGES = {"limited": ("tv", 16, 219), "full": ("pc", 0, 255)}
+SOFTWARE = sorted(Path("/usr/share/vulkan/icd.d").glob("lvp_icd*.json"))
+
+
+@pytest.fixture(scope="session")
+def vulkan() -> dict[str, str]:
+    """The environment in which ffmpeg has a Vulkan device."""
+    environment = dict(os.environ)
+    if SOFTWARE:  # the same device everywhere
+        environment["VK_ICD_FILENAMES"] = str(SOFTWARE[0])
+    command = [get_ffmpeg_exe(), "-v", "error", "-init_hw_device", "vulkan"]
+    source = ["-f", "lavfi", "-i", "color=s=16x16", "-frames:v", "1", "-vf", "libplacebo", "-f", "null", "-"]
+    done = subprocess.run([*command, *source], env=environment, capture_output=True, check=False, timeout=120)
+    if done.returncode:
+        reason = "no Vulkan device, or no libplacebo in ffmpeg: apt-get install mesa-vulkan-drivers"
+        if os.environ.get("SR_PLUGINS_REQUIRE_VULKAN") == "1":
+            pytest.fail(f"SR_PLUGINS_REQUIRE_VULKAN=1, but {reason}: {done.stderr.decode()}")
+        pytest.skip(reason)
+    return environment
+
+
+def small_network(
+    scale: int, features: int, symmetry: int = 1, back_projection: bool = False, name: str = "own"
+) -> LoadedModel:
+    """Strong random weights: a wrong tap, phase or border shows."""
+    torch.manual_seed(scale)
+    network = CompactNetwork(scale, features, 1, symmetry=symmetry, back_projection=back_projection)
+    with torch.no_grad():
+        for value in network.parameters():
+            size = value[0].numel() ** 0.5 if value.ndim > 1 else 3
+            value.copy_(torch.randn_like(value) / size)
+        for value in network.tail.parameters():
+            value.mul_(0.1)
+    spec = ModelSpec(
+        name=name,
+        scale=scale,
+        channels="luma",
+        build=lambda: network,
+        receptive_radius=9,
+        needs_weights=False,
+        license="MIT",
+    )
+    return LoadedModel(spec, TorchNetwork(network.eval()))
+
+
+def picture(height: int = 37, width: int = 51) -> Plane:
+    """Edges, a grating, noise, and flat parts up to the border."""
+    y, x = np.mgrid[:height, :width]
+    plane = 128 + 60 * np.sin(x / 3.1) * np.cos(y / 4.7) + np.random.default_rng(0).normal(0, 15, (height, width))
+    plane[height // 2 :, : width // 3] = 200
+    plane[:3] = 40
+    return plane.clip(16, 235).round().astype(np.uint8)
+
+
+def core(loaded: LoadedModel, plane: Plane, levels: str) -> NDArray[np.float64]:
+    """The codes that the network makes, rounded; players cut them to the range of the levels."""
+    _, low, span = RANGES[levels]
+    x = (torch.from_numpy(plane.astype(np.float32)) - low) / span
+    with torch.inference_mode():
+        y = loaded.torch().module(x[None, None])[0, 0].double().numpy()
+    return np.clip(np.rint(y * span + low), low, low + span)
+
+
+def played(shader: Path, frames: Plane, scale: int, levels: str, environment: dict[str, str]) -> Plane:
+    """``frames`` (N, H, W) as the luma of a colourless video, enlarged by libplacebo with the shader."""
+    count, height, width = frames.shape
+    # full levels as gray: with chroma, libplacebo itself keeps the picture in half precision
+    format, chroma = ("gray", b"") if levels == "full" else ("yuv444p", bytes([128]) * (2 * height * width))
+    filters = (
+        f"setparams=range={RANGES[levels][0]}:colorspace=bt709,"
+        f"libplacebo=w=iw*{scale}:h=ih*{scale}:custom_shader_path={shader}:dithering=none,format={format}"
+    )
+    command = [get_ffmpeg_exe(), "-v", "error", "-init_hw_device", "vulkan", "-f", "rawvideo", "-pix_fmt", format]
+    command += ["-s", f"{width}x{height}", "-i", "-", "-vf", filters, "-f", "rawvideo", "-"]
+    given = b"".join(plane.tobytes() + chroma for plane in frames)
+    done = subprocess.run(command, input=given, env=environment, capture_output=True, check=True, timeout=250)
+    assert b"rror" not in done.stderr, done.stderr.decode()
+    values = np.frombuffer(done.stdout, np.uint8).reshape(count, -1)[:, : height * width * scale**2]
+    return values.reshape(count, height * scale, width * scale)
+
+
+CASES = [
+    (2, 8, 1, False, {"passes": "compute", "levels": "limited"}),
+    (2, 16, 8, True, {"passes": "fragment", "levels": "limited"}),
+    (3, 12, 1, False, {"passes": "fragment", "levels": "full"}),
+    (3, 24, 1, True, {"passes": "compute", "levels": "limited"}),
+    (4, 8, 4, True, {"passes": "compute", "levels": "full"}),
+    (4, 16, 4, True, {"passes": "compute", "levels": "full", "precision": "full"}),
+    (2, 8, 1, False, {"passes": "compute", "levels": "limited", "precision": "full"}),
+]
+
+
+@pytest.mark.parametrize(("scale", "features", "symmetry", "back_projection", "options"), CASES)
+def test_a_shader_gives_the_cores_picture(
+    scale: int,
+    features: int,
+    symmetry: int,
+    back_projection: bool,
+    options: dict[str, str],
+    vulkan: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    loaded, plane = small_network(scale, features, symmetry, back_projection), picture()
+    path = tmp_path / "own.glsl"
+    path.write_bytes(glsl.build(loaded, **options).files[".glsl"])  # type: ignore[arg-type]
+    expected = core(loaded, plane, options["levels"])
+    difference = np.abs(played(path, plane[None], scale, options["levels"], vulkan)[0] - expected)
+    change = np.abs(expected - np.repeat(np.repeat(plane, scale, 0), scale, 1))
+    assert change.mean() > 2, "the network does something"
+    assert difference.max() <= 1
+    if options.get("precision") == "full" and options["levels"] == "full":
+        assert (difference > 0).mean() <= 0.001
+
+
+def test_the_shipped_network_enlarges_a_picture_and_keeps_flat_colours(vulkan: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "tiny.glsl"
+    done = CliRunner().invoke(command, ["tiny", "-o", str(path)], catch_exceptions=False)
+    assert done.output == f"{path}: tiny x2, 6 passes, half precision, limited levels\n"
+    loaded = open_model("tiny", 2)
+    frames = np.stack([picture(), *(np.full((37, 51), level, np.uint8) for level in (16, 111, 235))])
+    for plane, result in zip(frames, played(path, frames, 2, "limited", vulkan), strict=True):
+        expected = core(loaded, plane, "limited")
+        assert np.abs(result - expected).max() <= 1
+        if np.ptp(plane) == 0:
+            inner = result[12:-12, 12:-12]  # the network itself is not flat where it sees the border
+            assert np.ptp(inner) == 0
+
+
+def test_a_shader_says_what_it_is_and_when_it_runs() -> None:
+    text = glsl.build(small_network(4, 8, name="my net"), levels="full").files[".glsl"].decode()
+    assert text.startswith("// my net x4, an mpv user shader of sr-plugins")
+    assert "// SPDX-License-Identifier: MIT\n// For luma with full levels; half precision, compute passes\n" in text
+    passes = text.split("\n//!DESC ")[1:]
+    assert [p.splitlines()[0] for p in passes] == [f"my net x4 (MIT): layer {i} of 3" for i in (1, 2, 3)]
+    for one in passes:
+        assert "//!HOOK LUMA\n//!BIND LUMA\n" in one
+        assert "//!WHEN OUTPUT.w LUMA.w / 2.6 > OUTPUT.h LUMA.h / 2.6 > *\n" in one
+    assert "//!SAVE" not in passes[-1]
+    assert set(re.findall(r"//!SAVE (\w+)", text)) <= {"my_net_x4_a", "my_net_x4_b"}
+    assert text == glsl.build(small_network(4, 8, name="my net"), levels="full").files[".glsl"].decode()
+
+
+def test_what_a_shader_cannot_hold_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="full precision needs compute passes"):
+        glsl.build(small_network(2, 8), passes="fragment", precision="full")
+    with pytest.raises(PluginError, match="edsr x2 is no network of plain convolutions"):
+        CliRunner().invoke(command, ["edsr", "-o", str(tmp_path / "a.glsl")], catch_exceptions=False)
+    with pytest.raises(ArgumentError, match="format glsl does not take --opset"):
+        CliRunner().invoke(command, ["tiny", "-o", str(tmp_path / "a.glsl"), "--opset", "18"], catch_exceptions=False)
+    assert list(tmp_path.iterdir()) == []
