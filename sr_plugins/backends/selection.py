@@ -52,7 +52,7 @@ def choose(
     if named := os.environ.get("SR_PLUGINS_BACKEND"):
         return plugins.backend(named)
     if "how" in loaded.card:  # of others: to export it only in order to measure it may take minutes
-        return _of_its_form(loaded, plugins, plugins.backend(PLAIN))
+        return _of_its_form(loaded, plugins, device, precision)
     ranked = _ranked(loaded, plugins, device, precision, without)
     working: dict[str, Runner] = {}
 
@@ -106,16 +106,22 @@ def choose(
     return taken(_named(ranked, by_rule()))
 
 
-def _of_its_form(loaded: LoadedModel, plugins: Plugins, plain: BackendSpec) -> BackendSpec:
-    """The plain backend where it takes the network, or else the first that does."""
-    fitting = [b for b in (plain, *plugins.backends()) if loaded.form(b.takes) is not None]
-    ready = [b for b in fitting if b.missing() is None]
-    if not ready:
-        cures = ", ".join(str(b.missing()) for b in fitting) or "none does"
-        raise PluginError(
-            f"{loaded.spec.label} needs a backend for networks of the form {loaded.network.form}: {cures}"
-        )
-    return ready[0]
+def _of_its_form(loaded: LoadedModel, plugins: Plugins, device: str, precision: str) -> BackendSpec:
+    """The backend that a file of others is run by, told by rule: in its own form on a CPU, else in torch's.
+
+    Its own runtime is then the one that its maker tried. A network that is computed in passes needs torch.
+    """
+    own = device == "cpu" and loaded.network.form == "onnx" and not loaded.spec.averages
+    order = ("onnxruntime", PLAIN) if own else (PLAIN,)
+    fitting = [b for b in plugins.backends() if loaded.form(b.takes) is not None]
+    fitting.sort(key=lambda b: order.index(b.name) if b.name in order else len(order))
+    for backend in fitting:
+        if backend.missing() is None and _precision(backend, device, precision) is not None:
+            return backend
+    cures = ", ".join(cure for b in fitting if (cure := b.missing()) is not None) or "none does"
+    raise PluginError(
+        f"{loaded.spec.label} needs a backend for networks of the form {loaded.network.form} on {device}: {cures}"
+    )
 
 
 def _ranked(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from sr_plugins.interface.backend import Runner
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.pixels.conversion import Conversion, output_coding
 from sr_plugins.pixels.frame import Frame, Plane, empty_frame
+from sr_plugins.weights.averages import Averages, average_of, inner_part, map_of, total_of
 
 if TYPE_CHECKING:
     from sr_plugins.engine.job import Job, Kind
@@ -72,7 +74,7 @@ class Computation:
                 ]
             else:
                 results = [self._empty() for _ in jobs]
-                self._write(jobs, results, parts)
+                self._write(jobs, results, parts, self._gathered(jobs, parts))
         if reuse is not None:
             if resting is not None and not resting.trusted:
                 parted = resting.result.copied()
@@ -91,22 +93,18 @@ class Computation:
         return side, side
 
     @torch.inference_mode()
-    def tile(self, jobs: Sequence[Job], tile: Tile) -> tuple[list[Plane], Plane | None]:
+    def tile(
+        self, jobs: Sequence[Job], tile: Tile, averages: Sequence[Tensor] = ()
+    ) -> tuple[list[Plane], Plane | None]:
         """The outer part of ``tile`` of every job's frame, enlarged: planes (N, h, w) on the host, and alpha.
+
+        ``averages``: those of the whole frame that the network takes on its way, where there are several tiles.
 
         Raises:
             FrameError: a sample is not a number, or infinite.
         """
-        device, conversion, network = self.state.name, self._conversion, self.state.network
-        frames = [frame for job in jobs for frame in job.frames]
-        planes = []
-        for i in range(self.format.planes):
-            shift = self.format.subsampling if i and self.format.family == "yuv" else (0, 0)
-            planes.append(upload([_cut(f.planes[i], tile, *shift) for f in frames], device))
-        if self._has_alpha:
-            alpha = upload([_cut(f.alpha, tile, 0, 0) for f in frames if f.alpha is not None], device)
-        else:
-            alpha = None
+        conversion, network = self._conversion, self.state.network
+        planes, alpha = self._uploaded(jobs, tile)
         if self.format.is_float:
             _check_finite((*planes, *(() if alpha is None else (alpha,))))
         elif alpha is None and (launched := self._launched(planes)) is not None:
@@ -115,12 +113,41 @@ class Computation:
         if self._frames > 1:
             x = x.reshape(len(jobs), self._frames, *x.shape[1:])
             codes = [c[self._now :: self._frames] for c in codes]
-        y = self_ensemble(network, x, self._spec.symmetry) if self.state.ensemble else network(x, self._coding)
+        with Averages(averages) if self._spec.averages else nullcontext():
+            y = self_ensemble(network, x, self._spec.symmetry) if self.state.ensemble else network(x, self._coding)
         enlarged = conversion.to_planes(y, codes)
         if alpha is None:
             return download(enlarged), None
         *planes_down, alpha_down = download([*enlarged, conversion.enlarge_alpha(alpha[self._now :: self._frames])])
         return planes_down, alpha_down
+
+    def _uploaded(self, jobs: Sequence[Job], tile: Tile) -> tuple[list[Tensor], Tensor | None]:
+        """The outer part of ``tile`` of every job's frames: planes (N, h, w) on the device, and alpha."""
+        device = self.state.name
+        frames = [frame for job in jobs for frame in job.frames]
+        planes = []
+        for i in range(self.format.planes):
+            shift = self.format.subsampling if i and self.format.family == "yuv" else (0, 0)
+            planes.append(upload([_cut(f.planes[i], tile, *shift) for f in frames], device))
+        if not self._has_alpha:
+            return planes, None
+        return planes, upload([_cut(f.alpha, tile, 0, 0) for f in frames if f.alpha is not None], device)
+
+    @torch.inference_mode()
+    def _gathered(self, jobs: Sequence[Job], parts: Sequence[Tile]) -> list[Tensor]:
+        """The averages over the whole frames that the network takes on its way, one after the other (N, C)."""
+        averages: list[Tensor] = []
+        for ratio in self._spec.averages:
+            total, count = torch.zeros((), dtype=torch.int64), 0
+            for tile in self._queue.wanted(parts):
+                planes, alpha = self._uploaded(jobs, tile)
+                x, _ = self._conversion.to_model(planes, alpha, self._bleed)
+                spans = ((tile.y, self.height), (tile.x, self.width))
+                y, x_ = ((s.start, s.stop, s.outer_start, s.outer_stop, length) for s, length in spans)
+                own = inner_part(map_of(self.state.network, x, averages), (y, x_), ratio)
+                total, count = total + total_of(own).cpu(), count + own.shape[2] * own.shape[3]
+            averages.append(average_of(total, count))
+        return averages
 
     def _launched(self, planes: Sequence[Tensor]) -> list[Tensor] | None:
         """The planes by a CUDA graph; ``None`` where there is none for this shape, or its values are not finite."""
@@ -149,12 +176,14 @@ class Computation:
         multiple = math.lcm(spec.tile_multiple, spec.size_multiple)
         return list(tiles(self.height, self.width, (height, width), self.reach, multiple, one_shape=one_shape))
 
-    def _write(self, jobs: Sequence[Job], results: Sequence[Frame], parts: Iterable[Tile]) -> None:
+    def _write(
+        self, jobs: Sequence[Job], results: Sequence[Frame], parts: Iterable[Tile], averages: Sequence[Tensor] = ()
+    ) -> None:
         """Compute ``parts`` of every job's frame and write them into ``results``, with the help of idle lanes."""
         scale, blend, (sx, sy) = self._spec.scale, self._spec.blends, self.format.subsampling
 
         def one(tile: Tile) -> None:
-            planes, alpha = self.tile(jobs, tile)
+            planes, alpha = self.tile(jobs, tile, averages)
             for n, result in enumerate(results):
                 for i, plane in enumerate(planes):
                     shift = (sy, sx) if i and self.format.family == "yuv" else (0, 0)

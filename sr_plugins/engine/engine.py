@@ -11,8 +11,9 @@ import atexit
 import threading
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 
-from sr_plugins.backends.selection import choose, precision_for
+from sr_plugins.backends.selection import PLAIN, choose, precision_for
 from sr_plugins.devices import resolve_devices
 from sr_plugins.engine import fork
 from sr_plugins.engine.cuda_graphs import CudaGraphs
@@ -21,6 +22,7 @@ from sr_plugins.engine.job_queue import JobQueue
 from sr_plugins.engine.lane import Lane
 from sr_plugins.engine.placed_network import PlacedNetwork
 from sr_plugins.engine.reuse import Reuse
+from sr_plugins.engine.tiling import blending
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Placement
 from sr_plugins.interface.model import LoadedModel
@@ -70,6 +72,8 @@ class Engine:
                 spec = self._plugins.backend(backend)
             fork.check(spec)
             chosen.append((spec, name, precision_for(spec, loaded.spec, name, precision)))
+        if loaded.spec.averages and (self._self_ensemble or any(one.name != PLAIN for one, _, _ in chosen)):
+            self._loaded = replace(loaded, spec=blending(loaded.spec))
         self._states = [self._state(*one) for one in chosen]
         self._queue = JobQueue()
         self._lanes = [Lane(self._queue, self._loaded.spec, s) for s in self._states for _ in range(s.lanes)]
@@ -87,10 +91,10 @@ class Engine:
         most = (CUDA_BATCH if cuda else 1) if self._batch == "auto" else int(self._batch)
         # on CUDA the arithmetic may depend on a picture's size, so that parts are not byte-equal to the whole; who asks
         # for the self-ensemble is not in a hurry
-        reusable = self._reuse and device == "cpu" and not spec.blends and not self._self_ensemble
+        reusable = self._reuse and device == "cpu" and spec.is_local and not self._self_ensemble
         placement = Placement(device=device, precision=precision, batch=most)
         others = {self._plugins.owner_of(one) for one in (spec, backend)} - {OUR_DISTRIBUTION}
-        plain = spec.size_multiple == 1 == spec.minimum_size
+        plain = spec.size_multiple == 1 == spec.minimum_size and not spec.averages
         return DeviceState(
             PlacedNetwork(self._loaded, backend, placement, tuple(sorted(others))),
             lanes,

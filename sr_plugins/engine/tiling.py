@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.pixels.frame import FrameFormat
@@ -17,6 +17,7 @@ from sr_plugins.pixels.resampling import INTERPOLATION_REACH
 SMALLEST_INNER = 16  # pixels; below it nearly all work would be margin
 # Tiles begin at multiples of it: of the coarsest chroma grid, and of the blocks of pixels that a backend may work in.
 ALIGN = 4
+BLENDED = 32  # input pixels over which tiles blend, where nothing else is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,12 @@ class Tile:
 
     y: Span
     x: Span
+
+
+def blending(spec: ModelSpec) -> ModelSpec:
+    """The spec of a network whose tiles blend, though it is local beside averages: where those cannot be gathered."""
+    overlap = -(-BLENDED // spec.tile_multiple) * spec.tile_multiple
+    return replace(spec, receptive_radius=None, margin=None, averages=(), overlap=overlap)
 
 
 def reach_of(format: FrameFormat, spec: ModelSpec, *, alpha: bool) -> int:

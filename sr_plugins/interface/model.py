@@ -37,6 +37,10 @@ class ModelSpec:
         overlap: where tiles blend (``receptive_radius`` is ``None``), by how many input pixels.
         margin: how far beyond itself a tile reads, where the radius is dearer than the difference is worth; ``None``:
             the radius. Then tiled equals untiled only to what was measured for it.
+        averages: of those over the whole picture that the network takes on its way, beside which it reads no further
+            than ``receptive_radius``: for each, how many pixels of what is averaged belong to an input pixel, as a
+            fraction (1, 2). Frames in tiles are then computed in passes, each of which gathers one average for all
+            tiles: exact in bounded memory, on backend ``torch``; elsewhere tiles blend.
         tile_multiple: tiles start at multiples of it (input pixels): windows of attention, blocks.
         size_multiple: input sides must be multiples of it; the edge is mirrored to that and the result cropped.
         minimum_size: input sides must be at least this long; likewise.
@@ -71,6 +75,7 @@ class ModelSpec:
     receptive_radius: int | None
     overlap: int | None = None
     margin: int | None = None
+    averages: tuple[tuple[int, int], ...] = ()
     tile_multiple: int = 1
     size_multiple: int = 1
     minimum_size: int = 1
@@ -104,6 +109,8 @@ class ModelSpec:
             raise self._wrong("symmetry", "1, 2, 4 or 8")
         if self.overlap is not None and self.receptive_radius is not None:
             raise self._wrong("overlap", "for models whose receptive_radius is None: others read their radius")
+        if any(len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair) for pair in self.averages):
+            raise self._wrong("averages", "fractions of whole numbers, such as ((1, 2),)")
         if self.weights is not None and not isinstance(self.weights, Path):
             raise self._wrong("weights", "a pathlib.Path, or None")
         if len(self.window) != 2 or not all(isinstance(n, int) and n >= 0 for n in self.window):
@@ -136,6 +143,11 @@ class ModelSpec:
     def blends(self) -> bool:
         """Whether its tiles blend, because the network mixes the whole picture."""
         return self.receptive_radius is None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether what lies far away changes no pixel, so that parts of a picture may be kept and computed alone."""
+        return self.receptive_radius is not None and not self.averages
 
     @property
     def reads(self) -> int:

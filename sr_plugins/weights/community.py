@@ -31,7 +31,7 @@ PURPOSES = {
     "Inpainting": "fills holes, and needs a mask",
 }
 OVERLAP = 32  # input pixels over which tiles of a network blend that mixes the whole picture
-PROBE = "2"  # changes with what weights/probe.py finds
+PROBE = "3"  # changes with what weights/probe.py finds
 
 
 def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
@@ -93,8 +93,12 @@ def loaded_model(
     purpose: Purpose,
     reader: str,
     others: tuple[Network, ...] = (),
+    sizes: tuple[int, int] = (1, 1),
 ) -> LoadedModel:
-    """A foreign network with the spec that follows from what was found."""
+    """A foreign network with the spec that follows from what was found.
+
+    ``sizes``: the multiple and the minimum of its sides, where the network does not see to them itself.
+    """
     stem = "".join(c if c.isprintable() and c != "," else "_" for c in path.stem).strip()[:80]
     radius, period = found["radius"], found["period"]
     spec = ModelSpec(
@@ -105,7 +109,10 @@ def loaded_model(
         receptive_radius=radius,
         overlap=None if radius is not None else -(-OVERLAP // found["size_multiple"]) * found["size_multiple"],
         margin=found["margin"],
+        averages=tuple((up, down) for up, down in found["averages"]),
         tile_multiple=math.lcm(period, found["size_multiple"]),
+        size_multiple=sizes[0],
+        minimum_size=sizes[1],
         precisions=tuple(found["precisions"]),
         purpose=purpose,
         weights=path,
@@ -167,7 +174,9 @@ def remembered(key: str, make: Any) -> dict[str, Any]:
     for content in (lambda: read_or_make("probe", name, make), make):
         try:
             found = json.loads(content())
-            if {"scale", "channels", "radius", "period", "margin", "precisions", "minimum_size"} <= set(found):
+            if {"scale", "channels", "radius", "period", "margin", "averages", "precisions", "minimum_size"} <= set(
+                found
+            ):
                 return dict(found)
         except (ValueError, TypeError):
             pass

@@ -6,6 +6,7 @@ Where the reach cannot be found within the time, the network counts as one that 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from sr_plugins.errors import WeightsError, one_line
 from sr_plugins.interface.words import Precision
+from sr_plugins.weights.averages import MOST, Held, averages_of, ratio_of
 
 Run = Callable[[Tensor], Tensor]
 
@@ -37,7 +39,8 @@ class Found:
     """What was found; ``None`` for ``radius``: it mixes the whole picture.
 
     ``margin``: what tiles read where the radius is dearer than the difference is worth, below 0.1 of a code on the
-    pictures tried.
+    pictures tried. ``averages``: of those over the whole picture beside which it reads no further than ``radius``, how
+    many pixels of what is averaged belong to a pixel of the picture, as fractions.
     """
 
     scale: int
@@ -47,30 +50,43 @@ class Found:
     period: int
     radius: int | None
     margin: int | None
+    averages: tuple[tuple[int, int], ...]
     precisions: tuple[Precision, ...]
 
 
-def probe(run: Run, channels: int, path: Path, *, multiple: int = 1, minimum: int = 1, in_torch: bool = True) -> Found:
+def probe(
+    run: Run,
+    channels: int,
+    path: Path,
+    *,
+    multiple: int = 1,
+    minimum: int = 1,
+    in_torch: bool = True,
+    sides: tuple[int, ...] = (),
+) -> Found:
     """What ``run``, float32 (N, ``channels``, H, W) in 0..1 to a larger one, does; deterministic in eval mode.
 
     ``multiple`` and ``minimum`` of its sides are the least to look for. Other runtimes than
-    torch (``in_torch``) may swallow what is not a number, and are called right in float32 alone.
+    torch (``in_torch``) may swallow what is not a number, and are called right in float32 alone. ``sides``: further
+    ones to try, where it may take no others.
 
     Raises:
         WeightsError: it fails, changes no size by a whole factor, gives other channels, other values each time, or
             works on another range than 0..1; the message names ``path``.
     """
     with torch.inference_mode():
-        multiple, minimum, scale = _sizes(run, channels, path, multiple, minimum)
+        multiple, minimum, scale = _sizes(run, channels, path, multiple, minimum, sides)
         side = _side(multiple, minimum, 24)
         x = picture(channels, side, side)
         _check_answers(run, x, path)
         radius, period = _reach(run, channels, scale, multiple, minimum, not in_torch)
-        margin = (
-            _margin(run, channels, scale, radius, period, multiple) if radius is not None and radius > FAR else None
-        )
+        averages: tuple[tuple[int, int], ...] = ()
+        if radius is None and in_torch:
+            radius, period, averages = _beside_averages(run, channels, scale, multiple, minimum)
+        far = radius is not None and radius > FAR and not averages
+        margin = _margin(run, channels, scale, radius, period, multiple) if far and radius is not None else None
         precisions = ("float32", *(_half(run, x) if in_torch else ()))
-    return Found(scale, channels, multiple, minimum, period, radius, margin, precisions)
+    return Found(scale, channels, multiple, minimum, period, radius, margin, averages, precisions)
 
 
 def picture(channels: int, height: int, width: int, seed: int = 1) -> Tensor:
@@ -96,7 +112,9 @@ def _side(multiple: int, minimum: int, at_least: int) -> int:
 # -- sizes ------------------------------------------------------------------------------------------------------------
 
 
-def _sizes(run: Run, channels: int, path: Path, multiple: int, minimum: int) -> tuple[int, int, int]:
+def _sizes(
+    run: Run, channels: int, path: Path, multiple: int, minimum: int, more: tuple[int, ...]
+) -> tuple[int, int, int]:
     """The multiple and the minimum of its sides, and the scale."""
 
     def scale_at(height: int, width: int) -> float:
@@ -117,7 +135,8 @@ def _sizes(run: Run, channels: int, path: Path, multiple: int, minimum: int) -> 
             return False
 
     side, reason, scale = 0, "", 0.0
-    for candidate in sorted({_side(multiple, minimum, 16), *(_side(m, minimum, 64) for m in (multiple, 128))}):
+    usual = {_side(multiple, minimum, 16), *(_side(m, minimum, 64) for m in (multiple, 128))}
+    for candidate in (*sorted(usual), *more):
         try:
             scale = scale_at(candidate, candidate)
         except WeightsError:
@@ -135,7 +154,10 @@ def _sizes(run: Run, channels: int, path: Path, multiple: int, minimum: int) -> 
         (m for m in MULTIPLES if m % multiple == 0 and _fits(side, m) and takes(side + m, side + 3 * m, scale)), None
     )
     if found is None:
-        raise WeightsError(f"{path} takes no pictures of free size (only {side}x{side} was accepted)")
+        raise WeightsError(
+            f"{path} takes no pictures of free size (only {side}x{side} was accepted): export it with free height and "
+            "width"
+        )
     fitting = (n for n in MINIMA if minimum <= n < side and n % found == 0)
     return found, next((n for n in fitting if takes(n, n, scale)), side), int(scale)
 
@@ -202,6 +224,31 @@ def _radius(
     marked[..., column] = 1 - x[..., column]
     reached |= ((_turned(run, marked, turned) - _turned(run, x, turned)).abs() > 0).any(dim=(0, 1, 2))
     return _furthest(reached, scale, width, column)
+
+
+def _beside_averages(
+    run: Run, channels: int, scale: int, multiple: int, minimum: int
+) -> tuple[int | None, int, tuple[tuple[int, int], ...]]:
+    """The reach and the period where all that is global are averages over the picture; else (``None``, 1, ())."""
+    whole = None, 1, ()
+    side = _side(multiple, minimum, 64)
+    seen = averages_of(run, picture(channels, side, side))
+    if not 0 < len(seen) <= MOST:
+        return whole
+    wider = averages_of(run, picture(channels, side + 64 * multiple, side + 64 * multiple))
+    ratios = [ratio_of(a, b, 64 * multiple) for (a, _), (b, _) in zip(seen, wider, strict=True)]
+    fitting = tuple(ratio for ratio in ratios if ratio is not None)
+    if len(fitting) < len(ratios):
+        return whole
+    held = Held(run, tuple(average for _, average in seen))
+    radius, period = _reach(held, channels, scale, multiple, minimum, False)
+    if radius is None:
+        return whole
+    # what is averaged may lie beside what it belongs to, by half of what a network adds or eats at its borders
+    extra = (abs(h - side * up // down) * down // up for ((h, _), _), (up, down) in zip(seen, fitting, strict=True))
+    beside = -(-max(extra) // 2)
+    period = math.lcm(period, *(down for _, down in fitting))
+    return radius + beside, period, fitting
 
 
 def _furthest(reached: Tensor, scale: int, width: int, column: int) -> int | None:
