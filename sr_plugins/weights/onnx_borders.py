@@ -41,7 +41,8 @@ def freed(path: Path, model: onnx.ModelProto) -> int:
         )
     if sides[0] > 1:
         raise WeightsError(f"{path} takes {sides[0]} pictures at once and no single one")
-    sides[1] = sides[1] or _told_by_weights(graph, picture.name)
+    if not sides[1] and sides[3] not in (1, 3):
+        sides[1] = _told_by_weights(graph, picture.name)
     if sides[1] not in (1, 3):
         if sides[3] in (1, 3):
             raise WeightsError(f"{path} takes pictures with channels last (NHWC): export it with channels first (NCHW)")

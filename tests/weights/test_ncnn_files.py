@@ -115,14 +115,87 @@ def test_srp_image_runs_a_pair_by_either_name(tmp_path: Path, monkeypatch: pytes
             assert image.size == (62, 40)
 
 
+EATS = """7767517
+11 13
+Input            data      0 1 data
+Convolution      c1        1 1 data a 0=8 1=3 5=1 6=216 9=2 -23310=1,0.1
+Split            split     1 2 a a0 a1
+Pooling          pool      1 1 a0 p 0=1 4=1
+InnerProduct     ip1       1 1 p q 0=4 1=1 2=32 9=1
+InnerProduct     ip2       1 1 q r 0=8 1=1 2=32 9=4
+Split            split2    1 2 r r0 r1
+Scale            scale     2 1 a1 r0 s 0=-233
+Deconvolution    d1        1 1 s t 0=8 1=4 3=2 4=1 5=1 6=1024
+Crop             crop      1 1 t u -23309=2,1,1 -23310=2,-1,-1 -23311=2,1,2
+Convolution      c2        1 1 u v 0=3 1=3 5=1 6=216
+Dropout          drop      1 1 v out
+Noop             rest      1 1 r1 out2
+"""
+
+
+def eating(folder: Path) -> tuple[Path, torch.nn.Module]:
+    """A network as waifu2x and Real-CUGAN are: no padding, an average over the picture, twice as large."""
+    torch.manual_seed(8)
+    c1, ip1, ip2 = torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 4), torch.nn.Linear(4, 8)
+    d1, c2 = torch.nn.ConvTranspose2d(8, 8, 4, 2, 1), torch.nn.Conv2d(8, 3, 3)
+    parts = []
+    for layer in (c1, ip1, ip2, d1, c2):
+        weight = layer.weight.detach()
+        weight = weight.transpose(0, 1) if layer is d1 else weight
+        parts += [bytes(4), weight.contiguous().numpy().tobytes(), layer.bias.detach().numpy().tobytes()]
+
+    class Eating(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = F.leaky_relu(c1(F.pad(x, (2, 2, 2, 2), "replicate")), 0.1)
+            weight = ip2(F.relu(ip1(x.mean((2, 3))))).sigmoid()
+            y: torch.Tensor = c2(d1(x * weight[..., None, None])[..., 1:-1, 1:-1])
+            return y
+
+    text = EATS.replace("Split            split2    1 2 r r0 r1\n", "").replace(" r0 s", " r s")
+    return pair(folder, text.replace("Noop             rest      1 1 r1 out2\n", ""), b"".join(parts)), Eating().eval()
+
+
+def test_a_network_that_eats_its_border_and_averages_the_picture(tmp_path: Path) -> None:
+    """It is shown the edge repeated; and in tiles, which know nothing of the rest, it gives the whole's bytes."""
+    file, expected = eating(tmp_path)
+    loaded = open_model(file)
+    spec = loaded.spec
+    assert (spec.scale, spec.averages, spec.is_local) == (2, ((1, 1),), False)
+    assert spec.receptive_radius is not None
+    for height, width in ((1, 1), (7, 30), (33, 18)):
+        x = picture(3, height, width)
+        with torch.inference_mode():
+            assert torch.allclose(loaded.torch().module(x), expected(x), atol=2e-6)
+    frame = Frame(
+        [np.round(p * 255).astype(np.uint8) for p in picture(3, 75, 131)[0].numpy()], FrameFormat(family="rgb")
+    )
+    whole, tiled = (
+        np.stack(Upscaler(loaded, device="cpu", precision="float32", tile=t).upscale(frame).planes)
+        for t in ("auto", 40)
+    )
+    assert np.array_equal(whole, tiled)
+    with torch.inference_mode():
+        x = torch.from_numpy(np.stack(frame.planes)[None]).float() / 255
+        assert np.abs(whole - expected(x)[0].clamp(0, 1).numpy() * 255).max() <= 0.5 + 0.02
+
+
 REFUSED = {
-    "a layer that is not known": (TEXT.replace("PReLU  ", "Pooling"), r"line 6 \(Pooling p1\): this kind of layer"),
+    "a layer that is not known": (TEXT.replace("PReLU  ", "Softmax"), r"line 6 \(Softmax p1\): this kind of layer"),
     "weights beyond all memory": (TEXT.replace("6=216", "6=1099511627776"), r"line 5 .*setting 6"),
     "no outputs": (TEXT.replace("0=8 1=3", "0=-1 1=3"), r"line 5 .*setting 0 is -1"),
     "kernel 0": (TEXT.replace("0=8 1=3", "0=8 1=0"), r"line 5 .*setting 1 is 0"),
     "padding": (TEXT.replace("4=1 5=1", "4=1000000000 5=1"), r"line 5 .*setting 4"),
     "factor": (TEXT.replace("1=2.0 2=2.0", "1=1000000 2=1000000"), r"line 9 .*setting 1"),
-    "fraction": (TEXT.replace("1=2.0 2=2.0", "1=1.5 2=1.5"), r"line 9 .*setting 1 is 1\.5"),
+    "growth": (
+        TEXT.replace(
+            "Interp           up        1 1 d1 e 0=1 1=2.0 2=2.0",
+            "".join(
+                f"Interp u{i} 1 1 {'d1' if i == 0 else f'g{i - 1}'} {'e' if i == 4 else f'g{i}'} 0=1 1=16.0 2=16.0\n"
+                for i in range(5)
+            ),
+        ),
+        r"line 10 .*makes 3 channels of 256 times the picture's size",
+    ),
     "read before written": (TEXT.replace("1 1 a b", "1 1 zz b"), r"line 6 .*reads zz, which no layer before it"),
     "two outputs": (TEXT.replace("1 1 f out", "1 1 d0 out"), "has 2 outputs"),
     "two inputs": (TEXT.replace("Split            split     1 2 data d0 d1", "Input x 0 2 d0 d1"), "second input"),
