@@ -13,7 +13,8 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sr_plugins.backends.selection import PLAIN, choose, precision_for
+from sr_plugins.backends.selection import choose, precision_for
+from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.devices import resolve_devices
 from sr_plugins.engine import fork
 from sr_plugins.engine.cuda_graphs import CudaGraphs

@@ -129,7 +129,8 @@ class Held:
 
 def averages_of(run: Run, x: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
     """(height, width) of the map of each average that ``run`` takes of ``x``, and the average."""
-    with Averages() as averages:
+    averages = Averages()
+    with averages:
         run(x)
     return averages.seen
 

@@ -96,7 +96,8 @@ def _squeezed(node: Node, values: Values) -> Tensor:
 
 
 def _unsqueezed(node: Node, values: Values) -> Tensor:
-    x, axes = values[0], axes_of(node, values) or []
+    x: Tensor = values[0]
+    axes = axes_of(node, values) or []
     rank = x.dim() + len(axes)
     for axis in sorted(axis % rank for axis in axes):
         x = x.unsqueeze(axis)
@@ -135,7 +136,11 @@ def _sliced(node: Node, values: Values) -> Tensor:
 
 def _expanded(node: Node, values: Values) -> Tensor:
     x, wanted = values[0], numbers(values, 1) or []
-    y: Tensor = torch.broadcast_tensors(x, torch.empty(wanted, dtype=torch.bool).to(x.device))[0]
+    x = x.reshape([1] * (len(wanted) - x.dim()) + list(x.shape))
+    extra = x.dim() - len(wanted)
+    y: Tensor = x.expand(
+        [max(n, 1) if side == 1 else side for n, side in zip([1] * extra + wanted, x.shape, strict=True)]
+    )
     return y
 
 
@@ -193,7 +198,8 @@ def _trilu(node: Node, values: Values) -> Tensor:
 
 
 def _where(node: Node, values: Values) -> Tensor:
-    return torch.where(*values)
+    y: Tensor = torch.where(values[0], values[1], values[2])
+    return y
 
 
 def _transposed(node: Node, values: Values) -> Tensor:
