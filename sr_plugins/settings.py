@@ -31,6 +31,8 @@ class OtherSettings(TypedDict, total=False):
     batch: int | str
     self_ensemble: bool
     reuse: bool
+    strength: float
+    overlap: int | str
 
 
 class Settings(OtherSettings, total=False):
@@ -49,6 +51,8 @@ HELP = {
     "batch": "Waiting frames that may go through the network at once.",
     "self_ensemble": "Mean of the eight mirrored and turned positions (TTA): up to 8 times slower.",
     "reuse": "Take the parts of a frame that rest from the frame before, where that is exact.",
+    "strength": "How much of what the network adds to the interpolated picture is kept, 0 to 1.",
+    "overlap": "Input pixels that tiles read beyond themselves, for networks whose tiles are not exact.",
 }
 
 DEFAULTS: Settings = {
@@ -61,6 +65,8 @@ DEFAULTS: Settings = {
     "batch": "auto",
     "self_ensemble": False,
     "reuse": True,
+    "strength": 1.0,
+    "overlap": "auto",
 }
 
 PRECISIONS = ("auto", *get_args(Precision))
@@ -163,6 +169,15 @@ def _yes_or_no(name: str, value: object) -> bool:
     return bool(value)
 
 
+def _share(name: str, value: object) -> float:
+    number = _number(value)
+    if number is None:
+        raise ArgumentError(f"{name} {value!r} is not a number{_cure(value, 'float')}")
+    if not 0 <= number <= 1:
+        raise ArgumentError(f"{name} {value} is not between 0 and 1")
+    return number
+
+
 _CHECKS: dict[str, Callable[[str, object], object]] = {
     "scale": _scale,
     "size": _size,
@@ -173,6 +188,8 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "batch": _auto_or_count,
     "self_ensemble": _yes_or_no,
     "reuse": _yes_or_no,
+    "strength": _share,
+    "overlap": _auto_or_count,
 }
 
 

@@ -64,6 +64,8 @@ class Upscaler:
             batch=self.settings["batch"],
             self_ensemble=self.settings["self_ensemble"],
             reuse=self.settings["reuse"],
+            strength=self.settings["strength"],
+            overlap=self.settings["overlap"],
         )
 
     @property

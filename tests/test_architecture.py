@@ -43,6 +43,7 @@ TORCH_AT_THE_TOP = (
     "sr_plugins.weights.foreign_network",
     "sr_plugins.weights.averages",
     "sr_plugins.weights.borders",
+    "sr_plugins.weights.chained_network",
     "sr_plugins.weights.fractional",
     "sr_plugins.weights.ncnn_layers",
     "sr_plugins.weights.ncnn_network",

@@ -46,7 +46,7 @@ def upscale(
         planes: the planes the model works on; the others are resized bicubically. ``None``: all. Luma alone
             (``planes=0``) runs the model on luma as on a gray clip.
         settings: as :class:`~sr_plugins.Upscaler` takes them, by the same names: scale, size, device, backend,
-            precision, tile, batch, self_ensemble, reuse.
+            precision, tile, batch, self_ensemble, reuse, strength, overlap.
 
     Raises:
         vs.Error: ``sr_plugins:`` and what is wrong with the clip or the arguments; on a frame, with its number.

@@ -54,6 +54,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     "precision": {"type": click.Choice(PRECISIONS)},
     "tile": {"callback": _auto_or_int, "metavar": "N"},
     "batch": {"callback": _auto_or_int, "metavar": "N"},
+    "strength": {"type": float, "metavar": "0..1"},
+    "overlap": {"callback": _auto_or_int, "metavar": "N"},
 }
 
 

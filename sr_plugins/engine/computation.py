@@ -16,6 +16,7 @@ from sr_plugins.engine.exactness import exact_in_parts
 from sr_plugins.engine.joining import paste
 from sr_plugins.engine.self_ensemble import self_ensemble
 from sr_plugins.engine.shared_tiles import SharedTiles
+from sr_plugins.engine.strength import softened
 from sr_plugins.engine.tiling import SMALLEST_INNER, Tile, reach_of, tiles
 from sr_plugins.engine.transfer import download, upload
 from sr_plugins.errors import DeviceError, FrameError
@@ -50,7 +51,7 @@ class Computation:
         self.reach = reach_of(self.format, spec, alpha=self._has_alpha)
         self._conversion = Conversion(self.format, spec.channels, spec.scale)
         self._bleed = self.reach // 2 if self._has_alpha else 0
-        self._coding = output_coding(self.format, spec.channels)
+        self._coding = output_coding(self.format, spec.channels) if state.strength == 1 else None
         self._now = spec.window[0] if self._frames > 1 else 0  # which of a job's frames is enlarged
         self._pixels = CPU_TILE_PIXELS if state.name == "cpu" else CUDA_TILE_PIXELS
 
@@ -115,6 +116,8 @@ class Computation:
             codes = [c[self._now :: self._frames] for c in codes]
         with Averages(averages) if self._spec.averages else nullcontext():
             y = self_ensemble(network, x, self._spec.symmetry) if self.state.ensemble else network(x, self._coding)
+        if self.state.strength != 1:
+            y = softened(x if x.ndim == 4 else x[:, self._now], y, self._spec.scale, self.state.strength)
         enlarged = conversion.to_planes(y, codes)
         if alpha is None:
             return download(enlarged), None
@@ -154,7 +157,8 @@ class Computation:
         graphs, network = self.state.graphs, self.state.network
         if graphs is None or self._frames > 1:
             return None
-        compute = partial(enlarged_unchecked, self._conversion, network.runner(network.placement.precision))
+        runner = network.runner(network.placement.precision)
+        compute = partial(enlarged_unchecked, self._conversion, runner, strength=self.state.strength)
         result = graphs.launch(self._conversion.kind, compute, planes)
         return None if result is None or not bool(result[0]) else result[1:]
 
@@ -205,10 +209,14 @@ class Computation:
         return exact_in_parts(self.state.network.finest(self._coding), self._spec, shape)
 
 
-def enlarged_unchecked(conversion: Conversion, runner: Runner, planes: Sequence[Tensor]) -> list[Tensor]:
+def enlarged_unchecked(
+    conversion: Conversion, runner: Runner, planes: Sequence[Tensor], *, strength: float = 1.0
+) -> list[Tensor]:
     """Whether the network's values are finite, then the enlarged planes; the device is never waited for."""
     x, codes = conversion.to_model(planes, None, 0)
     y = runner(x)
+    if strength != 1:
+        y = softened(x, y, conversion.scale, strength)
     return [torch.isfinite(y.sum(dtype=torch.float32)), *conversion.to_planes(y, codes)]
 
 

@@ -33,6 +33,7 @@ class DeviceState:
         reuse: what is known of still frames and resting tiles; ``None``: nothing is kept.
         graphs: CUDA graphs, where the backend can be recorded.
         ensemble: compute every picture in its eight positions (see :mod:`.self_ensemble`).
+        strength: how much of what the network adds to the interpolated picture is kept (see :mod:`.strength`).
     """
 
     network: PlacedNetwork
@@ -42,6 +43,7 @@ class DeviceState:
     reuse: Reuse | None = None
     graphs: CudaGraphs | None = None
     ensemble: bool = False
+    strength: float = 1.0
     shrinking: threading.Lock = field(default_factory=threading.Lock)
     _said: set[str] = field(default_factory=set)
     _computations: OrderedDict[Kind, Any] = field(default_factory=OrderedDict)

@@ -23,7 +23,7 @@ from sr_plugins.engine.job_queue import JobQueue
 from sr_plugins.engine.lane import Lane
 from sr_plugins.engine.placed_network import PlacedNetwork
 from sr_plugins.engine.reuse import Reuse
-from sr_plugins.engine.tiling import blending
+from sr_plugins.engine.tiling import blending, read_further
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Placement
 from sr_plugins.interface.model import LoadedModel
@@ -53,8 +53,11 @@ class Engine:
         batch: int | str,
         self_ensemble: bool,
         reuse: bool,
+        strength: float,
+        overlap: int | str,
     ) -> None:
         self._loaded, self._self_ensemble, self._reuse = loaded, self_ensemble, reuse
+        self._strength, self._overlap = strength, overlap
         self._plugins, self._tile, self._batch = plugins, tile, batch
         self._asked = device, backend, precision
         self._reviving = threading.Lock()
@@ -75,6 +78,10 @@ class Engine:
             chosen.append((spec, name, precision_for(spec, loaded.spec, name, precision)))
         if loaded.spec.averages and (self._self_ensemble or any(one.name != PLAIN for one, _, _ in chosen)):
             self._loaded = replace(loaded, spec=blending(loaded.spec))
+        if self._strength != 1 or self._overlap != "auto":
+            overlap = None if self._overlap == "auto" else int(self._overlap)
+            further = read_further(self._loaded.spec, overlap, interpolated=self._strength != 1)
+            self._loaded = replace(self._loaded, spec=further)
         self._states = [self._state(*one) for one in chosen]
         self._queue = JobQueue()
         self._lanes = [Lane(self._queue, self._loaded.spec, s) for s in self._states for _ in range(s.lanes)]
@@ -104,6 +111,7 @@ class Engine:
             reuse=Reuse() if reusable else None,
             graphs=CudaGraphs() if cuda and backend.recordable and plain and not self._self_ensemble else None,
             ensemble=self._self_ensemble,
+            strength=self._strength,
         )
 
     @property
@@ -128,9 +136,11 @@ class Engine:
 
     @property
     def description(self) -> str:
-        """Backend, devices and precision, for example ``torch, cpu, bfloat16``; and the self-ensemble, where asked."""
+        """Backend, devices and precision, for example ``torch, cpu, bfloat16``; and what else was asked for."""
         first = self._states[0].network
         ensemble = ", self-ensemble" if self._self_ensemble else ""
+        ensemble += f", strength {self._strength:g}" if self._strength != 1 else ""
+        ensemble += f", overlap {self._overlap}" if self._overlap != "auto" else ""
         devices = "+".join(state.name for state in self._states)
         return f"{first.backend.name}, {devices}, {first.placement.precision}{ensemble}"
 

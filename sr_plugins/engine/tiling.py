@@ -44,6 +44,21 @@ def blending(spec: ModelSpec) -> ModelSpec:
     return replace(spec, receptive_radius=None, margin=None, averages=(), overlap=overlap)
 
 
+def read_further(spec: ModelSpec, overlap: int | None, *, interpolated: bool) -> ModelSpec:
+    """The spec of a network whose tiles read ``overlap`` where they are not exact, and what an interpolation reads.
+
+    Tiles that are exact read what they must, whatever was asked for.
+    """
+    least = INTERPOLATION_REACH if interpolated else 0
+    if spec.receptive_radius is None:
+        wanted = max((spec.overlap or 0) if overlap is None else overlap, least)
+        return replace(spec, overlap=-(-wanted // spec.tile_multiple) * spec.tile_multiple)
+    radius = max(spec.receptive_radius, least)
+    if spec.margin is None:
+        return replace(spec, receptive_radius=radius)
+    return replace(spec, receptive_radius=radius, margin=min(max(overlap or spec.margin, least), radius))
+
+
 def reach_of(format: FrameFormat, spec: ModelSpec, *, alpha: bool) -> int:
     """How far beyond a tile its computation reads, in input pixels: network, chroma filters, bleeding below alpha."""
     step = 1 << max(format.subsampling)

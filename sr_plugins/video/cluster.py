@@ -27,7 +27,7 @@ from sr_plugins.video.chunk_worker import ChunkWorker, Made
 from sr_plugins.video.chunks import Chunk, Film, frame_before
 from sr_plugins.video.journal_lines import ChunkRecord
 from sr_plugins.weights.digest import weights_digest
-from sr_plugins.weights.open_model import weights_file
+from sr_plugins.weights.open_model import located
 from sr_plugins.whole_file import whole_file
 
 logger = logging.getLogger("sr_plugins")
@@ -75,8 +75,7 @@ class Cluster:
     ) -> None:
         asked = checked({"scale": scale, **settings})
         self._ray = _ray()
-        if (file := weights_file(model)) is not None:
-            model = file.absolute()
+        model = located(model)
         # sizes and weights are needed here, its speed is not
         self._planner = Upscaler(model, scale, size=asked["size"], device="cpu", backend="torch")
         self._arguments: dict[str, Any] = {"model": model, **asked}

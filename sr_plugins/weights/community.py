@@ -129,6 +129,7 @@ def _cannot_build() -> nn.Module:
 def _recognised(path: Path, tensors: dict[str, Tensor]) -> Any:
     from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
 
+    _with_extra_architectures()
     try:
         with warnings.catch_warnings():  # of what torch will be some day
             warnings.simplefilter("ignore")
@@ -157,12 +158,24 @@ def _recognised(path: Path, tensors: dict[str, Tensor]) -> Any:
     return descriptor
 
 
+def _with_extra_architectures() -> None:
+    """Those of spandrel-extra-arches, where it is installed: their licences are not free for every use."""
+    if find_spec("spandrel_extra_arches") is None:
+        return
+    import spandrel_extra_arches
+
+    spandrel_extra_arches.install(ignore_duplicates=True)
+
+
 def _probed(path: Path, key: str, network: nn.Module, channels: int, multiple: int, minimum: int) -> dict[str, Any]:
     """What :func:`.probe.probe` found of this network, remembered by what it is."""
     from sr_plugins.weights.probe import probe
 
     def make() -> bytes:
-        found: Found = probe(network, channels, path, multiple=multiple, minimum=minimum)
+        try:
+            found: Found = probe(network, channels, path, multiple=multiple, minimum=minimum)
+        except (RuntimeError, ValueError, IndexError) as error:  # the network's own, at some size
+            raise WeightsError(f"{path} does not run at every size of a picture: {one_line(error)}") from error
         return json.dumps(asdict(found)).encode()
 
     return remembered(key, make)

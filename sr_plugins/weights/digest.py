@@ -28,6 +28,8 @@ def weights_digest(loaded: LoadedModel) -> str:
         _update(state, network)
     if how := loaded.card.get("how"):  # of a foreign file: what was found out and changes pixels
         state.update(repr(sorted(how.items())).encode())
+    if chain := loaded.card.get("chain"):
+        state.update(repr(chain).encode())
     return state.hexdigest()[:32]
 
 

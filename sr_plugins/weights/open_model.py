@@ -1,9 +1,14 @@
 """The one rule for what ``model`` means, a name or a file, and for which trained scale of a name is taken."""
 
+# os.path asks without raising; Path's question raises for a name that is too long.
+# ruff: noqa: PTH110
+
 from __future__ import annotations
 
+import math
 import os
 import re
+from os.path import exists
 from pathlib import Path
 
 from sr_plugins.errors import UnknownModelError
@@ -20,14 +25,31 @@ def is_file_name(text: str) -> bool:
 
 
 def weights_file(model: str | os.PathLike[str], plugins: Plugins | None = None) -> Path | None:
-    """The path that ``model`` means, its ``~`` resolved; ``None`` where it is a name."""
+    """The path that ``model`` means, its ``~`` resolved; ``None`` where it is a name, or several (:func:`links_of`)."""
     names = {spec.name for spec in (plugins or installed()).models()}
     if isinstance(model, str) and (model in names or not is_file_name(model)):
         return None
     try:
-        return Path(model).expanduser()
+        path = Path(model).expanduser()
     except RuntimeError:  # a ~name of nobody here
-        return Path(model)
+        path = Path(model)
+    return None if isinstance(model, str) and "," in model and not exists(path) else path
+
+
+def links_of(model: object, plugins: Plugins) -> list[str]:
+    """The models of a chain, ``a,b``; empty where ``model`` is one: a registered name or a file may hold a comma."""
+    if not isinstance(model, str) or "," not in model or model in {spec.name for spec in plugins.models()}:
+        return []
+    return [] if weights_file(model, plugins) is not None else [link.strip() for link in model.split(",")]
+
+
+def located(model: str | Path, plugins: Plugins | None = None) -> str | Path:
+    """``model`` with the absolute paths of its files, for other working folders."""
+    found = plugins or installed()
+    if links := links_of(model, found):
+        return ",".join(str(located(link, found)) for link in links)
+    file = weights_file(model, found)
+    return model if file is None else file.absolute()
 
 
 def open_model(
@@ -40,8 +62,8 @@ def open_model(
     """Open a model by its registered name or the path of its weights file.
 
     Args:
-        model: a text is a registered name first, else a file where it holds a separator or a suffix; a path is a file;
-            an opened model is returned as it is.
+        model: a text is a registered name first, else a file where it holds a separator or a suffix; several with
+            commas between them are run one after the other; a path is a file; an opened model is returned as it is.
         scale: of a name the smallest trained network that suffices is taken, or the largest there is; ``None``: the
             smallest. A file has the scale it has.
         plugins: those to look among; those of this process by default.
@@ -57,6 +79,8 @@ def open_model(
         loaded = model
     elif not isinstance(model, str | os.PathLike):
         raise UnknownModelError(str(model), (spec.name for spec in found.models()))
+    elif links := links_of(model, found):
+        loaded = _chain(links, scale, found)
     elif (path := weights_file(model, found)) is not None:
         loaded = found.open_weights(path)
     else:
@@ -66,6 +90,21 @@ def open_model(
     if exact and scale not in (None, loaded.spec.scale):
         raise UnknownModelError(f"{model} x{scale}", (), f" at this scale; {model} is for x{loaded.spec.scale}")
     return loaded
+
+
+def _chain(links: list[str], scale: float | None, plugins: Plugins) -> LoadedModel:
+    """Each opened; of those that were trained for several scales the last takes what is left of ``scale``."""
+    from sr_plugins.weights.chain import chained
+
+    if not all(links):
+        raise UnknownModelError(",".join(links), (), ": a comma stands between two models")
+    scales = {link: {spec.scale for spec in plugins.models() if spec.name == link and spec.usable} for link in links}
+    free = next((i for i in reversed(range(len(links))) if len(scales[links[i]]) > 1), None)
+    opened = [None if i == free else open_model(link, None, plugins) for i, link in enumerate(links)]
+    if free is not None:
+        others = math.prod(one.spec.scale for one in opened if one is not None)
+        opened[free] = open_model(links[free], None if scale is None else scale / others, plugins)
+    return chained([one for one in opened if one is not None])
 
 
 def _trained(name: str, scale: float | None, plugins: Plugins) -> int | None:

@@ -130,7 +130,10 @@ def _sizes(
             "width"
         )
     fitting = (n for n in MINIMA if minimum <= n < side and n % found == 0)
-    return found, next((n for n in fitting if takes(n, n, scale)), side), int(scale)
+    # thin ones, too: some reflect a side by the length of the other
+    shapes = ((1, 1), (1, 0), (0, 1))
+    least = (n for n in fitting if all(takes(n if a else side, n if b else side, scale) for a, b in shapes))
+    return found, next(least, side), int(scale)
 
 
 def _fits(side: int, multiple: int) -> bool:
