@@ -1,4 +1,4 @@
-"""Where things are kept that can be made again: exported networks and measurements of speed."""
+"""Where things are kept: those that can be made again, and those of the user."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def cache_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "sr-plugins"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sr-plugins"
+
+
+def data_folder() -> Path:
+    """``$SR_PLUGINS_DATA``, or the platform's folder for what a program keeps for its user."""
+    if chosen := os.environ.get("SR_PLUGINS_DATA"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA", Path.home() / "AppData" / "Roaming")) / "sr-plugins"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "sr-plugins"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sr-plugins"
 
 
 def read_or_make(kind: str, name: str, make: Callable[[], bytes]) -> bytes:

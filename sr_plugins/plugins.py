@@ -46,6 +46,7 @@ BUILT_IN = (
     "sr_plugins.exporters.onnx",
     "sr_plugins.exporters.glsl",
     "sr_plugins.models.corrected",
+    "sr_plugins.weights.library",
     "sr_plugins.weights.reader",
 )
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sr_plugins.cli.library import add, inspect, listed, remove
 from sr_plugins.errors import WeightsError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.plugins import plugins
@@ -56,10 +57,13 @@ def described(spec: ModelSpec, problems: list[str]) -> dict[str, Any]:
     }
 
 
-@click.command("models")
+@click.group("models", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="A list of objects on stdout.")
-def command(as_json: bool) -> None:
-    """List the models that are installed."""
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List the models that are installed; look into weights files, and keep them under names."""
+    if ctx.invoked_subcommand is not None:
+        return
     found = plugins()
     broken: list[str] = []
     models = [described(spec, broken) for spec in found.models()]
@@ -89,3 +93,7 @@ def command(as_json: bool) -> None:
     if not console.is_terminal:  # a pipe or a file has all the width there is
         console.width = 1000
     console.print(table)
+
+
+for further in (inspect, add, listed, remove):
+    command.add_command(further)

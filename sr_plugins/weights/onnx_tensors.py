@@ -44,6 +44,12 @@ def take_in(path: Path, model: onnx.ModelProto) -> None:
             raise WeightsError(f"{path}: tensor {tensor.name} {tuple(tensor.dims)} holds {held}")
 
 
+def beside(model: onnx.ModelProto) -> list[str]:
+    """The names of the files beside the graph in which it keeps tensors."""
+    told = (entry.value for tensor in _tensors(model) for entry in tensor.external_data if entry.key == "location")
+    return sorted(set(told))
+
+
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     yield from model.graph.initializer
     for nodes in (model.graph.node, *(function.node for function in model.functions)):

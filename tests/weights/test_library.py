@@ -1,0 +1,108 @@
+"""Models that were added: known by name wherever a name works, by digest, and gone when they are removed."""
+
+from importlib.metadata import PathDistribution
+from pathlib import Path
+
+import onnx
+import pytest
+from click.testing import CliRunner
+from test_ncnn_files import TEXT, data, pair
+from test_onnx_files import network
+
+from gimp_bridge.worker import model_choices
+from sr_plugins import Upscaler
+from sr_plugins.cli.main import srp
+from sr_plugins.errors import WeightsError
+from sr_plugins.plugins import Plugins
+from sr_plugins.weights import library
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SR_PLUGINS_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+def fresh() -> Plugins:
+    return Plugins(installed=False)
+
+
+def test_a_file_that_was_added_is_a_name(tmp_path: Path) -> None:
+    entry = library.add(pair(tmp_path, name="mine"), fresh(), license="MIT")
+    again = library.add(tmp_path / "mine.bin", fresh())
+    assert (again.digest, len(library.entries())) == (entry.digest, 1)
+    for file in tmp_path.glob("mine.*"):
+        file.unlink()
+    found = fresh()
+    [spec] = [spec for spec in found.models() if spec.name == "mine"]
+    assert (spec.scale, spec.receptive_radius, spec.license, spec.purpose) == (2, 2, "MIT", "enlarge")
+    with Upscaler("mine", device="cpu", plugins=found) as upscaler:
+        assert upscaler.loaded.spec.label == "mine x2"
+    assert "mine" in {choice["name"] for choice in model_choices(found.models())}
+    library.remove("mine")
+    assert library.entries() == []
+    assert [p.name for p in (tmp_path / "data" / "models").rglob("*") if p.is_file()] == ["index.json"]
+
+
+def test_all_files_of_a_network_go_along(tmp_path: Path) -> None:
+    onnx.save(network(), str(tmp_path / "net.onnx"), save_as_external_data=True, location="net.data", size_threshold=0)
+    entry = library.add(tmp_path / "net.onnx", fresh())
+    assert set(entry.files) == {"net.onnx", "net.data"}
+    (tmp_path / "net.data").unlink()
+    assert fresh().open_weights(entry.path).spec.scale == 2
+
+
+def test_what_was_changed_afterwards_is_told(tmp_path: Path) -> None:
+    entry = library.add(pair(tmp_path, name="mine"), fresh())
+    entry.path.write_text(TEXT.replace("2=0.9", "2=0.8"))
+    with pytest.raises(WeightsError, match="not the file that was added"):
+        Upscaler("mine", plugins=fresh())
+
+
+def test_names_that_are_taken_and_foreign_files_stay(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"called tiny x2 already; name it with --name"):
+        library.add(pair(tmp_path, name="tiny"), fresh())
+    assert library.add(tmp_path / "tiny.param", fresh(), name="other").name == "other"
+    note = library.entries()[0].path.parent / "note.txt"
+    note.write_text("mine")
+    library.remove("other")
+    assert note.read_text() == "mine"
+    (tmp_path / "data" / "models" / "index.json").write_text("{")
+    with pytest.raises(WeightsError, match="mend it, or move it away"):
+        library.entries()
+    assert any("index.json" in problem for problem in _problems()), "a broken index stops no other model"
+
+
+def _problems() -> list[str]:
+    found = fresh()
+    assert found.model("tiny", 2).name == "tiny"
+    return found.problems
+
+
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair(tmp_path, name="net")
+    (tmp_path / "pack").mkdir()
+    pair(tmp_path / "pack", TEXT.replace("2=0.9", "2=0.7"), data(), name="other")
+    (tmp_path / "pack" / "empty.pth").write_bytes(b"")
+    info = tmp_path / "pack-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pack\nVersion: 1\nLicense: MIT\n")
+    (info / "RECORD").write_text("pack/other.param,,\npack/other.bin,,\npack/empty.pth,,\n")
+    monkeypatch.setattr(library, "distribution", lambda name: PathDistribution(info))
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(srp, ["models", *words])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    assert "net x2" in run("add", "net.param")
+    told = CliRunner().invoke(srp, ["models", "add", "--package", "pack"])
+    assert "other x2" in told.stdout
+    assert "unknown (the package: MIT)" in told.stdout
+    assert "empty.pth is empty" in told.output
+    assert [line.split()[0] for line in run("list").splitlines()] == ["net", "other"]
+    assert '"scale": 2' in run("inspect", "net.param", "--json", "--no-speed")
+    assert "exact: read 2 pixels" in run("inspect", "net.bin")
+    assert "licence" in run()
+    assert "removed net x2" in run("remove", "net")
