@@ -19,9 +19,7 @@ SIDE = 128  # pixels of the picture whose time is taken
 @click.command("inspect")
 @click.argument("model", metavar="FILE")
 @click.option("--json", "as_json", is_flag=True, help="One object on stdout.")
-@click.option(
-    "--speed/--no-speed", default=True, show_default=True, help="Run it on a small picture and take the time."
-)
+@click.option("--speed/--no-speed", default=True, show_default=True, help="Take the time of a small picture.")
 def inspect(model: str, as_json: bool, speed: bool) -> None:
     """Tell what a weights file is and does: found out by running it on small pictures, once."""
     from sr_plugins.weights.open_model import open_model
@@ -138,8 +136,8 @@ def listed(as_json: bool) -> None:
 
     found = entries()
     if as_json:
-        told = [{"name": e.name, "sha256": e.digest, "file": str(e.path), "licence": e.license, "source": e.source, **e.told}
-                for e in found]  # fmt: skip
+        names = {"sha256": "digest", "file": "path", "licence": "license", "source": "source"}
+        told = [{"name": e.name, **{k: str(getattr(e, v)) for k, v in names.items()}, **e.told} for e in found]
         click.echo(json.dumps(told, indent=2))
         return
     wide = max((len(entry.label) for entry in found), default=0)
