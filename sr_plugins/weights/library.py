@@ -65,7 +65,7 @@ class Entry:
 
     def spec(self) -> ModelSpec:
         """The model, without opening it."""
-        told = {name: tuple(v) if isinstance(v, list) else v for name, v in self.told.items()}
+        told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in self.told.items()}
         told["averages"] = tuple((up, down) for up, down in told["averages"])
         path = self.path
 
