@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os.path import exists, isdir
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,52 @@ def expanded(inputs: Iterable[Path]) -> Iterator[Path]:
     for given in inputs:
         found = [] if exists(given) or not glob.has_magic(str(given)) else sorted(glob.glob(str(given), recursive=True))
         yield from map(Path, found) if found else (given,)
+
+
+def placed(
+    inputs: Iterable[Path],
+    output: Path,
+    within: Callable[[Path], Iterable[Path]],
+    renamed: Callable[[Path], Path],
+) -> list[tuple[Path, Path]]:
+    """Every input, and what ``within`` finds in those that are folders, with its target in the folder ``output``.
+
+    What lies in a folder keeps its place there; ``renamed`` gives a target its ending.
+    """
+    targets: dict[Path, Path] = {}
+    for given in inputs:
+        for found in within(given) if isdir(given) else (given,):
+            target = output / renamed(found.relative_to(given) if isdir(given) else Path(found.name))
+            if target in targets:
+                raise click.UsageError(f"{targets[target]} and {found} would both become {target}: name other folders")
+            targets[target] = found
+    return [(source, target) for target, source in targets.items()]
+
+
+def walked(given: Path, output: Path, locked: Callable[[OSError], None]) -> list[Path]:
+    """The files of a folder and of all within it, in order; ``locked`` is told of those that cannot be read.
+
+    Hidden ones (macOS puts a ``._film.mp4`` beside every film on a foreign disk), earlier results in ``output`` and
+    unfinished films are left out.
+
+    Raises:
+        ArgumentError: the folder itself cannot be read.
+    """
+    if not os.access(given, os.R_OK | os.X_OK):
+        raise ArgumentError(f"{given} cannot be read: Permission denied")
+    root, results = given.resolve(), output.resolve()
+    found: list[Path] = []
+    for folder, folders, files in os.walk(given, onerror=locked):
+        here = root / Path(folder).relative_to(given)
+        folders[:] = [n for n in folders if not n.startswith(".") and here / n != results and not _unfinished(here / n)]
+        for name in [name for name in folders if Path(folder, name).is_symlink()]:
+            click.echo(f"{Path(folder, name)} is a link to a folder and not followed: name that folder", err=True)
+        found += [Path(folder, name) for name in files if not name.startswith(".")]
+    return sorted(found)
+
+
+def _unfinished(folder: Path) -> bool:
+    return folder.name.endswith(".parts") and exists(folder / "journal.jsonl")
 
 
 def place_beside(source: Path, suffix: str, asked: Mapping[str, Any]) -> Path:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 from PIL import Image
 
-from sr_plugins.cli.files import expanded, is_film_name, obstacle, place_beside
+from sr_plugins.cli.files import expanded, is_film_name, obstacle, place_beside, placed, walked
 from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import ImageError, SRError, one_line
 from sr_plugins.images.formats import format_of
@@ -162,42 +162,26 @@ def _tasks(inputs: Sequence[Path], output: str, ending: str | None, failures: li
         return [(inputs[0], target)]
     if exists(target) and not isdir(target):
         raise click.BadParameter(f"{target} is a file: several pictures need a folder", param_hint="--output")
-    tasks: dict[Path, Path] = {}
-    for given in inputs:
-        for found in _pictures(given, target, failures):
-            place = found.relative_to(given) if isdir(given) else Path(found.name)
-            result = target / place.with_suffix(suffix or (place.suffix if _writable(place.suffix) else ".png"))
-            if result in tasks:
-                raise click.UsageError(f"{tasks[result]} and {found} would both become {result}: name other folders")
-            tasks[result] = found
+
+    def renamed(place: Path) -> Path:
+        return place.with_suffix(suffix or (place.suffix if _writable(place.suffix) else ".png"))
+
+    tasks = placed(inputs, target, lambda folder: _pictures(folder, target, failures), renamed)
     if not tasks and failures:
         raise failures[0]
     if not tasks:
         raise click.UsageError(f"no pictures in {', '.join(str(p) for p in inputs)}")
-    return [(source, result) for result, source in tasks.items()]
+    return tasks
 
 
 def _pictures(given: Path, target: Path, failures: list[SRError]) -> Iterator[Path]:
-    """The file itself, or what is in the folder by its ending; hidden files and earlier results are left out."""
+    """What is in the folder by its ending."""
 
     def locked(error: OSError) -> None:
         failures.append(ImageError(f"{error.filename} cannot be read: {error.strerror}"))
 
-    if not isdir(given):
-        yield given
-        return
-    if not os.access(given, os.R_OK | os.X_OK):
-        raise ImageError(f"{given} cannot be read: Permission denied")
     Image.init()
-    root, results = given.resolve(), target.resolve()
-    found = []
-    for folder, folders, files in os.walk(given, onerror=locked):
-        here = root / Path(folder).relative_to(given)
-        folders[:] = [name for name in folders if not name.startswith(".") and here / name != results]
-        for name in [name for name in folders if Path(folder, name).is_symlink()]:
-            click.echo(f"{Path(folder, name)} is a link to a folder and not followed: name that folder", err=True)
-        found += [Path(folder, name) for name in files if not name.startswith(".")]
-    for path in sorted(found):
+    for path in walked(given, target, locked):
         if cure := cure_for(path):
             failures.append(ImageError(f"{path} cannot be read: {cure}"))
         elif path.suffix.lower() in Image.EXTENSION:

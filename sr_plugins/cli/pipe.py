@@ -8,7 +8,10 @@ from typing import Any, Literal
 import click
 
 from sr_plugins.cli.options import make_upscaler, upscaler_options
+from sr_plugins.pixels.frame import ChromaLocation
 from sr_plugins.pixels.matrix import NAMES
+
+_PLACES = {"left": ChromaLocation.LEFT, "center": ChromaLocation.CENTER, "topleft": ChromaLocation.TOP_LEFT}
 
 
 @click.command()
@@ -19,8 +22,15 @@ from sr_plugins.pixels.matrix import NAMES
     "--range", "range_", type=click.Choice(["limited", "full"]), help="Of the samples, if the stream is silent."
 )
 @click.option("--matrix", type=click.Choice(list(NAMES)), help="YUV matrix, for models that work in RGB.")
+@click.option(
+    "--chroma-location",
+    type=click.Choice(list(_PLACES)),
+    help="Of YUV with halved chroma, if the stream is silent or wrong.",
+)
 @upscaler_options
-def command(format_: Literal["y4m", "nut"], range_: str | None, matrix: str | None, **options: Any) -> None:
+def command(
+    format_: Literal["y4m", "nut"], range_: str | None, matrix: str | None, chroma_location: str | None, **options: Any
+) -> None:
     """Upscale raw frames from stdin to stdout.
 
     vspipe -c y4m script.vpy - | srp pipe | x265 --y4m - -o out.hevc
@@ -38,5 +48,7 @@ def command(format_: Literal["y4m", "nut"], range_: str | None, matrix: str | No
             format_,
             full_range=full,
             matrix=NAMES[matrix] if matrix else None,
+            chroma_location=_PLACES[chroma_location] if chroma_location else None,
+            notice=lambda line: click.echo(f"srp: {line}", err=True),
         )
     click.echo(f"srp: {count} frames", err=True)

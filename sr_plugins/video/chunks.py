@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -18,12 +19,14 @@ import numpy as np
 from sr_plugins.errors import PipeError
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.video.chunk_encoder import ChunkEncoder
 from sr_plugins.video.decode import DecodeOptions, Decoder
-from sr_plugins.video.encode import ChunkEncoder, Encoding
+from sr_plugins.video.encode import Encoding
 from sr_plugins.video.journal import content
 from sr_plugins.video.journal_lines import ChunkRecord
 from sr_plugins.video.pixel_formats import frame_format, to_frame
 from sr_plugins.video.source import Source, opened
+from sr_plugins.video.timeline import apart
 
 # Before any frame: a decoder may give one earlier than the container announces.
 _BEGINNING = -(1 << 62)
@@ -67,15 +70,21 @@ def plan_chunks(
     """
     low = -math.inf if start is None else math.ceil(start / time_base)
     high = math.inf if end is None else math.ceil(end / time_base)
-    times = sorted({t for t in timeline if low <= t < high})
+    times = [t for t in timeline if low <= t < high]
     if not times:
         raise PipeError("no frame lies between --start and --end")
     after = next((t for t in timeline if t > times[-1]), None)
-    firsts = times[::length]
+    # A chunk begins where a frame keeps its time: frames that share one are shown apart, see `apart`.
+    keep = [now == was for was, now in zip(times, apart(times), strict=True)]
+    places = [0]
+    for place in range(1, len(times)):
+        if place >= places[-1] + length and keep[place]:
+            places.append(place)
+    firsts = [times[place] for place in places]
     ends = [*firsts[1:], after]
     if start is None:
         firsts[0] = _BEGINNING
-    counts = [len(times[i : i + length]) for i in range(0, len(times), length)]
+    counts = [b - a for a, b in pairwise([*places, len(times)])]
     return [Chunk(i, *parts) for i, parts in enumerate(zip(firsts, ends, counts, strict=True))]
 
 

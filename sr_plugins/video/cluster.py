@@ -15,12 +15,9 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from heapq import heappop, heappush
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from sr_plugins.errors import DeviceError, PipeError, PluginError, SRError, one_line
-from sr_plugins.interface.model import LoadedModel
-from sr_plugins.pixels.frame import FrameFormat
 from sr_plugins.settings import OtherSettings, checked
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.chunk_worker import ChunkWorker, Made
@@ -77,7 +74,7 @@ class Cluster:
         self._ray = _ray()
         model = located(model)
         # sizes and weights are needed here, its speed is not
-        self._planner = Upscaler(model, scale, size=asked["size"], device="cpu", backend="torch")
+        self.upscaler = Upscaler(model, scale, size=asked["size"], device="cpu", backend="torch")
         self._arguments: dict[str, Any] = {"model": model, **asked}
         self._ffmpeg = None if ffmpeg is None else str(ffmpeg)
         self._started = not self._ray.is_initialized()
@@ -96,15 +93,6 @@ class Cluster:
     def description(self) -> str:
         """Model, backend, device and precision in use, the same on all machines."""
         return self._identity["model"]
-
-    @property
-    def loaded(self) -> LoadedModel:
-        """The opened model."""
-        return self._planner.loaded
-
-    def output_size(self, width: int, height: int, format: FrameFormat | None = None) -> tuple[int, int]:
-        """See :meth:`Upscaler.output_size`."""
-        return self._planner.output_size(width, height, format)
 
     # -- machines ----------------------------------------------------------------------------------------------------
 
@@ -143,7 +131,7 @@ class Cluster:
                 self._ray.kill(worker)
         if not found:
             raise DeviceError("no machine of the Ray cluster is free: see ray status")
-        expected = {**found[0], "weights": weights_digest(self.loaded)}
+        expected = {**found[0], "weights": weights_digest(self.upscaler.loaded)}
         for machine in found:
             for key, cure in CURES.items():
                 if machine[key] != expected[key]:
@@ -269,16 +257,14 @@ class Cluster:
     def close(self) -> None:
         """Free the machines."""
         self._dismiss()
-        self._planner.close()
+        self.upscaler.close()
         if self._started:
             self._ray.shutdown()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -8,6 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _QUICKTIME_SURE = frozenset({"aac", "ac3", "alac", "mp3", "mov_text"})
+# A palette for each frame; ordered dither does not flicker.
+_PALETTE = (
+    "split[picture][colours];[colours]palettegen=stats_mode=single[palette];"
+    "[picture][palette]paletteuse=new=1:dither=bayer:bayer_scale=5"
+)
+_MARKS = frozenset({"comment", "visual_impaired", "descriptions", "forced", "hearing_impaired", "captions"})
 _MPEG_SOUND = frozenset({"ac3", "dts", "mp1", "mp2", "mp3"})
 
 
@@ -32,6 +38,10 @@ class Container:
         timecode: its muxer makes the track of a time code itself, from the tag.
         quicktime: written by the QuickTime family's muxer: a clock of the person's choice, keys, a display matrix.
         keeps: films of a folder stay in this kind of container.
+        tags: it holds the film's title and tags. titles: those of streams; as ``handler`` in QuickTime's family.
+        marks: which of ffmpeg's dispositions it holds, beside ``default``.
+        finish: the encoder with which the last step writes the film anew from ``encoder``'s lossless pictures, and its
+            options, where the codec cannot be put together from chunks.
     """
 
     muxer: str
@@ -53,6 +63,10 @@ class Container:
     timecode: bool = False
     quicktime: bool = False
     keeps: bool = False
+    tags: bool = True
+    titles: bool = False
+    marks: frozenset[str] = frozenset()
+    finish: tuple[str, ...] = ()
 
 
 def _program(muxer: str, *suffixes: str) -> Container:
@@ -64,6 +78,7 @@ def _program(muxer: str, *suffixes: str) -> Container:
         sure=_MPEG_SOUND,
         sound="mp2",
         encoders=("mpeg2video", "mpeg1video"),
+        tags=False,
     )
 
 
@@ -81,17 +96,37 @@ CONTAINERS = (
         attachments=True,
         covers=True,
         keeps=True,
+        titles=True,
+        marks=_MARKS | {"original"},
     ),
     Container(
         muxer="webm",
         sure=frozenset({"opus", "vorbis"}),
         text="webvtt",
         sound="libopus",
+        encoder=("libvpx-vp9", "-crf", "20", "-b:v", "0", "-row-mt", "1"),
+        plain=True,
         chapters=True,
+        titles=True,
+        marks=frozenset({"forced"}),
+    ),
+    Container(
+        muxer="ogg",
+        suffixes=("ogv",),
+        codecs=frozenset({"vorbis", "flac", "opus", "speex"}),
+        sure=frozenset({"vorbis", "flac", "opus"}),
+        sound="libvorbis",
+        encoder=("libtheora", "-q:v", "9"),
+        plain=True,
+        chapters=True,
+        tags=False,
+        titles=True,
     ),
     Container(
         muxer="mp4",
         suffixes=("m4v",),
+        titles=True,
+        marks=_MARKS,
         sure=_QUICKTIME_SURE,
         plain=True,
         text="mov_text",
@@ -103,6 +138,7 @@ CONTAINERS = (
     ),
     Container(
         muxer="mov",
+        titles=True,
         sure=_QUICKTIME_SURE,
         plain=True,
         text="mov_text",
@@ -112,7 +148,14 @@ CONTAINERS = (
         keeps=True,
     ),
     Container(
-        muxer="ipod", sure=_QUICKTIME_SURE, plain=True, text="mov_text", chapters=True, covers=True, quicktime=True
+        muxer="ipod",
+        titles=True,
+        sure=_QUICKTIME_SURE,
+        plain=True,
+        text="mov_text",
+        chapters=True,
+        covers=True,
+        quicktime=True,
     ),
     # A transport stream takes anything, but what is not listed here nothing can play.
     Container(
@@ -122,15 +165,18 @@ CONTAINERS = (
         sure=_MPEG_SOUND | {"aac", "eac3"},
         video=True,
         data=True,
+        tags=False,
+        marks=frozenset({"visual_impaired", "descriptions", "hearing_impaired"}),
     ),
     _program("mpeg", "mpg"),
     _program("vob"),
     _program("dvd"),
     _program("svcd"),
     Container(muxer="asf", suffixes=("wmv",), encoders=("wmv2", "wmv1")),
-    Container(muxer="nut", chapters=True),
-    Container(muxer="gif", encoder=("gif",)),
-    Container(muxer="apng", encoder=("apng",)),
+    Container(muxer="nut", chapters=True, titles=True, marks=frozenset({"comment"})),
+    Container(muxer="gif", encoder=("png",), finish=("gif", "-filter:v", _PALETTE), tags=False),
+    Container(muxer="apng", encoder=("png",), finish=("apng", "-plays", "0"), tags=False),
+    Container(muxer="webp", encoder=("png",), finish=("libwebp", "-quality", "90", "-loop", "0"), tags=False),
 )
 
 # The ffmpeg from which on Matroska tells a codec's delay; before, its muxer holds no time below zero, and moves the

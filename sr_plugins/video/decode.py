@@ -68,6 +68,7 @@ class Decoder:
     def _stream(self, options: DecodeOptions, since: int | None) -> ffmpeg.nodes.OutputStream:
         source = self._source
         asked: dict[str, object] = {"protocol_whitelist": PROTOCOLS, "itsoffset": self._lift, "copyts": None}
+        asked |= source.given
         if not options.turn:
             asked["noautorotate"] = None
         if source.decoder:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sr_plugins.errors import PipeError
 from sr_plugins.video.encode import Encoding
-from sr_plugins.video.ffmpeg_process import has_decoder, version_number
+from sr_plugins.video.ffmpeg_process import decodes, has_decoder, version, version_number
 from sr_plugins.video.pixel_formats import PixelLayout
 from sr_plugins.video.source import NO_CROP, Source
 
@@ -16,7 +17,16 @@ _CROPS = (7, 1)
 
 
 def as_decoded(executable: str, source: Source) -> Source:
-    """The source as this ffmpeg decodes it, with the decoder that gives most and a notice of what is missing."""
+    """The source as this ffmpeg decodes it, with the decoder that gives most and a notice of what is missing.
+
+    Raises:
+        PipeError: it has no decoder for the film.
+    """
+    codec = source.streams[source.main].codec
+    if codec and not decodes(executable, codec):
+        raise PipeError(
+            f"{source.path}: ffmpeg {version(executable)} has no decoder for {codec}: a newer one (--ffmpeg) may"
+        )
     if version_number(executable) >= _CROPS:
         source = replace(source, crop=NO_CROP)
     stream = source.streams[source.main]

@@ -1,32 +1,26 @@
-"""The encoding ffmpeg: upscaled frames of one chunk to one file, in the source's colours and depth."""
+"""How a film is encoded: in the source's colours and depth, by an encoder that its container holds."""
 
 from __future__ import annotations
 
 import contextlib
-import queue
 import re
-import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
+from itertools import pairwise
 
 import av
-import ffmpeg
 
 from sr_plugins.errors import PipeError
-from sr_plugins.pixels.frame import Frame
 from sr_plugins.video.containers import Container
 from sr_plugins.video.encoded_colors import encoded_colors
-from sr_plugins.video.ffmpeg_process import Child, compiled, encoder_formats, file_url
-from sr_plugins.video.frame_writer import FrameWriter
-from sr_plugins.video.output_options import OutputOptions
+from sr_plugins.video.ffmpeg_process import encoder_formats
+from sr_plugins.video.output_options import FILTERS, OutputOptions
 from sr_plugins.video.pixel_formats import Colors, PixelLayout, pipe_format
 from sr_plugins.video.source import Light, Source
 from sr_plugins.video.streams import held_by
 
 # What every player of MP4 shows, for films that have transparency, which none of these encoders holds.
 _EVERYWHERE = {"libx264": "yuv420p", "libx265": "yuv420p10le"}
-_AHEAD = 4  # finished frames that may wait for the encoder
 
 
 @dataclass(frozen=True)
@@ -74,22 +68,30 @@ def plan_encoding(
     layout = PixelLayout.of(pipe_format(source.pix_fmt))
     wanted = _asked_format(asked)
     own = target.encoder or _default_encoder(PixelLayout.of(wanted) if wanted else layout, target.plain)
+    if target.finish:  # what was asked for concerns the last step; see `Container`
+        encoder_formats(executable, asked.encoder or target.finish[0])
+        filters = [word for pair in pairwise(asked.encode) if pair[0] in FILTERS for word in pair]
+        asked = replace(asked, encoder=None, encode=tuple(filters))
     encoder, defaults = asked.encoder or own[0], () if asked.encoder else own[1:]
     offered = encoder_formats(executable, encoder)
     if wanted and offered and wanted not in offered:
         raise PipeError(f"{encoder} does not take {wanted}: it takes {', '.join(offered)}")
     if not (wanted or asked.encoder) and target.plain and layout.family == "rgb" and encoder in _EVERYWHERE:
         wanted = _EVERYWHERE[encoder]
+    if target.finish and wanted is None:  # of 16 bits decoders know but a part
+        wanted = "rgba" if layout.alpha else "rgb24"
     pix_fmt = wanted or (nearest_format(layout, offered) if offered else layout.carrier)
     if "mjpeg" in encoder and "yuvj" + pix_fmt[3:] in offered:
         pix_fmt = "yuvj" + pix_fmt[3:]
     colors = encoded_colors(source, size, encoder, pix_fmt)
     notices = list(colors.notices)
+    if target.muxer == "gif":
+        notices.append("a GIF has 256 colours a frame, and transparency is all or nothing")
     if loss := _loss(layout, PixelLayout.of(pix_fmt)):
         notices.append(f"{encoder} holds no {layout.carrier}: encoding as {pix_fmt}, which loses {loss}")
     params, without = _light_params(encoder, source.light)
     notices += without
-    options: list[str] = ["-vf" if token in ("-filter:v", "-filter:v:0") else token for token in asked.encode]
+    options: list[str] = ["-vf" if token in FILTERS else token for token in asked.encode]
     if aspect is not None and asked.value("aspect") is None:
         params["-vf"] = f"setsar={aspect.numerator}/{aspect.denominator}"
     if colors.filters:
@@ -189,10 +191,12 @@ def _light_params(encoder: str, light: Light) -> tuple[dict[str, str], list[str]
         return quiet, []
     if encoder == "libx265":
         chroma, luminance, names = 50000, 10000, ("log-level=error:master-display", "max-cll", "-x265-params")
+    elif encoder == "libx264":
+        chroma, luminance, names = 50000, 10000, ("mastering-display", "cll", "-x264-params")
     elif encoder == "libsvtav1":
         chroma, luminance, names = 0, 0, ("mastering-display", "content-light", "-svtav1-params")
     else:
-        return quiet, [f"{encoder} cannot write HDR10 mastering metadata: libx265 and libsvtav1 can"]
+        return quiet, [f"{encoder} cannot write HDR10 mastering metadata: libx265, libx264 and libsvtav1 can"]
     said = []
     if light.mastering:
         *points, darkest, brightest = light.mastering
@@ -208,79 +212,3 @@ def _light_params(encoder: str, light: Light) -> tuple[dict[str, str], list[str]
     if light.content:
         said.append(f"{names[1]}={light.content[0]},{light.content[1]}")
     return {names[2]: ":".join(said)}, []
-
-
-class ChunkEncoder:
-    """Encodes frames to ``path`` (a NUT file). Frames are handed over on a thread, a few ahead of the encoder.
-
-    Within a chunk time runs at the nominal rate; the exact times of the source are put on when chunks are joined.
-    """
-
-    def __init__(self, executable: str, encoding: Encoding, path: Path) -> None:
-        self._encoding = encoding
-        source = ffmpeg.input(
-            "pipe:0",
-            format="nut",
-            r=f"{encoding.rate.numerator}/{encoding.rate.denominator}",
-            **encoding.given,
-        )
-        output: dict[str, object] = {
-            "format": encoding.container,
-            "c:v": encoding.encoder,
-            "fps_mode": "passthrough",
-            "sws_flags": "accurate_rnd+full_chroma_int",
-        }
-        command = compiled(ffmpeg.output(source["v:0"], file_url(path), **output), executable)
-        self._child = Child([*command[:-1], "-y", command[-1]], "encoding", extra=encoding.options, stdin=True)
-        self._queue: queue.Queue[Frame | None] = queue.Queue(maxsize=_AHEAD)
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
-        self._thread.start()
-
-    def write(self, frame: Frame | None) -> None:
-        """Queue a frame; raises what went wrong with an earlier one."""
-        while True:
-            if self._failure is not None:
-                raise self._failure
-            if not self._thread.is_alive():
-                raise PipeError(f"{self._child.what}: the encoder is gone")
-            with contextlib.suppress(queue.Full):
-                self._queue.put(frame, timeout=0.2)
-                return
-
-    def finish(self) -> None:
-        """Wait until everything is in the file; ``PipeError`` if the encoder failed."""
-        self.write(None)
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def close(self) -> None:
-        """Give up: end the process and the thread, wherever they are."""
-        self._child.stop()
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            self._feed()
-            self._child.finish()
-        except (BrokenPipeError, av.FFmpegError):
-            self._failure = self._child.error()
-        except BaseException as error:
-            self._child.stop()
-            self._failure = error
-
-    def _feed(self) -> None:
-        first = self._queue.get()
-        if first is None:
-            return
-        rate = self._encoding.rate
-        with FrameWriter(self._child.stdin, first, 1 / rate, rate) as writer:
-            frame: Frame | None = first
-            count = 0
-            while frame is not None:
-                writer.write(frame, count)
-                count += 1
-                frame = self._queue.get()

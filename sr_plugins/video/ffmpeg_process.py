@@ -107,6 +107,18 @@ def compiled(stream: ffmpeg.nodes.OutputStream, executable: str) -> list[str]:
     return [executable, *(os.fsdecode(word.encode("latin-1")) for word in words[1:])]
 
 
+def plain(line: str) -> str:
+    """What ffmpeg said, without its own names for its parts."""
+    return re.sub(r"^(\[[^]]*\] *)+", "", line)
+
+
+@cache
+def decodes(ffmpeg: str, codec: str) -> bool:
+    """Whether this ffmpeg has any decoder for a codec, by libavcodec's name."""
+    shown = subprocess.run([ffmpeg, *_QUIET, "-codecs"], capture_output=True, text=True).stdout
+    return re.search(rf"^ D\S+ +{re.escape(codec)} ", shown, re.MULTILINE) is not None
+
+
 class Child:
     """One running ffmpeg.
 
@@ -173,7 +185,7 @@ class Child:
     @property
     def last_line(self) -> str:
         """What it said last, without its own names for its parts; empty if it said nothing."""
-        return re.sub(r"^(\[[^]]*\] *)+", "", self._tail[-1]) if self._tail else ""
+        return plain(self._tail[-1]) if self._tail else ""
 
     def finish(self) -> None:
         """Close its input, wait for its end; ``PipeError`` with its last lines if it failed."""

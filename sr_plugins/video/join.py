@@ -24,8 +24,10 @@ from sr_plugins.video.join_settings import (
     stream_settings,
 )
 from sr_plugins.video.quicktime_keys import key_settings, settle_creation_time
+from sr_plugins.video.sequence import picture
 from sr_plugins.video.source import opened
 from sr_plugins.video.timeline import fraction
+from sr_plugins.whole_file import whole_file
 
 
 def join_chunks(
@@ -74,6 +76,18 @@ def join_chunks(
     except BaseException:
         child.stop()
         raise
+
+
+def write_pictures(pattern: Path, chunks: Sequence[Path], first: int) -> None:
+    """Write the pictures of all chunks as files, numbered from ``first`` on."""
+    number = first
+    for chunk in chunks:
+        with opened(chunk) as container:
+            for packet in container.demux(container.streams.video[0]):
+                if packet.size:
+                    with whole_file(picture(pattern, number)) as temporary:
+                        temporary.write_bytes(bytes(packet))
+                    number += 1
 
 
 def _packets(
@@ -142,6 +156,7 @@ def _cut_subtitles(join: Join, folder: Path) -> None:
 def _command(join: Join, target: Path, carrier: str, lift: Fraction | int) -> list[str]:
     source, plan = join.source, join.plan
     given: dict[str, object] = {"protocol_whitelist": PROTOCOLS, "copyts": None, "itsoffset": seconds(-join.origin)}
+    given |= source.given
     if join.start is not None:
         given["ss"] = seconds(join.start - source.start)
     original = ffmpeg.input(file_url(source.path), **given)

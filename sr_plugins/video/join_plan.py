@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
+from pathlib import Path
 
 from sr_plugins.video.containers import DELAY_IN_MATROSKA, container_named
 from sr_plugins.video.ffmpeg_process import bundled_ffmpeg, version, version_number
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import Colors
-from sr_plugins.video.source import Source, StreamInfo
+from sr_plugins.video.source import Source, StreamInfo, opened
 from sr_plugins.video.streams import Kept, StreamPlan
 
 # Seconds at least that are added to every time on the way through NUT, which holds none below zero; ffmpeg takes them
@@ -20,7 +24,8 @@ _FINE = Fraction(1, 90_000)  # of the ticks there, in seconds, if the source's a
 _LARGEST = 2**31 - 1  # denominator of a time base in ffmpeg
 # The ffmpeg from which on a display matrix can be given; before, QuickTime alone took a rotation, as a tag.
 DISPLAY_OPTIONS = (6, 0)
-_MATRIX_IN_MATROSKA = (7, 0)  # 6.0 takes the option and writes none
+_TELLS_REST = (7, 0)  # before, Matroska says of no frame how long it is shown
+_WHOLE_OGG = (6, 0)  # 5.1 copies the first frame of Theora alone
 _KEEPS_DISTANCES = (8, 0)  # before, sound of a broadcast that begins after the picture may be moved to it
 COVER_KIND = {"mjpeg": "jpg"}  # endings of a cover's file, where that is not the codec
 
@@ -34,9 +39,21 @@ def holds_display_matrix(executable: str, muxer: str, source: Source) -> bool:
     """Whether this ffmpeg can write the source's display matrix into this container."""
     if version_number(executable) < DISPLAY_OPTIONS:
         return container_named(muxer).quicktime and not source.mirrored
-    return container_named(muxer).quicktime or (
-        muxer == "matroska" and version_number(executable) >= _MATRIX_IN_MATROSKA
-    )
+    return _writes_matrix(executable, muxer)
+
+
+@cache
+def _writes_matrix(executable: str, muxer: str) -> bool:
+    """Tried and read back: the Matroska muxer of 6.0 takes the matrix and writes none."""
+    quiet = [executable, "-v", "error", "-nostdin", "-y"]
+    with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:
+        plain, turned = Path(folder, "plain.nut"), Path(folder, "turned")
+        picture: list[str | Path] = ["-f", "lavfi", "-i", "color=s=32x32:d=0.04:r=25", "-c:v", "mpeg4", plain]
+        again: list[str | Path] = ["-display_rotation", "90", "-i", plain, "-c", "copy", "-f", muxer, turned]
+        if any(subprocess.run([*quiet, *words], capture_output=True).returncode for words in (picture, again)):
+            return False
+        with opened(turned) as container:
+            return next(container.decode(video=0)).rotation == 90
 
 
 def joining_ffmpeg(executable: str, muxer: str, source: Source, origin: Fraction) -> str:
@@ -45,8 +62,10 @@ def joining_ffmpeg(executable: str, muxer: str, source: Source, origin: Fraction
     """
     mine = version_number(executable)
     shifts = muxer in ("matroska", "webm") and source.earliest < origin and mine < DELAY_IN_MATROSKA
+    hastens = muxer in ("matroska", "webm") and source.rests and mine < _TELLS_REST
+    loses = muxer in ("ogg", "ogv") and mine < _WHOLE_OGG
     moves = source.discontinuous and mine < _KEEPS_DISTANCES
-    bundled = bundled_ffmpeg() if shifts or moves else None
+    bundled = bundled_ffmpeg() if shifts or moves or loses or hastens else None
     return bundled if bundled and version_number(bundled) > mine else executable
 
 

@@ -39,8 +39,13 @@ def stream_settings(join: Join) -> list[str]:
         if entry in join.cut_subtitles:
             said += _tags(number, entry.stream)
         said += [f"-disposition:{number}", "+".join(entry.stream.disposition) or "0"]
+        if container_named(plan.muxer).quicktime and (title := entry.stream.tags.get("title")):
+            said += [f"-metadata:s:{number}", f"handler_name={title}"]  # its own place for a track's name
         if entry.stream.index == source.main:
             said += _video_settings(join, number, entry.stream)
+            if finish := container_named(plan.muxer).finish:
+                asked = [f"-c:{number}", join.options.encoder] if join.options.encoder else []
+                said += [f"-c:{number}", *finish, *asked, *join.options.unfiltered]
     return said
 
 
@@ -116,7 +121,8 @@ def duration_settings(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]
         ratio = lasting / shown
         ticks = f"(PTS-STARTPTS)*{ratio.numerator}/{ratio.denominator}"
     elif version_number(join.executable) < DISPLAY_OPTIONS:
-        ticks = str(round(lasting / join.clock))
+        milliseconds = join.plan.muxer in ("matroska", "webm")
+        ticks = str(round(lasting / (Fraction(1, 1000) if milliseconds else join.clock)))
     else:
         ticks = f"{lasting.numerator}/{lasting.denominator}/TB"
     duration = f"if(eq(N\\,{number})\\,{ticks}\\,DURATION)"

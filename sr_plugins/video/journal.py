@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 from sr_plugins.errors import PipeError
@@ -60,6 +59,15 @@ def clear_finished(target: Path) -> Finished | None:
         return None
     records = lines.records
     return Finished(lines.identity, sum(len(r.times) for r in records), sum(r.reused for r in records))
+
+
+def being_written(target: Path) -> bool:
+    """Whether an interrupted job had begun to write its numbered pictures: those that are there are its own."""
+    try:
+        lines = Lines.parse((_folder(target) / _FILE).read_bytes())
+    except OSError:
+        return False
+    return lines is not None and lines.whole is not None
 
 
 def content(path: Path) -> str:
@@ -258,6 +266,10 @@ class Journal:
         sync_folder(target.absolute().parent)
         self.remove()
 
+    def write_out(self, pictures: int) -> None:
+        """Note that numbered pictures are going to be written."""
+        self._write({WHOLE: pictures})
+
     def remove(self) -> None:
         """Nothing of the job stays."""
         self.close()
@@ -270,9 +282,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -28,6 +28,11 @@ _FLAGS = {
     "report",
     "hide_banner",
     "stillimage",
+    "benchmark",
+    "nostdin",
+    "psnr",
+    "vstats",
+    "xerror",
     "an",
     "sn",
     "dn",
@@ -36,6 +41,7 @@ _FLAGS = {
     "copy_unknown",
     "ignore_unknown",
 }
+FILTERS = ("-vf", "-filter:v", "-filter:v:0", "-filter")
 _WITHOUT = {"an": "a", "sn": "s", "dn": "d"}
 _CODEC = {"c", "codec", "vcodec"}
 _REFUSED = {
@@ -109,6 +115,12 @@ class OutputOptions:
         wanted = {f"-{name}:{kind[0]}{place}" for name in ("c", "codec") for place in ("", f":{number}")}
         wanted.add(f"-{kind[0]}codec")
         return _last(self.join, wanted.__contains__)
+
+    @property
+    def unfiltered(self) -> list[str]:
+        """The options for encoding without the filters."""
+        pairs = zip(self.encode[::2], self.encode[1::2], strict=True)
+        return [word for pair in pairs if pair[0] not in FILTERS for word in pair]
 
     @property
     def own_filters(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import IO, Literal
 
@@ -12,7 +12,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from sr_plugins.errors import PipeError
-from sr_plugins.pixels.frame import Frame
+from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat
+from sr_plugins.pixels.matrix import NAMES
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.frame_writer import FrameWriter
 from sr_plugins.video.pixel_formats import (
@@ -40,6 +41,8 @@ def upscale_pipe(
     *,
     full_range: bool | None = None,
     matrix: int | None = None,
+    chroma_location: ChromaLocation | None = None,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Upscale a stream of raw frames; the format that comes in goes out. Returns the number of frames.
 
@@ -49,39 +52,71 @@ def upscale_pipe(
         format: ``y4m`` (YUV4MPEG2) or ``nut`` (raw video in NUT, which keeps the time of every frame).
         full_range: range of the samples, where the stream does not say.
         matrix: YUV matrix by its H.273 code; only models that work in RGB ask for it.
+        chroma_location: where chroma lies, if the stream does not say or says it wrong.
+        notice: called with a line about what the stream cannot carry, before the first frame.
 
     Raises:
         PipeError: the stream is damaged, cut short or of another format.
         BrokenPipeError: whoever reads ``target`` is gone.
     """
     run = _y4m if format == "y4m" else _nut
-    count = run(source, target, upscaler, full_range, matrix)
+    count = run(source, target, upscaler, _Tags(full_range, matrix, chroma_location), notice)
     target.flush()
     return count
 
 
-def _tagged(frames: Iterable[Frame], full_range: bool | None, matrix: int | None) -> Iterator[Frame]:
-    for frame in frames:
-        told = frame.format
-        if full_range is not None:
-            told = replace(told, full_range=full_range)
-        if matrix is not None and told.family == "yuv":
-            told = replace(told, matrix=matrix)
-        yield replace(frame, format=told)
+@dataclass(frozen=True)
+class _Tags:
+    """What a person says of the frames; it wins over what the stream says."""
+
+    full_range: bool | None
+    matrix: int | None
+    chroma_location: ChromaLocation | None
+
+    def of(self, format: FrameFormat) -> FrameFormat:
+        if self.full_range is not None:
+            format = replace(format, full_range=self.full_range)
+        if format.family != "yuv":
+            return format
+        if self.matrix is not None:
+            format = replace(format, matrix=self.matrix)
+        if self.chroma_location is not None:
+            format = replace(format, chroma_location=self.chroma_location)
+        return format
+
+    def on(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            yield replace(frame, format=self.of(frame.format))
+
+    @property
+    def matrix_name(self) -> str:
+        """For a command; in capitals where only the person knows it."""
+        return next((name for name, code in NAMES.items() if code == self.matrix), "MATRIX")
 
 
-def _y4m(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: bool | None, matrix: int | None) -> int:
+def _y4m(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, tags: _Tags, notice: Callable[[str], None]) -> int:
     reader = Y4mReader(source)
-    head = reader.header
+    reader.header = head = reader.header.tagged(tags.of(reader.header.format))
+    if head.format.family == "yuv":
+        name = tags.matrix_name
+        notice(
+            f"YUV4MPEG2 does not say the matrix: tell the next program (ffmpeg -colorspace {name} before its -i, "
+            f"x265 --colormatrix {name})"
+        )
+    if head.format.full_range and head.centred and tags.chroma_location is None:
+        notice(
+            "chroma is taken as centred, as the stream says; ffmpeg says so of every full-range film: "
+            "--chroma-location left where it is not"
+        )
     size = upscaler.output_size(head.width, head.height, head.format)
     refuse_odd((head.width, head.height), size, head.format.subsampling)
     writer = Y4mWriter(target, head, *size)
-    for frame in upscaler.stream(_tagged(reader, full_range, matrix)):
+    for frame in upscaler.stream(tags.on(reader)):
         writer.write(frame)
     return reader.count
 
 
-def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: bool | None, matrix: int | None) -> int:
+def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, tags: _Tags, notice: Callable[[str], None]) -> int:
     try:
         container = av.open(source, "r", format="nut", buffer_size=_BUFFER)
     except av.FFmpegError as error:
@@ -107,8 +142,9 @@ def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: b
         writer: FrameWriter | None = None
         count = 0
         try:
-            for frame in upscaler.stream(_tagged(frames(), full_range, matrix)):
+            for frame in upscaler.stream(tags.on(frames())):
                 if writer is None:
+                    _tell_nut(frame.format, tags, notice)
                     rate = _steady(fraction(stream.average_rate or 0), times, base)
                     told = fraction(stream.sample_aspect_ratio or 0)
                     aspect = aspect_after(told, (stream.width, stream.height), (frame.width, frame.height))
@@ -121,6 +157,16 @@ def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, full_range: b
             raise PipeError("the NUT stream holds no frame")
         with writer:
             return count
+
+
+def _tell_nut(format: FrameFormat, tags: _Tags, notice: Callable[[str], None]) -> None:
+    if format.family != "yuv":
+        return
+    told = {None: "RANGE", True: "pc", False: "tv"}[tags.full_range]
+    words = f"-color_range {told} -colorspace {tags.matrix_name}"
+    if tags.chroma_location is not None:
+        words += f" -chroma_sample_location {tags.chroma_location.name.lower().replace('_', '')}"
+    notice(f"NUT says neither range nor matrix: tell the next program (ffmpeg {words} before its -f nut -i)")
 
 
 def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:

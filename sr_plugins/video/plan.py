@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from sr_plugins.errors import PipeError
@@ -17,6 +18,7 @@ from sr_plugins.video.join_plan import Join, holds_display_matrix, joining_ffmpe
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import PixelLayout, aspect_after, frame_format, refuse_odd
 from sr_plugins.video.probe import probe
+from sr_plugins.video.sequence import existing, is_sequence, picture_container
 from sr_plugins.video.source import Source
 from sr_plugins.video.streams import muxer_of, plan_streams
 from sr_plugins.video.ways import Way
@@ -53,6 +55,7 @@ def plan_film(
     chunk_frames: int,
     executable: str,
     overwrite: bool,
+    rate: Fraction | None = None,
 ) -> FilmPlan:
     """Everything that is decided before work; ``cut`` are the seconds between which frames are taken.
 
@@ -61,8 +64,8 @@ def plan_film(
     """
     if chunk_frames < 1:
         raise PipeError(f"a chunk of {chunk_frames} frames is not possible: it has at least 1")
-    source = as_decoded(executable, probe(path, cut[1]))
-    if target.exists() and target.samefile(path):
+    source = as_decoded(executable, probe(path, cut[1], rate))
+    if target.exists() and path.exists() and target.samefile(path):
         raise PipeError(f"{target} is the source itself: choose another name")
     check_target(target, overwrite)
     if not target.absolute().parent.is_dir():
@@ -81,11 +84,14 @@ def plan_film(
     start, end = (None if t is None else Fraction(t).limit_denominator(10**6) + source.start for t in cut)
     chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
     before = source.width, source.height
-    size = way.output_size(*before, frame_format(source.pix_fmt, source.colors))
+    size = way.upscaler.output_size(*before, frame_format(source.pix_fmt, source.colors))
     aspect = source.aspect and aspect_after(source.aspect, before, size)
     if source.aspect == 1 and aspect and abs(size[0] - Fraction(before[0] * size[1], before[1])) < _ROUNDED:
         aspect = Fraction(1)  # a side that was rounded leaves square pixels square
-    encoding = plan_encoding(executable, source, size, aspect, options, container_named(muxer))
+    container = picture_container(target) if is_sequence(target) else container_named(muxer)
+    encoding = plan_encoding(executable, source, size, aspect, options, container)
+    if is_sequence(target) and (line := _uneven(source)):
+        encoding = replace(encoding, notices=(*encoding.notices, line))
     if not options.own_filters:
         refuse_odd(before, size, PixelLayout.of(encoding.pix_fmt).subsampling)
     join = Join(joiner, source, plan, options, aspect, start, end, _finish(source, end), encoding.tags)
@@ -93,7 +99,7 @@ def plan_film(
     identity = {
         "input": film.digest,
         "model": way.description,
-        "weights": weights_digest(way.loaded),
+        "weights": weights_digest(way.upscaler.loaded),
         "size": list(size),
         "encoder": [encoding.encoder, encoding.pix_fmt, *encoding.options],
         "deinterlace": decode.deinterlace,
@@ -103,6 +109,13 @@ def plan_film(
         "ffmpeg": version(executable),
     }
     return FilmPlan(film, target, size, join, tuple(chunks), identity)
+
+
+def _uneven(source: Source) -> str | None:
+    gaps = [(b - a) * source.time_base for a, b in pairwise(source.timeline)]
+    if all(abs(gap - 1 / source.rate) <= source.time_base for gap in gaps):
+        return None
+    return "its frames come at uneven times, which numbered pictures do not tell; .mkv does"
 
 
 def _finish(source: Source, end: Fraction | None) -> Fraction:
@@ -115,5 +128,7 @@ def _finish(source: Source, end: Fraction | None) -> Fraction:
 
 def check_target(target: Path, overwrite: bool) -> None:
     """Raises ``PipeError`` where a film is that must not be replaced."""
+    if is_sequence(target) and (there := existing(target)) is not None and not overwrite:
+        raise PipeError(f"{there} exists already: --overwrite replaces such pictures")
     if target.exists() and not overwrite:
         raise PipeError(f"{target} exists already: --overwrite replaces it")

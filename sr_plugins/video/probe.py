@@ -15,26 +15,34 @@ from av.sidedata.sidedata import Type as SideData
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DISCONTINUOUS
+from sr_plugins.video.matroska import is_whole
 from sr_plugins.video.pixel_formats import Colors
+from sr_plugins.video.sequence import DEFAULT_RATE, Numbered, is_sequence
 from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, opened
-from sr_plugins.video.timeline import Timeline, fraction, nominal_rate, refuse_jumps, scan
+from sr_plugins.video.timeline import Timeline, equal_times, fraction, nominal_rate, refuse_jumps, scan
 
 _SAMPLES = 24  # places in the film, at most, at which frames are looked at
 _MATRIX_KEY = "display_matrix"
 
 
-def probe(path: Path, end: float | None = None) -> Source:
+def probe(path: Path, end: float | None = None, given_rate: Fraction | None = None) -> Source:
     """Read everything a transcode needs to know. The whole file is read once (not decoded) for its time stamps, and
-    some frames are decoded, of those before ``end`` (in seconds from its beginning).
+    some frames are decoded, of those before ``end`` (in seconds from its beginning). ``given_rate`` is that of numbered
+    pictures, and of them alone.
 
     Raises:
         PipeError: no such file, not a video, truncated, no time stamps or such of several clocks.
     """
-    with opened(path) as container:
+    numbered = Numbered.found(path, given_rate or DEFAULT_RATE) if is_sequence(path) else None
+    if given_rate is not None and numbered is None:
+        raise PipeError(f"{path}: a film has its own rate: only numbered pictures are given one")
+    given = numbered.given if numbered else {}
+    with opened(path, given) as container:
         streams = tuple(_describe(stream) for stream in container.streams)
         videos = [s for s in streams if s.is_film]
         if not videos:
-            raise PipeError(f"{path} holds no video, only {', '.join(sorted({s.kind for s in streams})) or 'nothing'}")
+            held = sorted({"a cover" if s.is_cover else s.kind for s in streams})
+            raise PipeError(f"{path} holds no video, only {' and '.join(held) or 'nothing'}")
         main = next((s for s in videos if "default" in s.disposition), videos[0]).index
         stream: Any = container.streams[main]
         time_base, declared = fraction(stream.time_base), stream.frames
@@ -47,20 +55,23 @@ def probe(path: Path, end: float | None = None) -> Source:
         name, coded = container.format.name, dict(stream.codec_context.coded_side_data)
         metadata = dict(container.metadata)
     if not found.times:
-        raise PipeError(f"{path}: its video has no time stamps; give it some first: mkvmerge -o OUT.mkv IN")
+        cure = "ffmpeg -fflags +genpts -r 25 -i IN -c copy OUT.mp4, with its own rate"
+        raise PipeError(f"{path}: its video has no time stamps; give it some first: {cure}")
     if name.split(",")[0] in DISCONTINUOUS:
         refuse_jumps(path, found.decoding, time_base)
     missing = declared - found.packets if name.startswith("mov") else 0
     # Matroska says when it ends, whenever it begins; all others how long they are.
     due = length if name.startswith("matroska") else length + start
-    if missing > max(2, declared // 100) or (length and due - found.end > max(Fraction(1, 2), length / 50)):
+    short = length and due - found.end > max(Fraction(1, 2), length / 50)
+    rests = bool(short) and name.startswith("matroska") and is_whole(path)  # its last frame does, and no packet says so
+    if missing > max(2, declared // 100) or (short and not rests):
         raise PipeError(
             f"{path} is truncated: it ends after {float(found.end):.2f} s of {float(due):.2f} s; "
             "to upscale what is there, repair it first: ffmpeg -i IN -c copy OUT.mkv"
         )
     limit = None if end is None else (Fraction(end).limit_denominator(10**6) + start) / time_base
     shown = [t for t in found.times if limit is None or t < limit] or found.times
-    pictures = _look(path, main, shown, found.keyframes)
+    pictures = _look(path, given, main, shown, found.keyframes)
     first = pictures[0]
     side = {key: bytes(first.side_data[key]) for key in first.side_data.keys()}  # noqa: SIM118
     mastering = side.get(SideData.MASTERING_DISPLAY_METADATA, coded.get("mastering_display_metadata"))
@@ -68,6 +79,7 @@ def probe(path: Path, end: float | None = None) -> Source:
     crop = _crop(coded.get("frame_cropping"), (first.width, first.height))
     matrix = side.get(SideData.DISPLAYMATRIX, coded.get(_MATRIX_KEY))
     rate = nominal_rate(found.times, time_base, rates)
+    equal = equal_times(path, found.times, time_base, rate, start)
     return Source(
         path=path,
         container=name,
@@ -84,7 +96,7 @@ def probe(path: Path, end: float | None = None) -> Source:
         keyframes=found.keyframes,
         start=start,
         earliest=found.begin,
-        finish=_finish(found, time_base, rate),
+        finish=due if rests else _finish(found, time_base, rate),
         spans=found.spans,
         interlaced=any(p.interlaced_frame for p in pictures),
         rotation=first.rotation,
@@ -92,9 +104,14 @@ def probe(path: Path, end: float | None = None) -> Source:
         light=Light.of(mastering, level),
         chapters=chapters,
         lost=_lost(side, coded),
-        notices=_untold(side, coded, streams[main].metadata),
+        notices=(
+            *_untold(side, coded, streams[main].metadata),
+            *filter(None, [equal]),
+            *([f"{numbered.count} pictures, {numbered.rate} a second"] if numbered and given_rate is None else ()),
+        ),
         crop=crop,
         metadata=metadata,
+        pictures=numbered,
     )
 
 
@@ -111,13 +128,15 @@ def _describe(stream: Any) -> StreamInfo:
     return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata), stream.frames or 0)
 
 
-def _look(path: Path, main: int, timeline: Sequence[int], keyframes: Sequence[int]) -> list[av.VideoFrame]:
+def _look(
+    path: Path, given: dict[str, str], main: int, timeline: Sequence[int], keyframes: Sequence[int]
+) -> list[av.VideoFrame]:
     """Some frames from the start and from further on: broadcasts often begin progressive and go on interlaced."""
     within = [key for key in keyframes if timeline[0] < key <= timeline[-1]]
     places = [timeline[0], *within[:: max(1, -(-len(within) // _SAMPLES))]]
     aspects: set[Fraction] = set()
     found: list[av.VideoFrame] = []
-    with opened(path) as container:
+    with opened(path, given) as container:
         stream: Any = container.streams[main]
         if stream.codec_context is None:
             raise PipeError(f"{path}: no decoder for the codec of its video")

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from sr_plugins.errors import PipeError
 from sr_plugins.pixels.frame import empty_frame
+from sr_plugins.video.chunk_encoder import ChunkEncoder
 from sr_plugins.video.chunks import verify_chunk
-from sr_plugins.video.encode import ChunkEncoder
+from sr_plugins.video.containers import container_named
+from sr_plugins.video.ffmpeg_process import plain
 from sr_plugins.video.join import join_chunks
 from sr_plugins.video.pixel_formats import PixelLayout, frame_format, pipe_format
 from sr_plugins.video.plan import FilmPlan
+from sr_plugins.video.sequence import is_sequence
 from sr_plugins.video.source import opened
+from sr_plugins.video.timeline import apart
 from sr_plugins.video.verify import verify_target
 
 _FRAMES = 10  # enough for an encoder to reorder, and for a container's clock to drift
 
 
-def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> None:
+# What encoders warn of and ffmpeg goes on after, as if nothing had been asked.
+_UNKNOWN = re.compile(r"Unknown option|Error parsing option|Invalid value for|Unrecognized option", re.IGNORECASE)
+_UNUSED = re.compile(r"AVOption (\w+) .*has not been used for any stream")
+
+
+def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
     """Encode some gray frames, join them with the real streams at the real times, and read the result back.
 
-    ``trial`` and ``joined`` are files to be made and removed again.
+    ``trial`` and ``joined`` are files to be made and removed again. Returns lines about options that do nothing.
 
     Raises:
         PipeError: this film cannot be made so.
@@ -33,8 +43,9 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> None:
     for plane in frame.samples():
         plane[:] = np.asarray(1 << (format.bits - 1), format.dtype)
     first, last = plan.chunks[0].first, plan.chunks[-1].end
-    times = tuple(t for t in source.timeline if t >= first and (last is None or t < last))[:_FRAMES]
-    encoder = ChunkEncoder(plan.film.executable, plan.film.encoding, trial)
+    times = tuple(apart([t for t in source.timeline if t >= first and (last is None or t < last)][:_FRAMES]))
+    said: list[str] = []
+    encoder = ChunkEncoder(plan.film.executable, plan.film.encoding, trial, hear=said.append)
     try:
         for _ in times:
             encoder.write(frame)
@@ -42,17 +53,30 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> None:
     except BaseException:
         encoder.close()
         raise
+    name = plan.film.encoding.encoder
+    if unknown := next(filter(_UNKNOWN.search, said), None):
+        raise PipeError(f"{name}: {plain(unknown)}")
     verify_chunk(trial, len(times))
+    if is_sequence(plan.target):
+        trial.unlink()
+        return _idle(said, name)
     limit = str(float(times[-1] * source.time_base - plan.join.origin) + 0.1)
     join_chunks(plan.join, [(trial, times)], joined, extra=("-t", limit))
     shown = verify_target(plan.join, joined, times, whole=False)
     with opened(trial) as container:
         encoded = next(container.decode(video=0))
     was, now = ((p.width, p.height, p.format.name.replace("yuvj", "yuv")) for p in (encoded, shown))
-    if was != now:
+    anew = bool(container_named(plan.join.plan.muxer).finish)  # and then may have other samples
+    if was[:2] != now[:2] or (was != now and not anew):
         raise PipeError(
             f"{joined.name}: {'x'.join(map(str, was))} would come out as {'x'.join(map(str, now))}: this container "
             f"cannot hold what {plan.film.encoding.encoder} writes: choose another encoder or another container"
         )
     trial.unlink()
     joined.unlink()
+    return _idle(said, name)
+
+
+def _idle(said: list[str], encoder: str) -> list[str]:
+    unused = dict.fromkeys(found[1] for line in said if (found := _UNUSED.search(line)))
+    return [f"the option -{option} does nothing with {encoder}" for option in unused]

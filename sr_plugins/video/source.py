@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import av
 from av.container import InputContainer
@@ -18,6 +18,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DISCONTINUOUS
 from sr_plugins.video.ffmpeg_process import PROTOCOLS
 from sr_plugins.video.pixel_formats import Colors
+from sr_plugins.video.sequence import Numbered
 from sr_plugins.video.timeline import Span
 
 NO_CROP = (0, 0, 0, 0)
@@ -89,7 +90,8 @@ class Source:
     of the first packet of any stream, in seconds; ``finish`` is when the last frame stops being shown, ``spans`` when
     each stream's packets are presented. ``origin`` is the time that counts as zero in the result: 0, or where
     a broadcast recording begins. ``crop`` is what is still to be cut off (left, right, top, bottom); the size is
-    that of the rest. ``decoder`` is one that ffmpeg would not take by itself. ``metadata`` holds the file's own tags.
+    that of the rest. ``decoder`` is one that ffmpeg would not take by itself. ``metadata`` holds the file's own tags,
+    ``pictures`` says which they are where the film is numbered pictures and ``path`` their pattern.
     """
 
     path: Path
@@ -119,11 +121,26 @@ class Source:
     crop: tuple[int, int, int, int] = NO_CROP
     decoder: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    pictures: Numbered | None = None
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Options with which ffmpeg reads it."""
+        return self.pictures.given if self.pictures else {}
 
     @property
     def origin(self) -> Fraction:
         """Seconds that are taken off every time stamp."""
         return self.start if self.discontinuous else Fraction(0)
+
+    @property
+    def rests(self) -> bool:
+        """The last frame is shown for longer or shorter than the one before it, or there is none before."""
+        *before, last = self.timeline[-2:]
+        if not before:
+            return True
+        gap = (last - before[0]) * self.time_base
+        return abs(self.finish - last * self.time_base - gap) > max(self.time_base, Fraction(1, 1000))
 
     @property
     def discontinuous(self) -> bool:
@@ -144,15 +161,21 @@ class Source:
 
     def digest(self) -> str:
         """A hash of the whole file: a film that was still being copied has its length and both ends at once."""
+        if self.pictures:
+            return self.pictures.digest()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
 
 
 @contextmanager
-def opened(path: Path, **options: Any) -> Iterator[InputContainer]:
-    """The file opened by PyAV, which then opens local files only; its errors become ``PipeError``."""
+def opened(path: Path, given: Mapping[str, str] = MappingProxyType({})) -> Iterator[InputContainer]:
+    """The file opened by PyAV, which then opens local files only; its errors become ``PipeError``. ``given`` are
+    options of ffmpeg's."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise PipeError(f"{path} is a pipe or a device, and a film is read more than once: write it to a file first")
     try:
-        with av.open(f"file:{path.absolute()}", options={"protocol_whitelist": PROTOCOLS}, **options) as container:
+        options = {**given, "protocol_whitelist": PROTOCOLS}
+        with av.open(f"file:{path.absolute()}", format=options.pop("format", None), options=options) as container:
             yield container
     except (av.FFmpegError, IsADirectoryError) as error:
         if not path.exists():

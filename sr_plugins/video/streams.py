@@ -6,7 +6,7 @@ import contextlib
 import io
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -20,6 +20,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DELAY_IN_MATROSKA, PCM_IN_MP4, Container, container_named, container_of_suffix
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, version_number
 from sr_plugins.video.output_options import OutputOptions
+from sr_plugins.video.sequence import is_sequence, picture_container
 from sr_plugins.video.source import Source, StreamInfo, opened
 
 # What a player may hear of an encoder's delay before the sound begins, in seconds: every AAC track has some.
@@ -32,6 +33,9 @@ _SAME_SOUND = {
     "vorbis": "libvorbis",
 }
 EXPERIMENTAL = ("-strict", "-2")
+# Marks that players act upon, and tags that say nothing of the film itself.
+_TOLD = {"forced", "hearing_impaired", "visual_impaired", "comment"}
+_TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "ENCODER", "DURATION"}
 _TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 _PICTURE_CODECS = {"dvdsub", "dvd_subtitle", "dvbsub", "dvb_subtitle", "xsub"}
 
@@ -63,6 +67,8 @@ def muxer_of(target: Path, options: OutputOptions) -> str:
     Raises:
         PipeError: ffmpeg knows no such container.
     """
+    if is_sequence(target):
+        return picture_container(target).muxer
     asked = [b for a, b in zip(options.join, options.join[1:], strict=False) if a == "-f"]
     name = asked[-1] if asked else container_of_suffix(target.suffix).muxer
     try:
@@ -79,7 +85,7 @@ def plan_streams(source: Source, target: Path, options: OutputOptions, executabl
         PipeError: the target's container does not keep the times of this encoder's pictures.
     """
     muxer = muxer_of(target, options)
-    known = container_named(muxer)
+    known = picture_container(target) if is_sequence(target) else container_named(muxer)
     if known.encoders and options.encoder not in known.encoders:
         encoder = known.encoders[0]
         raise PipeError(f"{target}: this container keeps the time of every frame only with -- -c:v {encoder} -q:v 2")
@@ -112,6 +118,9 @@ def plan_streams(source: Source, target: Path, options: OutputOptions, executabl
             notices.append(f"{stream.label} is rewritten as {codec}, which may lose its styling{cure}")
         if stream.kind == "video" and not stream.is_cover:
             notices.append(f"{stream.label} is copied as it is: one video stream of a file is upscaled")
+    notices += _unmarked(known, container.name, [k.stream for k in kept])
+    if not known.tags and source.metadata.keys() - _TECHNICAL:
+        notices.append(f"the film's title and tags are left out: {container.name} cannot hold them; .mkv can")
     if source.chapters and not known.chapters:
         notices.append(f"{source.chapters} chapters are left out: {container.name} cannot hold them; .mkv can")
     return StreamPlan(muxer, tuple(kept), tuple(notices), strict)
@@ -141,6 +150,8 @@ class _Target:
 
     def codec(self, stream: StreamInfo, source: Source) -> str | None:
         """How a stream is written: ``copy``, an encoder that loses as little as can be, or not at all."""
+        if "timecode" in stream.metadata and stream.kind == "data":
+            return None  # its muxer makes one, or nothing reads it
         if stream.is_cover:
             return "copy" if self.container.covers and self.holds(stream.kind, stream.codec) else None
         if self.holds(stream.kind, stream.codec):
@@ -169,6 +180,18 @@ class _Target:
         if stream.kind == "audio":
             cures.append(f"-- -c:a {self.container.sound} rewrites it")
         return f"{self.name} cannot hold it" + (f"; {' and '.join(cures)}" if cures else "")
+
+
+def _unmarked(target: Container, name: str, kept: Sequence[StreamInfo]) -> list[str]:
+    """Lines about titles and marks of streams that are lost."""
+    lines = []
+    if not target.titles and any("title" in stream.tags for stream in kept):
+        lines.append(f"the titles of streams are left out: {name} cannot hold them; .mkv can")
+    for stream in kept:
+        lost = [mark for mark in stream.disposition if mark in _TOLD - target.marks]
+        if lost and not stream.is_cover:
+            lines.append(f"{stream.label} is no longer marked {' and '.join(lost)}: {name} cannot hold it; .mkv can")
+    return lines
 
 
 @cache

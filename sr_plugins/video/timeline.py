@@ -87,6 +87,34 @@ def scan(container: InputContainer, main: int) -> Timeline:
     return Timeline(tuple(sorted(times)), tuple(sorted(keys)), count, tuple(decoding), rest[1], begin, end, spans)
 
 
+def apart(times: Sequence[int]) -> list[int]:
+    """Sorted times with each frame at a tick of its own: one that has the time of the one before comes a tick later."""
+    distinct: list[int] = []
+    for time in times:
+        distinct.append(max(time, distinct[-1] + 1) if distinct else time)
+    return distinct
+
+
+def equal_times(path: Path, times: Sequence[int], time_base: Fraction, rate: Fraction, start: Fraction) -> str | None:
+    """A line about frames at the time of another; ``None``: there are none.
+
+    Raises:
+        PipeError: there are so many that frames would be shown half a frame late or more.
+    """
+    distinct = apart(times)
+    moved = [(was, now - was) for was, now in zip(times, distinct, strict=True) if now != was]
+    if not moved:
+        return None
+    first = f"{float(moved[0][0] * time_base - start):.3f}"
+    if max(by for _, by in moved) * time_base * 2 * rate > 1:
+        raise PipeError(
+            f"{path}: {len(moved)} frames lie at the time of another, the first at {first} s, and there is no room "
+            f"between the others: give all new times first: ffmpeg -i IN -vf setpts=N/{float(rate):g}/TB -c:v ffv1 "
+            "-c:a copy OUT.mkv"
+        )
+    return f"{len(moved)} frames lie at the time of another, the first at {first} s: each is shown a tick later"
+
+
 def _span(first: int, shown: int | None, last: int, time_base: Any, cuts: int) -> Span:
     tick = fraction(time_base)
     return Span(first * tick, (first if shown is None else shown) * tick, last * tick, tick, cuts)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from sr_plugins.errors import PipeError
@@ -16,11 +17,12 @@ from sr_plugins.video.chunks import undecoded
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.decoder_choice import alpha_beside
 from sr_plugins.video.ffmpeg_process import find_ffmpeg
-from sr_plugins.video.join import join_chunks
-from sr_plugins.video.journal import Journal, clear_finished
+from sr_plugins.video.join import join_chunks, write_pictures
+from sr_plugins.video.journal import Journal, being_written, clear_finished
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.plan import FilmPlan, check_target, plan_film
 from sr_plugins.video.rehearsal import rehearse
+from sr_plugins.video.sequence import FIRST, is_sequence
 from sr_plugins.video.verify import verify_target
 from sr_plugins.video.ways import Way, way_of
 
@@ -78,6 +80,7 @@ def upscale_video(
     restart: bool = False,
     overwrite: bool = False,
     ffmpeg: str | Path | None = None,
+    rate: float | Fraction | None = None,
     progress: Callable[[FilmProgress], None] = lambda _: None,
     notice: Callable[[str], None] = logger.warning,
 ) -> VideoResult:
@@ -87,8 +90,8 @@ def upscale_video(
     reason, the same call continues with them.
 
     Args:
-        source: any file that ffmpeg reads.
-        target: its name chooses the container; ``.mkv`` holds everything.
+        source: any file that ffmpeg reads, or the pattern of numbered pictures, such as ``frame_%05d.png``.
+        target: its name chooses the container; ``.mkv`` holds everything. A pattern makes numbered pictures.
         upscaler: computes the frames, here or on the machines of a cluster.
         options: ffmpeg output options, as words: ``["-c:v", "libx265", "-crf", "18", "-c:a", "libopus"]``.
         start, end: seconds from the beginning of the file; frames with ``start`` <= time < ``end`` are taken.
@@ -99,6 +102,7 @@ def upscale_video(
         restart: begin anew, even if there are finished chunks.
         overwrite: replace ``target`` if it exists.
         ffmpeg: the executable to use; by default the system's, else the bundled one.
+        rate: of numbered pictures, in frames a second; 25 if not given.
         progress: called after every frame; about once a second while a cluster works.
         notice: called with a line for everything that cannot be kept, before work begins, and for frames that could
             not be decoded, at the end.
@@ -120,11 +124,12 @@ def upscale_video(
             DecodeOptions(deinterlace, progressive, hwaccel),
             chunk_frames,
             find_ffmpeg(ffmpeg),
-            overwrite or finished is not None,
+            overwrite or finished is not None or being_written(target),
+            None if rate is None else Fraction(rate).limit_denominator(1001),
         )
         if finished is not None and finished.is_of(plan.identity) and not restart:
             return VideoResult(target, finished.frames, finished.frames, finished.reused, 0.0)
-        check_target(target, overwrite)
+        check_target(target, overwrite or being_written(target))
         encoding = plan.film.encoding
         for line in (*plan.film.source.notices, *plan.join.plan.notices, *encoding.notices, *alpha_beside(encoding)):
             notice(f"{source.name}: {line}")
@@ -156,7 +161,8 @@ def _run(
     joined, trial, *_ = map(journal.own, plan.side_files)
     if len(journal.records) < len(plan.chunks):
         try:
-            rehearse(plan, trial, joined)
+            for line in rehearse(plan, trial, joined):
+                notice(f"{plan.film.source.path.name}: {line}")
         except BaseException:
             if not journal.records:
                 journal.remove()
@@ -178,6 +184,12 @@ def _run(
     if lacking := undecoded(plan.chunks, journal.records):
         notice(f"{plan.film.source.path.name}: {lacking}")
     times = [time for record in journal.records for time in record.times]
+    if is_sequence(plan.target):
+        pictures = plan.film.source.pictures
+        journal.write_out(len(times))
+        write_pictures(plan.target, list(map(journal.path, journal.records)), pictures.first if pictures else FIRST)
+        journal.remove()
+        return VideoResult(plan.target, len(times), resumed, reused, time.monotonic() - begun)
     join_chunks(plan.join, [(journal.path(record), record.times) for record in journal.records], joined)
     verify_target(plan.join, joined, times)
     journal.finish(joined, plan.target)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from sr_plugins.interface.model import LoadedModel
-from sr_plugins.pixels.frame import FrameFormat
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.chunks import Chunk, Film, FrameReader, process_chunk
 from sr_plugins.video.journal_lines import ChunkRecord
@@ -25,11 +23,8 @@ class Way(Protocol):
         """Model, backend, device and precision in use."""
 
     @property
-    def loaded(self) -> LoadedModel:
-        """The opened model."""
-
-    def output_size(self, width: int, height: int, format: FrameFormat | None = None) -> tuple[int, int]:
-        """See :meth:`Upscaler.output_size`."""
+    def upscaler(self) -> Upscaler:
+        """Knows the opened model and the sizes that it makes, whether or not it computes."""
 
     def make(
         self,
@@ -50,18 +45,7 @@ class Here:
     """One chunk after another, on this machine."""
 
     def __init__(self, upscaler: Upscaler) -> None:
-        self._upscaler = upscaler
-
-    @property
-    def description(self) -> str:
-        return self._upscaler.description
-
-    @property
-    def loaded(self) -> LoadedModel:
-        return self._upscaler.loaded
-
-    def output_size(self, width: int, height: int, format: FrameFormat | None = None) -> tuple[int, int]:
-        return self._upscaler.output_size(width, height, format)
+        self.upscaler, self.description = upscaler, upscaler.description
 
     def make(
         self,
@@ -77,7 +61,7 @@ class Here:
             for chunk in chunks:
                 reader.seek(chunk.first, previous)
                 tell = functools.partial(advance, chunk.index)
-                previous = process_chunk(chunk, film, reader, self._upscaler, partial(chunk.index), advance=tell)
+                previous = process_chunk(chunk, film, reader, self.upscaler, partial(chunk.index), advance=tell)
                 yield previous
         finally:
             reader.close()

@@ -25,6 +25,7 @@ _SITING = {
     "420mpeg2": ChromaLocation.LEFT,
     "420paldv": ChromaLocation.TOP_LEFT,
 }
+_RANGE = "XCOLORRANGE="
 _DEPTHS = {"", *map(str, range(8, 17))}
 _UNKNOWN = "YUV4MPEG2 colour space {!r} is not known: 420, 422, 444 with p10 to p16, or mono"
 _SUBSAMPLING = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "411": (2, 0), "410": (2, 2), "440": (0, 1)}
@@ -64,6 +65,23 @@ class Y4mHeader:
         format, alpha = _format(space, comments)
         kept = tuple(word for word in words[1:] if word[0] not in "WH")
         return cls(width, height, format, alpha, kept)
+
+    @property
+    def centred(self) -> bool:
+        """Its chroma is halved both ways and lies in the middle of four samples."""
+        return self.format.subsampling == (1, 1) and self.format.chroma_location == ChromaLocation.CENTER
+
+    def tagged(self, format: FrameFormat) -> Y4mHeader:
+        """The header of the same samples with another range or chroma location, as far as there are words for them."""
+        words = list(self.words)
+        if format.full_range is not None and format.full_range != self.format.full_range:
+            words = [word for word in words if not word.startswith(_RANGE)]
+            words.append(_RANGE + ("FULL" if format.full_range else "LIMITED"))
+        name = next((name for name, place in _SITING.items() if place == format.chroma_location), None)
+        eight = format.family == "yuv" and format.bits == 8 and format.subsampling == (1, 1) and not self.alpha
+        if eight and name is not None and format.chroma_location != self.format.chroma_location:
+            words = [word for word in words if word[0] != "C"] + [f"C{name}"]
+        return replace(self, format=format, words=tuple(words))
 
     def resized(self, width: int, height: int) -> Y4mHeader:
         """The header of larger pictures that are shown in the same shape."""

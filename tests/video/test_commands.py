@@ -56,6 +56,25 @@ def test_folder_goes_on_after_a_failure(clip: Path, tmp_path: Path) -> None:
     assert "0 done, 2 there already" in said
 
 
+def test_folders_are_walked_as_those_of_pictures(clip: Path, tmp_path: Path) -> None:
+    """Deep, keeping the tree; no hidden files, no links to folders, no results and no unfinished films."""
+    folder = tmp_path / "in"
+    places = ["a.mkv", "extras/b.mkv", "extras/.hidden/c.mkv", ".d.mkv", "out/e.mkv", "f.mkv.parts/joined.mkv"]
+    for place in places:
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(clip.read_bytes())
+    (folder / "f.mkv.parts" / "journal.jsonl").touch()
+    (folder / "link").symlink_to(clip.parent)
+    (folder / "gone.mkv").symlink_to(tmp_path / "nothing.mkv")
+    status, said = _srp("video", folder, "-o", folder / "out", *MODEL, "--end", "0.1", *FAST)
+    assert status == 1
+    found = sorted(str(p.relative_to(folder / "out")) for p in (folder / "out").rglob("*.mkv"))
+    assert found == ["a.mkv", "e.mkv", "extras/b.mkv"]
+    assert f"{folder / 'link'} is a link to a folder and not followed" in said
+    assert f"srp:   {folder / 'gone.mkv'}: is no file" in said
+    assert "2 done, 0 there already, 1 failed" in said
+
+
 def test_folders_that_are_to_be_made(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "afile").touch()
     for output in ("afile", "afile/x", "/proc/nope/x"):

@@ -316,7 +316,14 @@ def test_only_local_files_are_opened(tmp_path: Path, doubled: Upscaler) -> None:
 
 @both_ffmpegs
 @pytest.mark.parametrize(
-    ("options", "said"), [("-preset ultra", "invalid preset 'ultra'"), ("-x264opts nosuch=1", "bad option 'nosuch'")]
+    ("options", "said"),
+    [
+        ("-preset ultra", "invalid preset 'ultra'"),
+        ("-x264opts nosuch=1", "bad option 'nosuch'"),
+        ("-x264-params nosuch=1", "libx264: Error parsing option 'nosuch = 1'"),
+        ("-c:v libx265 -x265-params nosuch=1", "libx265: Unknown option: nosuch"),
+        ("-c:v libsvtav1 -svtav1-params nosuch=1", "libsvtav1: Error parsing option nosuch"),
+    ],
 )
 def test_the_reason_is_said_and_not_what_follows_from_it(
     options: str, said: str, ffmpeg: str, clip: Path, tmp_path: Path, doubled: Upscaler
@@ -324,6 +331,27 @@ def test_the_reason_is_said_and_not_what_follows_from_it(
     error = _fails(clip, tmp_path / "out.mkv", doubled, said, ffmpeg=ffmpeg, options=options.split())
     assert "Task finished" not in str(error)
     assert not (tmp_path / "out.mkv.parts").exists()
+
+
+def test_options_that_do_nothing_are_said(clip: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    said: list[str] = []
+    options = [*FAST, "-cq", "19", "-stats", "-hide_banner"]
+    upscale_video(clip, tmp_path / "out.mkv", doubled, options=options, end=0.2, notice=said.append)
+    assert said == [f"{clip.name}: the option -cq does nothing with libx264"]
+
+
+def test_what_is_no_film_is_called_what_it_is(clip: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    pipe, music, cover = (tmp_path / name for name in ("pipe.mkv", "in.mp3", "c.png"))
+    os.mkfifo(pipe)
+    _fails(pipe, tmp_path / "out.mkv", doubled, "pipe.mkv is a pipe or a device.*write it to a file first")
+    ffmpeg_run(*moving(seconds=0.04), "-frames:v", "1", cover)
+    inputs = ["-i", cover, "-map", "0", "-map", "1", "-disposition:v", "attached_pic"]
+    ffmpeg_run("-f", "lavfi", "-i", "sine=d=0.3", *inputs, "-c:v", "copy", music)
+    _fails(music, tmp_path / "out.mkv", doubled, "in.mp3 holds no video, only a cover and audio")
+    old = tmp_path / "ffmpeg"
+    old.write_text(f'#!/bin/sh\n[ "$5" = -codecs ] && exit\nexec "{BUNDLED}" "$@"\n')
+    old.chmod(0o755)
+    _fails(clip, tmp_path / "out.mkv", doubled, r"has no decoder for \w+: a newer one \(--ffmpeg\) may", ffmpeg=old)
 
 
 def test_a_film_that_begins_late_is_whole(tmp_path: Path, doubled: Upscaler) -> None:

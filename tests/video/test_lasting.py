@@ -178,13 +178,47 @@ def test_marked_interlaced_by_mistake(tmp_path: Path, doubled: Upscaler) -> None
     assert np.array_equal(pictures(target)[3][0], want)
 
 
-def test_equal_times_are_a_tick_apart(tmp_path: Path, doubled: Upscaler) -> None:
-    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
-    twice = "setts=pts='if(eq(N,12),PREV_OUTPTS,PTS)':dts='if(eq(N,12),PREV_OUTDTS,DTS)'"
-    ffmpeg_run(*moving("64x48"), "-bf", "0", "-bsf:v", twice, source)
+TWICE = "setts=pts='if({0},PREV_OUTPTS,PTS)':dts='if({0},PREV_OUTDTS,DTS)'"
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("codec", ["libx264", "mjpeg", "ffv1"])
+@pytest.mark.parametrize("length", [4, 500])
+def test_equal_times_are_a_tick_apart(ffmpeg: str, codec: str, length: int, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target, said = tmp_path / "in.mkv", tmp_path / "out.mkv", list[str]()
+    same = TWICE.format("between(N,3,4)+eq(N,12)")
+    ffmpeg_run(*moving("64x48"), "-bf", "0", "-c:v", codec, "-bsf:v", same, source)
     was = times(source)
-    assert len(was) - len(set(was)) == 1
-    upscale_video(source, target, doubled, options=FAST)
+    assert len(was) - len(set(was)) == 3
+    options = ["-c:v", "ffv1"]
+    result = upscale_video(
+        source, target, doubled, ffmpeg=ffmpeg, options=options, chunk_frames=length, notice=said.append
+    )
+    line = "in.mkv: 3 frames lie at the time of another, the first at 0.080 s: each is shown a tick later"
+    assert (result.frames, said) == (25, [line])
     now = times(target)
     assert len(set(now)) == 25
-    assert max(abs(a - b) for a, b in zip(was, now, strict=True)) == Fraction(1, 1000)
+    assert max(abs(a - b) for a, b in zip(was, now, strict=True)) == Fraction(2, 1000)
+    assert len(pictures(target)) == 25
+
+
+def test_equal_times_without_room_are_refused_with_a_cure_that_cures(tmp_path: Path, doubled: Upscaler) -> None:
+    source, cured, target = (tmp_path / name for name in ("in.mkv", "cured.mkv", "out.mkv"))
+    ffmpeg_run(*moving("64x48"), *tone(), "-bf", "0", "-bsf:v", TWICE.format("gt(N,4)*lt(N,24)"), source)
+    with pytest.raises(PipeError, match=r"19 frames lie at the time of another, the first at 0\.160 s") as refused:
+        upscale_video(source, target, doubled)
+    words = str(refused.value).partition("ffmpeg -i IN ")[2].removesuffix(" OUT.mkv").split()
+    ffmpeg_run("-i", source, *words, cured)
+    assert upscale_video(cured, target, doubled, options=FAST, notice=lambda _: None).frames == 25
+
+
+def test_a_stream_without_times_is_refused_with_a_cure_that_cures(tmp_path: Path, doubled: Upscaler) -> None:
+    source, cured, target = (tmp_path / name for name in ("in.h264", "cured.mp4", "out.mkv"))
+    ffmpeg_run(*moving("64x48"), "-bf", "2", source)
+    with pytest.raises(PipeError, match="its video has no time stamps") as refused:
+        upscale_video(source, target, doubled)
+    words = str(refused.value).partition(": ffmpeg ")[2].partition(" IN ")[0].split()
+    ffmpeg_run(*words, source, "-c", "copy", cured)
+    assert upscale_video(cured, target, doubled, options=FAST, notice=lambda _: None).frames == 25
+    steps = np.diff([float(t) for t in times(target)])
+    assert np.allclose(steps, 0.04, atol=0.002)

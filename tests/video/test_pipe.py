@@ -146,6 +146,59 @@ def test_the_recipe_keeps_range_and_matrix(ffmpeg: str, range_: str, code: int, 
 
 
 @both_ffmpegs
+@pytest.mark.parametrize("location", [None, "left"])
+def test_the_recipe_of_y4m_keeps_matrix_range_and_chroma(ffmpeg: str, location: str | None, tmp_path: Path) -> None:
+    """ffmpeg writes full range as centred chroma, whatever the film says."""
+    source, target, said = tmp_path / "in.mkv", tmp_path / "out.mkv", list[str]()
+    tags = "scale=out_range=pc,format=yuv420p,setparams=range=pc:colorspace=bt709"
+    ffmpeg_run(*moving("64x48", 0.2), "-vf", tags, "-chroma_sample_location", "left", "-c:v", "libx264", source)
+    raw = subprocess.run([ffmpeg, "-v", "error", "-i", source, "-f", "yuv4mpegpipe", "-"], capture_output=True).stdout
+    assert b"C420jpeg" in raw.partition(b"\n")[0]
+    larger = io.BytesIO()
+    place = ChromaLocation.LEFT if location else None
+    with Upscaler(nearest(), device="cpu") as doubled:
+        upscale_pipe(io.BytesIO(raw), larger, doubled, matrix=1, chroma_location=place, notice=said.append)
+    head = larger.getvalue().partition(b"\n")[0]
+    assert (b"C420mpeg2" in head) == (location is not None)
+    assert b"XCOLORRANGE=FULL" in head
+    assert ("--chroma-location left" in said[-1]) == (location is None)
+    told = said[0].partition("ffmpeg ")[2].partition(" before")[0].split()
+    assert told == ["-colorspace", "bt709"]
+    encode = [*told, "-f", "yuv4mpegpipe", "-i", "-", "-c:v", "libx264", "-qp", "0", target]
+    subprocess.run([ffmpeg, "-v", "error", *encode], input=larger.getvalue(), check=True)
+    colors = probe(target).colors
+    assert (colors.range, colors.matrix) == (2, 1)
+    assert colors.chroma_location == (1 if location else 2)
+
+
+def test_nut_says_what_the_next_program_must_be_told(tmp_path: Path) -> None:
+    source, said = tmp_path / "in.nut", list[str]()
+    for pix_fmt, line in (("yuv420p", "ffmpeg -color_range pc -colorspace MATRIX before its"), ("gbrp", "")):
+        ffmpeg_run(*moving(seconds=0.1), "-pix_fmt", pix_fmt, "-c:v", "rawvideo", source)
+        said.clear()
+        with Upscaler(nearest(), device="cpu") as doubled, source.open("rb") as stdin:
+            upscale_pipe(stdin, io.BytesIO(), doubled, "nut", full_range=True, notice=said.append)
+        assert len(said) == bool(line)
+        assert line in "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "cure"),
+    [("nv12", "yuv420p"), ("yuyv422", "yuv422p"), ("rgb24", "gbrp"), ("bgr0", "gbrp"), ("ya8", "rgba")],
+)
+def test_packed_formats_are_refused_with_a_cure_that_cures(
+    pix_fmt: str, cure: str, tmp_path: Path, blurred: Upscaler
+) -> None:
+    source = tmp_path / "in.nut"
+    ffmpeg_run(*moving(seconds=0.2), "-c:v", "rawvideo", "-pix_fmt", pix_fmt, source)
+    with source.open("rb") as stdin, pytest.raises(PipeError, match=f"NUT frames of {pix_fmt}.*use -pix_fmt {cure}$"):
+        upscale_pipe(stdin, io.BytesIO(), blurred, "nut")
+    ffmpeg_run(*moving(seconds=0.2), "-c:v", "rawvideo", "-pix_fmt", cure, source)
+    with source.open("rb") as stdin:
+        assert upscale_pipe(stdin, io.BytesIO(), blurred, "nut") == 5
+
+
+@both_ffmpegs
 @pytest.mark.parametrize(("pix_fmt", "cure"), [("p010le", "yuv420p10le"), ("p012le", "yuv420p10le")])
 def test_formats_that_nut_mislabels(ffmpeg: str, pix_fmt: str, cure: str, blurred: Upscaler) -> None:
     command = [ffmpeg, "-v", "error", *moving(seconds=0.2), "-pix_fmt", pix_fmt, "-c:v", "rawvideo", "-f", "nut", "-"]

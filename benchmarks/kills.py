@@ -1,0 +1,193 @@
+"""Ten kinds of film, each killed (SIGKILL) at random moments and continued: is it the film of an uninterrupted run?
+
+    python benchmarks/kills.py --kills 100
+
+Every kind is first made in one go, which tells how long it takes. Then the same command is started and killed after a
+random part of that time, again and again, and at last left alone. Compared are the times and pixels of all frames and
+the packets of every other stream; no process may be left that touches the folder, and files of others beside and
+inside the folder of finished chunks must be what they were. Ends with status 1 where something differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+
+from sr_plugins import Upscaler, upscale_video
+from sr_plugins.video.ffmpeg_process import bundled_ffmpeg, find_ffmpeg
+from sr_plugins.video.sequence import is_sequence
+
+MOVING = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2"]
+TONE = ["-f", "lavfi", "-i", "sine=d=2"]
+UNEVEN = ["-vf", "select='not(eq(mod(n,7),3)+eq(mod(n,11),5))'", "-fps_mode", "passthrough"]
+FAST = ["-preset", "ultrafast"]
+# name: ffmpeg's words for the source, its file, the target, and what `upscale_video` is told
+KINDS: dict[str, tuple[list[str], str, str, dict[str, Any]]] = {
+    "uneven times": ([*MOVING, *TONE, *UNEVEN, "-c:a", "aac"], "in.mkv", "out.mkv", {"options": FAST}),
+    "gif": (MOVING, "in.gif", "out.mkv", {"options": ["-c:v", "ffv1"]}),
+    "broadcast": ([*MOVING, *TONE, "-c:v", "mpeg2video", "-c:a", "mp2"], "in.ts", "out.mp4", {"options": FAST}),
+    "trimmed": ([*MOVING, *TONE, "-c:a", "aac"], "whole.mov", "out.mkv", {"options": FAST}),
+    "prores": ([*MOVING, *TONE, "-c:a", "aac"], "in.mp4", "out.mov", {"options": ["-c:v", "prores_ks"]}),
+    "ten bits": ([*MOVING, "-pix_fmt", "yuv420p10le", "-c:v", "ffv1"], "in.mkv", "out.mp4", {"options": FAST}),
+    "cut": ([*MOVING, *TONE, "-bf", "3"], "in.mkv", "out.mkv", {"options": FAST, "start": 0.5, "end": 1.7}),
+    "pictures in": ([*MOVING, "-pix_fmt", "rgb24"], "f_%03d.png", "out.mkv", {"options": ["-c:v", "ffv1"]}),
+    "pictures out": ([*MOVING, *TONE], "in.mkv", "g_%03d.png", {}),
+    "open groups": (
+        [*MOVING, "-bf", "3", "-x264-params", "keyint=8:open-gop=1"],
+        "in.mp4",
+        "out.mkv",
+        {"options": FAST},
+    ),
+}
+
+
+def fingerprint(target: Path) -> list[str]:
+    """Times and pixels of the film, and the packets of the other streams, as hashes."""
+    if is_sequence(target):
+        pictures = sorted(target.parent.glob(target.name.replace("%03d", "*")))
+        return [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in pictures]
+    lines = []
+    with av.open(str(target)) as container:
+        for frame in container.decode(video=0):
+            lines.append(f"{frame.time:.6f} {hashlib.sha256(frame.to_ndarray().tobytes()).hexdigest()}")
+    with av.open(str(target)) as container:
+        for packet in container.demux(*container.streams.audio):
+            lines.append(f"{packet.stream_index} {packet.pts} {hashlib.sha256(bytes(packet)).hexdigest()}")
+    return lines
+
+
+def make(source: Path, target: Path, settings: dict[str, Any]) -> None:
+    """The work itself."""
+    with Upscaler("tiny", 2, device="cpu", backend="torch") as upscaler:
+        upscale_video(source, target, upscaler, chunk_frames=6, notice=lambda _: None, **settings)
+
+
+def started(work: Callable[[], None]) -> int:
+    """A process of its own that does the work: what this one imported is there at once."""
+    if child := os.fork():
+        return child
+    try:
+        work()
+        status = 0
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        status = 1
+    os._exit(status)
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Processes that name the folder, five seconds after one was killed at the latest."""
+    deadline = time.monotonic() + 5
+    while True:
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if int(process.name) != os.getpid() and any(os.fsencode(folder) in word for word in words):
+                found.append(b" ".join(words).decode(errors="replace"))
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def foreign(folder: Path, parts: Path) -> dict[Path, bytes]:
+    """Files of somebody else, beside the film and, once there are finished chunks, among them."""
+    files = {folder / "out.mkv.old": b"mine", folder / "notes.txt": b"also mine"}
+    if (parts / "journal.jsonl").exists():
+        files[parts / "my notes.txt"] = b"even this"
+    for path, text in files.items():
+        if not path.exists():
+            path.write_bytes(text)
+    return files
+
+
+def kill_often(kind: str, times: int, folder: Path, chance: random.Random) -> tuple[int, int, list[str]]:
+    """(kills, runs that were over before, faults) of one kind."""
+    words, name, target_name, settings = KINDS[kind]
+    source, straight, target = folder / name, folder / "straight" / target_name, folder / "killed" / target_name
+    maker = bundled_ffmpeg() or find_ffmpeg()
+    subprocess.run([maker, "-v", "error", "-y", *words, source], check=True)
+    if kind == "trimmed":
+        whole, source = source, folder / "in.mov"
+        subprocess.run([maker, "-v", "error", "-y", "-ss", "0.6", "-i", whole, "-c", "copy", source], check=True)
+    straight.parent.mkdir()
+    target.parent.mkdir()
+    begun = time.monotonic()
+    if os.waitpid(started(lambda: make(source, straight, settings)), 0)[1]:
+        return 0, 0, [f"{kind}: cannot be made at all"]
+    lasting = time.monotonic() - begun
+    wanted, faults, kills, late = fingerprint(straight), list[str](), 0, 0
+    parts = target.with_name(target.name + ".parts")
+    others: dict[Path, bytes] = {}
+
+    def compare() -> None:
+        if fingerprint(target) != wanted:
+            faults.append(f"{kind}: another film than the uninterrupted one")
+        for path, text in others.items():
+            if not path.exists() or path.read_bytes() != text:
+                faults.append(f"{kind}: {path.name} of somebody else is gone or changed")
+        shutil.rmtree(target.parent)
+        target.parent.mkdir()
+        others.clear()
+
+    while kills < times:
+        child = started(lambda: make(source, target, settings))
+        time.sleep(chance.uniform(0, lasting))
+        os.kill(child, signal.SIGKILL)
+        if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+            kills += 1
+        else:
+            late += 1
+        faults += [f"{kind}: left behind: {line}" for line in left_behind(folder)]
+        if finished(target):
+            compare()
+        others |= foreign(target.parent, parts)
+    if os.waitpid(started(lambda: make(source, target, settings)), 0)[1]:
+        faults.append(f"{kind}: cannot be continued")
+    else:
+        compare()
+    return kills, late, faults
+
+
+def finished(target: Path) -> bool:
+    """Whether the film is made, and its folder of chunks is no more, but for what is not ours."""
+    parts = target.with_name(target.name + ".parts")
+    made = target.exists() or (is_sequence(target) and any(target.parent.glob("g_*.png")))
+    return made and not (parts / "journal.jsonl").exists()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100, help="of all kinds together")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    chance, faults, done = random.Random(arguments.seed), list[str](), 0
+    print(f"{'kind':14} {'kills':>6} {'over before':>12}  faults")
+    for number, kind in enumerate(KINDS):
+        share = arguments.kills * (number + 1) // len(KINDS) - arguments.kills * number // len(KINDS)
+        with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+            kills, late, found = kill_often(kind, share, Path(folder), chance)
+        print(f"{kind:14} {kills:6} {late:12}  {len(found)}", flush=True)
+        faults += found
+        done += kills
+    print("\n".join([*faults, f"{done} kills, {len(faults)} faults"]))
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Which films ``srp video`` makes, and of what."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sr_plugins.cli.files import expanded, is_film_name, obstacle, place_beside, placed, walked
+from sr_plugins.errors import PipeError
+from sr_plugins.video.containers import batch_suffix
+from sr_plugins.video.sequence import existing, is_picture, is_sequence, pattern_of
+
+_SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
+
+
+def film_obstacle(source: Path, target: Path, *, resume: bool, replace: bool) -> str | None:
+    """See :func:`obstacle`; a target that is there is none to --resume, nor where its own work is not cleared."""
+    unfinished = target.with_name(target.name + ".parts").exists()
+    if is_sequence(source):
+        source = existing(source) or source
+    if is_sequence(target) and not (replace or resume or unfinished):
+        target = existing(target) or target
+    return obstacle(source, target, replace=replace or resume or unfinished)
+
+
+def beside(source: Path, options: dict[str, Any]) -> tuple[Path, Path]:
+    if source.is_dir():
+        source = _numbered(source) or source
+    if source.is_dir():
+        raise click.UsageError(f"{source} is a folder: say with -o where its films go, for example -o larger/")
+    name = _called(source)
+    return source, place_beside(source.with_name(name.name), name.suffix, options)
+
+
+def films_of(inputs: tuple[str, ...], wanted: str, failed: list[tuple[Path, str]]) -> list[tuple[Path, Path]]:
+    """Each source with its target; in a folder, the target is called like its source. What looks like a film in a
+    folder and cannot be read is added to ``failed``."""
+    output = Path(wanted)
+
+    def within(folder: Path) -> Iterator[Path]:
+        def locked(error: OSError) -> None:
+            failed.append((Path(error.filename), f"cannot be read: {error.strerror}"))
+
+        for path in filter(is_film_name, walked(folder, output, locked)):
+            if path.is_file():
+                yield path
+            else:
+                failed.append((path, "is no file"))
+
+    sources = _as_films([p for p in expanded(map(Path, inputs)) if p.exists() or not glob.has_magic(str(p))])
+    films = placed(sources, output, within, _called)
+    if not films and not failed:
+        raise click.UsageError(f"no video in {', '.join(inputs)}")
+    alone = len(inputs) == 1 and (is_sequence(sources[0]) or (sources == [Path(inputs[0])] and not sources[0].is_dir()))
+    if not wanted.endswith(_SEPARATORS) and not output.is_dir():
+        if alone:
+            return [(sources[0], output)]
+        if output.suffix:
+            raise click.UsageError(f"{output} is no folder, and there are {len(films)} inputs")
+    for folder in {output, *(target.parent for _, target in films)}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            told = f"this folder cannot be made ({error.strerror}): choose another with -o"
+            raise PipeError(f"{folder}: {told}") from error
+    return films
+
+
+def _called(place: Path) -> Path:
+    """The name of a film in a folder of results; numbered pictures lose the place of their number."""
+    if is_sequence(place):
+        return Path(f"{place.name.partition('%')[0].rstrip('_-. ') or 'film'}.mkv")
+    return place.with_name(place.stem + batch_suffix(place.suffix))
+
+
+def _as_films(paths: list[Path]) -> list[Path]:
+    """Folders of nothing but numbered pictures, and all pictures that were named together, by their patterns."""
+    films = [(_numbered(path) if path.is_dir() else None) or path for path in paths]
+    together = [path for path in films if is_picture(path) and path.is_file()]
+    if len(together) < 2:
+        return films
+    folders = {path.parent for path in together}
+    patterns = [pattern_of([path for path in together if path.parent == folder]) for folder in sorted(folders)]
+    return [*(path for path in films if path not in together), *patterns]
+
+
+def _numbered(folder: Path) -> Path | None:
+    """The pattern of the pictures in a folder without films."""
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    pictures = [path for path in files if is_picture(path)]
+    if len(pictures) < 2 or any(map(is_film_name, files)) or any(path.is_dir() for path in folder.iterdir()):
+        return None
+    return pattern_of(pictures)

@@ -1,0 +1,190 @@
+"""What each container is given without being asked, and what is said of what it cannot hold."""
+
+import stat
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from fakes import nearest
+from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
+
+from sr_plugins import Upscaler
+from sr_plugins.video import join_plan
+from sr_plugins.video.output_options import OutputOptions
+from sr_plugins.video.probe import probe
+from sr_plugins.video.source import Light
+from sr_plugins.video.streams import plan_streams
+from sr_plugins.video.transcode import upscale_video
+
+FAST = ["-preset", "ultrafast"]
+
+
+@pytest.fixture(scope="module")
+def doubled() -> Iterator[Upscaler]:
+    with Upscaler(nearest(), device="cpu") as upscaler:
+        yield upscaler
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven frames of full colour, of which one rests."""
+    path = tmp_path_factory.mktemp("targets") / "in.mkv"
+    rest = ["-vf", "select='not(eq(n,3))',scale=out_color_matrix=bt709,format=yuv444p,setparams=colorspace=bt709"]
+    ffmpeg_run(*moving("64x48", 0.8, "10"), *rest, "-fps_mode", "passthrough", "-c:v", "ffv1", path)
+    return path
+
+
+def _colours(path: Path) -> np.ndarray:
+    """The last frame as RGB."""
+    shown = path.with_suffix(".png")
+    ffmpeg_run("-i", path, "-vf", "scale=in_color_matrix=bt709,reverse", "-frames:v", "1", shown)
+    with av.open(str(shown)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24").astype(float)
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("suffix", "codec", "loss"), [("gif", "gif", 12), ("webp", "webp_anim", 8), ("apng", "apng", 5), ("webm", "vp9", 8)]
+)
+def test_a_target_without_options(
+    ffmpeg: str, suffix: str, codec: str, loss: float, uneven: Path, tmp_path: Path, doubled: Upscaler
+) -> None:
+    target = tmp_path / f"out.{suffix}"
+    upscale_video(uneven, target, doubled, ffmpeg=ffmpeg, chunk_frames=3, notice=lambda _: None)
+    assert probe(target).streams[0].codec == codec
+    assert [round(float(t), 2) for t in times(target)] == [round(float(t), 2) for t in times(uneven)]
+    assert len(pictures(target)) == 7
+    want = _colours(uneven).repeat(2, 0).repeat(2, 1)
+    assert np.abs(_colours(target) - want).mean() < loss
+    if suffix in ("gif", "apng"):
+        with av.open(str(target)) as container:
+            assert container.format.name == suffix
+        told = target.read_bytes()
+        assert b"NETSCAPE2.0\3\1\0\0" in told or told[told.index(b"acTL") + 8 :][:4] == bytes(4)  # for ever
+
+
+@both_ffmpegs
+def test_theora_without_options(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.ogv"
+    ffmpeg_run(*moving("64x48", 0.8, "10"), *tone(0.8), "-c:a", "libvorbis", "-c:v", "ffv1", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, chunk_frames=3)
+    assert [s.codec for s in probe(target).streams] == ["theora", "vorbis"]
+    assert len(pictures(target)) == 8
+
+
+def test_a_gif_keeps_its_transparency(tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.gif"
+    hole = ["-vf", "format=gbrap,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*gt(X,15)',format=bgra"]
+    ffmpeg_run(*moving("32x32", 0.3, "10"), *hole, "-c:v", "ffv1", source)
+    upscale_video(source, target, doubled, notice=lambda _: None)
+    with av.open(str(target)) as container:
+        alpha = [p.to_ndarray(format="rgba")[..., 3] for p in container.decode(video=0)][-1]
+    assert (alpha[:, :28].max(), alpha[:, 36:].min()) == (0, 255)
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "m4v"])
+@pytest.mark.parametrize("tag", ["hvc1", "hev1"])
+def test_hevc_is_hvc1_in_apples_containers(
+    ffmpeg: str, suffix: str, tag: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / f"out.{suffix}"
+    ffmpeg_run(*moving(seconds=0.2), "-c:v", "ffv1", "-pix_fmt", "yuv420p10le", source)
+    asked = ["-tag:v", tag] if tag == "hev1" else []
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=[*FAST, *asked])
+    with av.open(str(target)) as container:
+        assert container.streams.video[0].codec_context.codec_tag == tag
+
+
+# -- names, marks and tags ---------------------------------------------------------------------------------------------
+
+LOST = {
+    "mkv": [],
+    "mp4": [],
+    "mov": ["(audio, aac, fra) is no longer marked comment", "(subtitle, subrip) is no longer marked forced and heari"],
+    "webm": ["is no longer marked comment", "is no longer marked hearing_impaired"],
+    "ts": ["the titles of streams are left out", "is no longer marked comment", "the film's title and tags are left"],
+}
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("named")
+    path = folder / "in.mkv"
+    (folder / "s.srt").write_text("1\n00:00:00,000 --> 00:00:00,100\nhello\n")
+    words = ["-metadata", "title=Film", "-metadata:s:v", "title=Main feature", "-metadata:s:a", "title=Commentary"]
+    words += ["-metadata:s:a", "language=fra", "-disposition:a", "comment", "-disposition:s", "forced+hearing_impaired"]
+    inputs = [*moving(seconds=0.4), *tone(0.4), "-i", folder / "s.srt", "-map", "0", "-map", "1", "-map", "2"]
+    ffmpeg_run(*inputs, "-c:a", "aac", "-c:s", "srt", *words, path)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "lost"), LOST.items(), ids=LOST)
+def test_lost_titles_marks_and_tags_are_said(suffix: str, lost: list[str], named: Path) -> None:
+    words = {"webm": "-c:v libvpx-vp9 -c:a libopus", "ts": "-map -0:s"}.get(suffix, "")
+    plan = plan_streams(probe(named), Path(f"o.{suffix}"), OutputOptions.parse(words.split()), BUNDLED)
+    said = [line for line in plan.notices if "rewritten" not in line]
+    assert len(said) == len(lost)
+    assert all(part in line for part, line in zip(lost, said, strict=True))
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_titles_and_marks_that_are_kept(
+    ffmpeg: str, suffix: str, named: Path, tmp_path: Path, doubled: Upscaler
+) -> None:
+    target = tmp_path / f"out.{suffix}"
+    upscale_video(named, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=lambda _: None)
+    film = probe(target)
+    place = "title" if suffix == "mkv" else "handler_name"
+    assert [s.tags.get(place) for s in film.streams][:2] == ["Main feature", "Commentary"]
+    assert {"forced", "hearing_impaired"} <= set(film.streams[2].disposition)
+    assert "comment" in film.streams[1].disposition
+    assert film.metadata["title"] == "Film"
+
+
+def test_a_time_code_is_no_stream_of_a_broadcast(tmp_path: Path) -> None:
+    source = tmp_path / "in.mov"
+    ffmpeg_run(*moving(seconds=0.2), "-timecode", "01:02:03:04", source)
+    plan = plan_streams(probe(source), Path("o.ts"), OutputOptions(), BUNDLED)
+    assert len(plan.kept) == 1
+    assert any("(data" in line and "left out" in line for line in plan.notices)
+
+
+# -- HDR10, and turned films -------------------------------------------------------------------------------------------
+
+
+@both_ffmpegs
+def test_x264_writes_hdr10(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target, said = tmp_path / "in.mkv", tmp_path / "out.mkv", list[str]()
+    light = "mastering-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):cll=1000,400"
+    ffmpeg_run(*moving(seconds=0.2), "-c:v", "libx264", "-pix_fmt", "yuv420p10le", "-x264-params", light, source)
+    options = ["-c:v", "libx264", *FAST]
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=options, notice=said.append)
+    assert probe(target).light == probe(source).light != Light()
+    assert not any("HDR10" in line for line in said)
+
+
+def test_a_matrix_that_a_muxer_only_takes_is_found(
+    tmp_path: Path, doubled: Upscaler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ffmpeg 6.0 does with Matroska: it takes the option and writes nothing."""
+    plain, source, target = (tmp_path / name for name in ("plain.mp4", "in.mp4", "out.mkv"))
+    ffmpeg_run(*moving("64x48", 0.2), plain)
+    ffmpeg_run("-display_rotation", "90", "-i", plain, "-c", "copy", source)
+    script = tmp_path / "ffmpeg"
+    forget = 'import os, sys\na = sys.argv[1:]\nwhile "-display_rotation" in a:\n    i = a.index("-display_rotation")\n'
+    run = f"    del a[i : i + 2]\nos.execv({BUNDLED!r}, ['ffmpeg', *a])\n"
+    script.write_text(f"#!{sys.executable}\n{forget}{run}")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(join_plan, "bundled_ffmpeg", lambda: None)
+    upscale_video(source, target, doubled, ffmpeg=script, options=FAST)
+    assert pictures(target)[0][0].shape == (128, 96)
+    assert not probe(target).turned
+    upscale_video(source, target, doubled, options=FAST, overwrite=True, ffmpeg=BUNDLED)
+    assert (pictures(target)[0][0].shape, probe(target).turned) == ((96, 128), True)
+    assert times(target)[0] == Fraction(0)
