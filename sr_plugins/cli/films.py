@@ -53,22 +53,30 @@ def films_of(inputs: tuple[str, ...], wanted: str, failed: list[tuple[Path, str]
                 failed.append((path, "is no file"))
 
     sources = _as_films([p for p in expanded(map(Path, inputs)) if p.exists() or not glob.has_magic(str(p))])
-    films = placed(sources, output, within, _called)
-    if not films and not failed:
-        raise click.UsageError(f"no video in {', '.join(inputs)}")
+    nothing = click.UsageError(f"no video in {', '.join(inputs)}")
+    if not sources:
+        raise nothing
     alone = len(inputs) == 1 and (is_sequence(sources[0]) or (sources == [Path(inputs[0])] and not sources[0].is_dir()))
     if not wanted.endswith(_SEPARATORS) and not output.is_dir():
         if alone:
             return [(sources[0], output)]
         if output.suffix:
-            raise click.UsageError(f"{output} is no folder, and there are {len(films)} inputs")
-    for folder in {output, *(target.parent for _, target in films)}:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            told = f"this folder cannot be made ({error.strerror}): choose another with -o"
-            raise PipeError(f"{folder}: {told}") from error
+            raise click.UsageError(f"{output} is no folder, and several films need one")
+    _made(output)
+    films = placed(sources, output, within, _called)
+    if not films and not failed:
+        raise nothing
+    for _, target in films:
+        _made(target.parent)
     return films
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        told = f"this folder cannot be made ({error.strerror}): choose another with -o"
+        raise PipeError(f"{folder}: {told}") from error
 
 
 def _called(place: Path) -> Path:

@@ -46,10 +46,14 @@ def preview(
         for pictures, result in zip(shown, results, strict=True):
             pictures.append(ShownPicture.of(Path(model).name, as_rgb(result), note))
         say(f"{model}: {note}, {clock(seconds * len(film.timeline))} for all {len(film.timeline)} frames, but encoding")
-    scenes = [Scene(clock(still.time), pictures) for still, pictures in zip(found, shown, strict=True)]
+    scenes = [Scene(_place(still.time), pictures) for still, pictures in zip(found, shown, strict=True)]
     write_comparison(target, scenes, f"{source.name}: {', '.join(models)}")
     say(f"{target}: {len(scenes)} frames, {len(models)} models; open it in a browser")
     return 0
+
+
+def _place(seconds: float) -> str:
+    return f"{clock(int(seconds))}.{int(seconds * 100) % 100:02d}"
 
 
 def clock(seconds: float) -> str:

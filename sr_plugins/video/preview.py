@@ -80,7 +80,8 @@ def as_rgb(frame: Frame) -> NDArray[np.uint8]:
     picture = to_picture(frame)
     kind = "rgba" if frame.alpha is not None else "rgb24"
     if frame.format.family != "yuv":
-        return picture.to_ndarray(format=kind)
+        return np.asarray(picture.to_ndarray(format=kind), np.uint8)
     matrix = _SCALER.get(matrix_in_use(frame.format, frame.width, frame.height), 5)
     colors = {"src_colorspace": matrix, "src_color_range": 2 if frame.format.full_range else 1, "dst_color_range": 2}
-    return picture.reformat(format=kind, interpolation="BICUBIC", **colors).to_ndarray()
+    shown = picture.reformat(format=kind, interpolation="BICUBIC", **colors)
+    return np.asarray(shown.to_ndarray(), np.uint8)

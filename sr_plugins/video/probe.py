@@ -55,7 +55,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         name, coded = container.format.name, dict(stream.codec_context.coded_side_data)
         metadata = dict(container.metadata)
     if not found.times:
-        cure = "ffmpeg -fflags +genpts -r 25 -i IN -c copy OUT.mp4, with its own rate"
+        cure = "ffmpeg -r 25 -i IN -c:v ffv1 OUT.mkv, with its own rate; or mkvmerge -o OUT.mkv IN"
         raise PipeError(f"{path}: its video has no time stamps; give it some first: {cure}")
     if name.split(",")[0] in DISCONTINUOUS:
         refuse_jumps(path, found.decoding, time_base)
