@@ -38,13 +38,18 @@ class Encoding:
     notices: tuple[str, ...] = ()
 
     @property
-    def container(self) -> str:
-        """What a chunk is: NUT, or QuickTime for codecs that NUT has no name for."""
+    def codec(self) -> str:
+        """What the encoder makes, by libavcodec's name."""
         name = self.encoder.partition("_")[0]
         for likely in (self.encoder, name):
             with contextlib.suppress(ValueError):
-                return carrier_of(av.Codec(likely, "w").canonical_name)
-        return carrier_of(name)
+                return av.Codec(likely, "w").canonical_name
+        return name
+
+    @property
+    def container(self) -> str:
+        """What a chunk is: NUT, or QuickTime for codecs that NUT has no name for."""
+        return carrier_of(self.codec)
 
 
 def carrier_of(codec: str) -> str:

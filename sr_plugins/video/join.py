@@ -11,6 +11,7 @@ import ffmpeg
 from av.stream import Stream
 
 from sr_plugins.errors import PipeError
+from sr_plugins.video.captions import captions_of, inserter
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.encode import carrier_of
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child, compiled, file_url, version_number
@@ -102,14 +103,20 @@ def _packets(
     times = [time for _, chunk in chunks for time in chunk]
     offset, ticks = round((lift - join.origin) / clock), int(base / clock)
     delay = max(_delay(path) for path, _ in chunks)
+    captions = captions_of(join.source) if join.source.captions else {}
     number = 0
     for path, shown in chunks:
         order = {pts: rank for rank, pts in enumerate(sorted(packet_times(path)))}
         with opened(path) as container:
-            for packet in container.demux(container.streams.video[0]):
+            stream = container.streams.video[0]
+            insert = inserter(stream.codec_context.codec.canonical_name)
+            for packet in container.demux(stream):
                 if packet.pts is None:
                     continue
-                fresh = av.Packet(bytes(packet))
+                whole = bytes(packet)
+                if insert is not None and (told := captions.get(shown[order[packet.pts]])):
+                    whole = insert(whole, told)
+                fresh = av.Packet(whole)
                 fresh.is_keyframe = packet.is_keyframe
                 fresh.time_base = clock
                 fresh.pts = shown[order[packet.pts]] * ticks + offset

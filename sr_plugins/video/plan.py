@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from sr_plugins.errors import PipeError
+from sr_plugins.video.captions import inserter
 from sr_plugins.video.chunks import Chunk, Film, plan_chunks
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.decode import DecodeOptions
@@ -64,7 +65,7 @@ def plan_film(
     """
     if chunk_frames < 1:
         raise PipeError(f"a chunk of {chunk_frames} frames is not possible: it has at least 1")
-    source = as_decoded(executable, probe(path, cut[1], rate))
+    source = as_decoded(executable, probe(path, cut[1]) if rate is None else probe(path, cut[1], rate))
     if target.exists() and path.exists() and target.samefile(path):
         raise PipeError(f"{target} is the source itself: choose another name")
     check_target(target, overwrite)
@@ -91,6 +92,9 @@ def plan_film(
     container = picture_container(target) if is_sequence(target) else container_named(muxer)
     encoding = plan_encoding(executable, source, size, aspect, options, container)
     if is_sequence(target) and (line := _uneven(source)):
+        encoding = replace(encoding, notices=(*encoding.notices, line))
+    if source.captions and inserter(encoding.codec) is None:
+        line = f"closed captions inside the video are dropped: {encoding.encoder} has no place for them; libx264 has"
         encoding = replace(encoding, notices=(*encoding.notices, line))
     if not options.own_filters:
         refuse_odd(before, size, PixelLayout.of(encoding.pix_fmt).subsampling)

@@ -112,6 +112,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         crop=crop,
         metadata=metadata,
         pictures=numbered,
+        captions=any(SideData.A53_CC in picture.side_data.keys() for picture in pictures),  # noqa: SIM118
     )
 
 
@@ -179,8 +180,6 @@ def _lost(side: dict[SideData, bytes], coded: dict[str, bytes]) -> tuple[str, ..
         lost.append("Dolby Vision")
     if SideData.DYNAMIC_HDR_PLUS in side:
         lost.append("HDR10+ dynamic metadata")
-    if SideData.A53_CC in side:
-        lost.append("closed captions inside the video")
     return tuple(lost)
 
 

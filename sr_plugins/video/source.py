@@ -90,8 +90,9 @@ class Source:
     of the first packet of any stream, in seconds; ``finish`` is when the last frame stops being shown, ``spans`` when
     each stream's packets are presented. ``origin`` is the time that counts as zero in the result: 0, or where
     a broadcast recording begins. ``crop`` is what is still to be cut off (left, right, top, bottom); the size is
-    that of the rest. ``decoder`` is one that ffmpeg would not take by itself. ``metadata`` holds the file's own tags,
-    ``pictures`` says which they are where the film is numbered pictures and ``path`` their pattern.
+    that of the rest. ``decoder`` is one that ffmpeg would not take by itself. ``metadata`` holds the file's own tags.
+    ``captions``: there are closed ones inside the video. ``pictures`` says which they are where the film is numbered
+    pictures and ``path`` their pattern.
     """
 
     path: Path
@@ -122,6 +123,7 @@ class Source:
     decoder: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     pictures: Numbered | None = None
+    captions: bool = False
 
     @property
     def given(self) -> dict[str, str]:

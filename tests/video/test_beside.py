@@ -219,3 +219,38 @@ def test_rewritten_subtitles_of_a_cut_film(
         assert container.streams.subtitles[0].metadata["language"] == "fra"
     wanted = {i: (round(i + 0.2 - start, 3), 0.7) for i in range(6) if start <= i + 0.2 < (end or 9)}
     assert shown == wanted
+
+
+# -- captions ----------------------------------------------------------------------------------------------------------
+
+
+def _captions(path: Path) -> list[bytes]:
+    """The caption data of every frame, by libavcodec."""
+    with av.open(str(path)) as container:
+        return [
+            next((bytes(data) for data in frame.side_data.values() if data.type.name == "A53_CC"), b"")
+            for frame in container.decode(video=0)
+        ]
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("encoder", ["libx264", "libx265", "mpeg2video", "ffv1"])
+def test_closed_captions_stay_with_their_frames(ffmpeg: str, encoder: str, tmp_path: Path, doubled: Upscaler) -> None:
+    raw, source, target, said = tmp_path / "in.m2v", tmp_path / "in.ts", tmp_path / "out.mkv", list[str]()
+    ffmpeg_run(*moving("64x48", 0.6), "-c:v", "mpeg2video", "-q:v", "3", "-pix_fmt", "yuv420p", raw)
+    data = b""
+    for number, picture in enumerate(raw.read_bytes().split(b"\0\0\1\0")):
+        first = picture.find(b"\0\0\1\1")  # its first slice
+        told = b"GA94\3" + bytes([0x42, 0xFF, 0xFC, 0x80, number, 0xFA, 0, 0, 0xFF])
+        data += b"\0\0\1\0" * bool(number) + picture[: max(first, 0)]
+        data += (b"\0\0\1\xb2" + told if first >= 0 else b"") + picture[max(first, 0) :]
+    raw.write_bytes(data)
+    ffmpeg_run("-fflags", "+genpts", "-r", "25", "-f", "mpegvideo", "-i", raw, "-c", "copy", source)
+    was = _captions(source)
+    assert len(set(was)) == len(was) == 15
+    options = ["-c:v", encoder, *(["-bf", "2"] if encoder != "ffv1" else [])]
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=options, chunk_frames=6, notice=said.append)
+    assert _captions(target) == (was if encoder != "ffv1" else [b""] * 15)
+    line = "in.ts: closed captions inside the video are dropped: ffv1 has no place for them; libx264 has"
+    assert said == [line] * (encoder == "ffv1")
+    ffmpeg_run("-xerror", "-i", target, "-f", "null", "-")
