@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.network import NcnnNetwork, Network, OnnxNetwork, TorchNetwork
 from sr_plugins.version import __version__
+from sr_plugins.weights.network_code import code_digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +33,10 @@ def weights_digest(loaded: LoadedModel) -> str:
 
 
 def fingerprint(network: Network, *more: str) -> str | None:
-    """Tells networks apart: weights, settings, source code and versions; ``None`` where the source cannot be read."""
+    """Tells networks apart: weights, settings, code (of all that it uses, in any module) and versions.
+
+    ``None`` where a source cannot be read.
+    """
     import torch
 
     digest = hashlib.sha256("\0".join((__version__, torch.__version__, *more)).encode())
@@ -42,16 +44,18 @@ def fingerprint(network: Network, *more: str) -> str | None:
         _update(digest, network)
         return digest.hexdigest()
     module, own = network.module, vars(torch.nn.Module()).keys()
+    used: list[object] = []
     for name, part in module.named_modules():
         held = sorted((k, v) for k, v in vars(part).items() if k not in own or k == "training")
         settings = [(k, v) for k, v in held if isinstance(v, bool | int | float | str | tuple | list | dict)]
-        functions = [(k, f"{v.__module__}.{v.__qualname__}") for k, v in held if inspect.isfunction(v)]
-        digest.update(repr((name, type(part).__qualname__, settings, functions)).encode())
-        if not type(part).__module__.startswith("torch."):
-            try:
-                digest.update(_source(inspect.getfile(type(part))))
-            except (OSError, TypeError):
-                return None
+        functions = [(k, v) for k, v in held if inspect.isfunction(v)]
+        named = [(k, f"{v.__module__}.{v.__qualname__}") for k, v in functions]
+        digest.update(repr((name, type(part).__qualname__, settings, named)).encode())
+        used += [type(part), *(v for _, v in held if callable(v))]
+    code = code_digest(used)
+    if code is None:
+        return None
+    digest.update(code)
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         digest.update(repr((name, tuple(tensor.shape), tensor.dtype)).encode())
         digest.update(_bytes(tensor))
@@ -70,8 +74,3 @@ def _bytes(tensor: Tensor) -> bytes:
     import torch
 
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-
-
-@cache
-def _source(path: str) -> bytes:
-    return Path(path).read_bytes()

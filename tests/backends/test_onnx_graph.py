@@ -1,5 +1,7 @@
 """The ONNX file: equal to torch at any size, free of private paths, and refused where it would be wrong."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,46 @@ def test_fingerprint_tells_networks_apart() -> None:
     scope: dict[str, type[nn.Module]] = {}
     exec("from torch import nn\nclass Nowhere(nn.Module): pass", scope)
     assert fingerprint(TorchNetwork(scope["Nowhere"]())) is None  # its source cannot be read: never cached
+
+
+MODULES = {
+    "part_network": "from torch import nn\nimport part_filters\nfrom part_filters import twice\n"
+    "class Part(nn.Module):\n    def forward(self, x):\n"
+    "        from part_late import last\n        return last(part_filters.shifted(twice(x)))\n",
+    "part_filters": "from part_numbers import FACTOR\nimport part_deep as deep\n"
+    "def twice(x):\n    return x * FACTOR\ndef shifted(x):\n    return deep.moved(x)\n",
+    "part_numbers": "FACTOR = 2\n",
+    "part_deep": "def moved(x):\n    return x\n",
+    "part_late": "def last(x):\n    return x\n",
+    "part_unused": "def other(x):\n    return x\n",
+}
+
+
+@pytest.mark.parametrize("changed", [*MODULES, "nothing"])
+def test_fingerprint_sees_the_code_of_every_module_that_a_network_uses(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in a module of its own: a function, one it calls, a number, one by its module, one imported in a call."""
+    keys = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, text in MODULES.items():
+            if number and name == changed:
+                text = text.replace("FACTOR = 2", "FACTOR = 3").replace("return x\n", "return x + 1\n")
+                text = text.replace("twice(x)))", "twice(x + x)))").replace("deep.moved(x)", "deep.moved(x + x)")
+                assert text != MODULES[name]
+            (folder / f"{name}.py").write_text(text)
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        with monkeypatch.context() as patched:
+            patched.syspath_prepend(folder)
+            for name in MODULES:
+                importlib.import_module(name)
+            keys.append(fingerprint(TorchNetwork(sys.modules["part_network"].Part())))
+            for name in MODULES:
+                del sys.modules[name]
+    assert None not in keys
+    assert (keys[0] == keys[1]) == (changed in ("nothing", "part_unused"))
 
 
 def test_cache_keeps_what_was_made_and_survives_a_folder_that_cannot_be_written(
