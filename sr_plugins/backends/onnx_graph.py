@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sr_plugins.errors import PluginError
 from sr_plugins.folders import cache_folder, read_or_make
-from sr_plugins.interface.network import OnnxNetwork, TorchNetwork
+from sr_plugins.interface.network import Network, OnnxNetwork, TorchNetwork
 from sr_plugins.weights.digest import fingerprint
 
 if TYPE_CHECKING:
@@ -53,6 +53,18 @@ def graph_of(network: TorchNetwork | OnnxNetwork, channels: int) -> OnnxNetwork:
     if isinstance(network, OnnxNetwork):
         return network
     return OnnxNetwork(cached_graph(network.module, channels), INPUT, OUTPUT)
+
+
+def own_network(network: Network, backend: str, cure: str | None) -> TorchNetwork | OnnxNetwork:
+    """The network for a runner of ``backend`` to keep; ``cure`` is what the backend's ``missing()`` says.
+
+    Raises:
+        PluginError: the backend cannot be used here.
+    """
+    if cure is not None:
+        raise PluginError(f"backend {backend} cannot be used here: {cure}")
+    assert isinstance(network, TorchNetwork | OnnxNetwork)
+    return TorchNetwork(network.runnable()) if isinstance(network, TorchNetwork) else network
 
 
 def name_of(network: TorchNetwork | OnnxNetwork) -> str:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.backends.loading import cannot_load
-from sr_plugins.backends.onnx_graph import PACKAGES, graph_of, name_of
+from sr_plugins.backends.onnx_graph import PACKAGES, graph_of, name_of, own_network
 from sr_plugins.errors import PluginError, SRError, one_line
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
@@ -102,11 +102,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def build(network: Network, placement: Placement) -> Runner:
-    if cure := missing():
-        raise PluginError(f"backend onnxruntime cannot be used here: {cure}")
-    assert isinstance(network, TorchNetwork | OnnxNetwork)
-    own = TorchNetwork(network.runnable()) if isinstance(network, TorchNetwork) else network
-    return OnnxRuntimeRunner(own, placement.device)
+    return OnnxRuntimeRunner(own_network(network, "onnxruntime", missing()), placement.device)
 
 
 def auto_rank(device: str) -> int | None:

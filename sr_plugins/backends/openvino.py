@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sr_plugins.backends import torch_eager
 from sr_plugins.backends.loading import cannot_load
-from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, graph_of, name_of
+from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, graph_of, name_of, own_network
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.backends.openvino_codes import PHASES, coded, in_place
 from sr_plugins.backends.openvino_int8 import quantized
@@ -261,10 +261,7 @@ def _read(network: OnnxNetwork) -> openvino.Model:
 
 
 def build(network: Network, placement: Placement) -> Runner:
-    if cure := missing():
-        raise PluginError(f"backend openvino cannot be used here: {cure}")
-    assert isinstance(network, TorchNetwork | OnnxNetwork)
-    own = TorchNetwork(network.runnable()) if isinstance(network, TorchNetwork) else network
+    own = own_network(network, "openvino", missing())
     return OpenVINORunner(own, placement.device, placement.precision)
 
 

@@ -10,11 +10,11 @@ import platform
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
 
 import torch
 
-from sr_plugins.backends.kept_choice import kept_choice
-from sr_plugins.backends.measuring import SIZE, Measured, speeds
+from sr_plugins.backends.kept_choice import Choice, kept_choice
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.devices import processor
 from sr_plugins.errors import DeviceError, PluginError, UnknownNameError, one_line
@@ -30,7 +30,19 @@ logger = logging.getLogger("sr_plugins")
 ADVANTAGE = 1.15  # times faster than torch, to be taken instead
 TRIED = (16, 16)  # height and width of the picture that shows whether a backend works here
 
-Measure = Callable[[ModelSpec, str, Sequence[tuple[str, Runner, int]]], Measured]
+MEASURED = "through the core, 1"  # how: what was measured otherwise counts for nothing
+
+
+class Candidate(NamedTuple):
+    """A backend that works here, by name, in the precision it would have, with its runner."""
+
+    name: str
+    precision: Precision
+    runner: Runner
+
+
+Measured = dict[str, float] | None  # frames a second by backend; None: the machine was busy
+Measure = Callable[[ModelSpec, str, Sequence[Candidate]], Measured]
 
 
 def choose(
@@ -38,8 +50,9 @@ def choose(
     plugins: Plugins,
     device: str,
     precision: str,
+    *,
+    measure: Measure,
     without: Collection[str] = (),
-    measure: Measure = speeds,
 ) -> BackendSpec:
     """The backend to use for ``auto``.
 
@@ -47,7 +60,8 @@ def choose(
     ``without`` are each made ready and called once; one that fails, whatever it raises, is left out, told, and kept in
     ``plugins.problems``. What remains is measured against torch once per machine, network and version, and the first
     process that has a result decides for all. Where nothing can be measured (the machine is busy) or kept, the one that
-    is asked first is taken: by rule, so that every process takes the same.
+    is asked first is taken: by rule, so that every process takes the same. ``measure`` is told the model, the device
+    and the candidates, the plain one first.
     """
     if named := os.environ.get("SR_PLUGINS_BACKEND"):
         return plugins.backend(named)
@@ -76,27 +90,29 @@ def choose(
     def by_rule() -> str:
         return next((b.name for b in others if works(b)), PLAIN)
 
-    def decide() -> str:
+    def decide() -> Choice:
         those = [b for b in others if works(b)]
         if not those or not works(plain):
-            return by_rule()
+            return Choice(by_rule(), False)
         logger.warning("measuring once which backend runs %s fastest on this machine", loaded.spec.label)
+        candidates = [Candidate(b.name, _chosen(b, device, precision), working[b.name]) for b in (plain, *those)]
         try:
-            runners = [(b.name, working[b.name], b.lanes(device)) for b in (plain, *those)]
-            found = measure(loaded.spec, device, runners)
+            found = measure(loaded.spec, device, candidates)
         except Exception as error:
             _left_out(plugins, plain, error)
             found = None
         if found is None:
             logger.warning("other programs keep this machine busy: taking %s by rule", by_rule())
-            return by_rule()
+            return Choice(by_rule(), False)
         best = max(those, key=lambda b: found.get(b.name, 0.0))
-        return best.name if found.get(best.name, 0.0) > ADVANTAGE * found.get(PLAIN, math.inf) else PLAIN
+        faster = found.get(best.name, 0.0) > ADVANTAGE * found.get(PLAIN, math.inf)
+        working.clear()  # they hold what they compiled for the frames that were measured
+        return Choice(best.name if faster else PLAIN, True)
 
     if not others:
         return plain
     asked = repr([(b.name, _precision(b, device, precision)) for b in ranked])
-    network = fingerprint(loaded.network, device, asked, machine(), repr(SIZE), _versions(others))
+    network = fingerprint(loaded.network, device, asked, machine(), MEASURED, _versions(others))
     if network is None:  # nobody can tell it from another
         return taken(_named(ranked, by_rule()))
     name = hashlib.sha256(f"{network} {loaded.spec.label}".encode()).hexdigest()

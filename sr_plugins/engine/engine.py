@@ -12,8 +12,9 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-from sr_plugins.backends.selection import choose, precision_for
+from sr_plugins.backends.selection import Candidate, choose, precision_for
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.devices import resolve_devices
 from sr_plugins.engine import fork
@@ -21,6 +22,7 @@ from sr_plugins.engine.cuda_graphs import CudaGraphs
 from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.engine.job_queue import JobQueue
 from sr_plugins.engine.lane import Lane
+from sr_plugins.engine.measuring import speeds
 from sr_plugins.engine.placed_network import PlacedNetwork
 from sr_plugins.engine.reuse import Reuse
 from sr_plugins.engine.tiling import blending, read_further
@@ -71,7 +73,8 @@ class Engine:
         loaded, chosen = self._loaded, []
         for name in resolve_devices(device):
             if backend == "auto":
-                spec = choose(loaded, self._plugins, name, precision, without=fork.unusable())
+                without, measure = fork.unusable(), partial(speeds, self._measured)
+                spec = choose(loaded, self._plugins, name, precision, without=without, measure=measure)
             else:
                 spec = self._plugins.backend(backend)
             fork.check(spec)
@@ -90,6 +93,20 @@ class Engine:
         for lane in self._lanes:
             _running[lane] = self._queue
             lane.start()
+
+    def _measured(self, candidate: Candidate, device: str) -> Engine:
+        """An engine that runs as this one would with another backend."""
+        return Engine(
+            self._loaded,
+            self._plugins,
+            device=device,
+            backend=candidate.name,
+            precision=candidate.precision,
+            tile=self._tile,
+            batch=self._batch,
+            self_ensemble=False,
+            reuse=False,
+        )
 
     def _state(self, backend: BackendSpec, device: str, precision: Precision) -> DeviceState:
         spec, cuda = self._loaded.spec, device.startswith("cuda")

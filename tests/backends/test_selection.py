@@ -15,11 +15,9 @@ from fakes import blur
 from torch import Tensor, nn
 
 from sr_plugins import BackendSpec, Upscaler, devices
-from sr_plugins.backends import measuring, selection, torch_eager
-from sr_plugins.backends.measuring import Measured, speeds
-from sr_plugins.backends.selection import choose, machine
+from sr_plugins.backends import kept_choice, selection, torch_eager
+from sr_plugins.backends.selection import Candidate, Measured, choose
 from sr_plugins.errors import UnknownNameError
-from sr_plugins.interface.backend import Runner
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.plugins import Plugins
@@ -67,7 +65,7 @@ class Stopwatch:
         self.speeds: Measured = {"torch": 1.0, **speeds}
         self.asked = 0
 
-    def __call__(self, spec: ModelSpec, device: str, runners: Sequence[tuple[str, Runner, int]]) -> Measured:
+    def __call__(self, spec: ModelSpec, device: str, candidates: Sequence[Candidate]) -> Measured:
         self.asked += 1
         return self.speeds
 
@@ -126,6 +124,32 @@ def test_a_busy_machine_goes_by_rule_and_every_process_agrees() -> None:
     assert choose(blur(), offering(at_once), "cpu", "float32", measure=Stopwatch(openvino=0.1)).name == "openvino"
 
 
+def test_a_choice_by_rule_lasts_as_long_as_it_is_asked_for_and_is_then_measured(tmp_path: Path) -> None:
+    busy, idle = Stopwatch(), Stopwatch(openvino=0.1)
+    busy.speeds = None
+
+    def chosen(stopwatch: Stopwatch) -> str:
+        return choose(blur(), offering(at_once), "cpu", "float32", measure=stopwatch).name
+
+    def aged(seconds: float) -> None:
+        (file,) = (tmp_path / "speed").glob("*.json")
+        then = file.stat().st_mtime - seconds
+        os.utime(file, (then, then))
+
+    assert chosen(busy) == "openvino"
+    for _ in range(3):  # a night's job whose chunks start every now and then
+        aged(0.9 * kept_choice.QUIET_SECONDS)
+        assert chosen(idle) == "openvino"
+    assert idle.asked == 0
+    aged(1.1 * kept_choice.QUIET_SECONDS)
+    assert chosen(busy) == "openvino"  # still busy: as it was
+    assert (chosen(idle), idle.asked) == ("openvino", 0)
+    aged(1.1 * kept_choice.QUIET_SECONDS)
+    assert chosen(idle) == "torch"
+    aged(9 * kept_choice.QUIET_SECONDS)
+    assert (chosen(Stopwatch(openvino=9.0)), idle.asked) == ("torch", 1)  # what was measured stays
+
+
 def test_where_nothing_can_be_kept_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path / "file"))
@@ -182,7 +206,20 @@ def test_measured_once_until_something_changes(tmp_path: Path, monkeypatch: pyte
     assert len(files) == once + 2
 
 
-@pytest.mark.parametrize("content", ["", "damaged", "[]", '{"backend": 7}', '{"backend": "gone"}', "{" * 5000], ids=str)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "damaged",
+        "[]",
+        '{"backend": 7, "measured": true}',
+        '{"backend": "gone", "measured": true}',
+        '{"backend": "openvino"}',
+        '{"backend": "openvino", "measured": 1}',
+        "{" * 5000,
+    ],
+    ids=str,
+)
 def test_a_damaged_file_is_made_anew(content: str, tmp_path: Path) -> None:
     stopwatch = Stopwatch(openvino=9.0)
     choose(blur(), offering(at_once), "cpu", "float32", measure=stopwatch)
@@ -190,7 +227,7 @@ def test_a_damaged_file_is_made_anew(content: str, tmp_path: Path) -> None:
     file.write_text(content)
     assert choose(blur(), offering(at_once), "cpu", "float32", measure=stopwatch).name == "openvino"
     assert stopwatch.asked == 2
-    assert json.loads(file.read_text()) == {"backend": "openvino"}
+    assert json.loads(file.read_text()) == {"backend": "openvino", "measured": True}
 
 
 def test_eight_processes_on_a_cold_cache_take_the_same_backend(tmp_path: Path) -> None:
@@ -267,22 +304,3 @@ def test_auto_computes_in_the_format_that_is_faster_here(
     finally:
         for remembered in (devices.bfloat16_is_faster, torch_eager.precisions):
             remembered.cache_clear()
-
-
-def test_real_backends_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is measured here while others work is not believed, so that the rule for that is left out."""
-    monkeypatch.setattr(measuring, "ALONE", 0.0)
-    monkeypatch.setattr(measuring, "SECONDS", 0.02)
-    loaded = blur()
-    placement = selection.Placement(device="cpu", precision="float32")
-    built = [
-        (b.name, b.build(loaded.network, placement), b.lanes("cpu"))
-        for b in map(Plugins(installed=False).backend, ("torch", "onnxruntime"))
-    ]
-    found = speeds(loaded.spec, "cpu", built)
-    assert found is not None
-    assert set(found) == {"torch", "onnxruntime"}
-    assert min(found.values()) > 0
-    monkeypatch.setattr(measuring, "ALONE", 1e9)
-    assert speeds(loaded.spec, "cpu", built) is None
-    assert str(torch.get_num_threads()) in machine()
