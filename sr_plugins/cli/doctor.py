@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -61,6 +63,10 @@ def command() -> None:
         click.echo(f"backend {backend.name}: {state}")
     with _told("the check upscale", broken):
         click.echo(f"check: {self_check()}")
+    if _version("vapoursynth"):
+        with _told("VapourSynth", broken):
+            for line in vapoursynth_lines():
+                click.echo(f"VapourSynth: {line}")
     for problem in dict.fromkeys((*found.problems, *broken)):
         click.echo(f"problem: {problem}", err=True)
     raise SystemExit(1 if found.problems or broken else 0)
@@ -131,6 +137,16 @@ def self_check() -> str:
         if result.planes[0].shape != (32, 32) or spread > 1:
             raise SRError(f"a flat picture came out wrong by {spread} codes")
         return f"{upscaler.description}: works"
+
+
+def vapoursynth_lines() -> list[str]:
+    """What the filter says of itself beside VapourSynth's plugins, in a process of its own that loads them."""
+    command = [sys.executable, "-m", "vapoursynth_filter.check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    if done.returncode:
+        raise SRError((lines or done.stderr.splitlines() or ["no message"])[-1])
+    return lines
 
 
 def _version(name: str) -> str | None:

@@ -100,6 +100,7 @@ def test_doctor_checks_that_upscaling_works() -> None:
     assert done.returncode == 0, done.stderr
     assert "check: fast x2 on " in done.stdout
     assert "backend torch: ready" in done.stdout
+    assert re.search(r"VapourSynth: fast x2 on .*: works beside ", done.stdout)
 
 
 def test_doctor_names_the_ffmpeg_that_is_used(tmp_path: Path) -> None:
