@@ -3,80 +3,96 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import itertools
+import inspect
 import operator
-import sys
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import SupportsIndex, Unpack
+from typing import Literal, SupportsIndex, Unpack, get_args
 
 import vapoursynth as vs
 
 from sr_plugins.errors import ArgumentError, FrameError, SRError, one_line
 from sr_plugins.interface.model import LoadedModel
-from sr_plugins.settings import Settings, none_given, whole_pixels
+from sr_plugins.settings import OtherSettings, Settings, none_given, whole_pixels
 from sr_plugins.upscaler import Upscaler
-from vapoursynth_filter.frames import frame_format, to_frame, to_video_frame
+from vapoursynth_filter.frames import frame_format
+from vapoursynth_filter.pool import enlarged
+from vapoursynth_filter.prints import keep_prints_out
+from vapoursynth_filter.shared_upscalers import shared_upscaler
 
-TRIM_BYTES = 512 << 20
+OnError = Literal["raise", "copy"]
 
 
 def upscale(
     clip: vs.VideoNode,
     model: str | Path | LoadedModel | Upscaler = "fast",
+    scale: float | None = None,
     *,
     width: int | None = None,
     height: int | None = None,
     planes: int | Sequence[int] | None = None,
-    **settings: Unpack[Settings],
+    on_error: OnError = "raise",
+    **settings: Unpack[OtherSettings],
 ) -> vs.VideoNode:
     """Upscale a clip with a super-resolution model.
 
     Args:
         clip: any constant format: GRAY, YUV with subsampling up to 4, RGB; 8 to 16 bit integer, half or float. The
             result has the same format, frame rate, length and frame properties. Matrix, range and chroma location are
-            read from each frame's properties.
+            read from each frame's properties. What ``vs.get_output()`` gives is taken too, with its alpha.
         model: a registered name (``srp models`` lists them), the path of a weights file, an opened
             :class:`~sr_plugins.LoadedModel`, or an :class:`~sr_plugins.Upscaler` that several clips are to share; its
-            own settings then apply, and who made it closes it.
+            own settings then apply, and who made it closes it. Calls with equal settings share one by themselves.
+        scale: how many times larger, any number from 1 to 16; ``None`` is the model's own.
         width, height: the size to reach instead of a scale; one alone keeps the aspect ratio, rounded to what the
             clip's subsampling allows.
         planes: the planes the model works on; the others are resized bicubically. ``None``: all. Luma alone
             (``planes=0``) runs the model on luma as on a gray clip.
-        settings: as :class:`~sr_plugins.Upscaler` takes them, by the same names: scale, size, device, backend,
-            precision, tile, batch, self_ensemble, reuse, strength, overlap.
+        on_error: ``"raise"``: a frame that cannot be done fails, and with it the job. ``"copy"``: it is enlarged by
+            bicubic instead, which is said, counted, and marked by the property ``sr_plugins_error``.
+        settings: as :class:`~sr_plugins.Upscaler` takes them, by the same names: size, device, backend, precision,
+            tile, batch, self_ensemble, reuse, strength, overlap.
 
     Raises:
-        vs.Error: ``sr_plugins:`` and what is wrong with the clip or the arguments; on a frame, with its number.
+        vs.Error: ``sr_plugins:`` and what is wrong with the clip, its first frame or the arguments; on a frame, with
+            its number.
     """
-    with _as_vapoursynth_errors():
-        _check(clip)
-        if getattr(clip, "gpu_resident", False):  # since R80; its frames have no memory that a host can read
-            clip = clip.std.GPUDownload()
+    keep_prints_out(inspect.currentframe())
+    with as_vapoursynth_errors():
+        clip = _checked(clip)
         subset = _planes(planes, clip.format.num_planes)
+        if on_error not in get_args(OnError):
+            raise ArgumentError(f"on_error {on_error!r} is neither 'raise' nor 'copy'")
+        wanted: Settings = {**settings}
+        if scale is not None:
+            wanted["scale"] = scale
         wide, high = whole_pixels("width", width), whole_pixels("height", height)
         if (wide, high) != (None, None):
-            if settings.get("size") is not None:
+            if wanted.get("size") is not None:
                 raise ArgumentError("size and width or height exclude each other: give one of them")
-            settings["size"] = wide, high
+            wanted["size"] = wide, high
         if isinstance(model, Upscaler):
-            none_given(settings, "an Upscaler")
-            return _on_planes(clip, subset, model, owned=False)
-        # Whatever a plugin prints while it loads must not reach stdout: under vspipe, stdout is the video.
-        with contextlib.redirect_stdout(sys.stderr):
-            upscaler = Upscaler(model, **settings)
-        return _on_planes(clip, subset, upscaler, owned=True)
+            none_given(wanted, "an Upscaler")
+            return _on_planes(clip, subset, model, on_error, None)
+        upscaler, release = shared_upscaler(model, wanted)
+        try:
+            return _on_planes(clip, subset, upscaler, on_error, release)
+        except BaseException:
+            release()
+            raise
 
 
-def _on_planes(clip: vs.VideoNode, subset: list[int], upscaler: Upscaler, *, owned: bool) -> vs.VideoNode:
+def _on_planes(
+    clip: vs.VideoNode, subset: list[int], upscaler: Upscaler, on_error: OnError, release: Callable[[], None] | None
+) -> vs.VideoNode:
     """The upscaler for the planes of ``subset``, a bicubic resize for the others."""
     size = _output_size(clip, upscaler)
+    copies = on_error == "copy"
     if len(subset) == clip.format.num_planes:
-        return _run(clip, upscaler, size, owned=owned)
+        return enlarged(clip, upscaler, size, copies=copies, release=release)
     luma_alone = clip.format.color_family == vs.YUV and subset == [0]
-    upscaled = _run(clip.std.ShufflePlanes(0, vs.GRAY) if luma_alone else clip, upscaler, size, owned=owned)
+    source = clip.std.ShufflePlanes(0, vs.GRAY) if luma_alone else clip
+    upscaled = enlarged(source, upscaler, size, copies=copies, release=release)
     resized = clip.resize.Bicubic(*size)
     whole = vs.core.std.ShufflePlanes(
         [upscaled if i in subset else resized for i in range(3)], [0, 1, 2], clip.format.color_family
@@ -84,63 +100,23 @@ def _on_planes(clip: vs.VideoNode, subset: list[int], upscaler: Upscaler, *, own
     return whole.std.CopyFrameProps(upscaled)  # also where the first plane, whose properties count, was resized
 
 
-def _run(clip: vs.VideoNode, upscaler: Upscaler, size: tuple[int, int], *, owned: bool) -> vs.VideoNode:
-    """The clip with every frame brought to ``size`` by the upscaler, which goes with the clip if it is ``owned``."""
-    trim = _HeapTrim()
-
-    def enlarge(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
-        try:
-            larger = to_video_frame(upscaler.submit(to_frame(f), size=size).result(), f)
-            trim(larger)
-            return larger
-        except SRError as error:
-            told = vs.Error(f"sr_plugins: frame {n}: {one_line(error)}")
-            error.__traceback__ = None  # which would hold the frame, and that memory of a core that may end before it
-        except Exception as error:  # a bug in a model or in us: keep the traceback
-            raise vs.Error(f"sr_plugins: frame {n}: {type(error).__name__}: {one_line(error)}") from error
-        raise told  # here, so that it does not remember the other
-
-    if owned:  # the device is free again when the last clip is gone, or at the latest when the script ends
-        vs.register_on_destroy(weakref.finalize(enlarge, upscaler.close))
-    # A ModifyFrame runs its function one frame at a time, so a pool of them keeps enough frames in flight to fill
-    # batches; each waiting frame occupies a thread, and one more is left to fetch sources.
-    in_flight = upscaler.lookahead
-    vs.core.num_threads = max(vs.core.num_threads, in_flight + 1)
-    blank = clip.std.BlankClip(width=size[0], height=size[1], keep=True)
-    pool = [blank.std.ModifyFrame(clip, enlarge) for _ in range(in_flight)]
-    for node in pool:
-        node.std.SetVideoCache(0)  # the clip below caches; twice would hold large frames for nothing
-    # by turns and not by the frame's number, or a request for every fifth frame may come to one of them always
-    turns = itertools.count()
-    return blank.std.FrameEval(lambda n: pool[next(turns) % in_flight], clip_src=clip)
-
-
-class _HeapTrim:
-    """Called with each frame that was made: gives freed memory back to the system, now and then.
-
-    VapourSynth's aligned allocations beside numpy's and torch's leave glibc's heap in pieces that fit nobody, so that a
-    process grows with every frame although nothing is kept (by a third of what the frame holds).
-    """
-
-    def __init__(self) -> None:
-        self._bytes = 0
-        self._trim: Callable[[int], object] = lambda keep: None
-        with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc
-            self._trim = ctypes.CDLL(None).malloc_trim
-
-    def __call__(self, frame: vs.VideoFrame) -> None:
-        self._bytes += sum(frame.get_stride(i) * frame[i].shape[0] for i in range(frame.format.num_planes))
-        if self._bytes > TRIM_BYTES:
-            self._bytes = 0
-            self._trim(0)
-
-
-def _check(clip: object) -> None:
+def _checked(clip: object) -> vs.VideoNode:
+    """The clip in memory that a host can read, with the alpha of an output as its frames' property."""
+    if isinstance(clip, vs.VideoOutputTuple):
+        clip, alpha = clip.clip, clip.alpha
+        if alpha is not None:
+            clip = clip.std.ClipToProp(alpha, prop="_Alpha")
     if not isinstance(clip, vs.VideoNode):
         raise ArgumentError(f"upscale() takes a clip, got {type(clip).__name__}")
     if not (clip.width and clip.height):
         raise FrameError("the clip's size varies: split it by size, or resize it to one size first")
     frame_format(clip.format)
+    return in_memory(clip)
+
+
+def in_memory(clip: vs.VideoNode) -> vs.VideoNode:
+    """The clip, downloaded if its frames lie on a GPU (since R80), where they have no memory that a host can read."""
+    return clip.std.GPUDownload() if getattr(clip, "gpu_resident", False) else clip
 
 
 def _planes(planes: object, count: int) -> list[int]:
@@ -160,20 +136,18 @@ def _planes(planes: object, count: int) -> list[int]:
 def _output_size(clip: vs.VideoNode, upscaler: Upscaler) -> tuple[int, int]:
     """(width, height) of the result; ``ArgumentError`` where the clip's subsampling does not allow it."""
     size = upscaler.output_size(clip.width, clip.height, frame_format(clip.format))
-    for name, side, shift in zip(
-        ("width", "height"), size, (clip.format.subsampling_w, clip.format.subsampling_h), strict=True
-    ):
-        step = 1 << shift
-        if side % step:
-            raise ArgumentError(
-                f"a {clip.format.name} clip cannot be {size[0]}x{size[1]}: its {name} must be a multiple of {step}, "
-                f"for example {name}={max(step, side // step * step)}"
-            )
+    steps = 1 << clip.format.subsampling_w, 1 << clip.format.subsampling_h
+    wrong = [i for i in (0, 1) if size[i] % steps[i]]
+    if wrong:
+        names = "width", "height"
+        rules = " and ".join(f"its {names[i]} must be a multiple of {steps[i]}" for i in wrong)
+        example = ", ".join(f"{names[i]}={max(steps[i], size[i] // steps[i] * steps[i])}" for i in wrong)
+        raise ArgumentError(f"a {clip.format.name} clip cannot be {size[0]}x{size[1]}: {rules}, for example {example}")
     return size
 
 
 @contextlib.contextmanager
-def _as_vapoursynth_errors() -> Iterator[None]:
+def as_vapoursynth_errors() -> Iterator[None]:
     try:
         yield
     except SRError as error:

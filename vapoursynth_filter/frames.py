@@ -79,6 +79,8 @@ def to_frame(source: vs.VideoFrame) -> Frame:
 def _alpha_plane(source: vs.VideoFrame, alpha: object) -> Plane:
     if not isinstance(alpha, vs.VideoFrame) or alpha.format.color_family != vs.GRAY:
         raise FrameError("its _Alpha property is not a gray frame: remove it with clip.std.RemoveFrameProps('_Alpha')")
+    if getattr(alpha, "gpu_resident", False):
+        raise FrameError("its _Alpha frame lies on the GPU: call GPUDownload on the mask before ClipToProp")
     if (alpha.format.sample_type, alpha.format.bits_per_sample, alpha.width, alpha.height) != (
         source.format.sample_type,
         source.format.bits_per_sample,
@@ -97,15 +99,16 @@ def to_video_frame(frame: Frame, source: vs.VideoFrame) -> vs.VideoFrame:
 
     ``_Alpha`` becomes the frame's alpha plane, with the properties of the ``_Alpha`` it came from.
     """
-    target = _filled(source.format, frame.planes, source.props)
+    target = with_props(source.format, frame.planes, source.props)
     if frame.alpha is not None:
         before = source.props["_Alpha"]
         assert isinstance(before, vs.VideoFrame)  # to_frame made the alpha plane of it
-        target.props["_Alpha"] = _filled(before.format, [frame.alpha], before.props)
+        target.props["_Alpha"] = with_props(before.format, [frame.alpha], before.props)
     return target
 
 
-def _filled(video_format: vs.VideoFormat, planes: Sequence[Plane], props: vs.FrameProps) -> vs.VideoFrame:
+def with_props(video_format: vs.VideoFormat, planes: Sequence[Plane], props: vs.FrameProps) -> vs.VideoFrame:
+    """A new VapourSynth frame of these planes with a copy of these properties."""
     height, width = planes[0].shape
     # Much cheaper than copying a blank frame, which is written twice: once as a copy of the blank, once by us.
     target = vs.core.create_video_frame(video_format, width, height)

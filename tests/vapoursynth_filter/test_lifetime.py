@@ -125,7 +125,7 @@ def test_import_touches_no_core() -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc, which is Linux's")
 def test_memory_is_flat_over_2000_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without trimming the heap this grows by some 0.15 MB a frame: fragments, not objects."""
-    monkeypatch.setattr("vapoursynth_filter.filter.TRIM_BYTES", 32 << 20)
+    monkeypatch.setattr("vapoursynth_filter.pool.TRIM_BYTES", 32 << 20)
     larger = upscale(clip_of(vs.RGBS, 96, 64, 2000, plane_of=lambda n, i, shape: np.full(shape, 0.5)), nearest())
     resident = []
     for n, frame in enumerate(larger.frames(close=True)):

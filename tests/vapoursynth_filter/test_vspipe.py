@@ -149,6 +149,65 @@ def test_what_a_model_prints_while_it_loads_stays_out_of_the_video(vspipe: dict[
     assert len(out) == FRAMES * 2 * WIDTH * 2 * HEIGHT * 3 // 2
 
 
+PRINTS = """
+import sys, threading
+from fakes import Nearest
+class Chatty(Nearest):
+    def forward(self, x):
+        print("lane")
+        sys.stdout.buffer.write(b"bytes\\n")
+        thread = threading.Thread(target=print, args=("thread",))
+        thread.start()
+        thread.join()
+        return super().forward(x)
+def callback(n, f):
+    print("callback")
+    return f
+print("script", file=sys.stderr)
+larger = upscale(source, model_of(Chatty), device="cpu", reuse=False)
+larger.std.ModifyFrame(larger, callback).set_output()
+"""
+
+
+def test_what_is_printed_while_frames_are_made_stays_out_of_the_video(vspipe: dict[str, str], tmp_path: Path) -> None:
+    """By a model in its lane, by a thread it starts, by bytes, and by a callback of the script's own."""
+    status, out, talk = run(vspipe, "-c", "y4m", script(tmp_path, PRINTS), "-")
+    assert status == 0, talk
+    samples = 2 * WIDTH * 2 * HEIGHT * 3 // 2
+    assert len(out) == out.index(b"\n") + 1 + FRAMES * (len(b"FRAME\n") + samples)
+    for word in ("lane", "bytes", "thread", "callback"):
+        assert talk.count(word) >= FRAMES, talk
+
+
+OUTPUT = """
+import sys
+import vapoursynth as vs
+from fakes import Nearest, model_of
+from vapoursynth_filter import upscale
+class Chatty(Nearest):
+    def forward(self, x):
+        print("lane")
+        return super().forward(x)
+clip = vs.core.std.BlankClip(format=vs.GRAY8, width=8, height=8, length=5)
+upscale(clip, model_of(Chatty), device="cpu", reuse=False).output(sys.stdout, y4m=True)
+print("own words", flush=True)
+"""
+
+
+def test_a_program_that_writes_frames_to_its_stdout_may_print_and_a_model_may_not() -> None:
+    path = os.pathsep.join([str(TESTS), str(Path(sr_plugins.__file__).parent.parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", OUTPUT],
+        capture_output=True,
+        timeout=200,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert len(done.stdout) == done.stdout.index(b"\n") + 1 + 5 * (len(b"FRAME\n") + 256) + len(b"own words\n")
+    assert done.stdout.endswith(b"own words\n")
+    assert done.stderr.count(b"lane") >= 5
+
+
 def test_an_interlaced_frame_stops_vspipe_with_its_number(vspipe: dict[str, str], tmp_path: Path) -> None:
     body = (
         "interlaced = source[5].std.SetFieldBased(2)\n"  # one: of several in flight, any may be told

@@ -1,0 +1,258 @@
+"""The filter among others: clips on a GPU, graphs and times, what the first frame tells, other callers' habits."""
+
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import vapoursynth as vs
+from fakes import blur, nearest
+from vapoursynth_clips import clip_of, planes_of
+
+from sr_plugins import Upscaler
+from vapoursynth_filter import inference, upscale
+from vapoursynth_filter.filter import in_memory
+
+# -- what the first frame tells ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fields", [1, 2])
+def test_an_interlaced_clip_is_refused_when_the_filter_is_built(fields: int) -> None:
+    clip = clip_of(vs.YUV420P8, length=5, props=lambda n: {"_FieldBased": fields})
+    with pytest.raises(vs.Error, match=r"^sr_plugins: frame 0: the frame is interlaced \(_FieldBased\): deinterlace"):
+        upscale(clip, nearest())
+    upscale(clip.std.SetFieldBased(0), nearest()).get_frame(0)
+
+
+def test_a_first_frame_that_the_source_cannot_give_is_told_with_the_frame() -> None:
+    def broken(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        raise RuntimeError("the source is damaged")
+
+    clip = clip_of(vs.YUV420P8)
+    larger = upscale(clip.std.ModifyFrame(clip, broken), nearest())
+    with pytest.raises(vs.Error, match="the source is damaged"):
+        larger.get_frame(0)
+
+
+def test_a_filter_made_in_a_callback_waits_for_no_frame() -> None:
+    """As scripts do that treat scenes apart: asking a callback's thread for a frame can wait for ever."""
+    clip = clip_of(vs.YUV420P8, length=6)
+    model = nearest()
+    larger = clip.std.BlankClip(width=48, height=32).std.FrameEval(lambda n: upscale(clip, model, device="cpu"))
+    for n, frame in enumerate(larger.frames()):
+        expected = planes_of(clip.get_frame(n))[0].repeat(2, 0).repeat(2, 1)
+        assert np.array_equal(planes_of(frame)[0], expected)
+
+
+def messages(caplog: pytest.LogCaptureFixture, of: str) -> int:
+    return sum(of in record.message for record in caplog.records)
+
+
+def test_a_guessed_matrix_is_said_once_where_it_matters(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "sr_plugins"):
+        rgb = nearest(channels="rgb")
+        for frame in upscale(clip_of(vs.YUV420P8, length=12), rgb).frames():
+            assert "_Matrix" not in frame.props  # said, and never written
+        assert messages(caplog, "taken for SMPTE170M, as players do for 24x16") == 1
+        later = clip_of(vs.YUV420P8, length=9, props=lambda n: {"_Matrix": 2 if n > 5 else 1})
+        assert len(list(upscale(later, rgb).frames())) == 9
+        assert messages(caplog, "do not name their matrix") == 2
+        for clip, model in (
+            (clip_of(vs.YUV420P8, props=lambda n: {"_Matrix": 1}), rgb),
+            (clip_of(vs.YUV420P8), nearest()),
+            (clip_of(vs.RGB24), rgb),
+            (clip_of(vs.GRAY8), rgb),
+        ):
+            upscale(clip, model).get_frame(0)
+        assert messages(caplog, "do not name their matrix") == 2
+
+
+# -- clips on a GPU ----------------------------------------------------------------------------------------------------
+
+
+class OnGpu:
+    """What is asked of a clip whose frames lie on a GPU; the core gives such ones where there is Vulkan 1.4."""
+
+    gpu_resident = True
+
+    def __init__(self, clip: vs.VideoNode) -> None:
+        self._clip = clip
+        self.std, self.downloads = self, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clip, name)
+
+    def GPUDownload(self) -> vs.VideoNode:
+        self.downloads += 1
+        return self._clip
+
+
+def test_a_clip_on_the_gpu_is_downloaded_once_and_one_in_memory_never() -> None:
+    """On the property: by default no machine has the Vulkan 1.4 that the core asks for."""
+    clip = clip_of(vs.YUV420P8)
+    there = OnGpu(clip)
+    assert in_memory(there) is clip  # type: ignore[arg-type]
+    assert there.downloads == 1
+    assert in_memory(clip) is clip
+
+
+def test_clips_on_a_real_gpu() -> None:
+    clip = clip_of(vs.YUV420P8, length=3)
+    try:
+        there = clip.std.GPUUpload()
+        there.get_frame(0)
+    except (AttributeError, vs.Error) as error:
+        pytest.skip(f"no clips on a GPU here: {str(error)[:80]}")
+    mask = clip_of(vs.GRAY8, length=3).std.GPUUpload()
+    for arguments in ({}, {"planes": 0}, {"planes": [1, 2]}):
+        for a, b in zip(
+            upscale(there, nearest(), **arguments).frames(), upscale(clip, nearest(), **arguments).frames(), strict=True
+        ):
+            assert all(np.array_equal(p, q) for p, q in zip(planes_of(a), planes_of(b), strict=True))
+    upscale(clip.std.ClipToProp(mask, prop="_Alpha"), nearest()).get_frame(0)
+
+
+# -- graphs and times --------------------------------------------------------------------------------------------------
+
+
+def test_the_printed_graph_and_times_name_the_filter_and_what_comes_before(tmp_path: Path) -> None:
+    script = tmp_path / "named.vpy"
+    script.write_text(
+        "import vapoursynth as vs\nfrom fakes import nearest\nfrom vapoursynth_filter import upscale\n"
+        "clip = vs.core.std.BlankClip(format=vs.YUV420P8, width=48, height=32, length=6).std.FlipVertical()\n"
+        'upscale(clip, nearest(), device="cpu", precision="float32").set_output()\n'
+    )
+
+    def vspipe(*arguments: str) -> str:
+        command = [str(Path(sys.executable).parent / "vspipe"), *arguments, str(script), "--"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True, env=environment())
+        return done.stdout + done.stderr
+
+    graph = vspipe("-g", "simple")
+    assert "sr_plugins=upscale by nearest x2 on torch, cpu, float32" in graph
+    assert "std.ModifyFrame" in graph
+    assert "std.FlipVertical" in graph
+    times = vspipe("--filter-time")
+    made = [line.split() for line in times.splitlines() if line.startswith("ModifyFrame")]
+    assert made
+    assert any(line.startswith("FlipVertical") for line in times.splitlines())
+    assert sum(float(row[-1]) for row in made) > 0  # the time of our frames stands at our nodes
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    import sr_plugins
+
+    paths = [str(Path(__file__).parent.parent), str(Path(sr_plugins.__file__).parent.parent)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "VIRTUAL_ENV": sys.prefix}
+
+
+# -- others' habits ----------------------------------------------------------------------------------------------------
+
+
+def test_scale_comes_by_position_too() -> None:
+    assert upscale(clip_of(vs.GRAY8), nearest(), 3).width == 72
+    with pytest.raises(vs.Error, match="brings its own settings: leave scale out"), Upscaler(nearest()) as upscaler:
+        upscale(clip_of(vs.GRAY8), upscaler, 2)
+
+
+def test_what_get_output_gives_is_taken_with_its_alpha() -> None:
+    clip, mask = clip_of(vs.RGB24), clip_of(vs.GRAY8)
+    clip.set_output(7, alpha=mask)
+    try:
+        frame = upscale(vs.get_output(7), nearest()).get_frame(0)  # type: ignore[arg-type]
+    finally:
+        vs.clear_output(7)
+    alone = upscale(clip.std.ClipToProp(mask, prop="_Alpha"), nearest()).get_frame(0)
+    assert all(np.array_equal(a, b) for a, b in zip(planes_of(frame), planes_of(alone), strict=True))
+    assert np.array_equal(np.asarray(frame.props["_Alpha"][0]), np.asarray(alone.props["_Alpha"][0]))
+
+
+@pytest.mark.parametrize("format", [vs.GRAYS, vs.YUV420P8])
+def test_inference_runs_a_file_as_vs_mlrt_names_it(format: int, tmp_path: Path) -> None:
+    from sr_plugins.weights.pretrained import pretrained
+
+    path = pretrained("tiny", 2)
+    assert path is not None
+    clip = clip_of(format, 70, 50)
+    expected = planes_of(upscale(clip, "tiny", backend="torch", precision="float32").get_frame(0))
+
+    class OV_CPU:
+        fp16, num_streams = True, 2
+
+    for given in (
+        inference(clip, path, backend="torch", precision="float32"),
+        inference([clip], str(path), (8, 8), (40, 48), backend="torch", precision="float32", batch_size=2),
+        inference(clips=[clip], network_path=path, overlap=16, tilesize=40, backend="torch", precision="float32"),
+    ):
+        assert all(np.array_equal(a, b) for a, b in zip(planes_of(given.get_frame(0)), expected, strict=True))
+    by_object = planes_of(inference(clip, path, backend=OV_CPU(), precision="float32").get_frame(0))
+    assert all(
+        np.abs(a.astype(float) - b).max() <= (1e-4 if format == vs.GRAYS else 1)
+        for a, b in zip(by_object, expected, strict=True)
+    )
+
+
+def test_what_inference_cannot_do_is_told(tmp_path: Path) -> None:
+    clip = clip_of(vs.GRAYS)
+
+    class MIGX:
+        device_id = 0
+
+    for arguments, says in (
+        (([clip, clip], "net.onnx"), r"takes one clip, got 2: networks of several are not supported"),
+        ((clip, "net.onnx"), r"no network file at net.onnx"),
+        ((clip, __file__, None, None, MIGX()), r"backend MIGX of vs-mlrt has no counterpart here"),
+    ):
+        with pytest.raises(vs.Error, match=rf"^sr_plugins: .*{says}"):
+            inference(*arguments)  # type: ignore[arg-type]
+
+
+def test_both_sides_that_do_not_fit_are_named_at_once() -> None:
+    with pytest.raises(vs.Error) as caught:
+        upscale(clip_of(vs.YUV420P8), nearest(), width=75, height=57)
+    assert "its width must be a multiple of 2 and its height must be a multiple of 2" in str(caught.value)
+    (example,) = re.findall(r"for example width=(\d+), height=(\d+)", str(caught.value))
+    upscale(clip_of(vs.YUV420P8), nearest(), width=int(example[0]), height=int(example[1])).get_frame(0)
+
+
+# -- bad samples -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("format", [vs.GRAYS, vs.GRAYH, vs.YUV444PS, vs.YUV420PH, vs.RGBS, vs.RGBH])
+@pytest.mark.parametrize("channels", ["luma", "rgb"])
+def test_a_sample_that_is_no_number_is_refused_in_every_plane(value: float, format: int, channels: Any) -> None:
+    model = blur(channels=channels)
+    clip = clip_of(format)
+
+    def spoil(plane: int) -> vs.VideoNode:
+        def run(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+            g = f.copy()
+            np.asarray(g[plane])[3, 3] = value
+            return g
+
+        return clip.std.ModifyFrame(clip, run)
+
+    with Upscaler(model, device="cpu", backend="torch") as upscaler:
+        for plane in range(clip.format.num_planes):
+            with pytest.raises(vs.Error, match="samples that are not a number or infinite"):
+                upscale(spoil(plane), upscaler).get_frame(0)
+        mask = clip_of(vs.GRAYS if clip.format.bits_per_sample == 32 else vs.GRAYH)
+        with_mask = clip.std.ClipToProp(
+            mask.std.ModifyFrame(mask, lambda n, f: _spoilt(f, value)),
+            prop="_Alpha",
+        )
+        with pytest.raises(vs.Error, match="samples that are not a number or infinite"):
+            upscale(with_mask, upscaler).get_frame(0)
+
+
+def _spoilt(frame: vs.VideoFrame, value: float) -> vs.VideoFrame:
+    changed = frame.copy()
+    np.asarray(changed[0])[2, 2] = value
+    return changed

@@ -1,0 +1,150 @@
+"""Frames of a clip through an upscaler: as many at once as keep its devices busy, each with its own properties."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+
+import vapoursynth as vs
+
+from sr_plugins.errors import ClosedError, FrameError, SRError, one_line
+from sr_plugins.pixels.conversion import check_format
+from sr_plugins.pixels.frame import Frame, Matrix
+from sr_plugins.pixels.matrix import matrix_in_use
+from sr_plugins.upscaler import Upscaler
+from vapoursynth_filter.frames import to_frame, to_video_frame
+from vapoursynth_filter.instead import Instead
+
+logger = logging.getLogger("sr_plugins")
+
+TRIM_BYTES = 512 << 20
+
+
+def enlarged(
+    clip: vs.VideoNode,
+    upscaler: Upscaler,
+    size: tuple[int, int],
+    *,
+    copies: bool,
+    release: Callable[[], None] | None,
+) -> vs.VideoNode:
+    """The clip with every frame brought to ``size`` by the upscaler.
+
+    Args:
+        clip: checked.
+        upscaler: what computes.
+        size: (width, height).
+        copies: whether a frame that cannot be done is enlarged by bicubic instead of failing.
+        release: called once, when the last clip that needs the upscaler is gone, or at the latest when the script ends.
+
+    Raises:
+        FrameError: the first frame shows that this clip cannot be done.
+    """
+    trim, instead, matrix = _HeapTrim(), Instead() if copies else None, _GuessedMatrix(upscaler)
+
+    def enlarge(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        try:
+            frame = to_frame(f)
+            matrix.told(frame)
+            larger = to_video_frame(upscaler.submit(frame, size=size).result(), f)
+            trim(larger)
+            return larger
+        except SRError as error:
+            reason = one_line(error)
+            error.__traceback__ = None  # which would hold the frame, and that memory of a core that may end before it
+            ended = isinstance(error, ClosedError)
+        except Exception as error:  # a bug in a model or in us: keep the traceback
+            reason, ended = f"{type(error).__name__}: {one_line(error)}", False
+            if instead is None:
+                raise vs.Error(f"sr_plugins: frame {n}: {reason}") from error
+        if instead is None or ended:
+            raise vs.Error(f"sr_plugins: frame {n}: {reason}")  # here, so that it does not remember the other
+        return instead(n, f, size, reason)
+
+    if instead is None:
+        _try_first(clip, upscaler, matrix)
+
+    def end() -> None:
+        if instead is not None:
+            instead.tell()
+        if release is not None:
+            release()
+
+    vs.register_on_destroy(weakref.finalize(enlarge, end))
+    # A ModifyFrame runs its function one frame at a time, so a pool of them keeps enough frames in flight to fill
+    # batches; each waiting frame occupies a thread, and one more is left to fetch sources.
+    in_flight = upscaler.lookahead
+    vs.core.num_threads = max(vs.core.num_threads, in_flight + 1)
+    blank = clip.std.BlankClip(width=size[0], height=size[1], keep=True)
+    pool = [blank.std.ModifyFrame(clip, enlarge) for _ in range(in_flight)]
+    for node in pool:
+        node.std.SetVideoCache(0)  # the clip below caches; twice would hold large frames for nothing
+    # Nobody asks it for a frame: it stands in the graph that vspipe prints (-g) and says what the pool does.
+    label = blank.std.SetFrameProps(sr_plugins=f"upscale by {upscaler.description}")
+    # by turns and not by the frame's number, or a request for every fifth frame may come to one of them always
+    turns = itertools.count()
+    # with all that it may ask named, so that --filter-time and -g see the pool and what comes before it
+    return blank.std.FrameEval(lambda n: pool[next(turns) % in_flight], clip_src=[*pool, label])
+
+
+def _try_first(clip: vs.VideoNode, upscaler: Upscaler, matrix: _GuessedMatrix) -> None:
+    """Look at what the first frame says of itself; ``FrameError`` if it cannot be done.
+
+    Not where the script is evaluated inside a filter's callback, which must not wait for frames.
+    """
+    if isinstance(threading.current_thread(), threading._DummyThread):
+        return
+    try:
+        first = clip.get_frame(0)
+    except vs.Error:  # of the filters before: it will be told with the frame
+        return
+    try:
+        frame = to_frame(first)
+        check_format(frame.format, upscaler.loaded.spec.channels)
+    except FrameError as error:
+        raise FrameError(f"frame 0: {one_line(error)}") from None
+    matrix.told(frame)
+
+
+class _GuessedMatrix:
+    """Says once that a matrix was guessed, where the model asks for one and a frame does not tell."""
+
+    def __init__(self, upscaler: Upscaler) -> None:
+        self._matters = upscaler.loaded.spec.channels == "rgb"
+
+    def told(self, frame: Frame) -> None:
+        """Look at one frame."""
+        format = frame.format
+        if not self._matters or format.family != "yuv" or format.matrix != Matrix.UNSPECIFIED:
+            return
+        self._matters = False
+        guess = Matrix(matrix_in_use(format, frame.width, frame.height))
+        logger.warning(
+            f"frames do not name their matrix (_Matrix): taken for {guess.name}, as players do for "
+            f"{frame.width}x{frame.height}; if that is wrong, name it with clip.std.SetFrameProps(_Matrix=...)"
+        )
+
+
+class _HeapTrim:
+    """Called with each frame that was made: gives freed memory back to the system, now and then.
+
+    VapourSynth's aligned allocations beside numpy's and torch's leave glibc's heap in pieces that fit nobody, so that a
+    process grows with every frame although nothing is kept (by a third of what the frame holds).
+    """
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._trim: Callable[[int], object] = lambda keep: None
+        with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc
+            self._trim = ctypes.CDLL(None).malloc_trim
+
+    def __call__(self, frame: vs.VideoFrame) -> None:
+        self._bytes += sum(frame.get_stride(i) * frame[i].shape[0] for i in range(frame.format.num_planes))
+        if self._bytes > TRIM_BYTES:
+            self._bytes = 0
+            self._trim(0)

@@ -1,0 +1,68 @@
+"""Upscalers that calls with equal settings share: one network in memory, and lanes that do not compete for cores."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sr_plugins.interface.model import LoadedModel
+from sr_plugins.plugins import plugins
+from sr_plugins.settings import Settings, checked
+from sr_plugins.upscaler import Upscaler
+
+
+@dataclass(eq=False)
+class _Shared:
+    upscaler: Upscaler
+    holders: int = 0
+
+
+_lock = threading.RLock()  # a clip may be collected, and let go, while another is made
+_shared: dict[Any, _Shared] = {}
+
+
+def shared_upscaler(model: str | Path | LoadedModel, settings: Settings) -> tuple[Upscaler, Callable[[], None]]:
+    """An upscaler for these settings, made or shared, and what to call once when it is no longer needed.
+
+    A weights file that was written anew meanwhile is another model.
+    """
+    key = _key(model, checked(settings))
+    with _lock:  # also while it is made: of two calls at once the second is to share
+        found = _shared.get(key)
+        if found is None:
+            # Whatever a plugin prints while it loads must not reach stdout: under vspipe, stdout is the video.
+            with contextlib.redirect_stdout(sys.stderr):
+                found = _Shared(Upscaler(model, **settings))
+            _shared[key] = found
+        found.holders += 1
+    lease = contextlib.ExitStack()
+    lease.callback(_let_go, key, found)
+    return found.upscaler, lease.close  # which lets go once, however often it is called
+
+
+def _let_go(key: Any, shared: _Shared) -> None:
+    with _lock:
+        shared.holders -= 1
+        if shared.holders:
+            return
+        if _shared.get(key) is shared:
+            del _shared[key]
+    shared.upscaler.close()
+
+
+def _key(model: object, settings: Settings) -> Any:
+    named: Any = model
+    if isinstance(model, LoadedModel):
+        named = id(model)  # which the upscaler keeps alive
+    else:
+        with contextlib.suppress(OSError, TypeError, ValueError):
+            path = Path(model)  # type: ignore[arg-type]
+            state = path.stat()
+            named = str(path.resolve()), state.st_mtime_ns, state.st_size
+    return named, tuple(sorted(settings.items())), id(plugins()), os.environ.get("SR_PLUGINS_BACKEND")
