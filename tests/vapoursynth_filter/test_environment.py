@@ -119,7 +119,9 @@ def test_clips_on_a_real_gpu() -> None:
 # -- graphs and times --------------------------------------------------------------------------------------------------
 
 
-def test_the_printed_graph_and_times_name_the_filter_and_what_comes_before(tmp_path: Path) -> None:
+def test_the_printed_graph_and_times_name_the_filter_and_what_comes_before(
+    vspipe: dict[str, str], tmp_path: Path
+) -> None:
     script = tmp_path / "named.vpy"
     script.write_text(
         "import vapoursynth as vs\nfrom fakes import nearest\nfrom vapoursynth_filter import upscale\n"
@@ -127,29 +129,20 @@ def test_the_printed_graph_and_times_name_the_filter_and_what_comes_before(tmp_p
         'upscale(clip, nearest(), device="cpu", precision="float32").set_output()\n'
     )
 
-    def vspipe(*arguments: str) -> str:
+    def printed(*arguments: str) -> str:
         command = [str(Path(sys.executable).parent / "vspipe"), *arguments, str(script), "--"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True, env=environment())
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True, env=vspipe)
         return done.stdout + done.stderr
 
-    graph = vspipe("-g", "simple")
+    graph = printed("-g", "simple")
     assert "sr_plugins=upscale by nearest x2 on torch, cpu, float32" in graph
     assert "std.ModifyFrame" in graph
     assert "std.FlipVertical" in graph
-    times = vspipe("--filter-time")
+    times = printed("--filter-time")
     made = [line.split() for line in times.splitlines() if line.startswith("ModifyFrame")]
     assert made
     assert any(line.startswith("FlipVertical") for line in times.splitlines())
     assert sum(float(row[-1]) for row in made) > 0  # the time of our frames stands at our nodes
-
-
-def environment() -> dict[str, str]:
-    import os
-
-    import sr_plugins
-
-    paths = [str(Path(__file__).parent.parent), str(Path(sr_plugins.__file__).parent.parent)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "VIRTUAL_ENV": sys.prefix}
 
 
 # -- others' habits ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -13,7 +16,6 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
-import sr_plugins
 from vapoursynth_filter import encoder_options
 
 TESTS = Path(__file__).parent.parent
@@ -25,7 +27,7 @@ import vapoursynth as vs
 deep = "hdr" in str(globals().get("source", ""))
 colour = [value << (2 if deep else 0) for value in (81, 90, 240)]
 clip = vs.core.std.BlankClip(
-    format=vs.YUV420P10 if deep else vs.YUV420P8, width=80, height=48, length=24, fpsnum=24, color=colour
+    format=vs.YUV420P10 if deep else vs.YUV420P8, width=80, height=64, length=24, fpsnum=24, color=colour
 )
 {larger}.set_output()
 """
@@ -33,7 +35,7 @@ OURS = {
     "imports": "from fakes import nearest\nfrom vapoursynth_filter import upscale",
     "larger": 'upscale(clip, nearest(), device="cpu", precision="float32")',
 }
-STANDS_IN = {"imports": "", "larger": "clip.resize.Point(160, 96)"}  # the same frames, where only the line is asked
+STANDS_IN = {"imports": "", "larger": "clip.resize.Point(160, 128)"}  # the same frames, where only the line is asked
 FFMPEGS = {"the system's": shutil.which("ffmpeg"), "the bundled": imageio_ffmpeg.get_ffmpeg_exe()}
 
 
@@ -42,8 +44,18 @@ def recipes(of: str) -> list[str]:
     return [line for line in DOCS.read_text().splitlines() if re.match(rf"vspipe -c \w+ .*\| {of} ", line)]
 
 
-def run(line: str, folder: Path, script: dict[str, str] = STANDS_IN, **programs: str | None) -> None:
-    """The line in a shell that finds vspipe, and these programs by their names."""
+Run = Callable[..., None]
+
+
+@pytest.fixture
+def run(vspipe: dict[str, str]) -> Run:
+    """``run(line, folder, script, name=program, ...)``: the line in a shell that finds these programs by name."""
+    return partial(run_in, vspipe)
+
+
+def run_in(
+    vspipe: dict[str, str], line: str, folder: Path, script: dict[str, str] = STANDS_IN, **programs: str | None
+) -> None:
     shelf = folder / "bin"
     shelf.mkdir()
     (shelf / "vspipe").symlink_to(Path(sys.executable).parent / "vspipe")
@@ -52,13 +64,7 @@ def run(line: str, folder: Path, script: dict[str, str] = STANDS_IN, **programs:
             pytest.skip(f"there is no {name} here")
         (shelf / name).symlink_to(program)
     (folder / "upscale.vpy").write_text(SCRIPT.format(**script))
-    paths = [str(TESTS), str(Path(sr_plugins.__file__).parent.parent)]
-    environment = {
-        **os.environ,
-        "PATH": f"{shelf}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(paths),
-        "VIRTUAL_ENV": sys.prefix,
-    }
+    environment = {**vspipe, "PATH": f"{shelf}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
     )
@@ -98,7 +104,7 @@ def near(colour: tuple[int, ...], shift: int = 0) -> bool:
 
 
 @pytest.mark.parametrize("which", FFMPEGS)
-def test_ffmpegs_recipe_keeps_colours_tags_and_streams(which: str, tmp_path: Path) -> None:
+def test_ffmpegs_recipe_keeps_colours_tags_and_streams(which: str, run: Run, tmp_path: Path) -> None:
     (line,) = recipes("ffmpeg")
     source(tmp_path / "input.mkv")
     run(line, tmp_path, OURS, ffmpeg=FFMPEGS[which])
@@ -112,8 +118,21 @@ def test_ffmpegs_recipe_keeps_colours_tags_and_streams(which: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("which", FFMPEGS)
+def test_a_pixel_aspect_goes_where_the_docs_say(which: str, run: Run, tmp_path: Path) -> None:
+    (line,) = recipes("ffmpeg")
+    assert "`-vf setsar=64/45` (ffmpeg, before the output's name)" in DOCS.read_text()
+    source(tmp_path / "input.mkv")
+    run(line.replace(" output.mkv", " -vf setsar=64/45 output.mkv"), tmp_path, ffmpeg=FFMPEGS[which])
+    with av.open(str(tmp_path / "output.mkv")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(64, 45)
+    colour, _, tags, _ = seen(tmp_path / "output.mkv")
+    assert near(colour)
+    assert tags == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("which", FFMPEGS)
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1"])
-def test_every_pixel_stays_with_other_encoders_of_ffmpegs(which: str, codec: str, tmp_path: Path) -> None:
+def test_every_pixel_stays_with_other_encoders_of_ffmpegs(which: str, codec: str, run: Run, tmp_path: Path) -> None:
     (line,) = recipes("ffmpeg")
     lossless = {"libx264": "-qp 0", "libx265": "-x265-params lossless=1:log-level=error", "ffv1": ""}[codec]
     source(tmp_path / "input.mkv")
@@ -126,7 +145,7 @@ ENCODERS = {"x264": "output.mkv", "x265": "output.hevc", "SvtAv1EncApp": "output
 
 
 @pytest.mark.parametrize(("program", "output"), ENCODERS.items())
-def test_recipes_of_encoders(program: str, output: str, tmp_path: Path) -> None:
+def test_recipes_of_encoders(program: str, output: str, run: Run, tmp_path: Path) -> None:
     line = next(line for line in recipes(program) if "hdr" not in line)
     run(line, tmp_path, **{program: shutil.which(program)})
     colour, frames, tags, bits = seen(tmp_path / output)
@@ -135,7 +154,7 @@ def test_recipes_of_encoders(program: str, output: str, tmp_path: Path) -> None:
     assert tags[0] in (0, 1)  # limited, said or by default
 
 
-def test_the_recipe_for_hdr10(tmp_path: Path) -> None:
+def test_the_recipe_for_hdr10(run: Run, tmp_path: Path) -> None:
     line = next(line for line in recipes("x265") if "hdr" in line)
     run(line, tmp_path, x265=shutil.which("x265"))
     colour, frames, tags, bits = seen(tmp_path / "output.hevc")
@@ -144,13 +163,13 @@ def test_the_recipe_for_hdr10(tmp_path: Path) -> None:
     assert (frames, tags[1:]) == (24, (9, 16, 9))
 
 
-def test_matroska_by_vspipe_itself(tmp_path: Path) -> None:
+def test_matroska_by_vspipe_itself(run: Run, tmp_path: Path) -> None:
     run("vspipe -c mkv upscale.vpy output.mkv", tmp_path)
     colour, frames, _, _ = seen(tmp_path / "output.mkv")
     assert (colour, frames) == (COLOUR, 24)
 
 
-def test_chunks_as_av1an_asks_for_them_are_the_whole_run(tmp_path: Path) -> None:
+def test_chunks_as_av1an_asks_for_them_are_the_whole_run(run: Run, tmp_path: Path) -> None:
     """Its own arguments: ``vspipe -c y4m -s FIRST -e LAST SCRIPT -`` for each scene, several at once."""
     scenes = [(0, 4), (5, 16), (17, 17), (18, 23)]
     chunks = " ".join(f"vspipe -c y4m -s {a} -e {b} -a source=x upscale.vpy - > {a}.y4m &" for a, b in scenes)
@@ -158,7 +177,7 @@ def test_chunks_as_av1an_asks_for_them_are_the_whole_run(tmp_path: Path) -> None
 
     def frames(name: object) -> list[bytes]:
         data = (tmp_path / f"{name}.y4m").read_bytes().partition(b"\n")[2]
-        size = len(b"FRAME\n") + 160 * 96 * 3 // 2
+        size = len(b"FRAME\n") + 160 * 128 * 3 // 2
         assert len(data) % size == 0
         return [data[i : i + size] for i in range(0, len(data), size)]
 
@@ -211,13 +230,13 @@ def test_what_a_frame_does_not_say_is_left_out_and_nonsense_is_refused() -> None
 
 
 @pytest.mark.parametrize("program", ["x264", "x265", "SvtAv1EncApp"])
-def test_encoders_take_the_options_and_write_them_down(program: str, tmp_path: Path) -> None:
-    """Every primaries, transfer and matrix that has a name: asked of the encoder itself, read back from its stream."""
+def test_encoders_take_the_options_and_write_them_down(program: str, run: Run, tmp_path: Path) -> None:
+    """Read back from its stream."""
     found = shutil.which(program)
     if found is None:
         pytest.skip(f"there is no {program} here")
     name = "svt-av1" if program == "SvtAv1EncApp" else program
-    for number, (primaries, transfer, matrix) in enumerate(((1, 1, 1), (5, 6, 5), (6, 6, 6), (9, 16, 9), (9, 18, 9))):
+    for number, (primaries, transfer, matrix) in enumerate(((5, 6, 5), (9, 18, 9))):
         clip = clip_with(_Range=0, _Primaries=primaries, _Transfer=transfer, _Matrix=matrix)
         options = encoder_options(clip, name)  # type: ignore[arg-type]
         folder = tmp_path / str(number)

@@ -43,17 +43,6 @@ source = blank.std.ModifyFrame(blank, fill)
 UPSCALE = 'upscale(source, blur(), device="cpu", batch=2).set_output()\nsource.set_output(1)'
 
 
-@pytest.fixture(scope="module")
-def vspipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment in which vspipe finds this Python, without touching the settings of whoever runs the tests."""
-    home = tmp_path_factory.mktemp("home")
-    path = os.pathsep.join([str(TESTS), str(Path(sr_plugins.__file__).parent.parent)])
-    environment = {**os.environ, "HOME": str(home), "PYTHONPATH": path}
-    environment.pop("XDG_CONFIG_HOME", None)
-    subprocess.run([BIN / "vapoursynth", "config"], env=environment, check=True, capture_output=True)
-    return environment
-
-
 def script(folder: Path, body: str = UPSCALE, *, bits: int = 8, broken: int = -1) -> Path:
     path = folder / "script.vpy"
     path.write_text(SCRIPT.format(bits=bits, broken=broken, width=WIDTH, height=HEIGHT, frames=FRAMES, body=body))
