@@ -226,7 +226,7 @@ class Plugins:
         """The backend called ``name``; raises ``PluginError`` with the cure when its library is not installed."""
         spec: BackendSpec = self.named("sr_backends", "backend", name)
         if missing := spec.missing():
-            raise PluginError(f"backend {name} needs what is not installed here: {missing}")
+            raise PluginError(f"backend {name} cannot be used here: {missing}")
         return spec
 
     # -- weights files ---------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def test_hook_sr_backends(install: Install) -> None:
     plugins = Plugins()
     assert {"slow", "absent", "torch"} <= {b.name for b in plugins.backends()}
     assert plugins.backend("slow").precisions("cpu") == ("float32",)
-    with pytest.raises(PluginError, match="absent needs what is not installed here: pip install x"):
+    with pytest.raises(PluginError, match="absent cannot be used here: pip install x"):
         plugins.backend("absent")
 
 
