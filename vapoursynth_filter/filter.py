@@ -7,7 +7,7 @@ import inspect
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, SupportsIndex, Unpack, get_args
+from typing import Any, Literal, SupportsIndex, Unpack, cast, get_args
 
 import vapoursynth as vs
 
@@ -63,7 +63,7 @@ def upscale(
         subset = _planes(planes, clip.format.num_planes)
         if on_error not in get_args(OnError):
             raise ArgumentError(f"on_error {on_error!r} is neither 'raise' nor 'copy'")
-        wanted: Settings = {**settings}
+        wanted = cast(Settings, dict(settings))
         if scale is not None:
             wanted["scale"] = scale
         wide, high = whole_pixels("width", width), whole_pixels("height", height)
@@ -100,7 +100,7 @@ def _on_planes(
     return whole.std.CopyFrameProps(upscaled)  # also where the first plane, whose properties count, was resized
 
 
-def _checked(clip: object) -> vs.VideoNode:
+def _checked(clip: Any) -> vs.VideoNode:
     """The clip in memory that a host can read, with the alpha of an output as its frames' property."""
     if isinstance(clip, vs.VideoOutputTuple):
         clip, alpha = clip.clip, clip.alpha

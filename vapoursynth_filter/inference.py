@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import vapoursynth as vs
 
 from sr_plugins.errors import ArgumentError
-from sr_plugins.settings import OtherSettings
 from vapoursynth_filter.filter import as_vapoursynth_errors, upscale
 
 # vs-mlrt's backends by the names of their classes: ours, and the device without its number
@@ -29,7 +28,7 @@ def inference(
     tilesize: int | tuple[int, int] | None = None,
     backend: object = "auto",
     batch_size: int = 1,
-    **settings: Unpack[OtherSettings],
+    **settings: Any,
 ) -> vs.VideoNode:
     """The network of a file on a clip, at the network's own scale.
 

@@ -43,7 +43,7 @@ def keep_prints_out(caller: FrameType | None) -> None:
         return
     with _installing:
         if not isinstance(sys.stdout, _ByThread):
-            sys.stdout = _ByThread(sys.stdout)  # type: ignore[assignment]
+            sys.stdout = _ByThread(sys.stdout)
         guard: Any = sys.stdout
         while caller is not None:
             if caller.f_globals.get("__name__") == SCRIPT:

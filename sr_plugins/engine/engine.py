@@ -106,6 +106,8 @@ class Engine:
             batch=self._batch,
             self_ensemble=False,
             reuse=False,
+            strength=1.0,
+            overlap=self._overlap,
         )
 
     def _state(self, backend: BackendSpec, device: str, precision: Precision) -> DeviceState:

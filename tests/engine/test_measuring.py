@@ -23,7 +23,14 @@ def candidates(loaded: LoadedModel, plugins: Plugins, *names: str) -> list[Candi
 
 def engines(loaded: LoadedModel, plugins: Plugins, made: list[Engine]):  # type: ignore[no-untyped-def]
     def make(candidate: Candidate, device: str) -> Engine:
-        settings = {"tile": "auto", "batch": "auto", "self_ensemble": False, "reuse": False}
+        settings = {
+            "tile": "auto",
+            "batch": "auto",
+            "self_ensemble": False,
+            "reuse": False,
+            "strength": 1.0,
+            "overlap": "auto",
+        }
         engine = Engine(
             loaded,
             plugins,
