@@ -27,7 +27,7 @@ from sr_plugins.weights.open_model import open_model
 from sr_plugins.weights.reach import picture
 
 TWO: dict[str, Any] = {"depths": [2], "num_heads": [2], "embed_dim": 12, "mlp_ratio": 2.0}
-UNET: dict[str, Any] = {"nc": [8, 16, 16, 32], "nb": 1}
+UNET: dict[str, Any] = {"nc": [8, 16, 16, 32], "nb": 4}
 # architecture, class, and a small setting of it
 MADE: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("Compact", "SRVGG.SRVGGNetCompact", {"num_feat": 16, "num_conv": 4, "upscale": 2, "act_type": "prelu"}),
@@ -109,7 +109,6 @@ MADE: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("IPT", "ipt.IPT", {"n_feats": 8, "scale": [2], "num_heads": 2, "num_layers": 1, "patch_size": 48}),
     ("NAFNet", "NAFNet_arch.NAFNet", {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}),
     ("KBNet", "kbnet_s.KBNet_s", {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}),
-    ("KBNet", "kbnet_l.KBNet_l", {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1}),
     ("DnCNN", "network_dncnn.DnCNN", {"nc": 8, "nb": 5}),
     ("FBCNN", "FBCNN.FBCNN", UNET),
     ("DRUNet", "network_unet.DRUNet", UNET | {"in_nc": 4, "out_nc": 3}),
@@ -150,10 +149,10 @@ MADE: tuple[tuple[str, str, dict[str, Any]], ...] = (
             "upsampler": "pixelshuffledirect",
         },
     ),
-    ("SCUNet", "SCUNet.SCUNet", {"config": [2] * 7, "dim": 16}),
+    ("SCUNet", "SCUNet.SCUNet", {"config": [1] * 7, "dim": 64}),
     ("SeemoRe", "seemore_arch.SeemoRe", {"scale": 2, "num_experts": 2, "num_layers": 1, "embedding_dim": 16}),
     ("RetinexFormer", "retinexformer_arch.RetinexFormer", {"n_feat": 8, "stage": 1}),
-    ("DCTLSA", "dctlsa.DCTLSA", {"nf": 15, "num_modules": 2, "upscale": 2, "num_head": 5}),
+    ("DCTLSA", "dctlsa.DCTLSA", {"nf": 15, "num_modules": 6, "upscale": 2, "num_head": 5}),
     ("MixDehazeNet", "MixDehazeNet.MixDehazeNet", {"embed_dims": [8, 16, 32, 16, 8]}),
     ("RCAN", "rcan_arch.RCAN", {"scale": 2, "n_resgroups": 1, "n_resblocks": 2, "n_feats": 16, "reduction": 4}),
 )

@@ -33,6 +33,8 @@ def resolve_devices(asked: str | Sequence[str]) -> list[str]:
 
 def _tried(name: str) -> str:
     cure = "use 'auto', 'cpu' or 'cuda'"
+    if name == "vulkan" or name.startswith("vulkan:"):
+        return _vulkan(name)
     try:
         kind = torch.device(name).type
     except RuntimeError as error:  # its text lists two dozen words of torch's
@@ -47,6 +49,20 @@ def _tried(name: str) -> str:
         reason = one_line(error) if kind == "cuda" else f"torch {torch.__version__} finds none here"
         raise DeviceError(f"device {name!r} cannot be used: {reason}; {cure}") from error
     return "cuda:0" if name == "cuda" else name
+
+
+def _vulkan(name: str) -> str:
+    """A graphics card by its number among those that ncnn sees through Vulkan."""
+    try:
+        import ncnn
+    except ImportError as error:
+        raise DeviceError(f"device {name!r} needs pip install 'sr-plugins[ncnn]'; or use 'auto', 'cpu'") from error
+    number, count = name.partition(":")[2] or "0", ncnn.get_gpu_count()
+    if not number.isdecimal() or int(number) >= count:
+        raise DeviceError(
+            f"device {name!r} cannot be used: Vulkan has {count} here, from vulkan:0; use 'auto', 'cpu' or one"
+        )
+    return f"vulkan:{int(number)}"
 
 
 @cache

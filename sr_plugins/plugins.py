@@ -43,6 +43,7 @@ BUILT_IN = (
     "sr_plugins.backends.torch_compile",
     "sr_plugins.backends.openvino",
     "sr_plugins.backends.onnxruntime",
+    "sr_plugins.backends.ncnn",
     "sr_plugins.exporters.onnx",
     "sr_plugins.exporters.glsl",
     "sr_plugins.models.corrected",

@@ -44,7 +44,7 @@ class Settings(OtherSettings, total=False):
 HELP = {
     "scale": "Times larger, 1 to 16. [default: the model's own]",
     "size": "Reach this width x height instead; one side alone keeps the aspect ratio.",
-    "device": "auto, cpu, cuda, cuda:1, or several, separated by commas.",
+    "device": "auto, cpu, cuda, cuda:1, vulkan (for ncnn pairs), or several, separated by commas.",
     "backend": "How the network runs; srp doctor lists the ways.",
     "precision": "What the network's layers compute in.",
     "tile": "Largest side of a tile in input pixels: changes memory, not pixels.",

@@ -8,7 +8,21 @@ import torch
 from sr_plugins.devices import resolve_devices, unused_gpus
 from sr_plugins.errors import DeviceError
 
-WRONG = ["meta", "mps", "gpu", "vulkan", "xpu", "cuda:77", "cpu:x", "", "cuda0", "hpu", "opencl", "privateuseone"]
+WRONG = [
+    "meta",
+    "mps",
+    "gpu",
+    "vulkan:99",
+    "vulkan:x",
+    "xpu",
+    "cuda:77",
+    "cpu:x",
+    "",
+    "cuda0",
+    "hpu",
+    "opencl",
+    "privateuseone",
+]
 
 
 @pytest.mark.parametrize("name", WRONG)

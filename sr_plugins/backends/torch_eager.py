@@ -29,6 +29,8 @@ def precisions(device: str) -> tuple[Precision, ...]:
 
     from sr_plugins.devices import bfloat16_is_faster
 
+    if device.startswith("vulkan"):  # torch knows the word, and computes nothing there
+        return ()
     if device.startswith("cuda"):
         if torch.cuda.get_device_capability(device) >= (8, 0):
             return ("bfloat16", "float16", "float32")

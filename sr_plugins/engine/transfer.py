@@ -26,7 +26,8 @@ def lane_stream(device: str) -> AbstractContextManager[object]:
 def upload(parts: Sequence[Plane], device: str) -> Tensor:
     """Planes (H, W) of one shape as one tensor (N, H, W) on ``device``; on CUDA it may still be on its way."""
     if not device.startswith("cuda"):
-        return torch.from_numpy(np.stack(parts)).to(device)
+        # what computes on Vulkan takes its pictures from the host
+        return torch.from_numpy(np.stack(parts)).to("cpu" if device.startswith("vulkan") else device)
     dtype = torch.from_numpy(np.empty(0, parts[0].dtype)).dtype
     staging = torch.empty((len(parts), *parts[0].shape), dtype=dtype, pin_memory=True)
     np.stack(parts, out=staging.numpy())

@@ -40,12 +40,26 @@ class OnnxNetwork:
 
 @dataclass(frozen=True)
 class NcnnNetwork:
-    """An ncnn network: the text of its ``.param`` file, its weights, and the names of its input and output blobs."""
+    """An ncnn network: the text of its ``.param`` file, its weights, and the names of its input and output blobs.
+
+    Attributes:
+        scale: how many times larger its output is.
+        around: input pixels of repeated edge to show it beyond each border, for what it eats.
+        cut: output pixels too many at each border then.
+        residual: the picture, enlarged to the nearest pixel, is to be added to what it gives.
+        multiple, minimum: of the sides that it takes, beside ``around``.
+    """
 
     param: str
     weights: bytes
     input: str
     output: str
+    scale: int = 1
+    around: int = 0
+    cut: int = 0
+    residual: bool = False
+    multiple: int = 1
+    minimum: int = 1
     form: Form = field(default="ncnn", init=False)
 
 

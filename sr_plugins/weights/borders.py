@@ -79,7 +79,7 @@ class Bordered(nn.Module):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Run,
         border: Border | None = None,
         *,
         residual: bool = False,

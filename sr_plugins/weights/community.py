@@ -24,6 +24,7 @@ from sr_plugins.interface.words import Purpose
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from sr_plugins.weights.foreign_network import ForeignNetwork
     from sr_plugins.weights.probe import Found
 
 PURPOSES = {
@@ -67,11 +68,10 @@ def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
         except Exception as error:  # the network's own
             raise WeightsError(f"{path} ({descriptor.architecture.name}) does not run: {one_line(error)}") from error
         alone = state_of(model) != before
-    found = _probed(
-        path, key, ForeignNetwork(model, call, alone=alone), channels, sizes.multiple_of, max(1, sizes.minimum)
-    )
+    bare = ForeignNetwork(model, call, alone=alone, square=sizes.square)
+    found = _probed(path, key, bare, channels, sizes.multiple_of, max(1, sizes.minimum))
     multiple, minimum = found["size_multiple"], found["minimum_size"]
-    network = ForeignNetwork(model, call, multiple=multiple, minimum=minimum, alone=alone)
+    network = ForeignNetwork(model, call, multiple=multiple, minimum=minimum, alone=alone, square=sizes.square)
     if found["scale"] != descriptor.scale:
         raise WeightsError(f"{path} enlarges by {found['scale']}, but its tensors are those of x{descriptor.scale}")
     return loaded_model(
@@ -153,8 +153,6 @@ def _recognised(path: Path, tensors: dict[str, Tensor]) -> Any:
         raise WeightsError(
             f"{path} is a network ({name}) from {pair[0]} to {pair[1]} channels: only 1 to 1 and 3 to 3 can"
         )
-    if descriptor.size_requirements.square:
-        raise WeightsError(f"{path} is a network ({name}) that takes square pictures only: it cannot be used here")
     return descriptor
 
 
@@ -167,13 +165,16 @@ def _with_extra_architectures() -> None:
     spandrel_extra_arches.install(ignore_duplicates=True)
 
 
-def _probed(path: Path, key: str, network: nn.Module, channels: int, multiple: int, minimum: int) -> dict[str, Any]:
+def _probed(
+    path: Path, key: str, network: ForeignNetwork, channels: int, multiple: int, minimum: int
+) -> dict[str, Any]:
     """What :func:`.probe.probe` found of this network, remembered by what it is."""
     from sr_plugins.weights.probe import probe
 
     def make() -> bytes:
         try:
-            found: Found = probe(network, channels, path, multiple=multiple, minimum=minimum)
+            strips = not network.square
+            found: Found = probe(network, channels, path, multiple=multiple, minimum=minimum, strips=strips)
         except (RuntimeError, ValueError, IndexError) as error:  # the network's own, at some size
             raise WeightsError(f"{path} does not run at every size of a picture: {one_line(error)}") from error
         return json.dumps(asdict(found)).encode()

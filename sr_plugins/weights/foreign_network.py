@@ -18,16 +18,23 @@ class ForeignNetwork(nn.Module):
 
     Some networks write into their input, others keep the picture's size in themselves while they run: each call gets a
     tensor of its own, and with ``alone`` calls wait for each other. Sides are brought to ``minimum`` and a multiple of
-    ``multiple`` by what lies at the right and bottom edge, reflected, and the result is cropped, as spandrel's own
+    ``multiple``, with ``square`` to one length, by what lies at the right and bottom edge, reflected, and the result is cropped, as spandrel's own
     call does it.
     """
 
     def __init__(
-        self, model: nn.Module, call: Call, *, multiple: int = 1, minimum: int = 1, alone: bool = False
+        self,
+        model: nn.Module,
+        call: Call,
+        *,
+        multiple: int = 1,
+        minimum: int = 1,
+        alone: bool = False,
+        square: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.call = model, call
-        self.multiple, self.minimum = multiple, minimum
+        self.multiple, self.minimum, self.square = multiple, minimum, square
         self.turns = _Turns() if alone else None
         for parameter in self.parameters():
             parameter.requires_grad_(False)
@@ -37,6 +44,8 @@ class ForeignNetwork(nn.Module):
         """Float (N, C, H, W), values 0..1, to (N, C, H * scale, W * scale)."""
         height, width = x.shape[-2:]
         taken = [-(-max(side, self.minimum) // self.multiple) * self.multiple for side in (height, width)]
+        if self.square:
+            taken = [max(taken)] * 2
         if taken == [height, width]:
             return self._called(x.clone())
         reflected = [min(new - old, old - 1) for new, old in zip(taken, (height, width), strict=True)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,9 +71,18 @@ def open_pair(path: Path) -> LoadedModel | None:
     whole = Bordered(
         module, border, residual=found["residual"], multiple=found["size_multiple"], minimum=found["minimum_size"]
     )
+    taken = replace(
+        as_read,
+        scale=found["scale"],
+        around=border.around if border else 0,
+        cut=border.cut if border else 0,
+        residual=found["residual"],
+        multiple=found["size_multiple"],
+        minimum=found["minimum_size"],
+    )
     return loaded_model(
         path,
-        as_read,
+        taken,
         found,
         others=(TorchNetwork(whole),),
         architecture=f"ncnn graph, {len(steps)} layers",

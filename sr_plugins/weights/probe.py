@@ -54,12 +54,13 @@ def probe(
     minimum: int = 1,
     in_torch: bool = True,
     sides: tuple[int, ...] = (),
+    strips: bool = True,
 ) -> Found:
     """What ``run``, float32 (N, ``channels``, H, W) in 0..1 to a larger one, does; deterministic in eval mode.
 
     ``multiple`` and ``minimum`` of its sides are the least to look for. Other runtimes than
     torch (``in_torch``) may swallow what is not a number, and are called right in float32 alone. ``sides``: further
-    ones to try, where it may take no others.
+    ones to try, where it may take no others. ``strips``: it takes long thin pictures, in which its reach is seen.
 
     Raises:
         WeightsError: it fails, changes no size by a whole factor, gives other channels, other values each time, or
@@ -70,13 +71,15 @@ def probe(
         side = side_of(multiple, minimum, 24)
         x = picture(channels, side, side)
         _check_answers(run, x, path)
-        radius: int | None
+        radius: int | None = None
+        period = 1
         try:
-            radius, period = reach_of(run, channels, scale, multiple, minimum, not in_torch)
+            if strips:
+                radius, period = reach_of(run, channels, scale, multiple, minimum, not in_torch)
         except (RuntimeError, ValueError, IndexError):  # a network that takes no strips: it knows the whole picture
             radius, period = None, 1
         averages: tuple[tuple[int, int], ...] = ()
-        if radius is None and in_torch:
+        if radius is None and in_torch and strips:
             radius, period, averages = beside_averages(run, channels, scale, multiple, minimum)
         far = radius is not None and radius > FAR and not averages
         margin = _margin(run, channels, scale, radius, period, multiple) if far and radius is not None else None
