@@ -18,8 +18,8 @@ class ForeignNetwork(nn.Module):
 
     Some networks write into their input, others keep the picture's size in themselves while they run: each call gets a
     tensor of its own, and with ``alone`` calls wait for each other. Sides are brought to ``minimum`` and a multiple of
-    ``multiple``, with ``square`` to one length, by what lies at the right and bottom edge, reflected, and the result is cropped, as spandrel's own
-    call does it.
+    ``multiple``, with ``square`` to one length, by what lies at the right and bottom edge, reflected, and the result is
+    cropped, as spandrel's own call does it.
     """
 
     def __init__(
