@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -78,6 +79,14 @@ def bfloat16_is_faster(kind: str) -> bool:
     if not torch.cpu._is_avx512_bf16_supported():
         return False
     return torch.cpu._is_amx_tile_supported() or "Intel" not in processor("vendor_id")
+
+
+def all_memory() -> int:
+    """Bytes of memory that this machine has; 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 0
 
 
 def processor(field: str) -> str:

@@ -40,6 +40,7 @@ TORCH_AT_THE_TOP = (
     "sr_plugins.engine",
     "sr_plugins.weights.probe",
     "sr_plugins.weights.reach",
+    "sr_plugins.weights.working_memory",
     "sr_plugins.weights.foreign_network",
     "sr_plugins.weights.averages",
     "sr_plugins.weights.borders",

@@ -50,7 +50,11 @@ def placed(module: nn.Module, device: str) -> nn.Module:
     """The network on ``device``, channels last, ready for every stream there."""
     import torch
 
-    module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = module.to(device)
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.dim() == 4:  # of 5 dimensions there are some, which refuse it
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
     if device.startswith("cuda"):
         torch.cuda.current_stream(device).synchronize()  # not the device, where another thread may record a graph
     return module

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sr_plugins.devices import all_memory
 from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.engine.exactness import exact_in_parts
 from sr_plugins.engine.joining import paste
@@ -33,6 +34,19 @@ if TYPE_CHECKING:
 # Largest tile to begin with, in input pixels. On a CPU small tiles also run faster: layers stay in the cache.
 CPU_TILE_PIXELS = 1 << 19
 CUDA_TILE_PIXELS = 1 << 22
+EVERYTHING = 1 << 40  # a CUDA device tells when it lacks memory
+
+
+def pixels_at_once(spec: ModelSpec, device: str) -> int:
+    """The largest tile to begin with, in input pixels: where tiles blend, whatever fits into a quarter of the memory.
+
+    Of all memory there is, not of what is free: the same frame must give the same bytes the next time.
+    """
+    if device != "cpu":
+        return EVERYTHING if spec.blends else CUDA_TILE_PIXELS
+    if not spec.blends or spec.working_bytes is None:
+        return CPU_TILE_PIXELS
+    return max(CPU_TILE_PIXELS, all_memory() // 4 // max(1, spec.working_bytes))
 
 
 class Computation:
@@ -53,7 +67,7 @@ class Computation:
         self._bleed = self.reach // 2 if self._has_alpha else 0
         self._coding = output_coding(self.format, spec.channels) if state.strength == 1 else None
         self._now = spec.window[0] if self._frames > 1 else 0  # which of a job's frames is enlarged
-        self._pixels = CPU_TILE_PIXELS if state.name == "cpu" else CUDA_TILE_PIXELS
+        self._pixels = pixels_at_once(spec, state.name)
 
     def frames(self, jobs: Sequence[Job]) -> list[Frame]:
         """The frames of ``jobs``, enlarged by the network's scale."""
@@ -74,6 +88,8 @@ class Computation:
                     for n in range(len(jobs))
                 ]
             else:
+                if self._spec.blends:
+                    self._tell_of_blending(len(parts))
                 results = [self._empty() for _ in jobs]
                 self._write(jobs, results, parts, self._gathered(jobs, parts))
         if reuse is not None:
@@ -161,6 +177,15 @@ class Computation:
         compute = partial(enlarged_unchecked, self._conversion, runner, strength=self.state.strength)
         result = graphs.launch(self._conversion.kind, compute, planes)
         return None if result is None or not bool(result[0]) else result[1:]
+
+    def _tell_of_blending(self, count: int) -> None:
+        spec = self._spec
+        seen = "" if spec.tile_error is None else f", up to {spec.tile_error:.1f} codes off where it was tried"
+        self.state.say(
+            "blending",
+            f"{spec.label} mixes the whole picture, and {self.width}x{self.height} does not fit at once: {count} tiles "
+            f"blend{seen}; a larger tile or overlap comes nearer",
+        )
 
     def _empty(self) -> Frame:
         width, height = self.width * self._spec.scale, self.height * self._spec.scale

@@ -18,6 +18,7 @@ from sr_plugins.backends.selection import Candidate, choose, precision_for
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.devices import resolve_devices
 from sr_plugins.engine import fork
+from sr_plugins.engine.computation import pixels_at_once
 from sr_plugins.engine.cuda_graphs import CudaGraphs
 from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.engine.job_queue import JobQueue
@@ -160,6 +161,8 @@ class Engine:
         ensemble = ", self-ensemble" if self._self_ensemble else ""
         ensemble += f", strength {self._strength:g}" if self._strength != 1 else ""
         ensemble += f", overlap {self._overlap}" if self._overlap != "auto" else ""
+        if self._loaded.spec.blends and self._tile == "auto":  # pixels depend on it
+            ensemble += f", tiles of {pixels_at_once(self._loaded.spec, self._states[0].name)} pixels"
         devices = "+".join(state.name for state in self._states)
         return f"{first.backend.name}, {devices}, {first.placement.precision}{ensemble}"
 

@@ -35,6 +35,9 @@ class ModelSpec:
             ``None``: the network mixes the whole picture (global attention, pooling), so that tiles can only be
             blended, not exact.
         overlap: where tiles blend (``receptive_radius`` is ``None``), by how many input pixels.
+        tile_error: where tiles blend, the largest error of one that was seen, in codes of 8 bits; ``None``: not known.
+        working_bytes: memory at work for each input pixel; ``None``: not known. Where tiles blend, frames are computed
+            whole as long as they fit.
         margin: how far beyond itself a tile reads, where the radius is dearer than the difference is worth; ``None``:
             the radius. Then tiled equals untiled only to what was measured for it.
         averages: of those over the whole picture that the network takes on its way, beside which it reads no further
@@ -74,6 +77,8 @@ class ModelSpec:
     build: Callable[[], nn.Module]
     receptive_radius: int | None
     overlap: int | None = None
+    tile_error: float | None = None
+    working_bytes: int | None = None
     margin: int | None = None
     averages: tuple[tuple[int, int], ...] = ()
     tile_multiple: int = 1

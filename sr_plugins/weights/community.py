@@ -31,8 +31,7 @@ PURPOSES = {
     "FaceSR": "restores faces, which it must be shown alone",
     "Inpainting": "fills holes, and needs a mask",
 }
-OVERLAP = 32  # input pixels over which tiles of a network blend that mixes the whole picture
-PROBE = "3"  # changes with what weights/probe.py finds
+PROBE = "5"  # changes with what weights/probe.py finds
 
 
 def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
@@ -99,6 +98,8 @@ def loaded_model(
 
     ``sizes``: the multiple and the minimum of its sides, where the network does not see to them itself.
     """
+    from sr_plugins.weights.probe import OVERLAP
+
     stem = "".join(c if c.isprintable() and c != "," else "_" for c in path.stem).strip()[:80]
     radius, period = found["radius"], found["period"]
     spec = ModelSpec(
@@ -108,6 +109,8 @@ def loaded_model(
         build=next((n.runnable for n in (network, *others) if isinstance(n, TorchNetwork)), _cannot_build),
         receptive_radius=radius,
         overlap=None if radius is not None else -(-OVERLAP // found["size_multiple"]) * found["size_multiple"],
+        tile_error=found["tile_error"],
+        working_bytes=found["working_bytes"],
         margin=found["margin"],
         averages=tuple((up, down) for up, down in found["averages"]),
         tile_multiple=math.lcm(period, found["size_multiple"]),
@@ -188,9 +191,17 @@ def remembered(key: str, make: Any) -> dict[str, Any]:
     for content in (lambda: read_or_make("probe", name, make), make):
         try:
             found = json.loads(content())
-            if {"scale", "channels", "radius", "period", "margin", "averages", "precisions", "minimum_size"} <= set(
-                found
-            ):
+            if {
+                "scale",
+                "channels",
+                "radius",
+                "period",
+                "margin",
+                "averages",
+                "precisions",
+                "minimum_size",
+                "tile_error",
+            } <= set(found):
                 return dict(found)
         except (ValueError, TypeError):
             pass

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from sr_plugins.plugins import Plugins
 
 # what of a spec the index keeps
-TOLD = ("scale", "channels", "receptive_radius", "overlap", "margin", "averages", "tile_multiple", "size_multiple",
-        "minimum_size", "precisions", "purpose", "architecture")  # fmt: skip
+TOLD = (
+    "scale", "channels", "receptive_radius", "overlap", "tile_error", "working_bytes", "margin", "averages",
+    "tile_multiple", "size_multiple", "minimum_size", "precisions", "purpose", "architecture",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Where the reach cannot be found within the time, the network counts as one that 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,17 @@ from torch import Tensor
 
 from sr_plugins.errors import WeightsError, one_line
 from sr_plugins.interface.words import Precision
-from sr_plugins.weights.reach import ALIKE, Run, beside_averages, picture, reach_of, side_of
+from sr_plugins.weights.reach import ALIKE, Run, beside_averages, picture, reach_of, side_of, turned_run
+from sr_plugins.weights.working_memory import working_bytes
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 MINIMA = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 FAR = 64  # input pixels; beyond, tiles read less where no photograph shows the difference
 TALL, WIDE = 12, 256  # of the strip on which the margin is measured
 CODE = 1 / 255
+OVERLAP = 32  # input pixels over which tiles of a network blend that mixes the whole picture
 INVISIBLE = 0.1 * CODE
+PICTURES, PATIENCE = 12, 5.0  # on which the margin is measured, and seconds after which two are enough
 LARGEST_VALUE = 1000.0  # far beyond what noise makes of a network that works on 0..1
 
 
@@ -31,7 +35,8 @@ class Found:
 
     ``margin``: what tiles read where the radius is dearer than the difference is worth, below 0.1 of a code on the
     pictures tried. ``averages``: of those over the whole picture beside which it reads no further than ``radius``, how
-    many pixels of what is averaged belong to a pixel of the picture, as fractions.
+    many pixels of what is averaged belong to a pixel of the picture, as fractions. ``tile_error``: where there is no
+    radius, how far off a tile was that saw ``OVERLAP`` more, in codes; ``working_bytes``: memory for a pixel.
     """
 
     scale: int
@@ -43,6 +48,8 @@ class Found:
     margin: int | None
     averages: tuple[tuple[int, int], ...]
     precisions: tuple[Precision, ...]
+    tile_error: float | None
+    working_bytes: int | None
 
 
 def probe(
@@ -84,7 +91,9 @@ def probe(
         far = radius is not None and radius > FAR and not averages
         margin = _margin(run, channels, scale, radius, period, multiple) if far and radius is not None else None
         precisions = ("float32", *(_half(run, x) if in_torch else ()))
-    return Found(scale, channels, multiple, minimum, period, radius, margin, averages, precisions)
+        error = _tile_error(run, channels, scale, multiple, side) if radius is None else None
+        at_work = working_bytes(run, x) if in_torch else None
+    return Found(scale, channels, multiple, minimum, period, radius, margin, averages, precisions, error, at_work)
 
 
 # -- sizes ------------------------------------------------------------------------------------------------------------
@@ -165,15 +174,30 @@ def _margin(run: Run, channels: int, scale: int, radius: int, period: int, multi
     """What tiles must read at least, so that no pixel is off by more than a tenth of a code; ``None``: the radius."""
     worst, tall = 0, side_of(multiple, 1, TALL)
     width = side_of(multiple, 1, min(2 * radius, WIDE))
-    for seed in (1, 2):
-        x = picture(channels, tall, width, seed)
+    began = time.process_time()
+    for seed in range(1, PICTURES + 1):
+        if seed > 2 and time.process_time() - began > PATIENCE:
+            break
+        x, turned = picture(channels, tall, width, seed), seed % 2 == 0
         cut = width // 2 // period * period
-        whole, right = run(x)[..., cut * scale :], run(x[..., cut:].contiguous())
+        whole, right = (
+            turned_run(run, x, turned)[..., cut * scale :],
+            turned_run(run, x[..., cut:].contiguous(), turned),
+        )
         off = ((whole - right).abs().amax(dim=(0, 1, 2)) > INVISIBLE).nonzero().flatten()
         worst = max(worst, int(off.max()) // scale + 1 if len(off) else 0)
     wanted = -(-(worst + worst // 4) // period) * period
     seen_to_end = worst < 0.9 * (width // 2)  # beyond the strip nobody knows
     return wanted if seen_to_end and wanted < radius else None
+
+
+def _tile_error(run: Run, channels: int, scale: int, multiple: int, side: int) -> float:
+    """How far off a tile is that reads ``OVERLAP`` pixels beyond itself, in codes."""
+    inner, more = side_of(multiple, side, 64), side_of(multiple, 1, OVERLAP)
+    whole = picture(channels, inner, 2 * inner + more)
+    right = run(whole)[..., : inner * scale]
+    left = run(whole[..., : inner + more].contiguous())[..., : inner * scale]
+    return float((left - right).clamp(-1, 1).abs().max()) / CODE
 
 
 def _half(run: Run, x: Tensor) -> tuple[Precision, ...]:

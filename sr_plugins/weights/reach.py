@@ -77,13 +77,13 @@ def _radius(
     x = picture(channels, thin, width)
     marked = x.clone()
     marked[..., column] = torch.nan
-    y = _turned(run, marked, turned)
+    y = turned_run(run, marked, turned)
     reached = (~torch.isfinite(y)).any(dim=(0, 1, 2))
     if bool(reached.any()) and not swallows:
         return _furthest(reached, scale, width, column)
     # some layers swallow what is not a number: see how far a change is noticed, too
     marked[..., column] = 1 - x[..., column]
-    reached |= ((_turned(run, marked, turned) - _turned(run, x, turned)).abs() > 0).any(dim=(0, 1, 2))
+    reached |= ((turned_run(run, marked, turned) - turned_run(run, x, turned)).abs() > 0).any(dim=(0, 1, 2))
     return _furthest(reached, scale, width, column)
 
 
@@ -124,10 +124,10 @@ def _repeats(run: Run, channels: int, scale: int, thin: int, width: int, radius:
     """Whether the picture ``shift`` pixels further gives the same pixels, on both axes, away from the borders."""
     whole = picture(channels, thin, width + shift)
     for turned in (False, True):
-        first = _turned(run, whole[..., :width].contiguous(), turned)[
+        first = turned_run(run, whole[..., :width].contiguous(), turned)[
             ..., (shift + radius) * scale : (width - radius) * scale
         ]
-        other = _turned(run, whole[..., shift:].contiguous(), turned)[
+        other = turned_run(run, whole[..., shift:].contiguous(), turned)[
             ..., radius * scale : (width - radius - shift) * scale
         ]
         if float((first - other).abs().max()) > ALIKE:
@@ -135,5 +135,5 @@ def _repeats(run: Run, channels: int, scale: int, thin: int, width: int, radius:
     return True
 
 
-def _turned(run: Run, x: Tensor, turned: bool) -> Tensor:
+def turned_run(run: Run, x: Tensor, turned: bool) -> Tensor:
     return run(x.mT.contiguous()).mT if turned else run(x)

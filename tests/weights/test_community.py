@@ -24,7 +24,8 @@ from sr_plugins.weights.probe import Found, probe
 from sr_plugins.weights.reach import picture
 
 spandrel = pytest.importorskip("spandrel", reason="pip install 'sr-plugins[community]'")
-pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid")  # in the networks of others
+# in the networks of others
+pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid", "ignore:Initializing zero-element")
 
 
 def compact() -> nn.Module:
@@ -56,6 +57,12 @@ def rcan() -> nn.Module:
     from spandrel.architectures.RCAN.__arch.rcan_arch import RCAN
 
     return RCAN(scale=2, n_resgroups=1, n_resblocks=1, n_feats=16, reduction=4)
+
+
+def craft() -> nn.Module:
+    from spandrel.architectures.CRAFT.__arch.CRAFT import CRAFT
+
+    return CRAFT(embed_dim=16, depths=[2], num_heads=[2], upscale=4)
 
 
 def dncnn() -> nn.Module:
@@ -92,7 +99,7 @@ KNOWN = {
     "esrgan": (esrgan, 4, "rgb", 19, 1),
     "span": (span, 2, "rgb", 21, 1),
     "swinir": (swinir, 2, "rgb", 15, 8),
-    "rcan": (rcan, 2, "rgb", None, 1),
+    "rcan": (rcan, 2, "rgb", 7, 1),
     "dncnn": (dncnn, 1, "luma", 5, 1),
 }
 
@@ -113,6 +120,24 @@ def test_a_checkpoint_is_what_its_own_call_makes_of_a_picture(tmp_path: Path, na
         assert np.abs(result - own).max() <= 0.5 + 0.02, (height, width)
         if radius is not None:
             assert np.abs(result.astype(int) - enlarged(str(file), planes, tile=2 * radius + 32)).max() <= 1
+
+
+def test_what_mixes_the_whole_picture_is_whole_while_it_fits_and_says_what_blending_costs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = open_model(saved(craft, tmp_path / "a.pth")).spec
+    assert (spec.receptive_radius, spec.averages) == (None, ())
+    assert spec.tile_error is not None
+    assert spec.working_bytes is not None
+    assert 4 * 3 * 16 < spec.working_bytes < 1 << 20, "at least the result's own pixels"
+    planes = pixels(3, 70, 80)
+    whole = enlarged(tmp_path / "a.pth", planes)
+    assert not caplog.messages
+    tiled = enlarged(tmp_path / "a.pth", planes, tile=64)
+    assert 0 < np.abs(whole.astype(int) - tiled).max() < 20
+    [told] = caplog.messages
+    assert "mixes the whole picture" in told
+    assert "codes off where it was tried" in told
 
 
 def test_windows_begin_where_the_whole_picture_s_do(tmp_path: Path) -> None:
@@ -214,7 +239,7 @@ def test_the_probe_finds_what_was_built_in() -> None:
     blocks = found(Odd(period=4))
     assert (blocks.period, blocks.size_multiple) == (4, 4)
     assert blocks.radius == 5  # the furthest corner of a block, and the averages
-    assert found(Odd(whole=True)).radius is None
+    assert (found(Odd(whole=True)).radius, found(Odd(whole=True)).averages) == (2, ((1, 1),))
     faint = found(Odd(reach=90, fade=0.02))
     assert faint.radius == 90
     assert faint.margin is not None
