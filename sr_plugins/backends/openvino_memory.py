@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
+from sr_plugins.backends.memory_room import PIXEL, there_is
 
 # the last two: a thread has no room for its stack; oneDNN remembers that it lacked memory for a layer of some shape
 WORDS = re.compile("alloc|out of memory|memory object|Resource temporarily unavailable|Broken promise", re.IGNORECASE)
-COMPILING, STACK, PIXEL = 64 << 20, 16 << 20, 256  # bytes to compile, for each thread, for each pixel of a layer
+COMPILING, STACK = 64 << 20, 16 << 20  # bytes to compile, and for each thread
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether the runtime raised ``error`` for lack of memory: it says so, or there is little left."""
     if isinstance(error, RuntimeError):
-        return WORDS.search(str(error)) is not None or not _there_is(COMPILING)
+        return WORDS.search(str(error)) is not None or not there_is(COMPILING)
     return isinstance(error, MemoryError)
 
 
@@ -27,19 +27,10 @@ def check_room(threads: int, lanes: int, size: tuple[int, int] | None) -> None:
     import torch
 
     pixels = 0 if size is None else size[0] * size[1]
-    if not _there_is(COMPILING + threads * STACK + lanes * pixels * PIXEL):
+    if not there_is(COMPILING + threads * STACK + lanes * pixels * PIXEL):
         raise torch.OutOfMemoryError("no memory to compile a network")
 
 
 def reason(error: BaseException) -> str:
     """The last line, before which the runtime tells where in its source it is."""
     return (str(error).strip().splitlines() or ["no message"])[-1].strip()
-
-
-def _there_is(memory: int) -> bool:
-    """Whether so many bytes can be had; they are asked for, not touched."""
-    try:
-        np.empty(memory, np.uint8)
-    except MemoryError:
-        return False
-    return True

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_plugins.backends.memory_room import check_call
 from sr_plugins.weights.without_telemetry import import_openvino
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ Size = tuple[int, int]  # height, width
 WORD = 8  # bytes of a number
 LINE = 8  # numbers from one mark to the next: a cache line
 TRIES = 16  # for outputs of less than a number, which may hold their mark by chance
+BESIDE = 48 << 20  # bytes of a call beside its layers: graph, primitives
 MOST_SIZES = 64  # whose output shapes are remembered
 
 _numbers = random.Random()  # of our own: who seeds the common one must not find it moved
@@ -75,8 +77,10 @@ class Requests:
 
         Raises:
             NotWrittenError: the runtime returned without an error, and without a result.
-            RuntimeError, MemoryError: what the runtime raises. The request is thrown away then.
+            MemoryError: there is too little for the call.
+            RuntimeError: what the runtime raises. The request is thrown away then.
         """
+        check_call(*array.shape[2:], BESIDE)
         expected = self._expected(array)
         for _ in range(TRIES):
             outputs = [Output(shape, dtype, _numbers.getrandbits(64)) for shape, dtype in expected]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
+from sr_plugins.backends.memory_room import check_call
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.network import Network, TorchNetwork
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 NAME = "torch"
+BESIDE = 24 << 20  # bytes of a layer beside its pictures: what oneDNN works in
 ONEDNN_LACKS_MEMORY = (
     "could not create a primitive",
     "could not create a memory object",
@@ -70,6 +72,8 @@ def build(network: Network, placement: Placement) -> Runner:
     module = placed(network.runnable(), placement.device)
 
     def run(x: Tensor) -> Tensor:
+        if kind == "cpu":
+            check_call(*x.shape[-2:], BESIDE)
         x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
         with torch.inference_mode(), torch.autocast(kind, dtype, enabled=precision != "float32"):
             # on a CPU one by one: oneDNN may add in another order for another number of pictures
