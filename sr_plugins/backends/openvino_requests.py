@@ -80,7 +80,7 @@ class Requests:
             MemoryError: there is too little for the call.
             RuntimeError: what the runtime raises. The request is thrown away then.
         """
-        check_call(*array.shape[2:], BESIDE)
+        check_call(array.shape[2], array.shape[3], BESIDE)
         expected = self._expected(array)
         for _ in range(TRIES):
             outputs = [Output(shape, dtype, _numbers.getrandbits(64)) for shape, dtype in expected]

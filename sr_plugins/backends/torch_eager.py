@@ -73,7 +73,7 @@ def build(network: Network, placement: Placement) -> Runner:
 
     def run(x: Tensor) -> Tensor:
         if kind == "cpu":
-            check_call(*x.shape[-2:], BESIDE)
+            check_call(x.shape[-2], x.shape[-1], BESIDE)
         x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
         with torch.inference_mode(), torch.autocast(kind, dtype, enabled=precision != "float32"):
             # on a CPU one by one: oneDNN may add in another order for another number of pictures
