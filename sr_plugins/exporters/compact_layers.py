@@ -21,6 +21,8 @@ Array = NDArray[np.float32]
 class CompactLayers:
     """The network ``shuffle(bicubic(x) + convolutions(x))``, and back-projection where ``shrink`` is there.
 
+    Where ``level`` is there, x is first what that curve makes of the picture.
+
     Attributes:
         scale: upsampling factor; a picture's phases are scale * scale channels, row by row.
         convolutions: (kernel (outputs, inputs, 3, 3), bias (outputs)) from first to last, padded with zeros. All but
@@ -29,6 +31,7 @@ class CompactLayers:
         bicubic: (phases, 5, 5) taps that enlarge, edges repeated.
         shrink: (phases, 5, 5) taps that make phases small again, edges repeated, with their sign turned; ``None``: no
             back-projection.
+        level: (knots, 2), see :func:`sr_plugins.models.flat_colours.leveled`.
     """
 
     scale: int
@@ -36,6 +39,7 @@ class CompactLayers:
     slope: float
     bicubic: Array
     shrink: Array | None
+    level: Array | None = None
 
 
 def compact_layers(loaded: LoadedModel, format: str) -> CompactLayers:
@@ -59,6 +63,7 @@ def compact_layers(loaded: LoadedModel, format: str) -> CompactLayers:
         slope=SLOPE,
         bicubic=module.base.kernel.numpy().astype(np.float32)[:, 0],
         shrink=None if module.back_projection is None else module.back_projection.kernel.numpy().astype(np.float32)[0],
+        level=None if module.level is None else module.level.numpy().astype(np.float32),
     )
 
 

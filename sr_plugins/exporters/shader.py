@@ -105,7 +105,11 @@ class ShaderWriter:
         value = "LUMA_tex((vec2(q) + .5) * LUMA_pt).x"
         if (low, span) != (0.0, 1.0):
             value = f"{value} * {number(1 / span, 9)} - {number(low / span, 9)}"
-        return f"float luma(ivec2 q) {{ return {value}; }}\n"
+        if self.layers.level is None:
+            return f"float luma(ivec2 q) {{ return {value}; }}\n"
+        (shift, slope), *bends = ([number(float(v), 9) for v in row] for row in self.layers.level if row.any())
+        terms = [f"v * {slope}", shift, *(f"max(v - {at}, 0.) * {bend}" for at, bend in bends)]
+        return f"float luma(ivec2 q) {{ float v = {value}; return v + ({' + '.join(terms)}); }}\n"
 
     def _shown(self, value: str) -> str:
         """A value of the network's as LUMA has it."""
@@ -236,4 +240,6 @@ def digest(layers: CompactLayers) -> str:
     state = hashlib.sha256()
     for kernel, bias in layers.convolutions:
         state.update(np.ascontiguousarray(kernel).tobytes() + bias.tobytes())
+    if layers.level is not None:
+        state.update(layers.level.tobytes())
     return state.hexdigest()[:32]

@@ -13,11 +13,13 @@ from torch.nn import functional as F
 from sr_plugins.models.back_projection import BackProjection
 from sr_plugins.models.branched_convolution import SLOPE, BranchedConv3x3, load_folded
 from sr_plugins.models.fake_quantization import equalize, extremes, int8_convolution
+from sr_plugins.models.flat_colours import KNOTS, flat_curve, leveled
 from sr_plugins.models.growth import fits_inside, grow
 from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.models.symmetric_convolution import SymmetricConv3x3, phase_sets
 
 RANGES = "int8_ranges"
+LEVEL = "level"
 WATCHING = 0.01  # share of a new batch in the ranges
 
 
@@ -33,10 +35,13 @@ class CompactNetwork(nn.Module):
     Attributes:
         int8_ranges: (layers + 1, 2) lowest and highest input of each hidden layer and the last, for backends that run
             them in 8-bit integers; ``None`` where training did not prepare the network for that.
+        level: a curve (KNOTS, 2) for the picture before it comes in (see :mod:`.flat_colours`); ``None`` where flat
+            colours stay what they are without.
         int8: compute so in torch too, rounding as those backends do: for training, and to see what it costs.
     """
 
     int8_ranges: Tensor | None
+    level: Tensor | None
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class CompactNetwork(nn.Module):
         self.scale, self.features, self.layers, self.symmetry = scale, features, layers, symmetry
         self.int8 = False
         self.register_buffer(RANGES, None)
+        self.register_buffer(LEVEL, None)
 
         def conv(inputs: int, outputs: int, skip: bool = False, phases: int | None = None) -> nn.Module:
             if symmetry > 1:
@@ -71,6 +77,8 @@ class CompactNetwork(nn.Module):
                 self._branched()[-1].conv.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.level is not None:
+            x = leveled(x, self.level)
         if self.int8:
             with torch.autocast(x.device.type, enabled=False):
                 residual = self._int8_residual(x.float())
@@ -107,13 +115,21 @@ class CompactNetwork(nn.Module):
             ranges.append(extremes(y))
         self.register_buffer(RANGES, torch.stack(ranges))
 
+    @torch.no_grad()
+    def keep_flat_colours(self) -> None:
+        """Take the curve that this network, as it is now, asks for, where it does not keep flat colours by itself."""
+        self.level = None
+        fixed = 2 + (2 * BicubicUpsample.radius if self.back_projection is not None else 0)
+        self.level = flat_curve(self, self.layers + 2 + fixed, self.scale)
+
     def make_room(self, names: Container[str]) -> None:
-        """Before tensors of these names are loaded: theirs is to say whether there are ranges for 8-bit integers."""
-        room = torch.zeros(self.layers + 1, 2, device=next(self.parameters()).device)
-        self.register_buffer(RANGES, room if RANGES in names else None)
+        """Before tensors of these names are loaded: theirs is to say which of those there are that a file may lack."""
+        device = next(self.parameters()).device
+        for name, rows in ((RANGES, self.layers + 1), (LEVEL, KNOTS)):
+            self.register_buffer(name, torch.zeros(rows, 2, device=device) if name in names else None)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        self.make_room({RANGES} if prefix + RANGES in state_dict else ())
+        self.make_room({name for name in (RANGES, LEVEL) if prefix + name in state_dict})
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def fold(self) -> CompactNetwork:
@@ -135,6 +151,7 @@ class CompactNetwork(nn.Module):
         changed.head, changed.tail = change(self.head), change(self.tail)
         changed.body = nn.ModuleList(change(layer) for layer in self.body)
         changed.register_buffer(RANGES, self.int8_ranges)
+        changed.register_buffer(LEVEL, self.level)
         changed.int8 = self.int8
         return changed.eval()
 

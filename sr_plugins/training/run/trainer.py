@@ -197,6 +197,8 @@ def _train(
     if place.first:
         run.plot()
         final = average.network(build)
+        if callable(keep_flat_colours := getattr(final, "keep_flat_colours", None)):
+            keep_flat_colours()
         card = _card(recipe, spec, len({path for _, path, _ in sets[recipe.scale].sources}), iteration, seconds)
         card |= {
             "precision": "bfloat16" if bfloat16 else "float32",
