@@ -129,16 +129,16 @@ def test_the_printed_graph_and_times_name_the_filter_and_what_comes_before(
         'upscale(clip, nearest(), device="cpu", precision="float32").set_output()\n'
     )
 
-    def printed(*arguments: str) -> str:
-        command = [str(Path(sys.executable).parent / "vspipe"), *arguments, str(script), "--"]
+    def printed(*arguments: str, to: str) -> str:
+        command = [str(Path(sys.executable).parent / "vspipe"), *arguments, str(script), to]
         done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True, env=vspipe)
         return done.stdout + done.stderr
 
-    graph = printed("-g", "simple")
+    graph = printed("-g", "simple", to="-")
     assert "sr_plugins=upscale by nearest x2 on torch, cpu, float32" in graph
     assert "std.ModifyFrame" in graph
     assert "std.FlipVertical" in graph
-    times = printed("--filter-time")
+    times = printed("--filter-time", to="--")
     made = [line.split() for line in times.splitlines() if line.startswith("ModifyFrame")]
     assert made
     assert any(line.startswith("FlipVertical") for line in times.splitlines())
@@ -183,7 +183,8 @@ def test_inference_runs_a_file_as_vs_mlrt_names_it(format: int, tmp_path: Path) 
         inference([clip], str(path), (8, 8), (40, 48), backend="torch", precision="float32", batch_size=2),
         inference(clips=[clip], network_path=path, overlap=16, tilesize=40, backend="torch", precision="float32"),
     ):
-        assert all(np.array_equal(a, b) for a, b in zip(planes_of(given.get_frame(0)), expected, strict=True))
+        for a, b in zip(planes_of(given.get_frame(0)), expected, strict=True):  # of floats, tiles move the last bits
+            assert np.abs(a.astype(float) - b).max() <= (1e-5 if format == vs.GRAYS else 0)
     by_object = planes_of(inference(clip, path, backend=OV_CPU(), precision="float32").get_frame(0))
     assert all(
         np.abs(a.astype(float) - b).max() <= (1e-4 if format == vs.GRAYS else 1)
