@@ -98,6 +98,23 @@ def test_a_given_kernel_is_correlated_not_convolved() -> None:
     assert degraded(picture, {"name": "kernel", "values": values})[40, 39, 0] == 255
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"name": "video", "codec": "h264", "quality": 18, "frames": 1},
+        {"name": "video", "codec": "mpeg2", "quality": 4, "frames": 1},
+        {"name": "chroma_subsampling"},
+    ],
+    ids=["h264", "mpeg2", "chroma"],
+)
+def test_video_makes_flat_pictures_no_darker(table: dict[str, Any]) -> None:
+    """Cut off instead of rounded, they were half a code darker on the mean, and networks learnt to brighten."""
+    values = range(8, 248, 12)
+    drift = [float(degraded(flat(value, 32), table).astype(float).mean()) - value for value in values]
+    assert abs(float(np.mean(drift))) < 0.2, drift
+    assert max(map(abs, drift)) <= 1
+
+
 def test_ringing_overshoots_at_an_edge_and_keeps_flat_parts() -> None:
     picture = flat(50)
     picture[:, 48:] = 200

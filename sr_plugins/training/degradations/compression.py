@@ -12,6 +12,7 @@ from PIL import Image
 
 from sr_plugins.interface.degradation import Degradation, Picture
 from sr_plugins.pixels.matlab import to_8bit
+from sr_plugins.training.picture_files import frame_to_rgb
 from sr_plugins.training.tables import check_range, draw
 
 # name: (encoder, decoder, options at a quality, allowed qualities)
@@ -108,7 +109,7 @@ def transcode(clip: list[NDArray[np.uint8]], codec: str, quality: float) -> list
     decoder = cast(av.VideoCodecContext, av.CodecContext.create(decoder_name, "r"))
     decoder.thread_count = 1
     decoded = [frame for packet in packets for frame in decoder.decode(packet)] + decoder.decode(None)
-    return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)[:height, :width] for frame in decoded]
+    return [frame_to_rgb(frame)[:height, :width] for frame in decoded]
 
 
 def chroma_subsampling(scale: int) -> Degradation:
@@ -120,6 +121,6 @@ def chroma_subsampling(scale: int) -> Degradation:
         height, width = picture.shape[:2]
         padded = np.pad(to_8bit(picture), ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(padded, "rgb24").reformat(format="yuv420p")
-        return frame.to_ndarray(format="rgb24")[:height, :width].astype(np.float32)
+        return frame_to_rgb(frame)[:height, :width].astype(np.float32)
 
     return step

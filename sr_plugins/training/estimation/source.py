@@ -14,7 +14,7 @@ from PIL import Image
 
 from sr_plugins.errors import DataError
 from sr_plugins.training.estimation.compression import Compression, jpeg_of, mean_quantiser, video_compression
-from sr_plugins.training.picture_files import LUMA, SUFFIXES, opened_picture, to_rgb
+from sr_plugins.training.picture_files import LUMA, SUFFIXES, frame_to_rgb, opened_picture, to_rgb
 from sr_plugins.video.source import opened
 
 Rgb = NDArray[np.uint8]
@@ -56,7 +56,7 @@ def read_source(path: Path, count: int = 12) -> Source:
         stream.codec_context.options = {"export_side_data": "venc_params"}
         rate = _bits_per_pixel(container, stream)
         for frame in _spread(container, stream, 3 * count):
-            frames.append(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
+            frames.append(frame_to_rgb(frame))
             side = next((bytes(frame.side_data[k]) for k in frame.side_data.keys() if "ENC" in k.name), None)  # noqa: SIM118
             if side:
                 quantisers.append(mean_quantiser(side))
