@@ -172,8 +172,9 @@ def test_options_after_dashes_win(ffmpeg: str, film: Path, tmp_path: Path, doubl
 
 def test_impossible_container_fails_before_the_work(film: Path, tmp_path: Path, doubled: Upscaler) -> None:
     frames: list[object] = []
+    words = ["-c:v", "libx264", *FAST]
     with pytest.raises(PipeError, match=r"writing joined\.webm"):
-        upscale_video(film, tmp_path / "out.webm", doubled, options=FAST, progress=frames.append)
+        upscale_video(film, tmp_path / "out.webm", doubled, options=words, progress=frames.append)
     assert frames == []
     with pytest.raises(PipeError, match="no video container is called 'txt'"):
         upscale_video(film, tmp_path / "out.txt", doubled)
