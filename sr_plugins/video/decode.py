@@ -14,7 +14,7 @@ import av
 import ffmpeg
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child, compiled, file_url
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child, compiled, file_url, version
 from sr_plugins.video.frame_watch import FrameWatch, Told
 from sr_plugins.video.pixel_formats import PixelLayout, pipe_format
 from sr_plugins.video.source import Source
@@ -120,8 +120,13 @@ class Decoder:
         try:
             container = av.open(self._child.stdout, "r", format="nut", buffer_size=_BUFFER)
         except (av.FFmpegError, ValueError):
-            self._child.finish()  # it said why, in most cases
-            raise PipeError(f"{self._child.what}: no frame came out of it") from None
+            cure = f"a newer ffmpeg than {version(self._child.command[0])} (--ffmpeg) may read it"
+            try:
+                self._child.finish()
+            except PipeError as error:  # it said why
+                raise PipeError(f"{error}; {cure}", error.exit_code, error.last_lines) from None
+            said = f" ({self._child.last_line})" if self._child.last_line else ""
+            raise PipeError(f"{self._child.what}: no frame came out of it{said}; {cure}") from None
         with container:
             stream = container.streams.video[0]
             ticks = int(self._lift / self._source.time_base)

@@ -32,6 +32,7 @@ _CONSEQUENCE = re.compile(
     r"Nothing was written into output file|Last message repeated|Conversion failed"
 )
 _LEVEL = re.compile(r"\[(panic|fatal|error|warning|info|verbose|debug|trace)\] ?")
+_NO_SPACE = 1 << 16  # bytes free on a disk that is full
 _INSTALL = "install ffmpeg 5.1 or newer, or: pip install imageio-ffmpeg"
 
 
@@ -105,6 +106,13 @@ def compiled(stream: ffmpeg.nodes.OutputStream, executable: str) -> list[str]:
     """The command of ffmpeg-python's, with the names of files as they are."""
     words: list[str] = ffmpeg.compile(stream, cmd="ffmpeg")
     return [executable, *(os.fsdecode(word.encode("latin-1")) for word in words[1:])]
+
+
+def full_disk(file: Path) -> PipeError | None:
+    """Where there is no room for more of a file, which ffmpeg 5.1 may end in good order all the same."""
+    if shutil.disk_usage(file.parent).free >= _NO_SPACE:
+        return None
+    return PipeError(f"{file.name}: No space left on device; the finished chunks are kept")
 
 
 def plain(line: str) -> str:

@@ -14,7 +14,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.captions import captions_of, inserter
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.encode import carrier_of
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child, compiled, file_url, version_number
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child, compiled, file_url, full_disk, version_number
 from sr_plugins.video.join_plan import DISPLAY_OPTIONS, Join, subtitle_file
 from sr_plugins.video.join_settings import (
     cover_settings,
@@ -73,7 +73,7 @@ def join_chunks(
         raise child.error() from None
     except PipeError as error:  # a chunk that cannot be read, or, while one was read, the end of ffmpeg
         failed = child.error()
-        raise (failed if failed.exit_code else error) from None
+        raise (failed if failed.exit_code else full_disk(target) or error) from None
     except BaseException:
         child.stop()
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections import deque
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -14,11 +13,11 @@ import av
 from av.stream import Disposition
 
 from sr_plugins.errors import PipeError
+from sr_plugins.video.ffmpeg_process import full_disk
 from sr_plugins.video.join_plan import Join
 from sr_plugins.video.source import opened
 from sr_plugins.video.timeline import Span, Timeline, fraction, scan
 
-_NO_SPACE = 1 << 16  # bytes free on a disk that is full
 _UNHEARD = Fraction(1, 500)  # seconds; edit lists may count in milliseconds
 _COMPARED = {"audio": "sound", "video": "other video"}
 _UNREADABLE = "this container cannot hold what the encoder writes: choose another encoder or another container"
@@ -57,8 +56,8 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
         found = scan(container, place)
     wanted = expected_times(join, times)
     if len(found.times) != len(wanted):
-        if shutil.disk_usage(target.parent).free < _NO_SPACE:  # ffmpeg 5.1 may end in good order all the same
-            raise PipeError(f"{target.name}: No space left on device; the finished chunks are kept")
+        if (full := full_disk(target)) is not None:
+            raise full
         raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found.times)} are in the file")
     shift = found.times[0] * tick - wanted[0]
     for index, (time, want) in enumerate(zip(found.times, wanted, strict=True)):

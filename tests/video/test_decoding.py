@@ -9,6 +9,7 @@ from fakes import nearest
 from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, pictures
 
 from sr_plugins import Upscaler
+from sr_plugins.errors import PipeError
 from sr_plugins.video.probe import probe
 from sr_plugins.video.transcode import upscale_video
 
@@ -92,3 +93,16 @@ def test_marks_that_are_left_out(tmp_path: Path, doubled: Upscaler) -> None:
     ffmpeg_run("-i", source, "-c", "copy", "-strict", "unofficial", film)
     upscale_video(film, target, doubled, options=FAST, overwrite=True, notice=said.append)
     assert said == ["in.mp4: the mark of a stereo film is left out: set it again with a tool for such films"]
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_what_an_ffmpeg_cannot_decode_is_said_with_its_cure(status: int, tmp_path: Path, doubled: Upscaler) -> None:
+    """As 5.1 does with FFV1 of 4:4:4 with alpha in 12 bits."""
+    source, script = tmp_path / "in.mkv", tmp_path / "ffmpeg"
+    ffmpeg_run(*moving(seconds=0.2), "-c:v", "ffv1", source)
+    refuse = f"case \"$*\" in *pipe:1) echo '[error] no valid keyframe' >&2; exit {status};; esac"
+    script.write_text(f'#!/bin/sh\n{refuse}\nexec {BUNDLED} "$@"\n')
+    script.chmod(0o755)
+    said = r"decoding .*in\.mkv: .*no valid keyframe.*a newer ffmpeg than \S+ \(--ffmpeg\) may read it"
+    with pytest.raises(PipeError, match=said):
+        upscale_video(source, tmp_path / "out.mkv", doubled, ffmpeg=script)
