@@ -199,6 +199,7 @@ def by_ncnn(path: Path) -> Callable[[Tensor], Tensor]:
     import numpy as np
 
     net = ncnn.Net()
+    net.opt.use_winograd_convolution = False  # it loses up to three digits, against float64
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     net.load_param(str(path.with_suffix(".param")))
     net.load_model(str(path.with_suffix(".bin")))

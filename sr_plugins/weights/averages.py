@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -140,6 +141,4 @@ def ratio_of(near: tuple[int, int], far: tuple[int, int], grown: int) -> tuple[i
     up, across = far[0] - near[0], far[1] - near[1]
     if up != across or up <= 0:
         return None
-    if up % grown == 0:
-        return up // grown, 1
-    return (1, grown // up) if grown % up == 0 else None
+    return Fraction(up, grown).as_integer_ratio()

@@ -31,7 +31,7 @@ PURPOSES = {
     "FaceSR": "restores faces, which it must be shown alone",
     "Inpainting": "fills holes, and needs a mask",
 }
-PROBE = "5"  # changes with what weights/probe.py finds
+PROBE = "7"  # changes with what weights/probe.py finds
 
 
 def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:

@@ -84,7 +84,7 @@ def _reshaped(node: Node, values: Values) -> Tensor:
     x, wanted = values[0], numbers(values, 1) or []
     if not node.attribute("allowzero", 0):
         wanted = [x.shape[i] if side == 0 else side for i, side in enumerate(wanted)]
-    y: Tensor = x.reshape(wanted)
+    y: Tensor = x.reshape(tuple(wanted))  # () is a number alone
     return y
 
 
@@ -138,9 +138,7 @@ def _expanded(node: Node, values: Values) -> Tensor:
     x, wanted = values[0], numbers(values, 1) or []
     x = x.reshape([1] * (len(wanted) - x.dim()) + list(x.shape))
     extra = x.dim() - len(wanted)
-    y: Tensor = x.expand(
-        [max(n, 1) if side == 1 else side for n, side in zip([1] * extra + wanted, x.shape, strict=True)]
-    )
+    y: Tensor = x.expand([n if side == 1 else side for n, side in zip([1] * extra + wanted, x.shape, strict=True)])
     return y
 
 
@@ -149,7 +147,7 @@ def _gathered(node: Node, values: Values) -> Tensor:
     axis = node.attribute("axis", 0) % max(1, x.dim())
     index = torch.where(index < 0, index + x.shape[axis], index).to(x.device, torch.int64)
     y: Tensor = x.index_select(axis, index.reshape(-1))
-    return y.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    return y.reshape((*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
 
 
 def _gathered_elements(node: Node, values: Values) -> Tensor:

@@ -35,7 +35,8 @@ def resized(node: Node, values: Values) -> Tensor:
         int(f) if f == int(f) and f >= 1 and s == n * int(f) else 0
         for f, s, n in zip(factors, sizes, x.shape[2:], strict=True)
     ]
-    if mode == "nearest" and all(whole) and (coordinates == "asymmetric") == (rounding == "floor"):
+    middle = coordinates in HALF_PIXEL and rounding.startswith("round")
+    if mode == "nearest" and all(whole) and (middle or (coordinates, rounding) == ("asymmetric", "floor")):
         return x.repeat_interleave(whole[0], 2).repeat_interleave(whole[1], 3)
     names = {"linear": "bilinear", "cubic": "bicubic"}
     if mode in names and coordinates in HALF_PIXEL and not antialias and not outside and cubic == -0.75:
