@@ -56,6 +56,7 @@ def described(loaded: LoadedModel) -> dict[str, Any]:
         "period": spec.tile_multiple,
         "sides are multiples of": how.get("size_multiple", spec.size_multiple),
         "smallest side": how.get("minimum_size", spec.minimum_size),
+        "bytes at work for each input pixel": spec.working_bytes,
         "precisions": list(spec.precisions or ["all"]),
         "licence": spec.license or "unknown",
         "files": [str(file) for file in files],
