@@ -21,6 +21,7 @@ from sr_plugins.exporters import glsl
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.compact_network import CompactNetwork
+from sr_plugins.models.flat_colours import KNOTS
 from sr_plugins.weights.open_model import open_model
 
 Plane = NDArray[np.uint8]
@@ -136,6 +137,20 @@ def test_a_shader_gives_the_cores_picture(
     assert difference.max() <= 1
     if options.get("precision") == "full" and options["levels"] == "full":
         assert (difference > 0).mean() <= 0.001
+
+
+@pytest.mark.parametrize("levels", ["limited", "full"])
+def test_the_curve_before_a_network_is_in_its_shader(levels: str, vulkan: dict[str, str], tmp_path: Path) -> None:
+    loaded, plane = small_network(2, 8), picture()
+    without = core(loaded, plane, levels)
+    curve = torch.zeros(KNOTS, 2)
+    curve[:4] = torch.tensor([[0.05, -0.2], [0.2, 0.3], [0.5, -0.4], [0.8, 0.5]])
+    loaded.torch().module.level = curve
+    path = tmp_path / "own.glsl"
+    path.write_bytes(glsl.build(loaded, passes="compute", levels=levels).files[".glsl"])  # type: ignore[arg-type]
+    expected = core(loaded, plane, levels)
+    assert np.abs(expected - without).mean() > 2
+    assert np.abs(played(path, plane[None], 2, levels, vulkan)[0] - expected).max() <= 1
 
 
 def test_the_shipped_network_enlarges_a_picture_and_keeps_flat_colours(vulkan: dict[str, str], tmp_path: Path) -> None:
