@@ -28,6 +28,8 @@ class _ByThread:
         self._evaluating.add(thread)
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("_stdout", "_evaluating"):  # of a copy that is not filled yet
+            raise AttributeError(name)
         makes_frames = isinstance(threading.current_thread(), Lane) or (
             bool(self._evaluating) and threading.get_ident() not in self._evaluating
         )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import onnx
     from torch import nn
 
+logger = logging.getLogger("sr_plugins")
+
 INPUT, OUTPUT = "picture", "enlarged"
 PACKAGES = ("onnx", "onnxscript")
 PICTURE_NOTE = "sr_plugins.picture"  # metadata key: names of the nodes that carry the picture, one a line
@@ -31,6 +33,7 @@ def cached_graph(module: nn.Module, channels: int) -> bytes:
     import onnx
 
     def make() -> bytes:
+        logger.info("making an ONNX graph of %s, once for this machine", type(module).__name__)
         content: bytes = to_graph(module, channels).SerializeToString()
         return content
 
