@@ -74,6 +74,8 @@ def plan_encoding(
     wanted = _asked_format(asked)
     own = target.encoder or _default_encoder(PixelLayout.of(wanted) if wanted else layout, target.plain)
     if target.finish:  # what was asked for concerns the last step; see `Container`
+        if asked.encoder and not asked.encoder.removeprefix("lib").startswith(target.muxer):
+            raise PipeError(f"{target.muxer} holds nothing that {asked.encoder} makes: leave -c:v out, or take .mkv")
         encoder_formats(executable, asked.encoder or target.finish[0])
         filters = [word for pair in pairwise(asked.encode) if pair[0] in FILTERS for word in pair]
         asked = replace(asked, encoder=None, encode=tuple(filters))

@@ -43,18 +43,8 @@ def test_frames_at_their_times_in_their_colours(film: Path, tmp_path: Path) -> N
 
 def test_the_page_of_a_command(film: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    words = [
-        "video",
-        str(film),
-        "--preview",
-        "--at",
-        "0:01,3.5",
-        "--model",
-        "tiny,fast",
-        "--device",
-        "cpu",
-        "--backend",
-    ]
+    words = ["video", str(film), "--preview", "--at", "0:01,3.5", "--model", "tiny,fast", "--device", "cpu"]
+    words += ["--backend", "torch", "-o", str(page)]
     done = CliRunner().invoke(srp, words, standalone_mode=False)
     assert done.exception is None, done.output
     told = re.search(r"\[\{\"title\".*\}\]\}\]", page.read_text())

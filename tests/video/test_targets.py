@@ -13,6 +13,7 @@ from fakes import nearest
 from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
 
 from sr_plugins import Upscaler
+from sr_plugins.errors import PipeError
 from sr_plugins.video import join_plan
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.probe import probe
@@ -65,6 +66,12 @@ def test_a_target_without_options(
             assert container.format.name == suffix
         told = target.read_bytes()
         assert b"NETSCAPE2.0\3\1\0\0" in told or told[told.index(b"acTL") + 8 :][:4] == bytes(4)  # for ever
+
+
+def test_another_encoder_than_the_containers_own_is_refused(uneven: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    for suffix, encoder in (("gif", "libsvtav1"), ("apng", "png"), ("webp", "libx264")):
+        with pytest.raises(PipeError, match=f"{suffix} holds nothing that {encoder} makes: leave -c:v out"):
+            upscale_video(uneven, tmp_path / f"out.{suffix}", doubled, options=["-c:v", encoder])
 
 
 @both_ffmpegs
