@@ -21,7 +21,7 @@ import av
 from sr_plugins import Upscaler, upscale_video
 from sr_plugins.errors import SRError
 from sr_plugins.video.decode import DecodeOptions
-from sr_plugins.video.ffmpeg_process import bundled_ffmpeg, find_ffmpeg, version
+from sr_plugins.video.ffmpeg_process import bundled_ffmpeg, find_ffmpeg, version, version_number
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.plan import plan_film
 from sr_plugins.video.probe import probe
@@ -30,6 +30,7 @@ from sr_plugins.video.ways import Here
 
 TARGETS = ("mkv", "mp4", "mov", "webm", "ts", "avi", "mpg", "wmv", "ogv", "gif", "webp", "apng")
 ENCODERS = {
+    "none named": "",
     "x264": "-c:v libx264 -preset ultrafast",
     "x265": "-c:v libx265 -preset ultrafast",
     "AV1": "-c:v libsvtav1 -preset 12",
@@ -41,6 +42,7 @@ ENCODERS = {
     "Ut Video": "-c:v utvideo",
     "MJPEG": "-c:v mjpeg -q:v 2",
     "Theora": "-c:v libtheora -q:v 9",
+    "WMV 8": "-c:v wmv2 -q:v 2",
 }
 SOUND = ("aac", "ac3", "mp3", "flac", "opus", "vorbis", "pcm_s16le")
 OWN = {"mpg": "-c:v mpeg2video -q:v 2", "wmv": "-c:v wmv2 -q:v 2", "webm": "-c:v libvpx-vp9 -deadline realtime"}
@@ -66,7 +68,7 @@ def clip(folder: Path, maker: str) -> tuple[Path, Path]:
     for number, name in enumerate(SOUND):
         words += [f"-c:a:{number}", encoders.get(name, name)]
     words += ["-ac", "2", "-c:s:0", "srt", "-c:s:1", "ass", "-pix_fmt", "yuv420p", "-c:v", "libx264"]
-    words += ["-map_chapters", str(len(SOUND) + 3), "-metadata", "title=Film", "-metadata:s:a:0", "title=Sound"]
+    words += ["-map_chapters", str(len(SOUND) + 3), "-metadata", "title=Film", "-metadata:s:a", "title=Sound"]
     words += ["-disposition:s:0", "forced", "-attach", folder / "f.ttf", "-metadata:s:t:0", "mimetype=font/ttf"]
     words += ["-attach", folder / "c.png", "-metadata:s:t:1", "mimetype=image/png", "-metadata:s:t:1", "filename=c.png"]
     subprocess.run([*quiet, *words, full], check=True)
@@ -130,7 +132,7 @@ def table(head: list[str], rows: dict[str, list[dict[str, str]]]) -> None:
 
 def gather(executables: list[str], ask: Callable[[str], list[str]]) -> list[dict[str, str]]:
     """The answers of each version, cell by cell."""
-    answers = {version(e): ask(e) for e in executables}
+    answers = {".".join(map(str, version_number(e))): ask(e) for e in executables}
     count = len(next(iter(answers.values())))
     return [{name: cells[number] for name, cells in answers.items()} for number in range(count)]
 
@@ -139,19 +141,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ffmpeg", nargs="*", help="executables to compare")
     parser.add_argument("--targets", nargs="*", default=list(TARGETS))
+    parser.add_argument("--encoders", nargs="*", default=list(ENCODERS), help="columns of the first table")
     arguments = parser.parse_args()
     bundled = bundled_ffmpeg() or find_ffmpeg()
     executables = arguments.ffmpeg or [e for e in (shutil.which("ffmpeg"), bundled) if e]
     with tempfile.TemporaryDirectory() as name, Upscaler("tiny", 2, device="cpu", backend="torch") as upscaler:
         folder = Path(name)
         plain, full = clip(folder, bundled)
-        rows = {}
+        rows, asked = {}, [ENCODERS[name] for name in arguments.encoders]
         for suffix in arguments.targets:
             target = folder / f"out.{suffix}"
-            rows[suffix] = gather(
-                executables, lambda e, t=target: [made(plain, t, w, e, upscaler) for w in ENCODERS.values()]
-            )
-        table(list(ENCODERS), rows)
+            rows[suffix] = gather(executables, lambda e, t=target: [made(plain, t, w, e, upscaler) for w in asked])
+        table(arguments.encoders, rows)
         print()
         for suffix in arguments.targets:
             target = folder / f"full.{suffix}"

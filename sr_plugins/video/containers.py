@@ -172,7 +172,7 @@ CONTAINERS = (
     _program("vob"),
     _program("dvd"),
     _program("svcd"),
-    Container(muxer="asf", suffixes=("wmv",), encoders=("wmv2", "wmv1")),
+    Container(muxer="asf", suffixes=("wmv",), encoders=("wmv2", "wmv1"), chapters=True),
     Container(muxer="nut", chapters=True, titles=True, marks=frozenset({"comment"})),
     Container(muxer="gif", encoder=("png",), finish=("gif", "-filter:v", _PALETTE), tags=False),
     Container(muxer="apng", encoder=("png",), finish=("apng", "-plays", "0"), tags=False),
