@@ -115,6 +115,7 @@ def upscale_video(
     try:
         way = way_of(upscaler)
         finished = clear_finished(target)
+        begun = is_sequence(target) and being_written(target)
         plan = plan_film(
             source,
             target,
@@ -124,12 +125,12 @@ def upscale_video(
             DecodeOptions(deinterlace, progressive, hwaccel),
             chunk_frames,
             find_ffmpeg(ffmpeg),
-            overwrite or finished is not None or being_written(target),
+            overwrite or finished is not None or begun,
             None if rate is None else Fraction(rate).limit_denominator(1001),
         )
         if finished is not None and finished.is_of(plan.identity) and not restart:
             return VideoResult(target, finished.frames, finished.frames, finished.reused, 0.0)
-        check_target(target, overwrite or being_written(target))
+        check_target(target, overwrite or begun)
         encoding = plan.film.encoding
         for line in (*plan.film.source.notices, *plan.join.plan.notices, *encoding.notices, *alpha_beside(encoding)):
             notice(f"{source.name}: {line}")
