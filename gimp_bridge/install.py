@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -176,7 +175,7 @@ def uninstall(profile: Profile) -> list[Path]:
         for name in [name for name, digest in _manifest(folder).items() if _state(folder / name, digest) == "ours"]:
             (folder / name).unlink()
         (folder / MANIFEST).unlink()
-        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+        _remove_compiled(folder / "__pycache__")
         left = sorted(folder.iterdir())
         if not left:
             folder.rmdir()
@@ -186,6 +185,17 @@ def uninstall(profile: Profile) -> list[Path]:
     except OSError as error:
         raise PluginError(f"cannot remove {folder}: {error}; delete the folder by hand") from error
     return left
+
+
+def _remove_compiled(folder: Path) -> None:
+    """What Python made of our files; the folder too, if nothing else is in it."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for name in FILES:
+        for compiled in folder.glob(f"{Path(name).stem}.*.pyc"):
+            compiled.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def problems(profile: Profile, version: str) -> Iterator[str]:

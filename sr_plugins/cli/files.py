@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import tempfile
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from os.path import exists, isdir
 from pathlib import Path
@@ -94,16 +95,38 @@ def placed(
 ) -> list[tuple[Path, Path]]:
     """Every input, and what ``within`` finds in those that are folders, with its target in the folder ``output``.
 
-    What lies in a folder keeps its place there; ``renamed`` gives a target its ending.
+    What lies in a folder keeps its place there; ``renamed`` gives a target its ending. Where two would have one name,
+    the second keeps its old ending in it, or gets a number.
     """
-    targets: dict[Path, Path] = {}
+    tasks: list[tuple[Path, Path]] = []
+    taken: set[str] = set()
     for given in inputs:
         for found in within(given) if isdir(given) else (given,):
             target = output / renamed(found.relative_to(given) if isdir(given) else Path(found.name))
-            if target in targets:
-                raise click.UsageError(f"{targets[target]} and {found} would both become {target}: name other folders")
-            targets[target] = found
-    return [(source, target) for target, source in targets.items()]
+            target = _free(target, found.suffix, taken)
+            taken.add(_key(target))
+            tasks.append((found, target))
+    return tasks
+
+
+def _free(result: Path, old_suffix: str, taken: set[str]) -> Path:
+    """The name itself, or one with the old ending or a number in it where another picture has that name already."""
+    stem, suffix = result.stem, result.suffix
+    names = [result.name]
+    if old_suffix.lower() != suffix.lower():
+        names.append(f"{stem}{old_suffix}{suffix}")
+    number = 2
+    while True:
+        for name in names:
+            if _key(result.with_name(name)) not in taken:
+                return result.with_name(name)
+        names = [f"{stem}-{number}{suffix}"]
+        number += 1
+
+
+def _key(path: Path) -> str:
+    """Equal for names that are one on systems which do not tell letters' cases, or ways to write them, apart."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def walked(given: Path, output: Path, locked: Callable[[OSError], None]) -> list[Path]:

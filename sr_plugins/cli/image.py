@@ -1,40 +1,50 @@
 """``srp image``: enlarge picture files."""
 
 # os.path asks without raising; Path's questions raise for a name that is too long and for a locked folder.
-# ruff: noqa: PTH110, PTH112, PTH113
+# ruff: noqa: PTH110
 
 from __future__ import annotations
 
-import os
+import shutil
+import sys
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
-from os.path import exists, isdir, isfile
+from os.path import exists
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 from PIL import Image
 
-from sr_plugins.cli.files import expanded, is_film_name, obstacle, place_beside, placed, walked
+from sr_plugins.cli.files import expanded, is_film_name, obstacle
 from sr_plugins.cli.options import make_upscaler, upscaler_options
+from sr_plugins.cli.picture_tasks import STREAM, place_for, stream_copy, suffix_of, tasks_for
 from sr_plugins.errors import ImageError, SRError, one_line
-from sr_plugins.images.formats import format_of
-from sr_plugins.images.further_formats import cure_for
 
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
 
-SEPARATORS = ("/", os.sep)
+AT_ONCE = 3  # pictures: one is read, one is in the network, one is written
+MOST_PIXELS = 60_000_000  # of results under way together; a larger picture is alone
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", metavar="OUT", help="A file, or a folder for several. [default: IN-2x beside IN]")
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "-o", "--output", metavar="OUT", help="A file, or a folder for several; - for stdout. [default: IN-2x beside IN]"
+)
 @upscaler_options
+@click.option("--wrap", is_flag=True, help="For textures that repeat: edges fit together afterwards, too.")
 @click.option("--format", "ending", metavar="EXT", help="Write png, jpg, webp, tiff, avif, ... [default: as the input]")
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF. [default: 95, 90, 90]")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--skip-existing", is_flag=True, help="Leave out what is done already, after an interrupted run.")
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
@@ -44,40 +54,63 @@ def command(
     inputs: tuple[Path, ...],
     output: str | None,
     ending: str | None,
-    quality: int | None,
-    overwrite: bool,
+    skip_existing: bool,
     max_pixels: int | None,
+    overwrite: bool,
+    quality: int | None,
+    wrap: bool,
     **options: Any,
 ) -> int:
-    """Enlarge pictures: files, and folders with everything in them.
+    """Enlarge pictures: files, and folders with everything in them; - is stdin.
 
     PNG, JPEG, WebP, TIFF, AVIF, BMP, GIF and what else Pillow reads; colour profile, EXIF, resolution and every frame
     of an animation are kept. A picture that fails does not stop the others; they are listed at the end.
     """
-    failures: list[SRError] = []
     if film := next((path for path in inputs if is_film_name(path)), None):
         raise click.UsageError(f"{film} is a film: srp video {film}" + (f" -o {output}" if output else ""))
+    if skip_existing and overwrite:
+        raise click.UsageError("--skip-existing and --overwrite contradict each other")
     sources = list(expanded(inputs))
-    if output is None and len(sources) == 2 and not exists(sources[1]):
+    if output is None and len(sources) == 2 and sources[0] != STREAM and not exists(sources[1]):
         output = str(sources.pop())  # as with cp: what to read, and what to write
-    if output is None:
-        tasks = [(path, _beside(path, ending, options)) for path in sources]
-    else:
-        tasks = _tasks(sources, output, ending, failures)
-    count = len(tasks) + len(failures)
+    to_stdout = output == str(STREAM) or (output is None and sources == [STREAM])
+    if to_stdout and len(sources) > 1:
+        raise click.UsageError("stdout holds one picture: name a folder with -o")
     if max_pixels is not None:
         Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)  # Pillow warns at this many and refuses twice as many
-    ready: list[tuple[Path, Path]] = []
-    for source, target in tasks:  # all of them before the upscaler, which may take half a minute to be ready
-        if (told := obstacle(source, target, replace=overwrite)) is None:
-            ready.append((source, target))
-        elif count == 1:
-            raise ImageError(told)
+    failures: list[SRError] = []
+    with tempfile.TemporaryDirectory(prefix="srp-image-") as folder:
+        # pictures of a folder keep their names; a stream has none, and is copied to a file that has one
+        sources = [stream_copy(path, Path(folder)) for path in sources]
+        if to_stdout:
+            output = str(
+                Path(folder, "stdout").with_suffix(suffix_of(ending) or place_for(sources[0], None, options).suffix)
+            )
+        if output is None:
+            tasks = [(path, place_for(path, ending, options)) for path in sources]
         else:
-            failures.append(ImageError(told))
-            click.echo(f"{source}: failed", err=True)
-    if ready:
-        _upscale_all(ready, count, quality, overwrite, options, failures)
+            tasks = tasks_for(sources, output, ending, failures)
+        skipped = [task for task in tasks if skip_existing and exists(task[1])]
+        tasks = [task for task in tasks if task not in skipped]
+        if skipped:
+            click.echo(f"{len(skipped)} pictures are there already: skipped", err=True)
+        count = len(tasks) + len(failures)
+        ready: list[tuple[Path, Path]] = []
+        for source, target in tasks:  # all of them before the upscaler, which may take half a minute to be ready
+            if (told := obstacle(source, target, replace=overwrite)) is None:
+                ready.append((source, target))
+            elif count == 1:
+                raise ImageError(told)
+            else:
+                failures.append(ImageError(told))
+                click.echo(f"{source}: failed", err=True)
+        if ready:
+            work = partial(_upscaled, quality=quality, overwrite=overwrite, wrap=wrap)
+            _upscale_all(ready, count, work, options, failures)
+        if to_stdout and output:
+            with Path(output).open("rb") as result:
+                shutil.copyfileobj(result, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
     if failures:
         click.echo(f"{len(failures)} of {count} pictures failed:", err=True)
     for failure in failures:
@@ -88,43 +121,83 @@ def command(
 def _upscale_all(
     tasks: list[tuple[Path, Path]],
     count: int,
-    quality: int | None,
-    overwrite: bool,
+    work: Callable[..., str],
     options: dict[str, Any],
     failures: list[SRError],
 ) -> None:
     with make_upscaler(**options) as upscaler, _Progress(len(tasks)) as progress:
-        for source, target in tasks:
+        if count == 1:
+            progress.finished(work(*tasks[0], upscaler, progress.frames))
+            return
+        room = _Room(MOST_PIXELS)
+
+        def one(source: Path, target: Path) -> str:
+            with room.taken(_result_pixels(source, upscaler)):
+                return work(source, target, upscaler, progress.frames)
+
+        pool = ThreadPoolExecutor(min(AT_ONCE, len(tasks)), thread_name_prefix="picture")
+        told: list[tuple[int, SRError]] = []
+
+        def finished(number: int, source: Path, future: Future[str]) -> None:
             try:
-                progress.finished(_upscaled(source, target, upscaler, quality, overwrite, progress.frames))
+                progress.finished(future.result())
             except SRError as error:
-                if count == 1:
-                    raise
-                failures.append(error)
+                told.append((number, error))
                 progress.finished(f"{source}: failed")
 
+        with warnings.catch_warnings():  # once for all threads, because what is ignored is the process's affair
+            warnings.simplefilter("ignore")
+            futures = [pool.submit(one, *task) for task in tasks]
+            try:
+                for number, (future, (source, _)) in enumerate(zip(futures, tasks, strict=True)):
+                    finished(number, source, future)
+            except BaseException:  # interrupted: nobody waits for what is under way
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            pool.shutdown()
+        failures += [error for _, error in sorted(told, key=lambda pair: pair[0])]
 
-def _beside(source: Path, ending: str | None, options: dict[str, Any]) -> Path:
-    if isdir(source):
-        raise click.UsageError(f"{source} is a folder: say with -o where its pictures go, for example -o larger/")
-    suffix = _suffix(ending) or (source.suffix if _writable(source.suffix) else ".png")
-    return place_beside(source, suffix, options)
+
+def _result_pixels(source: Path, upscaler: Upscaler) -> int:
+    """How large a result will be, by the file's head; 0 where that cannot be told, which is told when it is read."""
+    try:
+        with Image.open(source) as image:
+            width, height = upscaler.output_size(*image.size)
+            return width * height * int(getattr(image, "n_frames", 1))
+    except Exception:
+        return 0
 
 
-def _suffix(ending: str | None) -> str | None:
-    suffix = f".{ending.lower().lstrip('.')}" if ending else None
-    if suffix and not _writable(suffix):
-        raise click.BadParameter(f"{ending!r} is no picture format that can be written", param_hint="--format")
-    return suffix
+class _Room:
+    """Lets so much be under way together, and whatever is larger alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._used = size, 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, amount: int) -> Iterator[None]:
+        amount = min(amount, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._used + amount <= self._size)
+            self._used += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= amount
+                self._changed.notify_all()
 
 
 def _upscaled(
     source: Path,
     target: Path,
     upscaler: Upscaler,
+    done: Callable[[Path, int, int], None],
+    *,
     quality: int | None,
     overwrite: bool,
-    done: Callable[[Path, int, int], None],
+    wrap: bool,
 ) -> str:
     """Do one picture and say what was done."""
     from sr_plugins.images.files import upscale_file
@@ -132,71 +205,9 @@ def _upscaled(
     if exists(target) and not overwrite:
         raise ImageError(f"{target} exists: --overwrite replaces it")
     started = time.monotonic()
-    before, after = upscale_file(source, target, upscaler, quality=quality, done=partial(done, source))
+    before, after = upscale_file(source, target, upscaler, quality=quality, wrap=wrap, done=partial(done, source))
     seconds = time.monotonic() - started
     return f"{source} {before[0]}x{before[1]} -> {target} {after[0]}x{after[1]}, {seconds:.1f} s"
-
-
-def _tasks(inputs: Sequence[Path], output: str, ending: str | None, failures: list[SRError]) -> list[tuple[Path, Path]]:
-    """Every picture and where its enlargement goes; wrong usage is found here, before any work.
-
-    Folders within the given ones that cannot be read are added to ``failures``.
-    """
-    suffix = _suffix(ending)
-    target = Path(output)
-    if (
-        len(inputs) == 1
-        and target.suffix
-        and not isdir(inputs[0])
-        and not isdir(target)
-        and not output.endswith(SEPARATORS)
-    ):
-        if not _writable(target.suffix):
-            raise click.BadParameter(
-                f"{target.suffix} pictures cannot be written: use .png, .jpg, .webp, .tiff, .avif or .bmp, "
-                "or end a folder with /",
-                param_hint="--output",
-            )
-        if suffix and format_of(target) != format_of(Path("picture" + suffix)):
-            raise click.UsageError(f"--format {ending} and --output {target} contradict each other")
-        return [(inputs[0], target)]
-    if exists(target) and not isdir(target):
-        raise click.BadParameter(f"{target} is a file: several pictures need a folder", param_hint="--output")
-
-    def renamed(place: Path) -> Path:
-        return place.with_suffix(suffix or (place.suffix if _writable(place.suffix) else ".png"))
-
-    tasks = placed(inputs, target, lambda folder: _pictures(folder, target, failures), renamed)
-    if not tasks and failures:
-        raise failures[0]
-    if not tasks:
-        raise click.UsageError(f"no pictures in {', '.join(str(p) for p in inputs)}")
-    return tasks
-
-
-def _pictures(given: Path, target: Path, failures: list[SRError]) -> Iterator[Path]:
-    """What is in the folder by its ending."""
-
-    def locked(error: OSError) -> None:
-        failures.append(ImageError(f"{error.filename} cannot be read: {error.strerror}"))
-
-    Image.init()
-    for path in walked(given, target, locked):
-        if cure := cure_for(path):
-            failures.append(ImageError(f"{path} cannot be read: {cure}"))
-        elif path.suffix.lower() in Image.EXTENSION:
-            if isfile(path):
-                yield path
-            else:
-                failures.append(ImageError(f"{path} is no file"))
-
-
-def _writable(suffix: str) -> bool:
-    try:
-        format_of(Path("picture" + suffix))
-    except ImageError:
-        return False
-    return True
 
 
 class _Progress:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from sr_plugins.images.avif_file import light_levels
 from sr_plugins.images.color_profiles import matrix_profile, profile_fits
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.png_texts import Text, put_texts
@@ -20,7 +21,7 @@ _SRGB = {
     b"gAMA": struct.pack(">I", 45455),
     b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
 }
-_HOLD_PROFILES = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP", "DIB")
+_HOLD_PROFILES = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP", "DIB", "HEIF")
 _SRGB_CODES = ((1, 13), (1, 2), (2, 13), (2, 2))  # primaries and transfer of ITU-T H.273; 2 is unspecified
 _TIFF_COLOUR = {318: "white point", 319: "primaries", 301: "transfer function"}
 _ENUMERATED = {16: "sRGB", 17: "gray", 18: "sYCC"}  # ISO 15444-1, table I.10
@@ -58,7 +59,7 @@ class ColorSignals:
             if format not in _HOLD_PROFILES and b"sRGB" not in profile:
                 lost.append("its ICC profile")
             return profile
-        if self.code_points and format not in ("PNG", "AVIF"):
+        if self.code_points and format not in ("PNG", "AVIF", "HEIF"):
             made = matrix_profile(*self.code_points) if format in _HOLD_PROFILES and mode.startswith("RGB") else None
             if made is None:
                 named = "cICP" if b"cICP" in self.png else "primaries {} and transfer {} of H.273"
@@ -96,7 +97,7 @@ def colors_of(source: Image.Image, page: Page | None) -> ColorSignals:
     if page is not None:
         profile = page.first[34675].value if 34675 in page.first else None
         others = [f"its {name}" for tag, name in _TIFF_COLOUR.items() if tag in page.first]
-    elif source.format == "AVIF":
+    elif source.format in ("AVIF", "HEIF"):
         for body in bodies(source, b"colr", b"nclx")[:1]:
             codes = struct.unpack_from(">HH", body)
     elif source.format == "JPEG2000":
@@ -112,6 +113,8 @@ def colors_of(source: Image.Image, page: Page | None) -> ColorSignals:
     png = {kind: body for kind, body in parts_of(source) if kind in _PNG_COLOUR and len(body) <= 64}
     if len(png.get(b"cICP", b"")) == 4:
         codes = png[b"cICP"][0], png[b"cICP"][1]
+    if source.format in ("AVIF", "HEIF"):
+        png |= light_levels(source)
     if codes in _SRGB_CODES:
         codes = None
     return ColorSignals(profile or None, codes, png, tuple(others), source.format or "")

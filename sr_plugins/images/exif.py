@@ -51,6 +51,8 @@ def orientation_of(image: Image.Image) -> int:
     """How the picture lies in its file, 1 to 8 as in EXIF; 1, upright, where its EXIF is damaged."""
     if image.format == "PNG" and _says_no_orientation(image):
         return 1  # Pillow would load the picture to see
+    if image.format == "JXL" and not getattr(image, "jpeg", False):
+        return 1  # the codestream says how it lies (ISO 18181-2), and was obeyed; EXIF does not count
     orientation = exif_of(image).get(Base.Orientation, 1)
     return orientation if orientation in _UPRIGHT_ORIENTATIONS else 1
 

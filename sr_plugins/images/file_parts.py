@@ -15,6 +15,8 @@ from PIL import Image
 _LARGEST_PART = 1 << 26  # more is passed over: no metadata is so large
 _MOST_PARTS = 100_000
 _BOXES_WITHIN = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}  # box -> bytes before the boxes in it
+_GIF_XMP = b"XMP DataXMP"
+_BOXES = (b"ftyp", b"colr", b"pixi", b"av1C", b"iinf", b"clli", b"mdcv", b"ihdr", b"xml ", b"brob")
 
 
 class Part(NamedTuple):
@@ -153,7 +155,7 @@ def _boxes(file: IO[bytes]) -> Iterator[Part]:
             yield Part(kind, b"")
             file.seek(at + head + _BOXES_WITHIN[kind])
             continue
-        yield Part(kind, _body(file, length - head, wanted=kind in (b"ftyp", b"colr", b"pixi", b"av1C", b"iinf")))
+        yield Part(kind, _body(file, length - head, wanted=kind in _BOXES))
         file.seek(at + length)
 
 
@@ -163,7 +165,13 @@ def _gif(file: IO[bytes]) -> Iterator[Part]:
     while kind := file.read(1):
         if kind == b"!":
             label = file.read(1)
-            yield Part(label, _blocks(file))
+            begin = file.tell()
+            body = _blocks(file)
+            if body.startswith(_GIF_XMP):  # no blocks: the packet's letters stand where lengths do (XMP part 3, 1.1.2)
+                end = file.tell()
+                file.seek(begin + 1)
+                body = file.read(min(end - begin - 1, _LARGEST_PART))
+            yield Part(label, body)
         elif kind == b",":
             place = file.read(9)
             file.seek((3 << ((place[8] & 7) + 1) if place[8] & 0x80 else 0) + 1, io.SEEK_CUR)
@@ -203,6 +211,8 @@ _WALKS: dict[str, Callable[[IO[bytes]], Iterator[Part]]] = {
     "MPO": _jpeg,
     "WEBP": _webp,
     "AVIF": _boxes,
+    "HEIF": _boxes,
+    "JXL": _boxes,
     "JPEG2000": _boxes,
     "GIF": _gif,
     "BMP": _bmp,

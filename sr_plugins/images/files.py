@@ -16,11 +16,15 @@ from sr_plugins.errors import FrameError, ImageError, SRError, is_lack_of_memory
 from sr_plugins.images.file_parts import parts_of
 from sr_plugins.images.formats import ANIMATIONS, check_fits, format_of
 from sr_plugins.images.further_formats import cure_for, register
+from sr_plugins.images.gain_map import stored_map
+from sr_plugins.images.light_files import LightFile
 from sr_plugins.images.metadata import Metadata, metadata_of
 from sr_plugins.images.pillow_filter import Picture, check_output_size, upscale_pictures
-from sr_plugins.images.saving import check_place, size_of, write_pictures
+from sr_plugins.images.saving import check_place, size_of, write_pages, write_pictures
 from sr_plugins.images.sixteen_bit import DeepPages
-from sr_plugins.images.tiff_reader import check_readable, pages_of, pictures_of
+from sr_plugins.images.tiff_reader import PHOTOMETRIC, check_readable, pages_of, pictures_of
+from sr_plugins.images.tiff_samples import open_unread
+from sr_plugins.images.true_info import load_truly, make_info_true
 from sr_plugins.images.upright import upright_size
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
 
 logger = logging.getLogger("sr_plugins")
+
+_BITS, _CMYK = 258, 5  # TIFF 6.0
 
 
 @contextmanager
@@ -40,8 +46,16 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             raise ImageError(f"{path} is empty")
         if cure := cure_for(path):
             raise ImageError(f"{path} cannot be read: {cure}")
-        image = Image.open(path)
+        try:
+            image = Image.open(path)
+        except UnidentifiedImageError:
+            unread = open_unread(path)
+            if unread is None:
+                raise
+            image = unread
     with image:
+        with told(path, "is damaged"):
+            make_info_true(image)
         yield image
 
 
@@ -74,7 +88,7 @@ def read_pictures(path: Path, source: Image.Image, format: str) -> Iterator[Pict
                 if frame is None:
                     if len(numbers) > 1 or number:
                         source.seek(number)
-                    source.load()
+                    load_truly(source)
             yield source if frame is None else frame
 
 
@@ -84,6 +98,7 @@ def upscale_file(
     upscaler: Upscaler,
     *,
     quality: int | None = None,
+    wrap: bool = False,
     done: Callable[[int, int], None] = lambda ready, count: None,
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Enlarge one picture file into another; returns both sizes (width, height).
@@ -93,6 +108,7 @@ def upscale_file(
         target: replaced if it exists; its ending says the format. Its folder is made.
         upscaler: does the work.
         quality: 1 to 100 for JPEG, WebP and AVIF; ``None``: 95, 90 and 90, and WebP lossless where the source is.
+        wrap: the picture is a tile that repeats: its edges fit together afterwards, too.
         done: called with the number of finished frames and of all frames.
 
     Raises:
@@ -105,28 +121,32 @@ def upscale_file(
             parts_of(source)
             check_readable(source)
             before = _sizes(source, format)
-        original = source.size
+        original = before[0] if source.format == "TIFF" else source.size
         after = [check_output_size(upscaler, size, len(before)) for size in before]
         check_fits(source, after, format)
         check_place(target)
         _tell_what_stays(path, source, format)
         carried: dict[int, Metadata] = {}
-        results: list[Picture] = []
 
         def pictures() -> Iterator[Picture]:
             for number, picture in enumerate(read_pictures(path, source, format)):
                 if number == 0 or source.format == "TIFF":  # what stands behind the pixels is known only now
                     page = pictures_of(source)[number] if source.format == "TIFF" else 0
-                    carried[number] = metadata_of(source, after[number], page)
+                    carried[number] = metadata_of(source, after[number], page, gain_map=format == "JPEG")
                 yield picture
 
-        for result in upscale_pictures(pictures(), upscaler, with_metadata=False):
-            results.append(result)
-            done(len(results), len(before))
-        write_pictures(
-            target, format, results, source, [carried.get(n, carried[0]) for n in range(len(results))], quality
-        )
-    return original, size_of(results[0])
+        def enlarged() -> Iterator[tuple[Picture, Metadata]]:
+            results = upscale_pictures(pictures(), upscaler, with_metadata=False, wrap=wrap)
+            for number, result in enumerate(results):
+                yield result, carried.pop(number) if format == "TIFF" else carried.get(number, carried[0])
+                done(number + 1, len(before))
+
+        if format == "TIFF":
+            write_pages(target, enlarged(), source)
+        else:
+            ready = list(enlarged())
+            write_pictures(target, format, [r for r, _ in ready], source, [things for _, things in ready], quality)
+    return original, after[0]
 
 
 def save_like(
@@ -165,7 +185,10 @@ def save_like(
     for number, picture in enumerate(pictures):
         page = pages[number] if number < len(pages) else pages[0]
         turned = size_of(picture)[::-1] if _is_to_be_turned(picture) else size_of(picture)
-        carried.append(metadata_of(source, turned, page) if number == 0 or len(pages) > 1 else carried[0])
+        if number == 0 or len(pages) > 1:
+            carried.append(metadata_of(source, turned, page, gain_map=kind == "JPEG"))
+        else:
+            carried.append(carried[0])
     write_pictures(target or path, kind, pictures, source, carried, quality)  # type: ignore[arg-type]
 
 
@@ -196,13 +219,24 @@ def _sizes(source: Image.Image, format: str) -> list[tuple[int, int]]:
 def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
     """Pictures in the file that are not enlarged."""
     pages = pages_of(source)
+    if isinstance(source, LightFile) and source.left_out:
+        logger.warning("%s: %s of its header are left out", path, ", ".join(source.left_out))
+    if bands := sum(page.further_bands for page in pages if not page.is_mask and not page.is_overview):
+        logger.warning("%s: %d further bands, neither colours nor transparency, are left out", path, bands)
+    if any(page.value(PHOTOMETRIC, 1) == _CMYK and page.value(_BITS, 8) > 8 for page in pages):
+        logger.warning("%s: 16 bits of CMYK become 8", path)
+    if below := sum(page.sub_directories for page in pages):
+        logger.warning("%s: %d smaller versions in directories below are left out", path, below)
     for what, count in (
         ("overviews", sum(page.is_overview and not page.is_mask for page in pages)),
         ("masks", sum(page.is_mask for page in pages)),
     ):
         if count and len(pages) > 1:
             logger.warning("%s: %d %s of its pages are left out", path, count, what)
-    if source.format in ("MPO", "PSD") and (further := int(getattr(source, "n_frames", 1)) - 1) > 0:
+    further = int(getattr(source, "n_frames", 1)) - 1 if source.format in ("MPO", "PSD") else 0
+    if format == "JPEG" and stored_map(source):
+        further -= 1
+    if further > 0:
         what = "pictures behind the first one (previews, depth, a second view)"
         logger.warning("%s: %d %s are left out", path, further, "layers go flat" if source.format == "PSD" else what)
     if source.format == "ICO" and format != "ICO" and len(source.info.get("sizes", ())) > 1:

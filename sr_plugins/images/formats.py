@@ -11,8 +11,11 @@ import numpy as np
 from PIL import Image
 
 from sr_plugins.errors import ImageError
+from sr_plugins.images.avif_file import is_lossless
 from sr_plugins.images.color_profiles import profile_fits, srgb_profile, to_srgb
 from sr_plugins.images.file_parts import parts_of
+from sr_plugins.images.further_formats import register
+from sr_plugins.images.light_files import ENDINGS, LIGHT_FORMATS, LightFile
 from sr_plugins.images.own_formats import ICON_TYPES
 from sr_plugins.images.tiff_writer import PHOTOMETRIC
 
@@ -33,11 +36,15 @@ _MODES: dict[str, tuple[str, ...]] = {
     "DDS": ("L", "LA", "RGB", "RGBA"),
     "DIB": ("1", "L", "RGB"),
     "EPS": ("L", "RGB", "CMYK"),
+    "EXR": (),
     "GIF": ("1", "L", "P", "RGB", "RGBA"),
+    "HDR": (),
+    "HEIF": ("RGB", "RGBA"),
     "ICNS": ("RGB", "RGBA"),
     "ICO": ("RGB", "RGBA"),
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
     "JPEG2000": ("L", "LA", "RGB", "RGBA", "I;16", "YCbCr"),
+    "JXL": ("L", "LA", "RGB", "RGBA", "I;16"),
     "PBM": ("1",),
     "PCX": ("1", "L", "RGB"),
     "PDF": ("1", "L", "RGB", "CMYK"),
@@ -52,7 +59,7 @@ _MODES: dict[str, tuple[str, ...]] = {
     "WEBP": ("RGB", "RGBA"),
 }
 _PORTABLE = {".pbm": "PBM", ".pgm": "PGM", ".ppm": "PPM", ".pnm": "PPM", ".pfm": "PFM"}
-_BY_THEIR_ENDING = ("PBM", "PGM", "PFM")
+_BY_THEIR_ENDING = ("PBM", "PGM", "PFM", "EXR", "HDR")
 _CURE = "use .png, .jpg, .webp, .tiff, .avif or .bmp"
 
 
@@ -61,9 +68,9 @@ def format_of(path: Path) -> str:
 
     Names are Pillow's, and ``PBM``, ``PGM`` and ``PFM`` for portable maps of one bit, of gray and of floats.
     """
-    Image.init()
+    register()
     ending = path.suffix.lower()
-    format = _PORTABLE.get(ending) or Image.EXTENSION.get(ending, "")
+    format = _PORTABLE.get(ending) or ENDINGS.get(ending) or Image.EXTENSION.get(ending, "")
     format = "JPEG" if format == "MPO" else format
     if format not in _MODES or (format not in _BY_THEIR_ENDING and format not in Image.SAVE):
         what = f"{path.suffix} pictures cannot be written" if path.suffix else "a name without ending says no format"
@@ -78,6 +85,10 @@ def pillow_name(format: str) -> str:
 
 def check_fits(source: Image.Image, sizes: Sequence[tuple[int, int]], format: str) -> None:
     """Raise ``ImageError``, before any work, where ``format`` cannot hold pictures of these ``sizes``."""
+    if format in ("EXR", "HDR") and not isinstance(source, LightFile):
+        raise ImageError(f"{format} holds light in float, and this picture does not: write .png or .tiff")
+    if isinstance(source, LightFile) and format not in (*LIGHT_FORMATS, "TIFF"):
+        raise ImageError(f"{format} does not hold light in float: write .exr, .hdr, .pfm or .tiff")
     longest, count = _LONGEST_SIDE.get(format), len(sizes)
     most = max(map(max, sizes))
     if longest and most > longest:
@@ -140,8 +151,10 @@ def encoder_arguments(format: str, source: Image.Image, quality: int | None, nam
         if quality is None and _is_lossless_webp(source):
             return {"lossless": True, "exact": True}
         return {"quality": quality or 90}
+    if format in ("HEIF", "JXL"):
+        return {"quality": quality or 90} | ({"chroma": 444} if format == "HEIF" else {})
     if format == "AVIF":
-        return {"quality": quality or 90, "subsampling": "4:4:4"}
+        return {"quality": quality or (100 if is_lossless(source) else 90), "subsampling": "4:4:4"}
     return {"title": name} if format == "PDF" else {}
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from PIL import Image
 
+from sr_plugins.images import light_files
+
 _RAW = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "srf", "sr2", "raf", "rw2", "orf", "pef", "raw", "3fr", "iiq", "x3f")
 _DEVELOP = "it is a camera's raw file: develop it first (darktable, RawTherapee), and save a TIFF"
-_EXTRA = "pip install pillow-heif (HEIF) or pillow-jxl-plugin (JPEG XL) adds a reader, which is found by itself"
+_EXTRA = "pip install sr-plugins[formats] adds what reads and writes it"
 _CURES = {
     **{f".{ending}": _DEVELOP for ending in _RAW},
     **{f".{ending}": "it is a drawing: save it as PNG in the size that is needed" for ending in ("svg", "svgz", "ai")},
     **{f".{ending}": _EXTRA for ending in ("heic", "heif", "hif", "jxl")},
-    **{f".{ending}": "save it as a 16-bit or float TIFF first" for ending in ("exr", "hdr", "dpx", "jxr")},
+    **{f".{ending}": "save it as a 16-bit or float TIFF first" for ending in ("dpx", "jxr")},
     **{f".{ending}": "export it as PNG or TIFF first" for ending in ("psb", "xcf", "kra", "ora", "afphoto", "clip")},
 }
 # modules that are used where they are installed, and what in them makes Pillow read the files
@@ -26,6 +28,7 @@ _READERS = {"pillow_heif": "register_heif_opener", "pillow_jxl": ""}
 def register() -> None:
     """Let Pillow read HEIF and JPEG XL where a reader for them is installed."""
     Image.init()
+    light_files.register()
     for module, function in _READERS.items():
         try:
             found = import_module(module)

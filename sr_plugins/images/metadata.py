@@ -11,10 +11,13 @@ from typing import Any
 from PIL import Image
 from PIL.ExifTags import Base
 
+from sr_plugins.images.avif_file import bits_of
 from sr_plugins.images.color_signals import ColorSignals, colors_of
 from sr_plugins.images.exif import exif_of, mended_exif, source_resources, stored_exif
 from sr_plugins.images.exif_block import RATIONAL, SHORT, ExifBlock, field_of
 from sr_plugins.images.file_parts import bodies
+from sr_plugins.images.gain_map import GainMap, gain_map_of, stored_map
+from sr_plugins.images.modern_files import jxl_xmp, told_of
 from sr_plugins.images.photoshop import resources_of
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.png_texts import Text, as_comment, texts_of
@@ -34,6 +37,8 @@ logger = logging.getLogger("sr_plugins")
 
 _JPEG_SEGMENT = 65533
 _XMP_HEAD, _EXTENDED_HEAD = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+_GIF_XMP_END = b"\x01\xff\xfe\xfd"
+_WITHOUT_MAP = "the gain map (HDR) is left out"
 # dots per inch that a format's field holds: whole dots of 16 bits, dots per metre of 31
 _MOST_DPI = {"JPEG": 65535.0, "PNG": (2**31 - 1) * 0.0254, "BMP": (2**31 - 1) * 0.0254, "TIFF": 4e9, "WEBP": 4e9}
 
@@ -46,6 +51,7 @@ class Metadata:
         colors: what says what the samples mean: a profile, or what stands for one.
         exif: a block with its head; ``resources`` Photoshop's, IPTC among them; ``xmp`` a packet of any length.
         aspect: TIFF's resolution where it has no unit of length: a ratio, or what a program like ImageJ counts in.
+        gain_map: what makes a photo an HDR photo; JPEG alone holds it here.
         told: what is left out whatever the target is.
     """
 
@@ -57,6 +63,7 @@ class Metadata:
     comments: tuple[bytes, ...] = ()
     texts: tuple[Text, ...] = ()
     resources: bytes = b""
+    gain_map: GainMap | None = None
     told: tuple[str, ...] = ()
 
     @property
@@ -80,14 +87,14 @@ class Metadata:
                 "resources": self.resources,
                 **self._without_texts(lost),
             }
-        if format in ("JPEG", "PNG", "WEBP", "AVIF"):
+        if format in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JXL"):
             self._exif_for(format, arguments, lost)
-            if self.xmp and format in ("WEBP", "AVIF"):
+            if self.xmp and format in ("WEBP", "AVIF", "HEIF", "JXL"):
                 arguments["xmp"] = self.xmp
         elif self.exif or self.xmp:
             lost.append(" and ".join(name for name, there in (("EXIF", self.exif), ("XMP", self.xmp)) if there))
         if format == "JPEG":
-            arguments["extra"] = self._jpeg_segments(lost)
+            arguments["extra"] = self._jpeg_segments(lost) + (self.gain_map.segments() if self.gain_map else b"")
         elif format == "PNG":
             arguments["pnginfo"] = self.colors.png_chunks(self.texts, self.comments, self.xmp, self.resources)
         elif format == "GIF":
@@ -113,7 +120,7 @@ class Metadata:
 
     def _exif_for(self, format: str, arguments: dict[str, Any], lost: list[str]) -> None:
         exif = self.exif
-        if self.dpi and format in ("WEBP", "AVIF"):  # these have no other place for it
+        if self.dpi and format in ("WEBP", "AVIF", "HEIF", "JXL"):  # these have no other place for it
             block = ExifBlock(exif or b"II*\0\x08\0\0\0" + bytes(6))
             if X_RESOLUTION not in block.first():
                 order, fields = block.order, []
@@ -156,7 +163,7 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
         source: best not loaded yet, if it was opened from a file object: Pillow forgets that when it loads.
         size: of the result.
         page: of a TIFF file: which one's.
-        gain_map: whether a gain map behind the picture goes along.
+        gain_map: whether a gain map behind the picture goes along, which JPEG alone holds.
     """
     pages = pages_of(source)
     directory = pages[page] if page < len(pages) else None
@@ -170,10 +177,12 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
             exif = bytes(block) if block else None
         except (ValueError, struct.error, OverflowError) as error:
             told.append(f"EXIF is damaged ({error}) and left out")
-    if any(len(body) > 2 and body[2] & 0x40 for body in bodies(source, b"av1C")):
-        told.append("its 10 or 12 bits become 8")
-    if any(b"tmap" in body for body in bodies(source, b"iinf")):
-        told.append("the gain map (HDR) is left out")
+    if (bits := _bits_cut_down(source)) > 8:
+        told.append(f"{bits} bits become 8")
+    found_map = gain_map_of(source, to) if gain_map else None
+    if found_map is None and (stored_map(source) or any(b"tmap" in body for body in bodies(source, b"iinf"))):
+        told.append(_WITHOUT_MAP)
+    told += told_of(source)
     resources, without = resources_of(source, directory, to)
     told += without
     dpi = _dpi(source, directory)
@@ -183,32 +192,48 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
     return Metadata(
         colors=colors_of(source, directory),
         exif=exif,
-        xmp=_mended_xmp(source, directory, to, told, gain_map=gain_map),
+        xmp=_mended_xmp(source, directory, to, told, found_map),
         dpi=to.exchanged(*dpi) if dpi else None,
         aspect=_aspect(directory, to),
         comments=tuple(comments),
         texts=texts_of(source),
         resources=resources,
-        told=tuple(told),
+        gain_map=found_map,
+        told=tuple(dict.fromkeys(told)),
     )
 
 
+def _bits_cut_down(source: Image.Image) -> int:
+    """Bits of a sample, where there are more than are kept: in animations, and in colours of JPEG 2000."""
+    if source.format == "AVIF" and getattr(source, "n_frames", 1) > 1:
+        return bits_of(source)
+    if source.format == "PNG" and getattr(source, "n_frames", 1) > 1:
+        return next((head[8] for head in bodies(source, b"IHDR") if len(head) == 13), 8)
+    if source.format == "JPEG2000" and source.mode != "I;16":
+        return next(((head[10] & 0x7F) + 1 for head in bodies(source, b"ihdr") if len(head) == 14), 8)
+    return 8
+
+
 def _mended_xmp(
-    source: Image.Image, page: Page | None, to: Placement, told: list[str], *, gain_map: bool
+    source: Image.Image, page: Page | None, to: Placement, told: list[str], gain_map: GainMap | None
 ) -> bytes | None:
     packet = page.bytes_of(XMP) if page is not None else source.info.get("xmp")
     packet = packet.encode() if isinstance(packet, str) else packet
+    if source.format == "JXL":
+        packet = packet or jxl_xmp(source)
     if source.format == "PSD":
         packet = dict(source_resources(source)).get(1060)
-    gif = [b[11:-257] for b in bodies(source, b"\xff") if b.startswith(b"XMP DataXMP")]
-    packet = packet or (gif[0] if gif else None)
+    for body in bodies(source, b"\xff", b"XMP DataXMP") if source.format == "GIF" else ():
+        packet = packet or body[: body.rfind(_GIF_XMP_END)]
     if not packet:
         return None
     xmp = Xmp(packet, _extended(source))
     xmp.place(to)
     xmp.without_video()
-    if not gain_map:
-        xmp.without_gain_map()
+    if gain_map is not None:
+        xmp.set_gain_map_length(len(gain_map.jpeg))
+    elif xmp.without_gain_map():
+        told.append(_WITHOUT_MAP)
     told += xmp.told
     return bytes(xmp)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
+from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 # Apple's icon types that hold a PNG, by their side
@@ -53,6 +56,26 @@ def write_pfm(file: IO[bytes], image: Image.Image) -> None:
     samples = samples if image.mode == "F" else samples / 255
     file.write(b"%s\n%d %d\n-1.0\n" % (b"PF" if image.mode == "RGB" else b"Pf", *image.size))
     file.write(samples[::-1].astype("<f4").tobytes())
+
+
+def deep_pixmap(path: Path) -> NDArray[np.uint16] | None:
+    """The samples of a binary pixmap of more than 8 bits (P6), brought to 16; ``None`` where Pillow reads all of it."""
+    data = path.read_bytes()
+    head = re.match(rb"P6((?:\s+(?:#[^\n]*\n)?)+\d+){3}\s", data[:4096])
+    if head is None:
+        return None
+    width, height, white = map(int, re.sub(rb"#[^\n]*\n", b" ", head[0][2:]).split())
+    if not 255 < white < 65536:
+        return None
+    stored = np.frombuffer(data, ">u2", width * height * 3, head.end()).reshape(height, width, 3)
+    scaled: NDArray[np.uint16] = ((stored.astype(np.uint32) * 65535 + white // 2) // white).astype(np.uint16)
+    return scaled
+
+
+def write_deep_map(file: IO[bytes], samples: NDArray[np.uint16]) -> None:
+    """A binary graymap or pixmap of 16 bits; samples are (height, width) or (height, width, 3)."""
+    kind = b"P5" if samples.ndim == 2 else b"P6"
+    file.write(b"%s\n%d %d\n65535\n" % (kind, samples.shape[1], samples.shape[0]) + samples.astype(">u2").tobytes())
 
 
 def tell_code_points(avif: bytes, primaries: int, transfer: int) -> bytes:

@@ -17,15 +17,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from sr_plugins.errors import FrameError, ImageError
 from sr_plugins.images.metadata import metadata_of
 from sr_plugins.images.modes import image_to_frame
+from sr_plugins.images.pixel_art import is_nearest, repeated, wrapped
 from sr_plugins.images.tiff_reader import black_of, no_data_of, page_of
 from sr_plugins.images.upright import settled_image, upright
+from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.settings import OtherSettings, Settings, checked, none_given
@@ -34,7 +38,7 @@ from sr_plugins.upscaler import Upscaler
 if TYPE_CHECKING:
     from PIL._imaging import ImagingCore
 
-Picture = Image.Image | Frame
+Picture = Image.Image | Frame | WideSamples
 
 # More than this is refused before any work: four bytes each are what an image of it takes.
 MAX_OUTPUT_PIXELS = 1 << 30
@@ -87,32 +91,74 @@ class SuperResolution(ImageFilter.MultibandFilter):
         return back(self.upscaler.upscale(frame)).im
 
 
+@overload
 def upscale_image(
     image: Image.Image,
     scale: float | None = None,
     model: str | Path | LoadedModel = "fast",
     *,
     upscaler: Upscaler | None = None,
+    wrap: bool = False,
     **settings: Unpack[OtherSettings],
-) -> Image.Image:
-    """The image enlarged and upright; arguments as for :class:`SuperResolution`.
+) -> Image.Image: ...
+@overload
+def upscale_image(
+    image: NDArray[Any],
+    scale: float | None = None,
+    model: str | Path | LoadedModel = "fast",
+    *,
+    upscaler: Upscaler | None = None,
+    wrap: bool = False,
+    **settings: Unpack[OtherSettings],
+) -> NDArray[Any]: ...
+def upscale_image(
+    image: Image.Image | NDArray[Any],
+    scale: float | None = None,
+    model: str | Path | LoadedModel = "fast",
+    *,
+    upscaler: Upscaler | None = None,
+    wrap: bool = False,
+    **settings: Unpack[OtherSettings],
+) -> Image.Image | NDArray[Any]:
+    """The image enlarged and upright; further arguments as for :class:`SuperResolution`.
 
     Of a picture with several frames this is the current one. Modes 1, P and PA come back as the L, LA, RGB or RGBA that
     they stand for, all others as they were. ``info`` carries the ICC profile, EXIF without orientation and thumbnail
     and with the new pixel dimensions, XMP, DPI, texts, and the frame's duration and disposal.
+
+    Args:
+        image: an image; or, for colours of more than 8 bits, which Pillow has no mode for, an array (height, width) of
+            gray or (height, width, bands) with 1 to 4 bands: gray, gray and alpha, RGB, RGBA. Of any type of numbers;
+            ``uint8`` and ``uint16`` use their whole range, for others white is the smallest of 1 (floats), 255, 65535
+            that holds the samples, or their maximum. An array of the same type and number of dimensions comes back.
+        scale: how many times larger; 2 where neither scale nor size is given.
+        model: as for the filter.
+        upscaler: use this one.
+        wrap: the picture is a tile that repeats: its edges fit together afterwards, too.
+        settings: as for the filter.
     """
-    (result,) = upscale_pictures([image], _maker(upscaler, model, {"scale": scale, **settings})())
-    assert isinstance(result, Image.Image)
-    return result
+    enlarge = partial(upscale_pictures, upscaler=_maker(upscaler, model, {"scale": scale, **settings})(), wrap=wrap)
+    if isinstance(image, Image.Image):
+        (result,) = enlarge([image])
+        assert isinstance(result, Image.Image)
+        return result
+    if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4) or image.dtype.kind not in "uif":
+        raise ImageError(f"an array of {image.dtype} and shape {image.shape} is no picture: (height, width[, 1 to 4])")
+    values = image if image.ndim == 3 else image[..., np.newaxis]
+    samples = WideSamples(values, has_alpha=values.shape[2] in (2, 4))
+    frame, back = samples.as_frame()
+    (larger,) = enlarge([frame])
+    assert isinstance(larger, Frame)
+    return back(larger).values.reshape(larger.height, larger.width, *image.shape[2:])
 
 
 def upscale_pictures(
-    pictures: Iterable[Picture], upscaler: Upscaler, *, with_metadata: bool = True
+    pictures: Iterable[Picture], upscaler: Upscaler, *, with_metadata: bool = True, wrap: bool = False
 ) -> Iterator[Picture]:
-    """Images and frames, enlarged in order; several are in work at once. Images as by :func:`upscale_image`.
+    """Images, frames and samples, enlarged in order; several are in work at once. Images as by :func:`upscale_image`.
 
     Without metadata an image's ``info`` has the profile, the duration and the disposal alone: for who carries the rest
-    from file to file.
+    from file to file. With ``wrap`` a picture goes on beyond an edge as it begins at the other.
     """
     backs: deque[Callable[[Frame], Picture]] = deque()
 
@@ -120,14 +166,22 @@ def upscale_pictures(
         for picture in pictures:
             check_output_size(upscaler, (picture.width, picture.height))
             if isinstance(picture, Frame):
-                backs.append(_unchanged)
-                yield picture
+                frame, back = picture, _unchanged
+                if picture.alpha is not None and not picture.alpha.any():
+                    frame, back = Frame(picture.planes, picture.format), _fully_transparent
+            elif isinstance(picture, WideSamples):
+                frame, restore = picture.as_frame()
+                back = partial(_simplest, restore)
             else:
                 frame, back = _prepared(picture, upscaler, with_metadata=with_metadata)
+            if wrap:
+                frame, cut = wrapped(frame, upscaler)
+                backs.append(partial(_then, cut, back))
+            else:
                 backs.append(back)
-                yield frame
+            yield frame
 
-    for result in upscaler.stream(frames()):
+    for result in repeated(frames(), upscaler) if is_nearest(upscaler) else upscaler.stream(frames()):
         yield backs.popleft()(result)
 
 
@@ -168,6 +222,19 @@ def _prepared(
         return enlarged
 
     return frame, back
+
+
+def _then(first: Callable[[Frame], Frame], second: Callable[[Frame], Picture], frame: Frame) -> Picture:
+    return second(first(frame))
+
+
+def _simplest(restore: Callable[[Frame], WideSamples], frame: Frame) -> Picture:
+    return restore(frame).as_picture()
+
+
+def _fully_transparent(frame: Frame) -> Frame:
+    """A picture without any visible pixel was enlarged as an opaque one, so that its colours stay."""
+    return Frame(frame.planes, frame.format, np.zeros_like(frame.planes[0]))
 
 
 def _unchanged(frame: Frame) -> Frame:

@@ -16,11 +16,6 @@ _LARGEST_TEXT = 1 << 26
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 # what is carried otherwise
 _ELSEWHERE = ("exif", _XMP_KEYWORD, *(f"Raw profile type {n}" for n in ("exif", "APP1", "iptc", "8bim", "xmp", "icc")))
-# names that Pillow's own entries of info have: a text of that keyword stands in their place
-_NAMES_OF_INFO = (
-    *("transparency", "icc_profile", "dpi", "exif", "xmp", "gamma", "srgb", "aspect", "background", "interlace"),
-    *("duration", "disposal", "loop", "default_image", "comment", "bbox", "blend"),
-)
 
 
 class Text(NamedTuple):
@@ -63,14 +58,6 @@ def put_texts(info: PngInfo, texts: Iterable[Text], comments: Iterable[bytes], x
             info.add_text(text.keyword, text.text)  # Pillow takes iTXt for what is not Latin-1
     if xmp:
         info.add_itxt(_XMP_KEYWORD, xmp.decode("utf-8", "replace"))
-
-
-def without_texts_in_info(image: Image.Image) -> None:
-    """Pillow enters every text of a PNG into ``info``, also one whose keyword names something else there."""
-    if image.format == "PNG":
-        for name in _NAMES_OF_INFO:
-            if isinstance(image.info.get(name), str) and name in getattr(image, "text", {}):
-                del image.info[name]
 
 
 def _text(kind: bytes, body: bytes) -> Text:

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 from PIL import Image
 
 from sr_plugins.errors import ImageError, SRError, one_line
+from sr_plugins.images.animations import animation_of
+from sr_plugins.images.avif_file import bits_for, is_lossless, matrix_of, write_avif
+from sr_plugins.images.color_signals import ColorSignals
 from sr_plugins.images.formats import encoder_arguments, fitted, pillow_name
+from sr_plugins.images.light_files import LIGHT_FORMATS, write_light
 from sr_plugins.images.metadata import Metadata
-from sr_plugins.images.own_formats import tell_code_points, with_jp2_profile, write_bmp, write_icns, write_pfm
+from sr_plugins.images.modern_files import heif_codes, write_heif, write_jxl
+from sr_plugins.images.own_formats import (
+    tell_code_points,
+    with_jp2_profile,
+    write_bmp,
+    write_deep_map,
+    write_icns,
+    write_pfm,
+)
 from sr_plugins.images.pillow_filter import Picture
-from sr_plugins.images.sixteen_bit import to_eight_bit, write_png
+from sr_plugins.images.sixteen_bit import interleaved, to_eight_bit, write_png
 from sr_plugins.images.tiff_writer import write_tiff
 from sr_plugins.images.upright import upright
+from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.whole_file import whole_file
 
@@ -56,9 +70,7 @@ def write_pictures(
     if source.format == "PNG" and source.info.get("default_image") and format != "PNG" and len(pictures) > 1:
         pictures, carried = pictures[1:], carried[1:]  # the poster of an APNG is no frame of it
     ready = [
-        picture
-        if isinstance(picture, Frame) and format in ("PNG", "TIFF")
-        else fitted(_image(picture, things, name), format, name)
+        picture if _is_held(picture, format) else fitted(_image(picture, things, name), format, name)
         for picture, things in zip(pictures, carried, strict=True)
     ]
     lost = [told for things in carried for told in things.told]
@@ -68,26 +80,64 @@ def write_pictures(
     further = encoder_arguments(format, source, quality, name.stem)
     images = [image for image in ready if isinstance(image, Image.Image)]
     if len(images) > 1 and format in ("GIF", "PNG", "WEBP", "AVIF"):
-        images, animation = _animation(images, source, format)
+        images, animation = animation_of(images, source, format)
         ready = [*images]
         further |= {"save_all": True, "append_images": images[1:], **animation} if len(images) > 1 else animation
     for image in images:
         image.info = {name: value for name, value in image.info.items() if name == "transparency"}
     with _told(name), _written(target) as file:
-        _write(file, format, ready, carried, arguments, further)
+        _write(file, format, ready, source, carried, arguments, further)
+
+
+def write_pages(target: Path, pages: Iterable[tuple[Picture, Metadata]], source: Image.Image) -> None:
+    """Write the pages of a TIFF file as they come, so that none waits in memory for the last.
+
+    Raises:
+        ImageError: as for :func:`write_pictures`, and what making the pages raises; nothing was written then.
+    """
+    lost: list[str] = []
+
+    def ready() -> Iterator[tuple[Picture, dict[str, Any]]]:
+        for picture, things in pages:
+            held = picture if _is_held(picture, "TIFF") else fitted(_image(picture, things, target), "TIFF", target)
+            lost.extend(things.told)
+            yield held, _carried(held, things, "TIFF", lost)
+
+    with _told(target), _written(target) as file:
+        write_tiff(file, ready())
+    for what in dict.fromkeys(lost):
+        logger.warning("%s: %s", _name(source, target), what)
 
 
 def _write(
     file: IO[bytes],
     format: str,
     ready: Sequence[Picture],
+    source: Image.Image,
     carried: Sequence[Metadata],
     arguments: Sequence[dict[str, Any]],
     further: dict[str, Any],
 ) -> None:
     first, colors = ready[0], carried[0].colors
     if format == "TIFF":
-        write_tiff(file, ready, arguments)
+        write_tiff(file, zip(ready, arguments, strict=True))
+        return
+    deep = isinstance(first, Frame) or (is_lossless(source) and further.get("quality") == 100)
+    if format == "AVIF" and len(ready) == 1 and deep:
+        _write_avif(file, first, source, colors, arguments[0], further["quality"])
+        return
+    if isinstance(first, WideSamples):
+        write_light(file, format, first)
+        return
+    if isinstance(first, Frame) and format == "HEIF":
+        write_heif(file, interleaved(first), further["quality"], arguments[0] | heif_codes(colors.code_points))
+        return
+    if isinstance(first, Frame) and format == "JXL":
+        told = arguments[0]
+        write_jxl(file, interleaved(first), further["quality"], told.get("exif"), told.get("xmp"))
+        return
+    if isinstance(first, Frame) and format == "PPM":
+        write_deep_map(file, interleaved(first))
         return
     if isinstance(first, Frame):
         write_png(file, first, arguments[0])
@@ -105,12 +155,40 @@ def _write(
         whole = io.BytesIO()
         first.save(whole, "JPEG2000")
         file.write(with_jp2_profile(whole.getvalue(), arguments[0]["icc_profile"]))
+    elif carried[0].gain_map and format == "JPEG":
+        whole = io.BytesIO()
+        first.save(whole, "JPEG", **arguments[0], **further)
+        file.write(carried[0].gain_map.behind(whole.getvalue()))
+    elif format == "HEIF":
+        first.save(file, "HEIF", **arguments[0], **further, **heif_codes(colors.code_points))
     elif format == "AVIF" and colors.code_points and not arguments[0]["icc_profile"]:
         whole = io.BytesIO()
         first.save(whole, "AVIF", **arguments[0], **further)
         file.write(tell_code_points(whole.getvalue(), *colors.code_points))
     else:
         first.save(file, pillow_name(format), **arguments[0], **further)
+
+
+def _write_avif(
+    file: IO[bytes],
+    picture: Picture,
+    source: Image.Image,
+    colors: ColorSignals,
+    arguments: dict[str, Any],
+    quality: int,
+) -> None:
+    """A still AVIF of more than 8 bits, or without loss."""
+    deep = isinstance(picture, Frame)
+    write_avif(
+        file,
+        interleaved(picture) if isinstance(picture, Frame) else np.asarray(picture),
+        bits=bits_for(source) if deep else 8,
+        quality=quality,
+        code_points=colors.code_points,
+        matrix=matrix_of(source) if source.format == "AVIF" else None,
+        light={kind: body for kind, body in colors.png.items() if kind in (b"cLLI", b"mDCV")},
+        **arguments,
+    )
 
 
 def check_place(target: Path) -> None:
@@ -127,7 +205,9 @@ def _carried(picture: Picture, things: Metadata, format: str, lost: list[str]) -
     """Arguments of the writers for one picture."""
     left: list[str] = []
     if isinstance(picture, Frame):
-        mode = "L" if picture.format.family == "gray" and format == "PNG" else "RGB"  # gray and alpha in TIFF: RGB
+        mode = "L" if picture.format.family == "gray" and (format != "TIFF" or picture.alpha is None) else "RGB"
+    elif isinstance(picture, WideSamples):
+        mode = "L" if picture.colours == 1 else "RGB"
     else:
         mode = picture.mode
         profile = picture.info.get("icc_profile", things.icc_profile)
@@ -142,8 +222,21 @@ def _name(source: Image.Image, target: Path) -> str:
     return str(getattr(source, "filename", "") or target)
 
 
+def _is_held(picture: Picture, format: str) -> bool:
+    """Whether the format's writer takes the samples as they are."""
+    if isinstance(picture, Frame):
+        return format in ("PNG", "TIFF", "AVIF", "HEIF", "JXL") or (format == "PPM" and picture.alpha is None)
+    return isinstance(picture, WideSamples) and (format == "TIFF" or (picture.is_light and format in LIGHT_FORMATS))
+
+
 def _image(picture: Picture, carried: Metadata, name: Path) -> Image.Image:
     """The upright picture as an image whose ``info`` may be changed; the samples are shared where they can be."""
+    if isinstance(picture, WideSamples):
+        wide = picture.as_image()
+        if wide is None:
+            raise ImageError(f"{name}: it cannot hold {picture.values.dtype} samples of colours: write .tiff")
+        wide.info["icc_profile"] = carried.icc_profile
+        return wide
     if isinstance(picture, Frame):
         logger.warning("%s holds 8 bits of colour: 16 became 8", name)
         image = to_eight_bit(picture)
@@ -152,47 +245,6 @@ def _image(picture: Picture, carried: Metadata, name: Path) -> Image.Image:
     picture.load()
     turned = upright(picture)
     return turned._new(turned.im) if turned is picture else turned
-
-
-def _animation(
-    images: Sequence[Image.Image], source: Image.Image, format: str
-) -> tuple[list[Image.Image], dict[str, Any]]:
-    """The frames; delays in milliseconds, how often to play, and how a frame is cleared."""
-    durations = [round(float(image.info.get("duration") or 0)) for image in images]
-    plays = _plays(source)
-    if format == "GIF":
-        transparent = any(image.has_transparency_data for image in images)
-        disposals = [int(image.info.get("disposal") or 0) for image in images]
-        # Frames are whole pictures. To restore an earlier one (3) is no longer meant, and one with holes needs a clear
-        # canvas (2).
-        disposals = [2 if transparent or disposal == 3 else disposal for disposal in disposals]
-        if all(_same(image, images[0]) for image in images[1:]):  # Pillow's writer fails on them
-            return [images[0]], {}
-        disposal: int | list[int] = disposals if len(set(disposals)) > 1 else disposals[0]
-        loop = {} if plays == 1 else {"loop": max(plays - 1, 0)}
-        return list(images), {"duration": durations, "disposal": disposal, "optimize": False, **loop}
-    if format == "PNG":
-        default = bool(source.info.get("default_image")) and source.format == "PNG"
-        return list(images), {
-            "duration": durations[1:] if default else durations,
-            "loop": plays,
-            "default_image": default,
-            "disposal": 0,
-            "blend": 0,
-        }
-    return list(images), {"duration": durations, **({"loop": plays} if format == "WEBP" else {})}
-
-
-def _same(one: Image.Image, other: Image.Image) -> bool:
-    return one.size == other.size and one.convert("RGBA").tobytes() == other.convert("RGBA").tobytes()
-
-
-def _plays(source: Image.Image) -> int:
-    """How often an animation is shown, 0 for ever. GIF counts repetitions after the first time, the others all."""
-    loop = source.info.get("loop")
-    if source.format == "GIF":
-        return 1 if loop is None else 0 if loop == 0 else int(loop) + 1
-    return 0 if loop is None else int(loop)
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from sr_plugins.comparison.page import MEDIA, ShownPicture
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.files import count_pictures, open_image, read_pictures, told
 from sr_plugins.images.modes import image_to_frame
+from sr_plugins.images.pillow_filter import Picture
 from sr_plugins.images.tiff_reader import black_of, page_of
 from sr_plugins.images.upright import settled_image, upright
+from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame
 
 _AS_THEY_ARE = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -31,15 +33,17 @@ def shown_picture(path: Path, name: str | None = None) -> ShownPicture:
         picture = next(iter(read_pictures(path, source, "PNG")))
         with told(path, "is damaged"):
             image = _visible(picture)
-            if plain and not isinstance(picture, Frame):
+            if plain and isinstance(picture, Image.Image):
                 size = f"{image.width} x {image.height}"
                 data = path.read_bytes()
                 return ShownPicture(name or path.stem, data, MEDIA[source.format or ""], *image.size, f"{size}, {note}")
             return ShownPicture.of(name or path.stem, image, note)
 
 
-def _visible(picture: Image.Image | Frame) -> Image.Image:
+def _visible(picture: Picture) -> Image.Image:
     """Upright, 8 bits, L, LA, RGB or RGBA."""
+    if isinstance(picture, WideSamples):
+        return _eight_bits(picture.as_frame()[0])
     if isinstance(picture, Frame):
         return _eight_bits(picture)
     page = page_of(picture)

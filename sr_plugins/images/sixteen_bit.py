@@ -1,8 +1,12 @@
-"""Colour of 16 bits from PNG and TIFF files, and into PNG; Pillow would make it 8. See :mod:`.tiff_writer` for TIFF."""
+"""Colour of more than 8 bits from PNG, TIFF and AVIF files, and into PNG; Pillow would make it 8.
+
+See :mod:`.tiff_writer` and :mod:`.avif_file` for the way back into those.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import zlib
 from pathlib import Path
@@ -14,16 +18,21 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from sr_plugins.images.avif_file import bits_of, deep_samples
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies
+from sr_plugins.images.light_files import LightFile, light_of
+from sr_plugins.images.modern_files import deep_heif, jxl_samples
 from sr_plugins.images.modes import GRAY16
-from sr_plugins.images.tiff_reader import PHOTOMETRIC, SAMPLES, Page, pages_of
+from sr_plugins.images.own_formats import deep_pixmap
+from sr_plugins.images.tiff_reader import pages_of
+from sr_plugins.images.tiff_samples import UnreadTiff, is_beyond_pillow, read_page, upright_samples
+from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame, FrameFormat, frame_of
 
-RGB16 = FrameFormat(family="rgb", bits=16)
+logger = logging.getLogger("sr_plugins")
 
-_BITS, _SAMPLE_FORMAT = 258, 339
-_ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 1, 2  # ExtraSamples of TIFF 6.0
+RGB16 = FrameFormat(family="rgb", bits=16)
 
 
 class DeepPages:
@@ -36,24 +45,49 @@ class DeepPages:
 
     def __init__(self, path: Path, source: Image.Image) -> None:
         self._png = path if source.format == "PNG" and _is_deep_png(source) else None
-        self._orientation = orientation_of(source) if self._png else 1
+        self._light = source if isinstance(source, LightFile) else None
+        self._map = deep_pixmap(path) if source.format == "PPM" and source.mode == "RGB" else None
+        self._modern = source if source.format in ("HEIF", "JXL") else None
+        self._avif = source if source.format == "AVIF" and bits_of(source) > 8 else None
+        self._orientation = orientation_of(source) if self._png or self._avif else 1
         self._tiff: tifffile.TiffFile | None = None
-        if source.format == "TIFF" and any(map(_is_deep, pages_of(source))):
-            pixels = sum(page.size[0] * page.size[1] for page in pages_of(source) if _is_deep(page))
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and pixels > 2 * limit:  # twice, as in Pillow
-                raise Image.DecompressionBombError(f"{pixels} pixels on all pages, more than {2 * limit}")
-            self._tiff = tifffile.TiffFile(path)
-            self._deep = [_is_deep(page) for page in pages_of(source)]
+        self._pages = pages_of(source)
+        self._refused = isinstance(source, UnreadTiff)
+        self._path = path
+        beyond = [page for page in self._pages if self._refused or is_beyond_pillow(page)]
+        pixels = sum(page.size[0] * page.size[1] for page in beyond)
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and pixels > 2 * limit:  # twice, as in Pillow
+            raise Image.DecompressionBombError(f"{pixels} pixels on all pages, more than {2 * limit}")
 
-    def page(self, number: int) -> Frame | Image.Image | None:
+    def page(self, number: int) -> Frame | Image.Image | WideSamples | None:
         """The upright picture on a page; ``None`` where Pillow reads it whole."""
+        if self._modern is not None:
+            return self._of_modern(self._modern)
+        if self._light is not None:
+            return light_of(self._light)
+        if self._map is not None:
+            return _frame(self._map, 1)
         if self._png:
             return _frame(imagecodecs.png_decode(self._png.read_bytes()), self._orientation)
-        if self._tiff is None or number >= len(self._deep) or not self._deep[number]:
+        if self._avif is not None:
+            samples = deep_samples(self._avif)
+            return None if samples is None else _frame(samples, self._orientation)
+        if number >= len(self._pages) or not (self._refused or is_beyond_pillow(self._pages[number])):
             return None
-        page: Any = self._tiff.pages[number]
-        return _signed(page) if page.dtype == np.int8 else _tiff_page(page) if _is_deep_colour(page) else None
+        if self._tiff is None:
+            self._tiff = tifffile.TiffFile(self._path)
+        return read_page(self._tiff.pages[number], self._pages[number])
+
+    def _of_modern(self, source: Image.Image) -> Frame | None:
+        if source.format == "HEIF":
+            samples: NDArray[Any] | None = deep_heif(self._path, source)
+        else:
+            samples = jxl_samples(source)
+            if samples is not None and samples.ndim == 4:
+                logger.warning("%s: all frames of an animation but the first are left out", self._path)
+                samples = samples[0]
+        return _frame(samples, 1) if samples is not None and samples.dtype == np.uint16 else None
 
     def __enter__(self) -> Self:
         return self
@@ -65,13 +99,13 @@ class DeepPages:
 
 def to_eight_bit(frame: Frame) -> Image.Image:
     """A deep frame as an ordinary L, LA, RGB or RGBA image, rounded."""
-    samples = (_interleaved(frame).astype(np.uint32) * 255 + 32767) // 65535
+    samples = (interleaved(frame).astype(np.uint32) * 255 + 32767) // 65535
     return Image.fromarray(samples.astype(np.uint8))
 
 
 def write_png(file: IO[bytes], frame: Frame, arguments: dict[str, Any]) -> None:
     """A PNG of 16 bits; ``arguments`` are those of Pillow, which writes everything beside the pixels."""
-    pixels = _chunks(bytes(imagecodecs.png_encode(_interleaved(frame), level=6)))
+    pixels = _chunks(bytes(imagecodecs.png_encode(interleaved(frame), level=6)))
     carrier = io.BytesIO()
     one_pixel = Image.new("L" if frame.format.family == "gray" else "RGB", (1, 1))
     one_pixel.save(carrier, "PNG", **arguments)
@@ -91,63 +125,14 @@ def _is_deep_png(source: Image.Image) -> bool:
     return head[9] != 0 or bool(bodies(source, b"tRNS"))
 
 
-def _is_deep(page: Page) -> bool:
-    """16-bit colour, which Pillow makes 8, and signed 8 bits, which it takes for unsigned."""
-    kind = page.value(_SAMPLE_FORMAT, 1)
-    if page.value(_BITS) == 8:
-        return kind == 2 and page.value(SAMPLES, 1) == 1
-    return page.value(_BITS) == 16 and kind == 1 and page.value(SAMPLES, 1) > 1 and page.value(PHOTOMETRIC) in (0, 1, 2)
-
-
-def _is_deep_colour(page: Any) -> bool:
-    return bool(page.dtype == np.uint16)
-
-
-def _signed(page: Any) -> Image.Image:
-    orientation = page.tags.get("Orientation")
-    samples = _upright(page.asarray(), 1 if orientation is None else int(orientation.value))
-    return Image.fromarray(np.ascontiguousarray(samples).astype(np.int32))
-
-
-def _tiff_page(page: Any) -> Frame:
-    samples = page.asarray()
-    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-        samples = np.moveaxis(samples, 0, -1)
-    colours = 3 if page.photometric == tifffile.PHOTOMETRIC.RGB else 1
-    colour, alpha = samples[..., :colours], None
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        colour = 65535 - colour
-    kinds = [int(kind) for kind in page.extrasamples]
-    if found := [k for k in kinds if k in (_ASSOCIATED_ALPHA, _STRAIGHT_ALPHA)]:
-        index = kinds.index(found[0])
-        alpha = samples[..., colours + index, np.newaxis]
-        if found[0] == _ASSOCIATED_ALPHA:
-            straight = (colour * np.uint64(65535) + alpha // 2) // np.maximum(alpha, 1)
-            colour = np.minimum(straight, 65535).astype(np.uint16)
-    orientation = page.tags.get("Orientation")
-    samples = colour if alpha is None else np.concatenate((colour, alpha), axis=2)
-    return _frame(samples, 1 if orientation is None else int(orientation.value))
-
-
 def _frame(samples: NDArray[Any], orientation: int) -> Frame:
-    samples = _upright(samples, orientation)
+    samples = upright_samples(samples, orientation)
     format = RGB16 if samples.shape[2] > 2 else GRAY16
     return frame_of(format, [samples[..., i] for i in range(samples.shape[2])])
 
 
-def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """The picture as it is to be seen; ``orientation`` as in TIFF 6.0 and EXIF, 1 to 8."""
-    if orientation in (5, 6, 7, 8):
-        samples = np.swapaxes(samples, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        samples = samples[::-1]
-    if orientation in (2, 3, 6, 7):
-        samples = samples[:, ::-1]
-    return samples
-
-
-def _interleaved(frame: Frame) -> NDArray[Any]:
-    """The samples as (height, width) or (height, width, bands), alpha last."""
+def interleaved(frame: Frame) -> NDArray[Any]:
+    """A frame's samples as (height, width) or (height, width, bands), alpha last."""
     planes = frame.samples()
     return np.ascontiguousarray(planes[0] if len(planes) == 1 else np.stack(planes, axis=2))
 

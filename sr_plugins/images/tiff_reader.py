@@ -41,6 +41,7 @@ _BULK = {273, 279, 324, 325, 288, 289, 519, 520, 521, 320}  # offsets and tables
 WIDTH, HEIGHT, DESCRIPTION, ORIENTATION, XMP, IPTC, PHOTOSHOP = 256, 257, 270, 274, 700, 33723, 34377
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, SAMPLES, PHOTOMETRIC, EXTRA_SAMPLES = 282, 283, 296, 277, 262, 338
 NO_DATA, PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, GEO_KEYS = 42113, 33550, 33922, 34264, 34735
+_OLD_SUBFILE = 255
 _BITS, _SUBFILE, _SUB_DIRECTORIES, _DNG_VERSION = 258, 254, 330, 50706
 _RAW_SENSOR = (32803, 34892)  # colour filter array, linear raw
 _MOST_PAGES = 100_000
@@ -78,12 +79,24 @@ class Page:
     @property
     def is_overview(self) -> bool:
         """A smaller version of another page."""
-        return bool(self.value(_SUBFILE) & 1)
+        return bool(self.value(_SUBFILE) & 1) or self.value(_OLD_SUBFILE) == 2
 
     @property
     def is_mask(self) -> bool:
         """Which pixels of another page count."""
         return bool(self.value(_SUBFILE) & 4) or self.value(PHOTOMETRIC, 1) == 4
+
+    @property
+    def further_bands(self) -> int:
+        """Bands of an RGB or CMYK picture that are neither colours nor alpha; Photoshop stores selections so."""
+        colours = {2: 3, 5: 4}.get(self.value(PHOTOMETRIC, 1))
+        alpha = any(int(kind) in (1, 2) for kind in self.values(EXTRA_SAMPLES))
+        return max(0, self.value(SAMPLES, 1) - colours - alpha) if colours else 0
+
+    @property
+    def sub_directories(self) -> int:
+        """How many directories hang below it: smaller versions, as a pyramid has them."""
+        return len(self.values(_SUB_DIRECTORIES))
 
     def block(self) -> bytes | None:
         """What it carries beside its pixels, as an EXIF block of the same byte order."""

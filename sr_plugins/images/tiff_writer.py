@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from sr_plugins.images.exif_block import (
 )
 from sr_plugins.images.photoshop import iptc_of
 from sr_plugins.images.tiff_reader import IPTC, PHOTOSHOP, RESOLUTION_UNIT, X_RESOLUTION, XMP, Y_RESOLUTION
+from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame
 
 # mode -> PhotometricInterpretation (TIFF 6.0; LAB with a* and b* signed, as Pillow hands them to numpy)
@@ -46,28 +47,29 @@ _DEFLATE, _HORIZONTAL_DIFFERENCES, _STRAIGHT_ALPHA = 8, 2, 2
 _SAMPLE_FORMAT = {"u": 1, "i": 2, "f": 3}
 _STRIP_BYTES = 1 << 20
 _MOST_BYTES = 0xFFFF_FFFF - (1 << 24)  # offsets have 32 bits; leaves room for directories
+Samples = Image.Image | Frame | WideSamples
 _NEXT = 4  # where the header keeps the first directory's offset
 
 
-def write_tiff(file: IO[bytes], pages: Sequence[Image.Image | Frame], carried: Sequence[Mapping[str, Any]]) -> None:
-    """Write pages to an empty file.
+def write_tiff(file: IO[bytes], pages: Iterable[tuple[Samples, Mapping[str, Any]]]) -> None:
+    """Write pages to an empty file, each as it comes.
 
     Args:
         file: open for writing, at its beginning.
-        pages: images of a mode in ``PHOTOMETRIC``, or frames of 16 bits.
-        carried: for each page ``exif`` (an :class:`ExifBlock`), ``icc_profile``, ``xmp``, ``resources``, ``dpi`` and
-            ``aspect``, each of which may be missing.
+        pages: images of a mode in ``PHOTOMETRIC``, frames of 16 bits, or samples of other kinds; and with each ``exif``
+            (an :class:`ExifBlock`), ``icc_profile``, ``xmp``, ``resources``, ``dpi`` and ``aspect``, each of which may
+            be missing.
 
     Raises:
         ImageError: the pixels need more than the 4 GB that a TIFF file can address.
     """
-    first: ExifBlock | None = carried[0].get("exif")
-    order = first.order if first else "<"
-    file.write(first.data if first else (b"II*\0" if order == "<" else b"MM\0*") + bytes(4))
-    link = _NEXT
-    for number, (page, things) in enumerate(zip(pages, carried, strict=True)):
-        fields = _pixels(file, page, order) + _carried(things, order)
+    order, link = "<", _NEXT
+    for number, (page, things) in enumerate(pages):
         block: ExifBlock | None = things.get("exif")
+        if number == 0:
+            order = block.order if block else "<"
+            file.write(block.data if block else (b"II*\0" if order == "<" else b"MM\0*") + bytes(4))
+        fields = _pixels(file, page, order) + _carried(things, order)
         below: dict[tuple[int, ...], list[Field]] = {}
         if block:
             stored = block.first()
@@ -91,13 +93,15 @@ def write_tiff(file: IO[bytes], pages: Sequence[Image.Image | Frame], carried: S
     file.seek(0, io.SEEK_END)
 
 
-def _pixels(file: IO[bytes], page: Image.Image | Frame, order: str) -> list[Field]:
+def _pixels(file: IO[bytes], page: Samples, order: str) -> list[Field]:
     """Write a page's strips; the fields that say how they are stored."""
     width, height = page.width, page.height
     samples = _rows(page, 0, 1)
     bands = samples.size // width
     if isinstance(page, Frame):
         has_alpha, photometric = page.alpha is not None, 1 if bands == 1 else 2
+    elif isinstance(page, WideSamples):
+        has_alpha, photometric = page.has_alpha, 1 if page.colours == 1 else 2
     else:
         has_alpha, photometric = page.mode.endswith("A"), PHOTOMETRIC[page.mode]
     rows = max(1, _STRIP_BYTES // samples.nbytes)
@@ -148,10 +152,12 @@ def _carried(things: Mapping[str, Any], order: str) -> list[Field]:
     return fields
 
 
-def _rows(page: Image.Image | Frame, top: int, bottom: int) -> NDArray[Any]:
+def _rows(page: Samples, top: int, bottom: int) -> NDArray[Any]:
     """Some rows of a page: (rows, width) or (rows, width, bands)."""
     if isinstance(page, Image.Image):
         return np.asarray(page.crop((0, top, page.width, bottom)))
+    if isinstance(page, WideSamples):
+        return page.values[top:bottom] if page.values.shape[2] > 1 else page.values[top:bottom, :, 0]
     planes = page.samples()
     if len(planes) == 2:  # gray with alpha in 16 bits opens in few programs: as RGB
         planes = (*planes[:1] * 3, planes[1])

@@ -9,8 +9,8 @@ from sr_plugins.images.color_signals import colors_of
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.placement import Placement
-from sr_plugins.images.png_texts import without_texts_in_info
 from sr_plugins.images.tiff_reader import ORIENTATION, Page, page_of
+from sr_plugins.images.true_info import load_truly
 
 _SAMPLE_FORMAT = 339
 _UPRIGHT = {
@@ -42,7 +42,12 @@ def upright_size(source: Image.Image) -> tuple[int, int]:
 
 def upright(image: Image.Image) -> Image.Image:
     """The picture as it is to be seen: itself, or a turned copy, whose ``info`` still tells the old orientation."""
-    method = _UPRIGHT[orientation_of(image)]
+    return turned_by(image, orientation_of(image))
+
+
+def turned_by(image: Image.Image, orientation: int) -> Image.Image:
+    """A picture that lies in its file by ``orientation``, upright."""
+    method = _UPRIGHT[orientation]
     return image if method is None else image.transpose(method)
 
 
@@ -50,11 +55,9 @@ def settled_image(image: Image.Image) -> Image.Image:
     """The picture, loaded, with an ``info`` of its own that says of profile and transparency what the file says."""
     parts_of(image)  # asked now: Pillow forgets the file when it loads
     page = page_of(image)
-    without_texts_in_info(image)
-    image.load()
+    load_truly(image)
     if page is not None and image.mode == "I" and page.value(_SAMPLE_FORMAT, 1) == 1 and image.getextrema()[0] < 0:  # type: ignore[operator]
         raise ImageError("it holds unsigned samples above 2147483647: convert it to float samples first")
-    without_texts_in_info(image)  # of texts behind the pixels
     settled = image._new(image.im)  # shares the samples
     profile = colors_of(image, page).icc_profile
     if profile:

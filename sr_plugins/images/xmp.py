@@ -78,21 +78,23 @@ class Xmp:
         if any([*found, self._take_out_items("MotionPhoto")]):
             self.told.append("the video of a motion photo is not enlarged and left out")
 
-    def without_gain_map(self) -> None:
-        """The notes about a gain map that is not there."""
+    def without_gain_map(self) -> bool:
+        """Take out the notes about a gain map that is not there; whether there were any."""
         found = self._take_out_items("GainMap")
         for owner in list(self._elements()):
             for name in [*owner.attrib, *(child.tag for child in owner)]:
                 if isinstance(name, str) and name.startswith((_GAIN_MAP, _APPLE_GAIN_MAP)):
                     found = self._take_out(name) or found
-        if found:
-            self.told.append("the gain map (HDR) is left out")
+        return found
 
     def set_gain_map_length(self, length: int) -> None:
         """How many bytes the gain map behind the picture takes."""
         for item in self._items("GainMap"):
-            item.set(_ITEM + "Length", str(length))
-            self._changed = True
+            if item.find(_ITEM + "Length") is None:
+                item.set(_ITEM + "Length", str(length))
+                self._changed = True
+            else:
+                self._store_all(item, {_ITEM + "Length": str(length)})
 
     def split(self, most: int) -> tuple[bytes, bytes]:
         """(packet of at most ``most`` bytes, the rest as extended XMP); ``ValueError`` where that is not possible."""

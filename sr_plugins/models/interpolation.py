@@ -39,3 +39,16 @@ class BicubicUpsample(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             padded = F.pad(x.float().reshape(n * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
             return F.conv2d(padded, self.kernel.float())
+
+
+class NearestUpsample(nn.Module):
+    """(N, C, H, W) to (N, C, H * scale, W * scale), every pixel repeated."""
+
+    radius = 0
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=self.scale, mode="nearest")

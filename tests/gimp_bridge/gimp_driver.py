@@ -7,7 +7,7 @@ Pixels go to ``<case>-before-<n>`` and ``<case>-after-<n>`` beside it, everythin
 import json
 from pathlib import Path
 
-from gi.repository import Babl, Gegl, Gimp
+from gi.repository import Babl, Gegl, Gimp, Gio
 
 BASES = {"RGB": Gimp.ImageBaseType.RGB, "GRAY": Gimp.ImageBaseType.GRAY, "INDEXED": Gimp.ImageBaseType.RGB}
 TYPES = {
@@ -34,6 +34,55 @@ def write(drawable, encoding, data):
     buffer.flush()
 
 
+def look(image, place):
+    """The colour at a place of the image as it looks."""
+    copy = image.duplicate()
+    copy.flatten()
+    rect = Gegl.Rectangle.new(*place, 1, 1)
+    found = list(copy.get_layers()[0].get_buffer().get(rect, 1.0, "R'G'B' u8", Gegl.AbyssPolicy.NONE))
+    copy.delete()
+    return found
+
+
+def fill(drawable, encoding, pixel):
+    write(drawable, encoding, bytes(pixel) * (drawable.get_width() * drawable.get_height()))
+    drawable.update(0, 0, drawable.get_width(), drawable.get_height())
+
+
+def make_special(group, what):
+    """Let a group look otherwise than what is in it."""
+    if what == "opacity":
+        group.set_opacity(50)
+    elif what == "mode":
+        group.set_mode(Gimp.LayerMode.MULTIPLY)
+    elif what == "mask":
+        mask = group.create_mask(Gimp.AddMaskType.WHITE)
+        group.add_mask(mask)
+        fill(mask, "Y' u8", [100])
+    elif what == "effect":
+        effect = Gimp.DrawableFilter.new(group, "gegl:invert-linear", "")
+        effect.update()
+        group.append_filter(effect)
+    elif what == "hidden":
+        group.set_visible(False)
+
+
+def add_link(image, folder):
+    """A link layer of GIMP 3.2, 8 x 6 pixels, away from the corner; whether this GIMP has such layers."""
+    if not hasattr(Gimp, "LinkLayer"):
+        return False
+    source = Gimp.Image.new(8, 6, Gimp.ImageBaseType.RGB)
+    plain = Gimp.Layer.new(source, "source", 8, 6, Gimp.ImageType.RGBA_IMAGE, 100, Gimp.LayerMode.NORMAL)
+    source.insert_layer(plain, None, 0)
+    fill(plain, "R'G'B'A u8", [0, 120, 0, 255])
+    file = Gio.File.new_for_path(str(folder / "linked.png"))
+    Gimp.file_save(Gimp.RunMode.NONINTERACTIVE, source, file, None)
+    link = Gimp.LinkLayer.new(image, file)
+    image.insert_layer(link, None, 0)
+    link.set_offsets(3, 2)
+    return True
+
+
 def make(case, folder):
     image = Gimp.Image.new_with_precision(
         *case["size"], BASES[case["base"]], getattr(Gimp.Precision, case["precision"])
@@ -58,6 +107,8 @@ def make(case, folder):
             layer.add_mask(layer.create_mask(Gimp.AddMaskType.WHITE))
         if spec.get("lock"):
             locked.append(parent or layer)
+    if case.get("special"):
+        make_special(groups["pair"], case["special"])
     for item in locked:
         item.set_lock_content(True)
     if case["base"] == "INDEXED":
@@ -110,7 +161,9 @@ def describe(image, case, folder, when):
 
 def run(case, folder):
     image = make(case, folder)
+    links = add_link(image, folder) if case.get("link") else None
     before = describe(image, case, folder, "before")
+    seen = [look(image, case["look"])] if case.get("look") else []
     layers = list(leaves(image.get_layers()))
     if case.get("target"):
         layers = [image.get_layer_by_name(case["target"])]
@@ -126,7 +179,13 @@ def run(case, folder):
     success = int(result.index(0)) == int(Gimp.PDBStatusType.SUCCESS)
     error = None if success else Gimp.get_pdb().get_last_error()
     after = describe(image, case, folder, "after")
-    (folder / f"{case['id']}.json").write_text(json.dumps({"error": error, "before": before, "after": after}))
+    if case.get("look"):
+        hidden = Gimp.Image.get_layer_by_name(image, case["target"])
+        visible = [layer.get_visible() for layer in image.get_layers() if layer.get_name() != case["target"]]
+        hidden.set_visible(False)
+        seen += [look(image, case["look"]), visible]
+    told = {"error": error, "before": before, "after": after, "seen": seen, "links": links}
+    (folder / f"{case['id']}.json").write_text(json.dumps(told))
     image.delete()
 
 

@@ -72,7 +72,36 @@ UNKNOWN = case("gone", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "gone"
 CRASH = case("crash", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "crash", "scale": "2"})
 AFTER_CRASH = case("after_crash", "R'G'B'A u8", "U8_NON_LINEAR")
 ENDLESS = case("endless", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "endless", "scale": "2"})
-CASES = [*COLOUR, STACK, NEW_LAYER, GROUP, SELECTED, ENSEMBLE, LOCKED, FLOATING, UNKNOWN, CRASH, AFTER_CRASH]
+WIDE = case("wide", "R'G'B'A u8", "U8_NON_LINEAR", size=[300_000, 10])
+WIDE["layers"] = [{**PLAIN, "size": [20, 10], "offset": [100, 0], "pixels": "wide-pixels-0"}]
+LINK = case("link", "R'G'B'A u8", "U8_NON_LINEAR", link=True)
+LOOKS = [
+    case(f"looks_{what}", "R'G'B'A u8", "U8_NON_LINEAR", procedure=LAYER, target="pair", special=what, look=[15, 9])
+    for what in ("opacity", "mode", "mask", "effect", "hidden")
+]
+for one in LOOKS:
+    one["arguments"] = {"model": "tiny", "scale": "2"}
+    sides = {"size": [WIDTH, HEIGHT]}
+    one["layers"] = [
+        {**PLAIN, **sides, "pixels": f"{one['id']}-pixels-0", "colour": [40, 160, 220, 255]},
+        {**PLAIN, **sides, "group": "pair", "pixels": f"{one['id']}-pixels-1", "colour": [200, 40, 40, 255]},
+    ]
+CASES = [
+    WIDE,
+    LINK,
+    *LOOKS,
+    *COLOUR,
+    STACK,
+    NEW_LAYER,
+    GROUP,
+    SELECTED,
+    ENSEMBLE,
+    LOCKED,
+    FLOATING,
+    UNKNOWN,
+    CRASH,
+    AFTER_CRASH,
+]
 
 
 def picture(width: int, height: int, encoding: str, seed: int) -> Pixels:
@@ -115,7 +144,9 @@ def gimp() -> Iterator[GimpInChroot]:
     script.write_text(script.read_text().replace("STRIP = 32 << 20", "STRIP = 1000"))
     for one in [*CASES, ENDLESS]:
         for n, layer in enumerate(one["layers"]):
-            (chroot.folder / layer["pixels"]).write_bytes(picture(*layer["size"], layer["encoding"], n).tobytes())
+            plain = bytes(layer.get("colour", ())) * (layer["size"][0] * layer["size"][1])
+            pixels = plain or picture(*layer["size"], layer["encoding"], n).tobytes()
+            (chroot.folder / layer["pixels"]).write_bytes(pixels)
     yield chroot
     chroot.close()
 
@@ -132,6 +163,7 @@ class Outcome:
     def __init__(self, gimp: GimpInChroot, one: dict[str, Any]) -> None:
         result = gimp.result(one["id"])
         self.error, self.before, self.after = result["error"], result["before"], result["after"]
+        self.seen, self.links = result["seen"], result["links"]
         self._folder, self._case = gimp.folder, one
 
     def pixels(self, when: str, n: int = 0) -> Pixels:
@@ -199,6 +231,32 @@ def test_group_as_it_looks_into_a_new_layer(gimp: GimpInChroot, ran: str) -> Non
     np.testing.assert_array_equal(found[:, :, 3], expected[:, :, 3])
     seen = expected[:, :, 3] > 0  # what a group's picture holds where nothing is seen is GIMP's affair
     np.testing.assert_array_equal(found[seen], expected[seen])
+
+
+def test_a_canvas_that_would_be_too_large_is_told_before_work(gimp: GimpInChroot, ran: str) -> None:
+    outcome = Outcome(gimp, WIDE)
+    assert "choose a smaller scale" in outcome.error
+    assert_untouched(outcome)
+
+
+def test_a_link_layer_ends_where_an_ordinary_one_does(gimp: GimpInChroot, ran: str) -> None:
+    outcome = Outcome(gimp, LINK)
+    assert outcome.error is None
+    if not outcome.links:
+        pytest.skip("this GIMP has no link layers: 3.2 and later do")
+    (link,) = [layer for layer in outcome.after["layers"] if layer["size"] == [16, 12]]
+    assert link["offset"] == [6, 4]
+
+
+@pytest.mark.parametrize("one", LOOKS, ids=lambda one: one["special"])
+def test_what_stands_in_for_a_group_looks_as_the_group(gimp: GimpInChroot, ran: str, one: dict[str, Any]) -> None:
+    outcome = Outcome(gimp, one)
+    assert outcome.error is None
+    before, after, visible = outcome.seen
+    np.testing.assert_allclose(after, before, atol=2)
+    plain = [200, 40, 40]
+    assert (np.abs(np.array(before) - plain) > 9).any()  # each of these groups looks otherwise than what is in it
+    assert visible.count(False) == (one["special"] == "hidden")
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,16 @@ def test_uninstall_removes_all_of_ours(profile: Profile) -> None:
     assert uninstall(profile) == []
 
 
+def test_uninstall_leaves_what_others_compiled(profile: Profile) -> None:
+    install(profile, BRIDGE)
+    cache = profile.plug_in / "__pycache__"
+    cache.mkdir()
+    for name in ("worker_client.cpython-313.pyc", "gimp_pixels.cpython-313.opt-1.pyc", "mine.cpython-313.pyc", "notes"):
+        (cache / name).write_bytes(b"")
+    assert uninstall(profile) == [cache]
+    assert sorted(path.name for path in cache.iterdir()) == ["mine.cpython-313.pyc", "notes"]
+
+
 def test_uninstall_leaves_what_is_not_ours(profile: Profile) -> None:
     install(profile, BRIDGE)
     (profile.plug_in / "notes.txt").write_text("mine")

@@ -157,7 +157,7 @@ def test_metadata_and_orientation(out: str, orientation: int, tmp_path: Path, re
         exif = Image.Exif()
         exif.load(tags.tobytes())
         write_tiff(
-            file, [deep], [{"exif": ExifBlock(exif.tobytes()), "icc_profile": srgb_profile(), "dpi": (300, 300)}]
+            file, [(deep, {"exif": ExifBlock(exif.tobytes()), "icc_profile": srgb_profile(), "dpi": (300, 300)})]
         )
     write_png(
         tmp_path / "in.png", samples(), (b"eXIf", tags.tobytes()[6:]), (b"pHYs", struct.pack(">IIb", 11811, 11811, 1))
@@ -229,7 +229,7 @@ def test_writer_against_libtiff(mode: str, tmp_path: Path) -> None:
     else:
         image = Image.frombytes(mode, (1200, 1000), rng.bytes(1200 * 1000 * size))
     data = io.BytesIO()
-    write_tiff(data, [image, image], [{"dpi": (72, 72)}] * 2)
+    write_tiff(data, [(image, {"dpi": (72, 72)})] * 2)
     with Image.open(data) as result:
         assert result.n_frames == 2  # type: ignore[attr-defined]
         result.seek(1)

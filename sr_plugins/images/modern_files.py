@@ -1,0 +1,111 @@
+"""HEIF (HEIC) and JPEG XL beyond 8 bits, where the extra ``formats`` is installed.
+
+Pillow's plug-ins for them (pillow-heif, pillow-jxl-plugin) give 8 bits. HEIF of 10 and 12 bits goes through
+pillow-heif's own door, JPEG XL through imagecodecs (libjxl).
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import IO, Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sr_plugins.images.avif_file import box
+from sr_plugins.images.exif_block import HEAD
+from sr_plugins.images.file_parts import bodies, kept_with
+
+_APPLE_MAP = "urn:com:apple:photo:2020:aux:hdrgainmap"
+_SIGNATURE = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
+_BROTLI = b"brob"
+
+
+def deep_heif(path: Path, source: Image.Image) -> NDArray[np.uint16] | None:
+    """The upright samples of a HEIF of more than 8 bits, brought to 16; ``None`` for 8 bits."""
+    if source.info.get("bit_depth", 8) <= 8:
+        return None
+    import pillow_heif
+
+    whole = pillow_heif.open_heif(path, convert_hdr_to_8bit=False, hdr_to_16bit=True)
+    samples = np.asarray(whole[whole.primary_index])
+    return samples.reshape(*samples.shape[:2], -1) if samples.dtype == np.uint16 else None
+
+
+def write_heif(file: IO[bytes], samples: NDArray[np.uint16], quality: int, arguments: dict[str, Any]) -> None:
+    """A HEIF of 10 bits; samples of 16 bits, (height, width, 3 or 4)."""
+    import pillow_heif
+
+    if samples.ndim == 2:
+        samples = samples[..., np.newaxis].repeat(3, axis=2)
+    if samples.shape[2] == 2:
+        samples = np.concatenate((samples[..., :1].repeat(3, axis=2), samples[..., 1:]), axis=2)
+    mode = "RGBA;16" if samples.shape[2] == 4 else "RGB;16"
+    whole = pillow_heif.from_bytes(mode, samples.shape[1::-1], np.ascontiguousarray(samples).tobytes())
+    profile = arguments.pop("icc_profile", None)
+    if profile:
+        whole[0].info["icc_profile"] = profile
+    whole.save(file, quality=quality, chroma=444, **arguments)
+
+
+def heif_codes(code_points: tuple[int, int] | None) -> dict[str, int]:
+    """What pillow-heif is to say about colours that are told by numbers of ITU-T H.273."""
+    if code_points is None:
+        return {}
+    primaries, transfer = code_points
+    matrix = 9 if primaries == 9 else 6
+    return {"color_primaries": primaries, "transfer_characteristics": transfer, "matrix_coefficients": matrix}
+
+
+def jxl_samples(source: Image.Image) -> NDArray[Any] | None:
+    """The upright samples of a JPEG XL, (height, width, bands) or, of an animation, (frames, height, width, bands).
+
+    Floats are cut off below 0 and above 1: what is brighter than white has no place in the formats that take them.
+    """
+    data = kept_with(source, "whole", lambda file: file.read(), b"")
+    if not data:
+        return None
+    samples: NDArray[Any] = imagecodecs.jpegxl_decode(data)
+    if samples.dtype.kind == "f":
+        samples = np.rint(np.clip(samples.astype(np.float64), 0, 1) * 65535).astype(np.uint16)
+    return samples[..., np.newaxis] if samples.ndim == 2 else samples
+
+
+def jxl_xmp(source: Image.Image) -> bytes | None:
+    """The XMP of a JPEG XL file (ISO 18181-2), which may be compressed."""
+    for body in bodies(source, b"xml "):
+        return body
+    for body in bodies(source, _BROTLI, b"xml "):
+        try:
+            return bytes(imagecodecs.brotli_decode(body))
+        except (RuntimeError, ValueError):
+            return None
+    return None
+
+
+def write_jxl(file: IO[bytes], samples: NDArray[Any], quality: int, exif: bytes | None, xmp: bytes | None) -> None:
+    """A JPEG XL of 8 or 16 bits; quality 100 loses nothing."""
+    data = bytes(imagecodecs.jpegxl_encode(samples, level=quality, lossless=quality == 100, usecontainer=True))
+    if not data.startswith(_SIGNATURE):
+        data = _SIGNATURE + box(b"ftyp", b"jxl \0\0\0\0jxl ") + box(b"jxlc", data)
+    file.write(data)
+    if exif:
+        file.write(box(b"Exif", bytes(4) + exif.removeprefix(HEAD)))
+    if xmp:
+        file.write(box(b"xml ", xmp))
+
+
+def told_of(source: Image.Image) -> list[str]:
+    """What is in a HEIF or JPEG XL beside the picture, in words."""
+    found = []
+    if source.format == "HEIF":
+        if _APPLE_MAP in source.info.get("aux", {}):
+            found.append("the gain map (HDR) is left out")
+        if source.info.get("depth_images"):
+            found.append("the depth map is left out")
+        if (others := int(getattr(source, "n_frames", 1)) - 1) > 0:
+            found.append(f"{others} further pictures in it are left out")
+    return found

@@ -1,0 +1,79 @@
+"""What Pillow says of an opened file, made what the file says: texts of a PNG stand in the place of other entries."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any
+
+from PIL import Image
+
+from sr_plugins.images.file_parts import bodies, parts_of
+from sr_plugins.images.tiff_reader import XMP, page_of
+
+# names that Pillow's own entries of info have: a text of that keyword stands in their place
+_NAMES_OF_INFO = (
+    *("transparency", "icc_profile", "dpi", "exif", "xmp", "gamma", "srgb", "aspect", "background", "interlace"),
+    *("duration", "disposal", "loop", "default_image", "comment", "bbox", "blend", "chromaticity", "timestamp"),
+)
+_LARGEST_PROFILE = 1 << 26
+
+
+def make_info_true(image: Image.Image) -> None:
+    """Before an image is loaded: nothing in ``info`` is of a kind that Pillow, or who reads it, does not expect."""
+    if image.format == "PNG":
+        texts = getattr(image, "text", {})
+        for name in _NAMES_OF_INFO:
+            if isinstance(image.info.get(name), str) and name in texts:
+                del image.info[name]
+                if (told := _told(image, name)) is not None:
+                    image.info[name] = told
+    elif image.format == "TIFF" and not isinstance(image.info.get("xmp", b""), bytes):
+        page = page_of(image)
+        packet = page.bytes_of(XMP) if page is not None else None
+        del image.info["xmp"]
+        if packet:
+            image.info["xmp"] = packet
+
+
+def load_truly(image: Image.Image) -> None:
+    """Load an image, after :func:`make_info_true`.
+
+    Pillow maps uncompressed files of modes L, P, I;16 and CMYK into memory. Where a TIFF file is turned by 90 degrees,
+    it does that with the sides exchanged (seen in 13.0), and the picture is scrambled; without a name it reads them.
+    """
+    make_info_true(image)
+    name = getattr(image, "filename", "")
+    if image.format == "TIFF" and name:
+        image.filename = ""  # type: ignore[attr-defined]
+    try:
+        image.load()
+    finally:
+        if image.format == "TIFF" and name:
+            image.filename = name  # type: ignore[attr-defined]
+    make_info_true(image)  # of texts behind the pixels
+
+
+def _told(image: Image.Image, name: str) -> Any:
+    """What the PNG's own chunk says under this name, as Pillow gives it."""
+    parts = {kind: body for kind, body in reversed(parts_of(image)) if kind not in (b"tEXt", b"zTXt", b"iTXt")}
+    if name == "interlace":
+        head = bodies(image, b"IHDR")
+        return 1 if head and head[0][12:13] == b"\1" else None
+    if name == "dpi" and len(body := parts.get(b"pHYs", b"")) == 9 and body[8] == 1:
+        x, y = struct.unpack_from(">II", body)
+        return x * 0.0254, y * 0.0254
+    if name == "exif" and b"eXIf" in parts:
+        return b"Exif\0\0" + parts[b"eXIf"]
+    if name == "icc_profile" and b"iCCP" in parts:
+        try:
+            stored = parts[b"iCCP"].split(b"\0", 1)[1][1:]
+            return zlib.decompressobj().decompress(stored, _LARGEST_PROFILE) or None
+        except (zlib.error, IndexError):
+            return None
+    if name == "transparency" and (clear := parts.get(b"tRNS")):
+        if image.mode == "P":
+            return clear
+        values = struct.unpack(f">{len(clear) // 2}H", clear[: len(clear) // 2 * 2])
+        return values if len(values) == 3 else values[0] if values else None
+    return None

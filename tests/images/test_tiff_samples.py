@@ -1,0 +1,236 @@
+"""TIFF files of every depth, byte order, layout and compression: what comes out is what went in, by tifffile's word."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from fakes import nearest
+from PIL import Image
+
+from sr_plugins import Upscaler
+from sr_plugins.errors import ImageError
+from sr_plugins.images.files import upscale_file
+from sr_plugins.images.pillow_filter import upscale_image
+
+HEIGHT, WIDTH = 12, 20
+TYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
+
+
+@pytest.fixture(scope="module")
+def repeat() -> Iterator[Upscaler]:
+    with Upscaler(nearest(channels="rgb")) as upscaler:
+        yield upscaler
+
+
+def samples(kind: str, bands: int = 1) -> np.ndarray:
+    values = np.random.default_rng(3).random((HEIGHT, WIDTH, bands))
+    dtype = np.dtype(kind)
+    if dtype.kind != "f":
+        limits = np.iinfo(dtype)
+        low, high = max(limits.min, -(2**31)), min(limits.max, 2**32)
+        values = values * (high - low) + low
+    return (values if bands > 1 else values[..., 0]).astype(dtype)
+
+
+def enlarged(folder: Path, upscaler: Upscaler) -> tifffile.TiffFile:
+    upscale_file(folder / "in.tif", folder / "out.tif", upscaler)
+    return tifffile.TiffFile(folder / "out.tif")
+
+
+def assert_doubled(result: np.ndarray, source: np.ndarray) -> None:
+    expected = source.repeat(2, 0).repeat(2, 1)
+    assert result.dtype == expected.dtype
+    # a network computes in float32
+    span = float(np.ptp(expected.astype(float))) or 1.0
+    whole = 0 if expected.dtype.itemsize <= 2 and expected.dtype.kind != "f" else span * 2e-7
+    whole = max(whole, 5e-4) if expected.dtype == np.float16 else whole
+    assert np.abs(result.astype(float) - expected.astype(float)).max() <= whole
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("kind", TYPES)
+def test_every_type_of_sample_stays(kind: str, bands: int, order: str, tmp_path: Path, repeat: Upscaler) -> None:
+    source = samples(kind, bands)
+    tifffile.imwrite(
+        tmp_path / "in.tif",
+        source.astype(order + kind),
+        byteorder=order,
+        photometric="rgb" if bands == 3 else "minisblack",
+        metadata=None,
+    )
+    with enlarged(tmp_path, repeat) as result:
+        assert_doubled(result.pages[0].asarray(), source)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "u4", "i2", "f2", "f4"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_white_is_zero_is_inverted_once(kind: str, order: str, tmp_path: Path, repeat: Upscaler) -> None:
+    source = samples(kind)
+    tifffile.imwrite(
+        tmp_path / "in.tif", source.astype(order + kind), byteorder=order, photometric="miniswhite", metadata=None
+    )
+    with enlarged(tmp_path, repeat) as result:
+        found = result.pages[0].asarray().astype(float)[::2, ::2]
+        assert result.pages[0].photometric == tifffile.PHOTOMETRIC.MINISBLACK
+    before = source.astype(float)
+    total = found + before
+    assert np.ptp(total) <= max(np.ptp(before) * 1e-3, 0)  # every sample and its negative have one sum
+    assert np.corrcoef(found.ravel(), before.ravel())[0, 1] < -0.999
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"tile": (16, 16)},
+        {"bigtiff": True},
+        {"bigtiff": True, "byteorder": ">"},
+        {"compression": "lzw", "predictor": True},
+        {"compression": "zstd"},
+        {"compression": "jpeg2000"},
+        {"compression": "jpegxl", "compressionargs": {"lossless": True}},
+        {"rowsperstrip": 5},
+        {"planarconfig": "separate"},
+    ],
+    ids=lambda layout: "-".join(map(str, layout.items()))[:40],
+)
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_every_layout_is_read(layout: dict, kind: str, tmp_path: Path, repeat: Upscaler) -> None:
+    if kind == "f4" and "jpeg" in str(layout):
+        pytest.skip("tifffile writes no floats so")
+    source = samples(kind, 3)
+    stored = np.moveaxis(source, 2, 0) if "planarconfig" in layout else source
+    tifffile.imwrite(
+        tmp_path / "in.tif",
+        stored.astype(layout.get("byteorder", "<") + kind),
+        photometric="rgb",
+        metadata=None,
+        **layout,
+    )
+    with enlarged(tmp_path, repeat) as result:
+        assert_doubled(result.pages[0].asarray(), source)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("photometric", ["minisblack", "rgb", "separated", "palette"])
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_turned_pages_are_upright_also_where_pillow_maps_them(
+    kind: str, photometric: str, orientation: int, tmp_path: Path, repeat: Upscaler
+) -> None:
+    bands = {"rgb": 3, "separated": 4}.get(photometric, 1)
+    if photometric == "separated" and kind == "u2":
+        pytest.skip("becomes 8 bits, and says so")
+    source = samples(kind, bands)
+    further = {}
+    if photometric == "palette":
+        further["colormap"] = np.linspace(0, 65535, 3 << (8 * source.itemsize)).reshape(3, -1).astype(np.uint16)
+    tags = [(274, 3, 1, orientation)]
+    tifffile.imwrite(tmp_path / "in.tif", source, photometric=photometric, metadata=None, extratags=tags, **further)
+    with enlarged(tmp_path, repeat) as result:
+        found = result.pages[0].asarray()
+        assert 274 not in result.pages[0].tags
+    if photometric == "separated":  # inks are mixed anew: brightness tells how it lies
+        source = (255 - source[..., :3].astype(int)) * (255 - source[..., 3:].astype(int))
+        found = (255 - found[..., :3].astype(int)) * (255 - found[..., 3:].astype(int))
+    if photometric == "palette":
+        source = np.moveaxis(further["colormap"][:, source], 0, -1)
+        found = found.astype(int) * (257 if found.dtype == np.uint8 else 1)
+    turned = source.swapaxes(0, 1) if orientation >= 5 else source
+    turned = turned[::-1] if orientation in (3, 4, 7, 8) else turned
+    turned = turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
+    expected = turned.astype(float).repeat(2, 0).repeat(2, 1)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= max(expected.max() / 100, 1)
+    if photometric == "minisblack" or (photometric, kind) == ("rgb", "u1"):
+        with Image.open(tmp_path / "in.tif") as image:  # Pillow's own door
+            np.testing.assert_array_equal(np.asarray(upscale_image(image, upscaler=repeat)), expected)
+
+
+@pytest.mark.parametrize(("bits", "white"), [(2, 3), (4, 15), (10, 1023), (12, 4095), (14, 16383)])
+def test_odd_depths_fill_their_type(bits: int, white: int, tmp_path: Path, repeat: Upscaler) -> None:
+    source = np.random.default_rng(0).integers(0, white + 1, (HEIGHT, 24)).astype("u1" if bits < 8 else "u2")
+    tifffile.imwrite(tmp_path / "in.tif", source, photometric="minisblack", bitspersample=bits, metadata=None)
+    with enlarged(tmp_path, repeat) as result:
+        found = result.pages[0].asarray()
+    most = np.iinfo(found.dtype).max
+    np.testing.assert_array_equal(found[::2, ::2], np.rint(source.astype(float) * most / white))
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_associated_alpha_becomes_straight(kind: str, tmp_path: Path, repeat: Upscaler) -> None:
+    most = 1.0 if kind == "f4" else float(np.iinfo(kind).max)
+    alpha = np.full((HEIGHT, WIDTH, 1), most / 2)
+    colours = np.full((HEIGHT, WIDTH, 3), most / 4)
+    both = np.concatenate((colours, alpha), axis=2).astype(kind)
+    tifffile.imwrite(tmp_path / "in.tif", both, photometric="rgb", extrasamples=["assocalpha"], metadata=None)
+    with enlarged(tmp_path, repeat) as result:
+        page = result.pages[0]
+        assert [int(k) for k in page.extrasamples] == [2]
+        np.testing.assert_allclose(page.asarray()[0, 0] / most, [0.5] * 4, atol=0.01)
+
+
+@pytest.mark.parametrize("kind", ["u2", "i2", "f4", "f8"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_no_data_reaches_no_network(kind: str, bands: int, tmp_path: Path) -> None:
+    """The land lies between 550 and 650; a hole of -9999 (0 where there is no minus) must not ring through it."""
+    hole = 0 if kind == "u2" else -9999
+    land = 600 + 50 * np.sin(np.arange(WIDTH) / 6)[None, :, None] * np.cos(np.arange(HEIGHT) / 6)[:, None, None]
+    land = land.repeat(bands, 2)
+    land[4:8, 6:12] = hole
+    source = (land if bands > 1 else land[..., 0]).astype(kind)
+    tags = [(42113, 2, 0, str(hole))]
+    tifffile.imwrite(
+        tmp_path / "in.tif", source, photometric="rgb" if bands == 3 else "minisblack", metadata=None, extratags=tags
+    )
+    with Upscaler("tiny") as upscaler, enlarged(tmp_path, upscaler) as result:
+        found = result.pages[0].asarray().reshape(2 * HEIGHT, 2 * WIDTH, bands)
+        assert result.pages[0].tags[42113].value.strip("\0") == str(hole)
+    empty = (found == hole).all(axis=2)
+    assert empty[8:16, 12:24].all()
+    assert empty.sum() == 8 * 12
+    assert found[~empty].min() > 530
+    assert found[~empty].max() < 670
+
+
+def test_missing_values_stay_missing(tmp_path: Path, repeat: Upscaler) -> None:
+    source = samples("f4")
+    source[3, 4], source[5, 6] = np.nan, np.inf
+    tifffile.imwrite(tmp_path / "in.tif", source, photometric="minisblack", metadata=None)
+    with enlarged(tmp_path, repeat) as result:
+        found = result.pages[0].asarray()
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(source).repeat(2, 0).repeat(2, 1))
+    np.testing.assert_array_equal(np.isinf(found), np.isinf(source).repeat(2, 0).repeat(2, 1))
+
+
+def test_what_is_left_out_is_told(tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture) -> None:
+    bands = samples("u1", 5)
+    with tifffile.TiffWriter(tmp_path / "in.tif") as file:
+        file.write(bands, photometric="rgb", extrasamples=["unassalpha", "unspecified"], metadata=None, subifds=1)
+        file.write(
+            bands[::2, ::2].copy(),
+            photometric="rgb",
+            extrasamples=["unassalpha", "unspecified"],
+            metadata=None,
+            subfiletype=1,
+        )
+    with caplog.at_level(logging.WARNING), enlarged(tmp_path, repeat) as result:
+        assert result.pages[0].shape == (2 * HEIGHT, 2 * WIDTH, 4)
+    told = " ".join(caplog.messages)
+    assert "1 further bands" in told
+    assert "1 smaller versions" in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "photometric", "bands"), [("c8", "minisblack", 1), ("u1", "minisblack", 3), ("u2", "cielab", 3)]
+)
+def test_what_cannot_be_enlarged_is_refused_with_a_cure(
+    kind: str, photometric: str, bands: int, tmp_path: Path, repeat: Upscaler
+) -> None:
+    source = np.zeros((HEIGHT, WIDTH, bands) if bands > 1 else (HEIGHT, WIDTH), kind)
+    tifffile.imwrite(tmp_path / "in.tif", source, photometric=photometric, planarconfig="contig", metadata=None)
+    with pytest.raises(ImageError, match="save"):
+        upscale_file(tmp_path / "in.tif", tmp_path / "out.tif", repeat)
+    assert not (tmp_path / "out.tif").exists()
