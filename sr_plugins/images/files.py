@@ -134,6 +134,8 @@ def upscale_file(
                     page = pictures_of(source)[number] if source.format == "TIFF" else 0
                     carried[number] = metadata_of(source, after[number], page, gain_map=format == "JPEG")
                 yield picture
+                if picture is source and len(before) == 1:  # its frame holds a copy: room for the result
+                    source.close()
 
         def enlarged() -> Iterator[tuple[Picture, Metadata]]:
             results = upscale_pictures(pictures(), upscaler, with_metadata=False, wrap=wrap)

@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from sr_plugins.errors import FrameError, ImageError
+from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.metadata import metadata_of
 from sr_plugins.images.modes import image_to_frame
 from sr_plugins.images.pixel_art import is_nearest, repeated, wrapped
+from sr_plugins.images.spare_memory import give_back
 from sr_plugins.images.tiff_reader import black_of, no_data_of, page_of
-from sr_plugins.images.upright import settled_image, upright
+from sr_plugins.images.upright import settled_image, turned_by
 from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.frame import Frame
@@ -129,8 +131,8 @@ def upscale_image(
     Args:
         image: an image; or, for colours of more than 8 bits, which Pillow has no mode for, an array (height, width) of
             gray or (height, width, bands) with 1 to 4 bands: gray, gray and alpha, RGB, RGBA. Of any type of numbers;
-            ``uint8`` and ``uint16`` use their whole range, for others white is the smallest of 1 (floats), 255, 65535
-            that holds the samples, or their maximum. An array of the same type and number of dimensions comes back.
+            ``uint8`` and ``uint16`` use their whole range, and so do floats within 0 to 1; of others black and white
+            are the array's own extremes. An array of the same type and number of dimensions comes back.
         scale: how many times larger; 2 where neither scale nor size is given.
         model: as for the filter.
         upscaler: use this one.
@@ -165,6 +167,7 @@ def upscale_pictures(
     def frames() -> Iterator[Frame]:
         for picture in pictures:
             check_output_size(upscaler, (picture.width, picture.height))
+            back: Callable[[Frame], Picture]
             if isinstance(picture, Frame):
                 frame, back = picture, _unchanged
                 if picture.alpha is not None and not picture.alpha.any():
@@ -182,7 +185,10 @@ def upscale_pictures(
             yield frame
 
     for result in repeated(frames(), upscaler) if is_nearest(upscaler) else upscaler.stream(frames()):
-        yield backs.popleft()(result)
+        give_back(result.width * result.height)
+        picture = backs.popleft()(result)
+        del result  # while the picture is written, its planes take no memory
+        yield picture
 
 
 def check_output_size(upscaler: Upscaler, size: tuple[int, int], pictures: int = 1) -> tuple[int, int]:
@@ -204,7 +210,7 @@ def _prepared(
 ) -> tuple[Frame, Callable[[Frame], Image.Image]]:
     page = page_of(image)  # asked now: Pillow forgets the file when it loads
     settled = settled_image(image)
-    turned = upright(settled)
+    turned = turned_by(settled, orientation_of(image))
     # now, not when the result is there: the caller may have gone on to the next frame by then
     info: dict[Any, Any] = {}
     if with_metadata:

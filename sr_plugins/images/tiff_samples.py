@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
-from sr_plugins.images.tiff_reader import PHOTOMETRIC, SAMPLES, Page, no_data_of, pages_of
+from sr_plugins.images.tiff_reader import NO_DATA, PHOTOMETRIC, SAMPLES, Page, no_data_of, pages_of
 from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame
 
@@ -49,7 +49,7 @@ def is_beyond_pillow(page: Page) -> bool:
         return True
     if photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE):
         return False
-    if kind in (_SIGNED, _FLOAT) or bits > 16:
+    if kind in (_SIGNED, _FLOAT) or bits > 16 or (bits > 8 and NO_DATA in page.first):
         return True
     if photometric == _PALETTE:
         return bits > 8

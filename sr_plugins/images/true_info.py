@@ -6,7 +6,7 @@ import struct
 import zlib
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.tiff_reader import XMP, page_of
@@ -16,16 +16,20 @@ _NAMES_OF_INFO = (
     *("transparency", "icc_profile", "dpi", "exif", "xmp", "gamma", "srgb", "aspect", "background", "interlace"),
     *("duration", "disposal", "loop", "default_image", "comment", "bbox", "blend", "chromaticity", "timestamp"),
 )
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _LARGEST_PROFILE = 1 << 26
 
 
 def make_info_true(image: Image.Image) -> None:
     """Before an image is loaded: nothing in ``info`` is of a kind that Pillow, or who reads it, does not expect."""
     if image.format == "PNG":
-        texts = getattr(image, "text", {})
+        # not by image.text, which loads the picture with what is wrong
+        texts = {body.split(b"\0", 1)[0] for kind, body in parts_of(image) if kind in _TEXTS}
         for name in _NAMES_OF_INFO:
-            if isinstance(image.info.get(name), str) and name in texts:
+            if isinstance(image.info.get(name), str) and name.encode() in texts:
                 del image.info[name]
+                if name == "bbox" and isinstance(image, ImageFile.ImageFile):  # it has become the place of the samples
+                    image.tile = [tile._replace(extents=(0, 0, *image.size)) for tile in image.tile]
                 if (told := _told(image, name)) is not None:
                     image.info[name] = told
     elif image.format == "TIFF" and not isinstance(image.info.get("xmp", b""), bytes):
@@ -56,7 +60,7 @@ def load_truly(image: Image.Image) -> None:
 
 def _told(image: Image.Image, name: str) -> Any:
     """What the PNG's own chunk says under this name, as Pillow gives it."""
-    parts = {kind: body for kind, body in reversed(parts_of(image)) if kind not in (b"tEXt", b"zTXt", b"iTXt")}
+    parts = {kind: body for kind, body in reversed(parts_of(image)) if kind not in _TEXTS}
     if name == "interlace":
         head = bodies(image, b"IHDR")
         return 1 if head and head[0][12:13] == b"\1" else None

@@ -17,7 +17,6 @@ from PIL import Image
 
 from sr_plugins.pixels.frame import Frame, FrameFormat, frame_of
 
-_USUAL_WHITES = {"f": (1.0, 255.0, 65535.0), "u": (255.0, 65535.0), "i": (255.0, 65535.0)}
 # constants of SMPTE ST 2084 (PQ); linear 1 is taken for the 203 nits of diffuse white (ITU-R BT.2408)
 _M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
 _WHITE = 203 / 10_000
@@ -60,7 +59,7 @@ class WideSamples:
         holes = self._holes()
         colours, alpha = self.values[..., : self.colours], self.values[..., self.colours :]
         there = colours[~holes]
-        exact = dtype in (np.uint8, np.uint16) and not self.is_light
+        exact = dtype == np.uint8 or (dtype == np.uint16 and self.no_data is None)
         bits = 8 * dtype.itemsize
         low, high = (0.0, float((1 << bits) - 1)) if exact else (0.0, 1.0) if self.is_light else self._range(there)
         filling = there.min() if there.size else colours.dtype.type(0)
@@ -77,7 +76,7 @@ class WideSamples:
             top = np.float32(1)
         seen = None
         if self.has_alpha:
-            seen = alpha[..., 0] if exact else ((alpha[..., 0].astype(np.float64) - low) / (high - low)).astype("f4")
+            seen = alpha[..., 0] if exact else (alpha[..., 0] / self._opaque()).astype(np.float32)
         if holes.any() and not holes.all():
             seen = np.where(holes, top * 0, top if seen is None else seen)
         frame = frame_of(format, [planes[..., i] for i in range(self.colours)] + ([] if seen is None else [seen]))
@@ -87,7 +86,7 @@ class WideSamples:
             if not exact:
                 bands = _decoded(bands.astype(np.float64)) if self.is_light else bands * (high - low) + low
             found = _as(bands, dtype)
-            found = found if not self.has_alpha else np.dstack([found, self._alpha(result, low, high, exact=exact)])
+            found = found if not self.has_alpha else np.dstack([found, self._alpha(result, exact=exact)])
             if holes.any():
                 rows = (np.arange(result.height) * self.height) // result.height
                 columns = (np.arange(result.width) * self.width) // result.width
@@ -137,21 +136,29 @@ class WideSamples:
         return holes
 
     def _range(self, there: NDArray[Any]) -> tuple[float, float]:
-        """(black, white) where the file does not say: the smallest usual range that holds it, or its own extremes."""
+        """(black, white): 0 and 1 for floats within them, otherwise the picture's own extremes.
+
+        A network is right to about a thousandth of what it takes for white: of heights that is little only where white
+        is the highest one, and black the lowest.
+        """
         low, high = (float(there.min()), float(there.max())) if there.size else (0.0, 1.0)
-        if low >= 0:
-            for white in _USUAL_WHITES[there.dtype.kind]:
-                if high <= white:
-                    return 0.0, white
-        return min(low, 0.0), max(high, low + 1.0, 1.0)
+        if there.dtype.kind == "f" and low >= 0 and high <= 1:
+            return 0.0, 1.0
+        return low, high if high > low else low + 1.0
 
     def _inverted(self, colours: NDArray[Any], low: float, high: float) -> NDArray[Any]:
         return low + high - colours if self.is_negative else colours
 
-    def _alpha(self, result: Frame, low: float, high: float, *, exact: bool) -> NDArray[Any]:
+    def _opaque(self) -> float:
+        """Alpha of what hides all behind it: all of an integer type's range, 1 or the most there is of floats."""
+        if self.values.dtype.kind != "f":
+            return float(np.iinfo(self.values.dtype).max)
+        return max(1.0, float(np.nan_to_num(self.values[..., -1]).max()))
+
+    def _alpha(self, result: Frame, *, exact: bool) -> NDArray[Any]:
         if result.alpha is None:
-            return np.full((result.height, result.width), high, self.values.dtype)
-        return result.alpha if exact else _as(result.alpha.astype(np.float64) * (high - low) + low, self.values.dtype)
+            return np.full((result.height, result.width), self._opaque(), self.values.dtype)
+        return result.alpha if exact else _as(result.alpha.astype(np.float64) * self._opaque(), self.values.dtype)
 
 
 def _as(numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

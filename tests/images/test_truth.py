@@ -204,15 +204,16 @@ def test_a_file_object_is_as_good_as_a_name(tmp_path: Path, repeat: Upscaler) ->
         assert np.array_equal(np.asarray(written), doubled(noise()))  # lossless, as its source
 
 
-def test_signed_samples_are_true_and_unsigned_ones_of_32_bits_refused(tmp_path: Path, repeat: Upscaler) -> None:
+def test_signed_samples_are_true_and_unsigned_ones_of_32_bits_too(tmp_path: Path, repeat: Upscaler) -> None:
     signed = np.linspace(-100, 100, 64).astype(np.int8)[None].repeat(48, 0)
     tifffile.imwrite(tmp_path / "in.tif", signed)
     upscale_file(tmp_path / "in.tif", tmp_path / "out.tif", repeat)
     found = tifffile.imread(tmp_path / "out.tif")
     assert np.abs(found - signed.repeat(2, 0).repeat(2, 1)).max() <= 1
-    tifffile.imwrite(tmp_path / "in.tif", np.linspace(0, 4e9, 64).astype(np.uint32)[None].repeat(48, 0))
-    with pytest.raises(ImageError, match="unsigned"):
-        upscale_file(tmp_path / "in.tif", tmp_path / "out.tif", repeat)
+    unsigned = np.linspace(0, 4e9, 64).astype(np.uint32)[None].repeat(48, 0)
+    tifffile.imwrite(tmp_path / "in.tif", unsigned)
+    upscale_file(tmp_path / "in.tif", tmp_path / "out.tif", repeat)
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "out.tif"), unsigned.repeat(2, 0).repeat(2, 1), atol=600)
 
 
 def test_overviews_and_stacks(tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture) -> None:
@@ -246,3 +247,44 @@ def test_a_long_name_is_written(tmp_path: Path, repeat: Upscaler) -> None:
     (tmp_path / "out").mkdir()
     upscale_file(tmp_path / name, tmp_path / "out" / name, repeat)
     assert (tmp_path / "out" / name).is_file()
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(
+    "keyword",
+    ["bbox", "interlace", "transparency", "dpi", "icc_profile", "exif", "gamma", "loop", "duration", "default_image"],
+)
+def test_a_text_is_a_text_whatever_its_keyword(
+    keyword: str, interlaced: bool, tmp_path: Path, repeat: Upscaler
+) -> None:
+    """Pillow enters texts under their keyword into ``info``, where the decoder and writers look for other things."""
+    image = noise("P" if keyword == "transparency" else "RGB")
+    if image.mode == "P":
+        image.putpalette(bytes(range(256)) * 3)
+        image.info["transparency"] = bytes([0, 128]) + b"\xff" * 254
+    data = io.BytesIO()
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.save(data, "PNG", dpi=(300, 300), icc_profile=profile)
+    whole = data.getvalue()
+    if interlaced:
+        plain = np.asarray(noise("RGB"))
+        passes = [(0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1)]
+        rows = b"".join(b"\0" + row.tobytes() for y, dy, x, dx in passes for row in plain[y::dy, x::dx] if row.size)
+        head = struct.pack(">IIBBBBB", 24, 16, 8, 2, 0, 0, 1)
+        whole = b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        )
+        image = noise("RGB")
+    body = b"tEXt" + keyword.encode() + b"\0half of it"
+    text = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    at = whole.index(b"IDAT") - 4  # behind the chunks that it could stand in for
+    (tmp_path / "in.png").write_bytes(whole[:at] + text + whole[at:])
+    upscale_file(tmp_path / "in.png", tmp_path / "out.png", repeat)
+    with Image.open(io.BytesIO(whole)) as source, Image.open(tmp_path / "out.png") as result:
+        expected = np.asarray(source.convert("RGBA"))
+        opaque = expected[..., 3] == 255
+        found = np.asarray(result.convert("RGBA"))[::2, ::2]
+        assert np.array_equal(found[opaque], expected[opaque])
+        assert interlaced or keyword in ("dpi", "icc_profile") or result.info["icc_profile"] == profile
+    assert b"half of it" in (tmp_path / "out.png").read_bytes()
