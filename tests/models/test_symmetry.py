@@ -20,7 +20,7 @@ from sr_plugins.testing import random_network
 from sr_plugins.weights.pretrained import load_model
 from sr_plugins.weights.safetensors_files import count_parameters
 
-SYMMETRIC = [spec for spec in MODELS if spec.symmetry > 1]
+SYMMETRIC = [spec for spec in MODELS if spec.symmetry > 1 and spec.needs_weights]
 Plane = NDArray[np.uint8]
 ORDERS = (2, 4, 8)
 QUARTERS = [(True, False, True), (True, True, False)]  # turns, each of which undoes the other
