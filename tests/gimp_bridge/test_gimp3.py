@@ -24,6 +24,8 @@ from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins.errors import PluginError
 from sr_plugins.images.pillow_filter import SuperResolution
 
+pytestmark = pytest.mark.timeout(1500)  # all cases run in the first test that asks, each with a worker of its own
+
 DTYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
 WIDTH, HEIGHT = 37, 23
 UPSCALE, LAYER, RESTORE = "plug-in-sr-upscale", "plug-in-sr-upscale-layer", "plug-in-sr-restore"
