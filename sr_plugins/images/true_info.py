@@ -29,7 +29,7 @@ def make_info_true(image: Image.Image) -> None:
             if isinstance(image.info.get(name), str) and name.encode() in texts:
                 del image.info[name]
                 if name == "bbox" and isinstance(image, ImageFile.ImageFile):  # it has become the place of the samples
-                    image.tile = [tile._replace(extents=(0, 0, *image.size)) for tile in image.tile]
+                    image.tile = [type(t)(t[0], (0, 0, *image.size), t[2], t[3]) for t in image.tile]
                 if (told := _told(image, name)) is not None:
                     image.info[name] = told
     elif image.format == "TIFF" and not isinstance(image.info.get("xmp", b""), bytes):
