@@ -15,7 +15,7 @@ from sr_plugins.images.file_parts import parts_of
 _LARGEST_TEXT = 1 << 26
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 # what is carried otherwise
-_ELSEWHERE = ("exif", _XMP_KEYWORD, *(f"Raw profile type {n}" for n in ("exif", "APP1", "iptc", "8bim", "xmp", "icc")))
+_ELSEWHERE = (_XMP_KEYWORD, *(f"Raw profile type {n}" for n in ("exif", "APP1", "iptc", "8bim", "xmp", "icc")))
 
 
 class Text(NamedTuple):
