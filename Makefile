@@ -8,7 +8,7 @@ IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 12))
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 
-.PHONY: install demo test lint docs bench clean
+.PHONY: install demo test lint docs shaders bench clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,10 @@ docs: $(VENV)/.installed-docs
 $(VENV)/.installed-docs: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
+
+# The shaders in the package, from the weights beside them; a test fails where they are of others.
+shaders: install
+	$(BIN)/python -c "from sr_plugins.exporters.shipped import make; make()"
 
 # About a quarter of an hour on two cores; run it while the machine does nothing else. docs/benchmarks.md says what shows what.
 bench: install $(PEERS)

@@ -47,6 +47,7 @@ BUILT_IN = (
     "sr_plugins.backends.ncnn",
     "sr_plugins.exporters.onnx",
     "sr_plugins.exporters.glsl",
+    "sr_plugins.exporters.ncnn",
     "sr_plugins.models.corrected",
     "sr_plugins.weights.library",
     "sr_plugins.weights.reader",

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from sr_plugins.errors import ArgumentError
 from sr_plugins.exporters.compact_layers import compact_layers
 from sr_plugins.exporters.shader import Levels, Passes, Precision, ShaderWriter
+from sr_plugins.exporters.shipped import described, shipped
 from sr_plugins.interface.exporter import Exported, ExporterSpec
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.model import LoadedModel
+from sr_plugins.interface.model import LoadedModel, ModelSpec
 
 
 def build(
@@ -25,9 +26,17 @@ def build(
         raise ArgumentError("a shader of full precision needs compute passes: fragment passes save half precision")
     writer = ShaderWriter(loaded.spec, compact_layers(loaded, "glsl"), passes, precision, levels)
     text = writer.text()
-    return Exported({".glsl": text.encode()}, f"{text.count('//!HOOK')} passes, {precision} precision, {levels} levels")
+    return Exported({".glsl": text.encode()}, described(text))
+
+
+def ready(
+    spec: ModelSpec, *, passes: Passes = "compute", precision: Precision = "half", levels: Levels = "limited"
+) -> Exported | None:
+    """The shader that lies in the package, if it is the one that was asked for."""
+    return shipped(spec) if (passes, precision, levels) == ("compute", "half", "limited") else None
 
 
 @hookimpl
 def sr_exporters() -> Iterable[ExporterSpec]:
-    yield ExporterSpec(name="glsl", suffixes=(".glsl",), build=build, options=("precision", "passes", "levels"))
+    options = ("precision", "passes", "levels")
+    yield ExporterSpec(name="glsl", suffixes=(".glsl",), build=build, options=options, ready=ready)

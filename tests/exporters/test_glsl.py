@@ -13,14 +13,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 from imageio_ffmpeg import get_ffmpeg_exe
+from networks import small_network
 from numpy.typing import NDArray
 
 from sr_plugins.cli.export import command
 from sr_plugins.errors import ArgumentError, PluginError
 from sr_plugins.exporters import glsl
-from sr_plugins.interface.model import LoadedModel, ModelSpec
-from sr_plugins.interface.network import TorchNetwork
-from sr_plugins.models.compact_network import CompactNetwork
+from sr_plugins.interface.model import LoadedModel
 from sr_plugins.models.flat_colours import KNOTS
 from sr_plugins.weights.open_model import open_model
 
@@ -44,30 +43,6 @@ def vulkan() -> dict[str, str]:
             pytest.fail(f"SR_PLUGINS_REQUIRE_VULKAN=1, but {reason}: {done.stderr.decode()}")
         pytest.skip(reason)
     return environment
-
-
-def small_network(
-    scale: int, features: int, symmetry: int = 1, back_projection: bool = False, name: str = "own"
-) -> LoadedModel:
-    """Strong random weights: a wrong tap, phase or border shows."""
-    torch.manual_seed(scale)
-    network = CompactNetwork(scale, features, 1, symmetry=symmetry, back_projection=back_projection)
-    with torch.no_grad():
-        for value in network.parameters():
-            size = value[0].numel() ** 0.5 if value.ndim > 1 else 3
-            value.copy_(torch.randn_like(value) / size)
-        for value in network.tail.parameters():
-            value.mul_(0.1)
-    spec = ModelSpec(
-        name=name,
-        scale=scale,
-        channels="luma",
-        build=lambda: network,
-        receptive_radius=9,
-        needs_weights=False,
-        license="MIT",
-    )
-    return LoadedModel(spec, TorchNetwork(network.eval()))
 
 
 def picture(height: int = 37, width: int = 51) -> Plane:

@@ -1,0 +1,90 @@
+"""ONNX for colour, in half precision, for one size and in older operators: run by ONNX Runtime and OpenVINO."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import pytest
+from click.testing import CliRunner
+from networks import small_network
+from numpy.typing import NDArray
+
+from sr_plugins import Frame, FrameFormat, Upscaler
+from sr_plugins.cli.export import command
+from sr_plugins.errors import ArgumentError
+from sr_plugins.exporters.files import export
+
+RGB = FrameFormat(family="rgb")
+
+
+def picture(height: int, width: int) -> NDArray[np.uint8]:
+    """Strong colours and noise: (3, H, W)."""
+    y, x = np.mgrid[:height, :width]
+    noise = np.random.default_rng(0).normal(0, 10, (3, height, width))
+    waves = np.stack([np.sin(x / a) * np.cos(y / b) for a, b in ((3, 5), (4, 3), (7, 2))])
+    return (128 + 100 * waves + noise).clip(0, 255).round().astype(np.uint8)
+
+
+def runtimes(path: Path):  # type: ignore[no-untyped-def]
+    """Functions from what goes in to what comes out."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    yield lambda x: session.run(["enlarged"], {"picture": x})[0]
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    yield lambda x: compiled(x)[0]
+
+
+@pytest.mark.parametrize(
+    ("scale", "back_projection", "precision", "opset"),
+    [
+        (2, False, "full", None),
+        (3, True, "full", 17),
+        (4, True, "half", None),
+        (2, True, "half", 18),
+        (2, False, "full", 13),
+    ],
+)
+def test_other_runtimes_make_the_cores_colours(
+    scale: int, back_projection: bool, precision: str, opset: int | None, tmp_path: Path
+) -> None:
+    loaded, path = small_network(scale, 8, 1, back_projection), tmp_path / "rgb.onnx"
+    export(loaded, path, channels="rgb", precision=precision, opset=opset)
+    content = onnx.load(path)
+    assert opset in (None, *(o.version for o in content.opset_import if o.domain == ""))
+    rgb = picture(23, 34)
+    with Upscaler(loaded, device="cpu", backend="torch", precision="float32") as upscaler:
+        expected = np.stack(upscaler.upscale(Frame(list(rgb), RGB)).planes).astype(int)
+    x = (rgb[None] / 255).astype(np.float16 if precision == "half" else np.float32)
+    for run in runtimes(path):
+        for count in (1, 2):
+            result = run(np.repeat(x, count, 0))
+            assert result.dtype == x.dtype
+            codes = np.rint(result.astype(np.float64) * 255).clip(0, 255)
+            assert np.abs(codes - expected).max() <= (2 if precision == "half" else 1)
+
+
+def test_a_file_for_one_size(tmp_path: Path) -> None:
+    path = tmp_path / "fixed.onnx"
+    arguments = ["tiny", "--size", "40x30", "--half", "--channels", "rgb", "-o", str(path)]
+    done = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert done.output.startswith(f"{path}: tiny x2, rgb, within")
+    graph = onnx.load(path).graph
+    shapes = [[d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.input, *graph.output)]
+    assert shapes == [[1, 3, 30, 40], [1, 3, 60, 80]]
+    assert {v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)} == {onnx.TensorProto.FLOAT16}
+    for run in runtimes(path):
+        assert run(np.zeros((1, 3, 30, 40), np.float16)).shape == (1, 3, 60, 80)
+
+
+def test_what_cannot_be_is_told(tmp_path: Path) -> None:
+    def invoke(*arguments: str) -> None:
+        CliRunner().invoke(command, ["tiny", *arguments, "-o", str(tmp_path / "a.onnx")], catch_exceptions=False)
+
+    with pytest.raises(ArgumentError, match="opset 7 is not one of 13 to"):
+        invoke("--opset", "7")
+    with pytest.raises(ArgumentError, match="exclude each other"):
+        invoke("--half", "--precision", "full")
+    with pytest.raises(ArgumentError, match="both sides"):
+        invoke("--size", "40x")
+    assert list(tmp_path.iterdir()) == []
