@@ -106,9 +106,8 @@ def main() -> None:
                     spent.append(time.perf_counter() - start)
                 best[way] = min(best[way], 1000 * (spent[1] - spent[0]) / given.frames)
         tables = {name: quality(given.data / name, given.scale, ways | cores) for name in given.sets.split(",")}
-    print(
-        f"| shader | {' | '.join(f'{n}, dB' for n in tables)} | ms a frame, {given.size} |\n|---|{'---|' * (len(tables) + 1)}"
-    )
+    print(f"| shader | {' | '.join(f'{n}, dB' for n in tables)} | ms a frame, {given.size} |")
+    print(f"|---|{'---|' * (len(tables) + 1)}")
     for way in (*ways, *cores):
         told = " | ".join(f"{table[way]:.3f}" for table in tables.values())
         print(f"| {way} | {told} | {f'{best[way]:.0f}' if way in best else ''} |")
