@@ -42,7 +42,7 @@ $(VENV)/.installed-docs: $(INSTALLED)
 
 # The shaders in the package, from the weights beside them; a test fails where they are of others.
 shaders: install
-	$(BIN)/python -c "from sr_plugins.exporters.shipped import make; make()"
+	$(BIN)/python -c "from sr_plugins.exporters.glsl import make_shipped; make_shipped()"
 
 # About a quarter of an hour on two cores; run it while the machine does nothing else. docs/benchmarks.md says what shows what.
 bench: install $(PEERS)

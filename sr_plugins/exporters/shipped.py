@@ -43,24 +43,3 @@ def digest_of_file(path: Path) -> str:
     content = path.read_bytes()
     tensors = content[8 + int.from_bytes(content[:8], "little") :]
     return hashlib.sha256(tensors).hexdigest()
-
-
-def make() -> None:
-    """Make all of them anew: ``make shaders``."""
-    from sr_plugins.exporters.glsl import build
-    from sr_plugins.plugins import Plugins
-    from sr_plugins.weights.pretrained import PRETRAINED, load_model
-    from sr_plugins.whole_file import whole_file
-
-    plugins, made_of = Plugins(installed=False), {}
-    for name, scales in NAMES.items():
-        for scale in scales:
-            spec = plugins.model(name, scale)
-            assert spec.weights is not None
-            assert spec.weights.parent == PRETRAINED, "SR_PLUGINS_WEIGHTS is set"
-            path = SHADERS / f"{name}-x{scale}.glsl"
-            with whole_file(path) as temporary:
-                temporary.write_bytes(build(load_model(spec)).files[".glsl"])
-            made_of[path.name] = digest_of_file(spec.weights)
-    with whole_file(SHADERS / MADE_OF) as temporary:
-        temporary.write_text(json.dumps(made_of, indent=1) + "\n")
