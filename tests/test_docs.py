@@ -186,17 +186,25 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not parts.fragment or parts.fragment in anchors(target), link
 
 
+BESIDE_OTHERS = ("vapoursynth_filter.vsscale_scaler",)  # modules that import a host which no extra of ours brings
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if p.name != "CHANGELOG.md"], ids=label)
 def test_names_of_ours_in_docs_exist(page: Path) -> None:
     text = page.read_text()
     dotted = re.findall(rf"\b(?:{'|'.join(PACKAGES)})(?:\.\w+)+", re.sub(r"\S*://\S*", "", text))
     for name in set(dotted) - {n for n in dotted if n.endswith((".py", ".md"))}:
-        resolved(name)
+        if not name.startswith(BESIDE_OTHERS):
+            resolved(name)
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:
                 for alias in node.names:
-                    resolved(f"{node.module}.{alias.name}")
+                    if node.module in BESIDE_OTHERS:  # its host may not be there: what its source defines
+                        source = ast.parse(modules()[node.module].read_text())
+                        assert alias.name in {n.name for n in source.body if isinstance(n, ast.ClassDef)}
+                    else:
+                        resolved(f"{node.module}.{alias.name}")
 
 
 def test_every_page_is_in_the_sites_contents() -> None:
