@@ -61,4 +61,11 @@ def in_half(module: nn.Module) -> nn.Module:
     module = copy.deepcopy(module)
     for parameter in module.parameters():
         parameter.data = parameter.data.half()
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):  # behind what is computed in float32
+            part.register_forward_pre_hook(_rounded)
     return HalfPrecision(module).eval()
+
+
+def _rounded(convolution: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
+    return (given[0].half(),)
