@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS ?= .venv-peers
+# make CPU=1 install: PyTorch without CUDA, several gigabytes less
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 12))
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
@@ -15,6 +17,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.12 or newer was found. On Debian 13: apt-get install python3 python3-venv; elsewhere: https://www.python.org/downloads/ or 'uv python install 3.12', then make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(if $(CPU),$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch --index-url $(CPU_WHEELS))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
 	touch $@
 
@@ -62,5 +65,7 @@ $(PEERS):
 	$(PYTHON) -m venv $@
 	$@/bin/pip install --quiet --disable-pip-version-check "vapoursynth>=74" vapoursynth-mlrt-ov vapoursynth-mlrt-ort
 
+# All that was made here but runs/, which holds what somebody trained.
 clean:
-	rm -rf $(VENV) $(PEERS) demo-output build *.egg-info
+	rm -rf $(VENV) $(PEERS) demo-output build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

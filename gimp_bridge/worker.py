@@ -32,6 +32,7 @@ from gimp_bridge.plug_in.sr_upscale.worker_client import (
 )
 from sr_plugins.errors import SRError, is_lack_of_memory, one_line
 from sr_plugins.interface.model import ModelSpec
+from sr_plugins.interface.words import AUTO, PLAIN
 from sr_plugins.pixels.frame import FrameFormat, frame_of
 from sr_plugins.plugins import plugins
 from sr_plugins.version import __version__
@@ -123,14 +124,21 @@ class Answerer:
         """Raises ``SRError`` for what cannot be done."""
         if isinstance(request, Hello):
             return self._hello(), None
-        upscaler = self._upscaler_for(request.model, request.scale, request.self_ensemble)
         channels = request.pixels.shape[2]
         is_float = request.pixels.dtype == np.float32
         format = FrameFormat(
             family="gray" if channels < 3 else "rgb", bits=8 * request.pixels.dtype.itemsize, is_float=is_float
         )
+        frame = frame_of(format, [request.pixels[:, :, c] for c in range(channels)])
+        model = request.model
+        if model == AUTO:
+            from sr_plugins.estimation.choice import choose_model
+
+            self.doing = "looking at the picture"
+            model = choose_model([frame], request.scale).model
+        upscaler = self._upscaler_for(model, request.scale, request.self_ensemble)
         self.doing = upscaler.description
-        frame = upscaler.upscale(frame_of(format, [request.pixels[:, :, c] for c in range(channels)]))
+        frame = upscaler.upscale(frame)
         return {"type": "result", "width": frame.width, "height": frame.height}, np.stack(frame.samples(), axis=-1)
 
     def _hello(self) -> dict[str, Any]:
@@ -153,6 +161,9 @@ class Answerer:
 def model_choices(models: Iterable[ModelSpec]) -> Iterable[dict[str, Any]]:
     """Models with weights as {name, label, help, scales}, one for all trained scales of a name."""
     usable = [spec for spec in models if spec.weights is not None]
+    if plain := [spec.scale for spec in usable if spec.name == PLAIN]:
+        told = "Restores JPEGs and other compressed pictures, enlarges clean ones plainly"
+        yield {"name": AUTO, "label": "auto (looks at the picture)", "help": told, "scales": plain}
     for name in dict.fromkeys(spec.name for spec in usable):
         specs = [spec for spec in usable if spec.name == name]
         scales = [spec.scale for spec in specs]

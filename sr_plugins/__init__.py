@@ -27,6 +27,7 @@ from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, Matrix
 from sr_plugins.version import __version__
 
 if TYPE_CHECKING:
+    from sr_plugins.estimation.choice import choose_model
     from sr_plugins.images.files import upscale_file
     from sr_plugins.upscaler import Upscaler
     from sr_plugins.video.cluster import Cluster
@@ -58,6 +59,7 @@ __all__ = [
     "TorchNetwork",
     "Upscaler",
     "__version__",
+    "choose_model",
     "hookimpl",
     "open_model",
     "upscale_file",
@@ -68,6 +70,7 @@ __all__ = [
 _LATE = {
     "Cluster": "sr_plugins.video.cluster",
     "Upscaler": "sr_plugins.upscaler",
+    "choose_model": "sr_plugins.estimation.choice",
     "open_model": "sr_plugins.weights.open_model",
     "upscale_file": "sr_plugins.images.files",
     "upscale_video": "sr_plugins.video.transcode",

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from sr_plugins.errors import DeviceError, one_line
+from sr_plugins.version import extra_command
 
 
 def resolve_devices(asked: str | Sequence[str]) -> list[str]:
@@ -57,7 +58,7 @@ def _vulkan(name: str) -> str:
     try:
         import ncnn
     except ImportError as error:
-        raise DeviceError(f"device {name!r} needs pip install 'sr-plugins[ncnn]'; or use 'auto', 'cpu'") from error
+        raise DeviceError(f"device {name!r} needs {extra_command('ncnn')}; or use 'auto', 'cpu'") from error
     number, count = name.partition(":")[2] or "0", ncnn.get_gpu_count()
     if not number.isdecimal() or int(number) >= count:
         raise DeviceError(

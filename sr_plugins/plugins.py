@@ -31,6 +31,7 @@ OUR_DISTRIBUTION = "sr-plugins"
 
 # Registered first, so that pluggy (last registered, first called) asks an installed plugin before them.
 BUILT_IN = (
+    "sr_plugins.models.bicubic",
     "sr_plugins.models.compact",
     "sr_plugins.models.vdsr",
     "sr_plugins.models.edsr",

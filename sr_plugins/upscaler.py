@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -161,6 +161,13 @@ class Upscaler:
     def lookahead(self) -> int:
         """How many frames in flight keep every device busy."""
         return self._engine.lookahead
+
+    def watch_tiles(self, watch: Callable[[int, int], object] | None) -> None:
+        """Have ``watch(done, count)`` called after each tile of a frame of several, on the thread that made it.
+
+        ``None``: no longer. It must be quick and raise nothing.
+        """
+        self._engine.queue.watch = watch
 
     def close(self) -> None:
         """Finish what was submitted and free the devices; later calls to :meth:`submit` fail."""

@@ -111,7 +111,7 @@ def test_names_defaults_help_and_options_are_one_list() -> None:
     assert names == DEFAULTS.keys() == HELP.keys() == checked({}).keys()
 
     @click.command()
-    @upscaler_options
+    @upscaler_options("fast")
     def command(**options: Any) -> None:
         assert options.pop("model") == "fast"
         click.echo(options == DEFAULTS)

@@ -12,13 +12,18 @@ from typing import Any, Literal, SupportsIndex, Unpack, cast, get_args
 import vapoursynth as vs
 
 from sr_plugins.errors import ArgumentError, FrameError, SRError, one_line
+from sr_plugins.estimation.choice import choose_model
 from sr_plugins.interface.model import LoadedModel
-from sr_plugins.settings import OtherSettings, Settings, none_given, whole_pixels
+from sr_plugins.interface.words import AUTO
+from sr_plugins.pixels.frame import Frame
+from sr_plugins.settings import OtherSettings, Settings, checked, none_given, whole_pixels
 from sr_plugins.upscaler import Upscaler
-from vapoursynth_filter.frames import frame_format
+from vapoursynth_filter.frames import frame_format, to_frame
 from vapoursynth_filter.pool import enlarged
 from vapoursynth_filter.prints import keep_prints_out
 from vapoursynth_filter.shared_upscalers import shared_upscaler
+
+LOOKED_AT = 5  # frames, for the model that suits a clip
 
 OnError = Literal["raise", "copy"]
 
@@ -43,6 +48,7 @@ def upscale(
         model: a registered name (``srp models`` lists them), the path of a weights file, an opened
             :class:`~sr_plugins.LoadedModel`, or an :class:`~sr_plugins.Upscaler` that several clips are to share; its
             own settings then apply, and who made it closes it. Calls with equal settings share one by themselves.
+            ``auto`` looks at a few frames, once, and chooses.
         scale: how many times larger, any number from 1 to 16; ``None`` is the model's own.
         width, height: the size to reach instead of a scale; one alone keeps the aspect ratio, rounded to what the
             clip's subsampling allows.
@@ -74,12 +80,26 @@ def upscale(
         if isinstance(model, Upscaler):
             none_given(wanted, "an Upscaler")
             return _on_planes(clip, subset, model, on_error, None)
+        if isinstance(model, str) and model == AUTO:
+            choice = choose_model(_some_frames(clip), checked(wanted)["scale"], film=True)
+            vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"sr_plugins: {choice.line('model={!r}')}")
+            model = choice.model
         upscaler, release = shared_upscaler(model, wanted)
         try:
             return _on_planes(clip, subset, upscaler, on_error, release)
         except BaseException:
             release()
             raise
+
+
+def _some_frames(clip: vs.VideoNode) -> list[Frame]:
+    """Copies of frames spread over the clip."""
+    numbers = sorted({int(len(clip) * (n + 0.5) / LOOKED_AT) for n in range(LOOKED_AT)})
+    frames = []
+    for number in numbers:
+        with clip.get_frame(number) as frame:
+            frames.append(to_frame(frame).copied())
+    return frames
 
 
 def _on_planes(

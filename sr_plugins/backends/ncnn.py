@@ -16,6 +16,7 @@ from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.network import NcnnNetwork, Network
 from sr_plugins.interface.words import Precision
+from sr_plugins.version import extra_command
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ NO_MEMORY = -100  # what ncnn returns where it could not allocate
 
 
 def missing() -> str | None:
-    return "pip install 'sr-plugins[ncnn]'" if find_spec("ncnn") is None else cannot_load(("ncnn",))
+    return extra_command("ncnn") if find_spec("ncnn") is None else cannot_load(("ncnn",))
 
 
 def precisions(device: str) -> tuple[Precision, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sr_plugins.errors import PluginError
 from sr_plugins.folders import cache_folder, read_or_make
 from sr_plugins.interface.network import Network, OnnxNetwork, TorchNetwork
+from sr_plugins.version import extra_command
 from sr_plugins.weights.digest import fingerprint
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ PICTURE_NOTE = "sr_plugins.picture"  # metadata key: names of the nodes that car
 
 def missing() -> str | None:
     """What to install before a network can be exported, or ``None``."""
-    return None if all(map(find_spec, PACKAGES)) else "pip install 'sr-plugins[export]'"
+    return None if all(map(find_spec, PACKAGES)) else extra_command("export")
 
 
 def cached_graph(module: nn.Module, channels: int) -> bytes:

@@ -14,6 +14,7 @@ from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.network import Network, OnnxNetwork, TorchNetwork
 from sr_plugins.interface.words import Precision
+from sr_plugins.version import extra_command
 from sr_plugins.weights.without_telemetry import import_onnxruntime
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "out of memory")
 
 def missing() -> str | None:
     if not all(map(find_spec, ("onnxruntime", *PACKAGES))):
-        return "pip install 'sr-plugins[onnxruntime]'"
+        return extra_command("onnxruntime")
     return cannot_load(("onnxruntime", "onnx"))
 
 

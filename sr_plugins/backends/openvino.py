@@ -25,6 +25,7 @@ from sr_plugins.interface.backend import BackendSpec, Coding, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.network import Network, OnnxNetwork, TorchNetwork
 from sr_plugins.interface.words import Precision
+from sr_plugins.version import extra_command
 from sr_plugins.weights.without_telemetry import import_openvino
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ MOST_FIXED_SIZES = 4
 
 def missing() -> str | None:
     if not all(map(find_spec, ("openvino", *PACKAGES))):
-        return "pip install 'sr-plugins[openvino]'"
+        return extra_command("openvino")
     return cannot_load(("openvino", "onnx"))
 
 

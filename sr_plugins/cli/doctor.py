@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sr_plugins.errors import PluginError, SRError, one_line
-from sr_plugins.version import __version__
+from sr_plugins.version import __version__, extra_command
 
 if TYPE_CHECKING:
     from sr_plugins.interface.backend import BackendSpec
@@ -27,10 +27,10 @@ PARTS = {
     "ffmpeg-python": "srp video",
     "imageio-ffmpeg": "srp video where the system has no ffmpeg",
     "pillow": "srp image",
-    "vapoursynth": "the VapourSynth filter: pip install 'sr-plugins[vapoursynth]'",
+    "vapoursynth": f"the VapourSynth filter: {extra_command('vapoursynth')}",
     "openvino": "backend openvino",
     "onnxruntime": "backend onnxruntime",
-    "ray": "srp video --jobs ray: pip install 'sr-plugins[cluster]'",
+    "ray": f"srp video --jobs ray: {extra_command('cluster')}",
 }
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@upscaler_options
+@upscaler_options("fast")
 @click.option(
     "--data",
     required=True,

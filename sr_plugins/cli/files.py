@@ -169,8 +169,10 @@ def place_beside(source: Path, suffix: str, asked: Mapping[str, Any]) -> Path:
 
 
 def _own_scale(model: str) -> int:
+    from sr_plugins.interface.words import AUTO, PLAIN
     from sr_plugins.plugins import plugins
 
+    model = PLAIN if model == AUTO else model
     scales = [spec.scale for spec in plugins().models() if spec.name == model and spec.usable]
     if scales:
         return min(scales)

@@ -23,9 +23,10 @@ import click
 from PIL import Image
 
 from sr_plugins.cli.files import expanded, is_film_name, obstacle
-from sr_plugins.cli.options import make_upscaler, upscaler_options
+from sr_plugins.cli.options import Upscalers, upscaler_options
 from sr_plugins.cli.picture_tasks import STREAM, place_for, stream_copy, suffix_of, tasks_for
 from sr_plugins.errors import ImageError, SRError, one_line
+from sr_plugins.interface.words import AUTO
 
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
@@ -39,7 +40,7 @@ MOST_PIXELS = 60_000_000  # of results under way together; a larger picture is a
 @click.option(
     "-o", "--output", metavar="OUT", help="A file, or a folder for several; - for stdout. [default: IN-2x beside IN]"
 )
-@upscaler_options
+@upscaler_options(AUTO)
 @click.option("--wrap", is_flag=True, help="For textures that repeat: edges fit together afterwards, too.")
 @click.option("--format", "ending", metavar="EXT", help="Write png, jpg, webp, tiff, avif, ... [default: as the input]")
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF. [default: 95, 90, 90]")
@@ -125,13 +126,16 @@ def _upscale_all(
     options: dict[str, Any],
     failures: list[SRError],
 ) -> None:
-    with make_upscaler(**options) as upscaler, _Progress(len(tasks)) as progress:
+    with Upscalers(**options) as upscalers, _Progress(len(tasks)) as progress:
         if count == 1:
+            upscaler = upscalers.for_picture(tasks[0][0], progress.told)
+            upscaler.watch_tiles(progress.tiles)
             progress.finished(work(*tasks[0], upscaler, progress.frames))
             return
         room = _Room(MOST_PIXELS)
 
         def one(source: Path, target: Path) -> str:
+            upscaler = upscalers.for_picture(source, progress.told)
             with room.taken(_result_pixels(source, upscaler)):
                 return work(source, target, upscaler, progress.frames)
 
@@ -215,25 +219,44 @@ class _Progress:
 
     def __init__(self, count: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True, soft_wrap=True, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("upscaling", total=count)
+        self._total = count
+        self._finished, self._ready, self._count = 0, 0, 1  # pictures; frames of the one under way
 
     def frames(self, source: Path, ready: int, count: int) -> None:
         """So many of a picture's frames are ready."""
+        if self._total > 1:  # several at once: the bar counts pictures
+            return
+        self._ready, self._count = ready, count
         if count > 1:
             self._bar.update(self._task, description=f"{source.name}, frame {ready} of {count}")
+        self._move(0)
 
-    def finished(self, line: str) -> None:
-        """One more picture is done; ``line`` says how."""
+    def tiles(self, done: int, count: int) -> None:
+        """So many of the tiles of the frame under way are ready; the bar moves within the picture."""
+        self._move(done / count)
+
+    def _move(self, part: float) -> None:
+        within = min(1.0, (self._ready + part) / self._count)
+        self._bar.update(self._task, completed=self._finished + within)
+
+    def told(self, line: str) -> None:
+        """A line above the bar."""
         if self._bar.disable:
             click.echo(line, err=True)
         else:
             self._bar.console.print(line, markup=False)
-        self._bar.advance(self._task)
+
+    def finished(self, line: str) -> None:
+        """One more picture is done; ``line`` says how."""
+        self.told(line)
+        self._finished, self._ready, self._count = self._finished + 1, 0, 1
+        self._bar.update(self._task, completed=self._finished)
 
     def __enter__(self) -> Self:
         self._bar.start()

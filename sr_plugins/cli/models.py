@@ -1,8 +1,9 @@
-"""``srp models``: what can be run."""
+"""``srp models``: what can be run, for people first; ``--all`` and ``--json`` tell the rest."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -16,6 +17,23 @@ from sr_plugins.errors import WeightsError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.weights.safetensors_files import count_parameters, read_card
+
+WIDTH = 80  # columns where there is no terminal
+
+# What a model is for; those of the literature, which teach how the four shapes compare, are listed with --all.
+WHAT_FOR = {
+    "auto": "looks at each picture or film and takes fast or restore: the default",
+    "fast": "clean pictures and films",
+    "restore": "JPEGs and films that were compressed: takes their traces away",
+    "quality": "clean pictures, the best and slowest",
+    "realtime": "a little less than fast, for films in a hurry",
+    "tiny": "the fastest, still far better than bicubic",
+}
+EXAMPLES = """\b
+Examples:
+  srp models
+  srp models --all
+  srp image photo.jpg --model quality"""
 
 
 def _numbers(spec: ModelSpec) -> tuple[dict[str, Any], int | None]:
@@ -57,11 +75,12 @@ def described(spec: ModelSpec, problems: list[str]) -> dict[str, Any]:
     }
 
 
-@click.group("models", invoke_without_command=True)
+@click.group("models", invoke_without_command=True, epilog=EXAMPLES)
+@click.option("--all", "everything", is_flag=True, help="Every model and scale, with sizes and measured quality.")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects on stdout.")
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
-    """List the models that are installed; look into weights files, and keep them under names."""
+def command(ctx: click.Context, everything: bool, as_json: bool) -> None:
+    """List the models and what each is for; look into weights files, and keep them under names."""
     if ctx.invoked_subcommand is not None:
         return
     found = plugins()
@@ -72,10 +91,53 @@ def command(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(models, indent=2))
         return
-    table = Table(box=box.SIMPLE)
-    for name in ("model", "scale", "works on", "parameters", "Set5 dB", "licence"):
+    console = Console()
+    if not console.is_terminal:  # the same in a pipe, a file and on a page
+        console.width = WIDTH
+    console.print(_everything(models) if everything else _for_people(models))
+    if not everything:
+        click.echo(
+            "A weights file (.safetensors, .pth, .onnx, .param) is named by its path. srp models --all: the rest."
+        )
+
+
+def _for_people(models: list[dict[str, Any]]) -> Table:
+    from sr_plugins.backends.kept_speed import kept_speeds
+
+    speeds = kept_speeds()
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for name in ("model", "enlarges", "here", "licence"):
         table.add_column(name, no_wrap=True)
-    table.add_column("shape")  # takes what width is left
+    table.add_column("what for", ratio=1)
+    usable = [model for model in models if model["usable"]]
+    ours = {model["name"] for model in usable if str(model["license"]) == "MIT" and model["name"] not in WHAT_FOR}
+    shown = [name for name in WHAT_FOR if name == "auto" or any(m["name"] == name for m in usable)]
+    shown += sorted({model["name"] for model in usable} - ours - set(WHAT_FOR))  # what plugins bring
+    for name in shown:
+        mine = [model for model in usable if model["name"] == name or (name == "auto" and model["name"] == "fast")]
+        scales = sorted({model["scale"] for model in mine})
+        rates = {scale: speeds[label] for scale in scales if (label := f"{name} x{scale}") in speeds}
+        purpose = WHAT_FOR.get(name) or mine[0]["shape"]
+        table.add_row(
+            escape(name),
+            ", ".join(f"x{scale}" for scale in scales),
+            _rate(rates),
+            "" if name == "auto" else escape(", ".join(dict.fromkeys(m["license"] for m in mine))),
+            escape(purpose),
+        )
+    return table
+
+
+def _rate(rates: dict[int, float]) -> str:
+    """Megapixels of the result that come out in a second, where it was measured, at the smallest scale."""
+    return f"{next(iter(rates.values())):.2g} MP/s" if rates else ""
+
+
+def _everything(models: Iterable[dict[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for name in ("model", "scale", "of", "parameters", "Set5 dB", "licence"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("shape", ratio=1)
     for model in models:
         untrained = not model["usable"] and model["weights"] is None
         psnr = model["metrics"].get("Set5", {}).get("psnr")
@@ -83,16 +145,13 @@ def command(ctx: click.Context, as_json: bool) -> None:
             escape(model["name"]),
             f"x{model['scale']}",
             model["channels"],
-            f"{model['parameters']:,}" if model["parameters"] else "not trained yet" if untrained else "",
+            f"{model['parameters']:,}" if model["parameters"] else "not trained" if untrained else "",
             "" if psnr is None else f"{psnr:.2f}",
             escape(model["license"]),
             escape(model["shape"]),
             style=None if model["usable"] else "dim",
         )
-    console = Console()
-    if not console.is_terminal:  # a pipe or a file has all the width there is
-        console.width = 1000
-    console.print(table)
+    return table
 
 
 for further in (inspect, add, listed, remove):

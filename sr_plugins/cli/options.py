@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from click.shell_completion import CompletionItem
 
-from sr_plugins.errors import ArgumentError
+from sr_plugins.errors import ArgumentError, SRError
+from sr_plugins.interface.words import AUTO
 from sr_plugins.settings import DEFAULTS, HELP, PRECISIONS, Settings, checked
 
 if TYPE_CHECKING:
@@ -63,7 +68,7 @@ def _model_names(ctx: click.Context, parameter: click.Parameter, incomplete: str
     """For the shell: names of models with weights, and whatever file is begun."""
     from sr_plugins.plugins import plugins
 
-    names = sorted({spec.name for spec in plugins().models() if spec.usable})
+    names = sorted({AUTO, *(spec.name for spec in plugins().models() if spec.usable)})
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]
 
@@ -88,16 +93,23 @@ def setting_options(*names: str) -> Callable[[Command], Command]:
     return added
 
 
-def upscaler_options(command: Command) -> Command:
-    """Adds --model and an option for every setting; see :func:`make_upscaler`."""
-    model = click.option(
-        "--model",
-        default="fast",
-        show_default=True,
-        help="A registered name or a weights file.",
-        shell_complete=_model_names,
-    )
-    return model(setting_options(*DEFAULTS)(command))
+def upscaler_options(default: str) -> Callable[[Command], Command]:
+    """Adds --model, with its default, and an option for every setting; see :func:`make_upscaler`."""
+
+    def added(command: Command) -> Command:
+        model = click.option(
+            "-m",
+            "--model",
+            default=default,
+            show_default=True,
+            help="A registered name, a weights file, or auto: look at what comes, and choose."
+            if default == AUTO
+            else "A registered name or a weights file.",
+            shell_complete=_model_names,
+        )
+        return model(setting_options(*DEFAULTS)(command))
+
+    return added
 
 
 def checked_options(settings: Mapping[str, object]) -> Settings:
@@ -114,3 +126,61 @@ def make_upscaler(*, model: str, **settings: Any) -> Upscaler:
     from sr_plugins.upscaler import Upscaler
 
     return Upscaler(model, **asked)
+
+
+class Upscalers:
+    """One Upscaler for each model that comes to be needed, all of the same settings; made when first asked for."""
+
+    def __init__(self, *, model: str, make: Callable[..., Any] = make_upscaler, **settings: Any) -> None:
+        checked_options(settings)
+        self._model, self._make, self._settings = model, make, settings
+        self._made: dict[str, Any] = {}
+        self._open, self._making = ExitStack(), threading.Lock()
+
+    def for_picture(self, source: Path, say: Callable[[str], None]) -> Any:
+        """That for a picture file; with ``auto`` a line tells which and why.
+
+        Raises:
+            ImageError, FrameError: the file cannot be read.
+        """
+        if self._model != AUTO:
+            return self.named(self._model)
+        from sr_plugins.images.file_choice import choose_for_file
+
+        choice = choose_for_file(source, self._settings["scale"])
+        say(f"{source}: {choice.line()}")
+        return self.named(choice.model)
+
+    def for_film(self, source: Path, target: Path, say: Callable[[str], None]) -> Any:
+        """That for a film; with ``auto`` a line tells which and why. A film that was begun stays with its model."""
+        if self._model != AUTO:
+            return self.named(self._model)
+        from sr_plugins.interface.words import PLAIN
+        from sr_plugins.video.choosing import choose_for_film, model_before
+
+        if begun := model_before(target):
+            say(f"{source.name}: goes on with {begun}, as it was begun")
+            return self.named(begun)
+        try:
+            choice = choose_for_film(source, self._settings["scale"])
+        except SRError:  # whoever plans the film says more about it
+            return self.named(PLAIN)
+        say(f"{source.name}: {choice.line()}")
+        return self.named(choice.model)
+
+    def named(self, model: str) -> Any:
+        """That of a model."""
+        with self._making:  # several pictures may be looked at at once
+            if model not in self._made:
+                self._made[model] = self._open.enter_context(self._make(model=model, **self._settings))
+            return self._made[model]
+
+    def __enter__(self) -> Self:
+        if self._model != AUTO:  # what is wrong with it is told before the first file is opened
+            self.named(self._model)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)

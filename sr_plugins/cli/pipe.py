@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from sr_plugins.cli.options import make_upscaler, upscaler_options
+from sr_plugins.interface.words import AUTO
 from sr_plugins.pixels.frame import ChromaLocation
 from sr_plugins.pixels.matrix import NAMES
 
@@ -27,7 +28,7 @@ _PLACES = {"left": ChromaLocation.LEFT, "center": ChromaLocation.CENTER, "toplef
     type=click.Choice(list(_PLACES)),
     help="Of YUV with halved chroma, if the stream is silent or wrong.",
 )
-@upscaler_options
+@upscaler_options("fast")
 def command(
     format_: Literal["y4m", "nut"], range_: str | None, matrix: str | None, chroma_location: str | None, **options: Any
 ) -> None:
@@ -37,6 +38,8 @@ def command(
     """
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise click.UsageError("stdin and stdout are pipes here: vspipe -c y4m s.vpy - | srp pipe | x265 --y4m - ...")
+    if options["model"] == AUTO:
+        raise click.UsageError("a pipe cannot be looked at before it flows: name a model, --model fast or restore")
     from sr_plugins.video.pipe import upscale_pipe
 
     full = None if range_ is None else range_ == "full"

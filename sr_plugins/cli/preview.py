@@ -11,6 +11,7 @@ import click
 from sr_plugins.cli.files import obstacle
 from sr_plugins.cli.options import make_upscaler
 from sr_plugins.errors import PipeError
+from sr_plugins.interface.words import AUTO, PLAIN
 
 
 def preview(
@@ -31,6 +32,7 @@ def preview(
     if told := obstacle(source, target, replace=video["overwrite"]):
         raise PipeError(told)
     from sr_plugins.comparison.page import Scene, ShownPicture, write_comparison
+    from sr_plugins.estimation.choice import RESTORING
     from sr_plugins.video.decode import DecodeOptions
     from sr_plugins.video.ffmpeg_process import find_ffmpeg
     from sr_plugins.video.preview import as_rgb, enlarged, stills
@@ -38,7 +40,8 @@ def preview(
     decode = DecodeOptions(video["deinterlace"], video["progressive"], video["hwaccel"])
     film, found = stills(source, at, decode, find_ffmpeg(video["ffmpeg"]), video["rate"])
     shown = [[ShownPicture.of(source.name, as_rgb(still.frame))] for still in found]
-    models = [name.strip() for name in options.pop("model").split(",")]
+    asked = options.pop("model")
+    models = [PLAIN, RESTORING] if asked == AUTO else [name.strip() for name in asked.split(",")]
     for model in models:
         with make_upscaler(model=model, **options) as upscaler:
             results, seconds = enlarged(upscaler, found)

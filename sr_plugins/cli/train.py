@@ -41,6 +41,7 @@ def command(
 ) -> None:
     """Train the network that RECIPE describes on the pictures of a folder.
 
+    RECIPE is a TOML file, or the name of one that we ship, such as fast-x2.
     The run's folder receives the weights, checkpoints, log.jsonl and a plot of the loss. SIGTERM and Ctrl-C save a
     checkpoint first. On several GPUs: torchrun --nproc-per-node=4 --no-python srp train RECIPE ...
 
@@ -68,11 +69,11 @@ def command(
     assert recipe is not None
     if data is None:
         raise click.UsageError("Missing option '--data'.")
-    from sr_plugins.training.run.recipe import read_recipe
+    from sr_plugins.training.run.recipe import find_recipe, read_recipe
     from sr_plugins.training.run.trainer import train
 
     weights = train(
-        read_recipe(recipe),
+        read_recipe(find_recipe(recipe)),
         data,
         out or Path("runs") / recipe.stem,
         resume=resume,

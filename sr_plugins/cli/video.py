@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -17,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sr_plugins.cli.files import expanded
+from sr_plugins.cli.film_progress import reporter, say, summary, with_cheaper_way
 from sr_plugins.cli.films import beside, film_obstacle, films_of
-from sr_plugins.cli.options import checked_options, make_upscaler, upscaler_options
-from sr_plugins.cli.preview import clock, preview
+from sr_plugins.cli.options import Upscalers, checked_options, make_upscaler, upscaler_options
+from sr_plugins.cli.preview import preview
 from sr_plugins.errors import PipeError, SRError, one_line
+from sr_plugins.interface.words import AUTO
 
 if TYPE_CHECKING:
     from sr_plugins.video.cluster import Cluster
-    from sr_plugins.video.transcode import FilmProgress, VideoResult
 
 _OPTIONS_KEY = "ffmpeg output options"
-_LINE_EVERY = 10.0  # seconds between progress lines where stderr is no terminal
 
 
 class _WithFfmpegOptions(click.Command):
@@ -101,7 +99,7 @@ def _rate_of(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option("--ffmpeg", type=click.Path(dir_okay=False), help="The ffmpeg to use. [default: the system's]")
 @click.option("--preview", "look", is_flag=True, help="Write a page with some frames through --model A,B,... instead.")
 @click.option("--at", callback=_times, metavar="TIMES", help="Of --preview: 1:30,12:00. [default: three of the film]")
-@upscaler_options
+@upscaler_options(AUTO)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -124,7 +122,7 @@ def command(
     video = {name: options.pop(name) for name in names}
     video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
     if look:
-        return preview(inputs, output, at, video, options, _say)
+        return preview(inputs, output, at, video, options, say)
     if at:
         raise click.UsageError("--at names the frames of --preview")
     failed: list[tuple[Path, str]] = []
@@ -143,29 +141,31 @@ def command(
             raise PipeError([*obstacles, *(f"{path}: {reason}" for path, reason in failed)][0])
         lost = [f"{path}: {reason}" for path, reason in failed]
         for line in (*obstacles, *lost, f"0 done, 0 there already, {count} failed"):
-            _say(line)
+            say(line)
         return 1
     from sr_plugins.video.journal import BusyError, clear_finished
     from sr_plugins.video.transcode import upscale_video
 
     finished, skipped, elsewhere = 0, 0, 0
     make = functools.partial(_cluster, ffmpeg=video["ffmpeg"]) if jobs == "ray" else make_upscaler
-    with make(**options) as upscaler, _terminable():
+    with Upscalers(make=make, **options) as upscalers, _terminable():
         for source, target in films:
             if resume and target.exists():
                 clear_finished(target)
                 skipped += 1
                 if count == 1:
-                    _say(f"{target} is there already")
+                    say(f"{target} is there already")
                 continue
             try:
-                with _reporter(source.name) as report:
-                    result = upscale_video(source, target, upscaler, progress=report, notice=_say, **video)
+                upscaler = upscalers.for_film(source, target, say)
+                with reporter(source.name) as report:
+                    tell = with_cheaper_way(source.name, upscaler, report) if jobs == "local" else report
+                    result = upscale_video(source, target, upscaler, progress=tell, notice=say, **video)
             except BusyError as error:
                 if count == 1:
                     raise
                 elsewhere += 1
-                _say(f"{error}: left to it")
+                say(f"{error}: left to it")
             except Exception as error:
                 if count == 1:
                     raise
@@ -173,18 +173,18 @@ def command(
                     elsewhere += 1
                     continue
                 failed.append((source, _reason(error)))
-                _say(f"{source}: {_reason(error).removeprefix(f'{source}: ')}")
+                say(f"{source}: {_reason(error).removeprefix(f'{source}: ')}")
             except (KeyboardInterrupt, SystemExit):
-                _say(f"interrupted: the same command continues {target}")
+                say(f"interrupted: the same command continues {target}")
                 raise
             else:
                 finished += 1
-                _say(_summary(result))
+                say(summary(result))
     if count > 1:
         others = f", {elsewhere} by another process" if elsewhere else ""
-        _say(f"{finished} done, {skipped} there already{others}, {len(failed)} failed")
+        say(f"{finished} done, {skipped} there already{others}, {len(failed)} failed")
         for source, reason in failed:
-            _say(f"  {source}: {reason.removeprefix(f'{source}: ')}")
+            say(f"  {source}: {reason.removeprefix(f'{source}: ')}")
     return 1 if failed else 0
 
 
@@ -201,7 +201,7 @@ def _cluster(*, model: str, ffmpeg: str | None, **settings: Any) -> Cluster:
     from sr_plugins.video.cluster import Cluster
 
     cluster = Cluster(model, ffmpeg=ffmpeg, **checked_options(settings))
-    _say(f"{cluster.workers} at work: {cluster.description}")
+    say(f"{cluster.workers} at work: {cluster.description}")
     return cluster
 
 
@@ -217,46 +217,3 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _reporter(name: str) -> Iterator[Callable[[FilmProgress], None]]:
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn
-        from rich.progress import Progress as Bar
-
-        columns = ("{task.description}", "{task.completed}/{task.total} frames", "{task.fields[rest]}")
-        texts = [TextColumn(text, markup=False) for text in columns]
-        with Bar(texts[0], BarColumn(), *texts[1:], console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(name, total=None, rest="")
-            yield lambda p: bar.update(task, completed=p.done, total=p.total, rest=_rate(p))
-        return
-    last = -_LINE_EVERY
-
-    def line(progress: FilmProgress) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _LINE_EVERY or progress.done == progress.total:
-            last = now
-            _say(f"{name}: {progress.done}/{progress.total} frames, {_rate(progress)}")
-
-    yield line
-
-
-def _rate(progress: FilmProgress) -> str:
-    eta = "" if progress.eta == float("inf") else f"{clock(progress.eta)} left, "
-    return f"{progress.fps:.1f} fps, {eta}chunk {progress.chunk + 1}/{progress.chunks}"
-
-
-def _summary(result: VideoResult) -> str:
-    notes = [f"{result.frames} frames in {clock(result.seconds)}"]
-    if result.resumed:
-        notes.append(f"{result.resumed} of them from before")
-    if result.reused:
-        notes.append(f"{result.reused} repeated frames reused")
-    return f"{result.target}: {', '.join(notes)}"
-
-
-def _say(text: str) -> None:
-    click.echo(f"srp: {text}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -210,6 +211,7 @@ class Computation:
     ) -> None:
         """Compute ``parts`` of every job's frame and write them into ``results``, with the help of idle lanes."""
         scale, blend, (sx, sy) = self._spec.scale, self._spec.blends, self.format.subsampling
+        parts, done = list(parts), itertools.count(1)
 
         def one(tile: Tile) -> None:
             planes, alpha = self.tile(jobs, tile, averages)
@@ -219,6 +221,8 @@ class Computation:
                     paste(result.planes[i], plane[n], tile, scale, shift, blend=blend)
                 if alpha is not None and result.alpha is not None:
                     paste(result.alpha, alpha[n], tile, scale, (0, 0), blend=False)
+            if self._queue.watch is not None:
+                self._queue.watch(next(done), len(parts))
 
         if self.state.lanes == 1 or blend:  # blending goes by the order of tiles
             for tile in self._queue.wanted(parts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -23,7 +23,11 @@ FLUSH_SECONDS = 0.004  # how long a started batch waits for more frames
 
 
 class JobQueue:
-    """Frames in order of submission. Holds no reference to the engine, so that dropping the engine closes it."""
+    """Frames in order of submission. Holds no reference to the engine, so that dropping the engine closes it.
+
+    Attributes:
+        watch: called with (tiles done, tiles in all) of a frame after each of its tiles, by whichever thread did it.
+    """
 
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
@@ -32,6 +36,7 @@ class JobQueue:
         self._changed = threading.Condition()
         self._closed = False
         self._abandoned = False
+        self.watch: Callable[[int, int], object] | None = None
 
     def put(self, job: Job) -> None:
         """Append a job; ``ClosedError`` after :meth:`close`."""

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from sr_plugins.backends.kept_speed import keep_speed
 from sr_plugins.backends.selection import Candidate, Measured
 from sr_plugins.engine.job import Job
 from sr_plugins.interface.backend import Runner
@@ -75,7 +76,10 @@ def speeds(make: Make, spec: ModelSpec, device: str, candidates: Sequence[Candid
             results[candidate.name] = _frames_a_second(engine, spec, size)
         finally:
             engine.close()
-    return results if _probe(plain, spec, device)[1] >= ALONE else None
+    if _probe(plain, spec, device)[1] < ALONE:
+        return None
+    keep_speed(spec.label, max(results.values()) * size[0] * size[1] * spec.scale**2 / 1e6)
+    return results
 
 
 def _probe(runner: Runner, spec: ModelSpec, device: str) -> tuple[float, float]:

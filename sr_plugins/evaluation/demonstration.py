@@ -17,6 +17,7 @@ from sr_plugins.evaluation.psnr import psnr
 from sr_plugins.evaluation.quality import bicubic, upscale_rgb
 from sr_plugins.pixels.matlab import downscale_bicubic, to_luma
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.version import extra_command
 from sr_plugins.whole_file import whole_file
 
 Picture = NDArray[np.uint8]
@@ -42,7 +43,7 @@ def photograph(name: str) -> Picture:
     try:
         import skimage.data
     except ImportError as error:
-        raise DataError("the demo's photographs come with scikit-image: pip install 'sr-plugins[demo]'") from error
+        raise DataError(f"the demo's photographs come with scikit-image: {extra_command('demo')}") from error
     picture = np.asarray(getattr(skimage.data, name)())
     return np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
 

@@ -116,7 +116,7 @@ def upscale_file(
     """
     path, target = Path(path), Path(target)
     format = format_of(target)
-    with open_image(path) as source, _named(path, target):
+    with open_image(path) as source, named(path, target):
         with told(path, "is damaged"):
             parts_of(source)
             check_readable(source)
@@ -246,7 +246,7 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
 
 
 @contextmanager
-def _named(path: Path, target: Path) -> Iterator[None]:
+def named(path: Path, target: Path) -> Iterator[None]:
     """Whatever goes wrong with one picture is one line that names it."""
     try:
         yield

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from sr_plugins.errors import FrameError, ImageError
+from sr_plugins.estimation.choice import Choice, choose_model
+from sr_plugins.images.choosing import choose_for_image, scale_of
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.metadata import metadata_of
 from sr_plugins.images.modes import image_to_frame
@@ -33,12 +36,15 @@ from sr_plugins.images.tiff_reader import black_of, no_data_of, page_of
 from sr_plugins.images.upright import settled_image, turned_by
 from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.interface.model import LoadedModel
+from sr_plugins.interface.words import AUTO
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.settings import OtherSettings, Settings, checked, none_given
 from sr_plugins.upscaler import Upscaler
 
 if TYPE_CHECKING:
     from PIL._imaging import ImagingCore
+
+logger = logging.getLogger("sr_plugins")
 
 Picture = Image.Image | Frame | WideSamples
 
@@ -53,7 +59,7 @@ class SuperResolution(ImageFilter.MultibandFilter):
 
     Args:
         scale: how many times larger, 1 to 16; 2 where neither scale nor size is given.
-        model: a registered name, a weights file or an opened model.
+        model: a registered name, a weights file or an opened model; ``auto`` looks at each image and chooses.
         upscaler: use this one; model, scale and settings are then its own.
         settings: as for :class:`~sr_plugins.Upscaler`, by the same names.
 
@@ -76,21 +82,29 @@ class SuperResolution(ImageFilter.MultibandFilter):
         upscaler: Upscaler | None = None,
         **settings: Unpack[OtherSettings],
     ) -> None:
-        self._make = _maker(upscaler, model, {"scale": scale, **settings})
+        self._chooses = upscaler is None and isinstance(model, str) and model == AUTO
+        self._scale, self._settings = scale, settings
+        self._make = _maker(upscaler, "fast" if self._chooses else model, {"scale": scale, **settings})
 
     @cached_property
     def upscaler(self) -> Upscaler:
-        """What does the work; made when first needed."""
+        """What does the work; made when first needed. With ``auto``, what does it where nothing speaks against it."""
         return self._make()
+
+    def _upscaler_for(self, frame: Frame) -> Upscaler:
+        if not self._chooses:
+            return self.upscaler
+        return _chosen(choose_model([frame], scale_of(self._scale, self._settings)), self._scale, self._settings)
 
     def filter(self, image: ImagingCore) -> ImagingCore:
         """Called by ``Image.filter`` with the core image; returns the enlarged one."""
         wrapped = Image.Image()._new(image)  # how Pillow itself makes an image of a core
         if wrapped.mode == "P":
             raise FrameError("a filter cannot see a palette image's transparency: use gimp_bridge.upscale_image(image)")
-        check_output_size(self.upscaler, wrapped.size)
         frame, back = image_to_frame(wrapped)
-        return back(self.upscaler.upscale(frame)).im
+        upscaler = self._upscaler_for(frame)
+        check_output_size(upscaler, wrapped.size)
+        return back(upscaler.upscale(frame)).im
 
 
 @overload
@@ -139,9 +153,14 @@ def upscale_image(
         wrap: the picture is a tile that repeats: its edges fit together afterwards, too.
         settings: as for the filter.
     """
-    enlarge = partial(upscale_pictures, upscaler=_maker(upscaler, model, {"scale": scale, **settings})(), wrap=wrap)
+    chooses = upscaler is None and isinstance(model, str) and model == AUTO
+    if chooses and isinstance(image, Image.Image):
+        upscaler = _chosen(choose_for_image(image, scale_of(scale, settings)), scale, settings)
+    elif not chooses:
+        upscaler = _maker(upscaler, model, {"scale": scale, **settings})()
     if isinstance(image, Image.Image):
-        (result,) = enlarge([image])
+        assert upscaler is not None
+        (result,) = upscale_pictures([image], upscaler, wrap=wrap)
         assert isinstance(result, Image.Image)
         return result
     if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4) or image.dtype.kind not in "uif":
@@ -149,7 +168,9 @@ def upscale_image(
     values = image if image.ndim == 3 else image[..., np.newaxis]
     samples = WideSamples(values, has_alpha=values.shape[2] in (2, 4))
     frame, back = samples.as_frame()
-    (larger,) = enlarge([frame])
+    if upscaler is None:
+        upscaler = _chosen(choose_model([frame], scale_of(scale, settings)), scale, settings)
+    (larger,) = upscale_pictures([frame], upscaler, wrap=wrap)
     assert isinstance(larger, Frame)
     return back(larger).values.reshape(larger.height, larger.width, *image.shape[2:])
 
@@ -258,6 +279,11 @@ def _maker(upscaler: Upscaler | None, model: object, settings: Settings) -> Call
     # an opened model is not kept alive by us, and what is no model at all may not even be hashable
     make = _shared_upscaler if isinstance(model, str | os.PathLike) else _new_upscaler
     return partial(make, model, key)
+
+
+def _chosen(choice: Choice, scale: float | None, settings: OtherSettings) -> Upscaler:
+    logger.info(choice.line('model="{}"'))
+    return _maker(None, choice.model, {"scale": scale, **settings})()
 
 
 def _new_upscaler(model: Any, settings: tuple[tuple[str, Any], ...]) -> Upscaler:

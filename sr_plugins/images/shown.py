@@ -44,8 +44,8 @@ def _visible(picture: Picture) -> Image.Image:
     """Upright, 8 bits, L, LA, RGB or RGBA."""
     if isinstance(picture, WideSamples):
         return _eight_bits(picture.as_frame()[0])
-    if isinstance(picture, Frame):
-        return _eight_bits(picture)
+    if not isinstance(picture, Image.Image):
+        return _eight_bits(picture if isinstance(picture, Frame) else picture.as_frame()[0])
     page = page_of(picture)
     turned = upright(settled_image(picture))
     if turned.mode in _AS_THEY_ARE:

@@ -20,6 +20,7 @@ from typing import Any, Self, Unpack
 from sr_plugins.errors import DeviceError, PipeError, PluginError, SRError, one_line
 from sr_plugins.settings import OtherSettings, checked
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.version import extra_command
 from sr_plugins.video.chunk_worker import ChunkWorker, Made
 from sr_plugins.video.chunks import Chunk, Film, frame_before
 from sr_plugins.video.journal_lines import ChunkRecord
@@ -272,5 +273,5 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise PluginError("a cluster needs Ray: pip install 'sr-plugins[cluster]'") from error
+        raise PluginError(f"a cluster needs Ray: {extra_command('cluster')}") from error
     return ray

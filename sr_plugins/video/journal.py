@@ -44,7 +44,7 @@ class Finished:
 
 def clear_finished(target: Path) -> Finished | None:
     """Remove the folder of such a job; ``None``: there is none."""
-    folder = _folder(target)
+    folder = list_path(target).parent
     try:
         with (folder / _FILE).open("rb") as file:
             _lock(file, target)
@@ -64,20 +64,21 @@ def clear_finished(target: Path) -> Finished | None:
 def being_written(target: Path) -> bool:
     """Whether an interrupted job had begun to write its numbered pictures: those that are there are its own."""
     try:
-        lines = Lines.parse((_folder(target) / _FILE).read_bytes())
+        lines = Lines.parse(list_path(target).read_bytes())
     except OSError:
         return False
     return lines is not None and lines.whole is not None
+
+
+def list_path(target: Path) -> Path:
+    """Where the list of a target's finished chunks is, if there is one."""
+    return target.with_name(target.name + ".parts") / _FILE
 
 
 def content(path: Path) -> str:
     """A hash of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
-
-
-def _folder(target: Path) -> Path:
-    return target.with_name(target.name + ".parts")
 
 
 def _remove(folder: Path, ours: Listed) -> None:
@@ -148,7 +149,7 @@ class Journal:
         suffix: str = "nut",
         names: Sequence[str] = (),
     ) -> None:
-        self.folder = _folder(target)
+        self.folder = list_path(target).parent
         self.records: list[ChunkRecord] = []
         self.notice: str | None = None
         self._identity = _written(identity)

@@ -20,6 +20,7 @@ from sr_plugins.folders import read_or_make
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import Network, TorchNetwork
 from sr_plugins.interface.words import Purpose
+from sr_plugins.version import extra_command
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,7 +44,7 @@ def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
     if find_spec("spandrel") is None:
         raise WeightsError(
             f"{path} has no card that names its model and scale: networks of others are recognised by their tensors "
-            "with pip install 'sr-plugins[community]'"
+            f"with {extra_command('community')}"
         )
     import torch
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sr_plugins.errors import WeightsError, one_line
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.network import OnnxNetwork, TorchNetwork
+from sr_plugins.version import extra_command
 from sr_plugins.weights.community import loaded_model, remembered
 from sr_plugins.weights.contents import is_text, read_start
 from sr_plugins.weights.onnx_borders import freed, surround
@@ -40,7 +41,7 @@ def open_graph(path: Path) -> LoadedModel:
     """
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
-        raise WeightsError(f"{path} needs {' and '.join(missing)}: pip install 'sr-plugins[onnxruntime]'")
+        raise WeightsError(f"{path} needs {' and '.join(missing)}: {extra_command('onnxruntime')}")
     model = _parsed(path)
     _check_nodes(path, model)
     take_in(path, model)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -13,10 +14,16 @@ from pathlib import Path
 
 from sr_plugins.errors import UnknownModelError
 from sr_plugins.interface.model import LoadedModel
+from sr_plugins.interface.words import AUTO
 from sr_plugins.plugins import Plugins
 from sr_plugins.plugins import plugins as installed
 from sr_plugins.weights.library import opened as kept_model
 from sr_plugins.weights.pretrained import load_model
+
+logger = logging.getLogger("sr_plugins")
+
+# models that were shipped once: what stands in, their own scale, and why they went
+TAKEN_OUT = {"perceptual": ("fast", 4, "it drew dotted stitches along edges")}
 
 
 def is_file_name(text: str) -> bool:
@@ -80,12 +87,16 @@ def open_model(
         loaded = model
     elif not isinstance(model, str | os.PathLike):
         raise UnknownModelError(str(model), (spec.name for spec in found.models()))
+    elif model == AUTO:
+        raise UnknownModelError(AUTO, (), ": it stands for what suits a picture, and choose_model(frames) says it")
     elif links := links_of(model, found):
         loaded = _chain(links, scale, found)
     elif (path := weights_file(model, found)) is not None:
         loaded = found.open_weights(path)
     else:
         assert isinstance(model, str)
+        if model in TAKEN_OUT and not any(spec.name == model and spec.usable for spec in found.models()):
+            model, scale = _stand_in(model, scale)
         native = int(scale) if exact and scale is not None else _trained(model, scale, found)
         spec = found.model(model, native)
         loaded = kept_model(spec, found) or load_model(spec)
@@ -107,6 +118,13 @@ def _chain(links: list[str], scale: float | None, plugins: Plugins) -> LoadedMod
         others = math.prod(one.spec.scale for one in opened if one is not None)
         opened[free] = open_model(links[free], None if scale is None else scale / others, plugins)
     return chained([one for one in opened if one is not None])
+
+
+def _stand_in(name: str, scale: float | None) -> tuple[str, float]:
+    """What is taken for a model that is no longer shipped, at the scale it had; a line says so."""
+    stand_in, own, why = TAKEN_OUT[name]
+    logger.warning("%s was taken out: %s; %s stands in for it", name, why, stand_in)
+    return stand_in, scale or own
 
 
 def _trained(name: str, scale: float | None, plugins: Plugins) -> int | None:

@@ -74,17 +74,26 @@ def test_models_as_json() -> None:
 
 
 def test_models_as_a_table() -> None:
-    done = srp("models")
+    done = srp("models", "--all")
     assert done.returncode == 0
     assert any(line.split()[:3] == ["fast", "x2", "luma"] for line in done.stdout.splitlines())
+
+
+def test_models_are_told_for_people_in_80_columns_also_in_pipes() -> None:
+    done = srp("models")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    first = [line.split()[0] for line in lines if line.strip()]
+    assert first.index("auto") < first.index("fast") < first.index("restore")
+    assert "compressed" in done.stdout
 
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_every_model_is_named_on_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich's word for a terminal
-    lines = click.unstyle(CliRunner().invoke(group, ["models"]).stdout).splitlines()
-    assert any(line.split()[:3] == ["perceptual", "x4", "luma"] for line in lines)
+    lines = click.unstyle(CliRunner().invoke(group, ["models", "--all"]).stdout).splitlines()
+    assert any(line.split()[:3] == ["vdsr", "x2", "luma"] for line in lines)
     assert max(map(len, lines)) <= columns
 
 

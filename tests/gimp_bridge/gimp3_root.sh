@@ -1,13 +1,16 @@
 #!/bin/sh
 # Makes a Debian root folder with a real GIMP 3 in it, for tests on a Debian that has only GIMP 2.10.
 #
-#   gimp3_root.sh [ROOT]     default: $SR_PLUGINS_GIMP_ROOT, else /var/cache/sr-plugins/gimp3-root
+#   gimp3_root.sh [ROOT]     default: $SR_PLUGINS_GIMP_ROOT, else build/gimp3-root in the clone
 #
 # Needs root and apt; about 460 MB and 1 to 2 minutes, once. Nothing is mounted: GIMP runs in it by plain chroot, without
 # /proc, /dev, display or dbus. With GUI=1 also a display to look at (another 210 MB). SUITE picks the Debian release.
 set -eu
 
-root=${1:-${SR_PLUGINS_GIMP_ROOT:-/var/cache/sr-plugins/gimp3-root}}
+here=$(cd "$(dirname "$0")/../.." && pwd)
+before=/var/cache/sr-plugins/gimp3-root # where earlier versions made it
+[ -d "$before" ] || before=$here/build/gimp3-root
+root=${1:-${SR_PLUGINS_GIMP_ROOT:-$before}}
 suite=${SUITE:-trixie}
 packages=gimp${GUI:+,xvfb,xauth,xdotool,imagemagick,openbox,fonts-dejavu-core}
 

@@ -16,7 +16,8 @@ from gimp_bridge.install import Profile, install, make_bridge, worker_command
 
 HERE = Path(__file__).parent
 REPOSITORY = Path(gimp_bridge.__file__).parents[1]
-ROOT = Path(os.environ.get("SR_PLUGINS_GIMP_ROOT", "/var/cache/sr-plugins/gimp3-root"))
+BEFORE = Path("/var/cache/sr-plugins/gimp3-root")  # where earlier versions made it
+ROOT = Path(os.environ.get("SR_PLUGINS_GIMP_ROOT", BEFORE if BEFORE.is_dir() else REPOSITORY / "build" / "gimp3-root"))
 
 
 def make_root() -> str | None:

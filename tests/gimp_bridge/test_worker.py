@@ -235,7 +235,9 @@ def test_lack_of_memory_is_told_as_such(fails: Callable[[], object]) -> None:
 def test_models_without_weights_are_not_offered() -> None:
     from sr_plugins.plugins import plugins
 
-    for choice in model_choices(plugins().models()):
+    first, *others = model_choices(plugins().models())
+    assert (first["name"], first["scales"]) == ("auto", [2, 3, 4])
+    for choice in others:
         assert choice["scales"]
         assert all(plugins().model(choice["name"], scale).weights for scale in choice["scales"])
 

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from sr_plugins.cli.main import srp
 from sr_plugins.errors import DataError, RecipeError, WeightsError
+from sr_plugins.estimation.noise import noise_sigma
 from sr_plugins.pixels.matlab import downscale_bicubic, to_8bit
 from sr_plugins.plugins import plugins
 from sr_plugins.training.degradations.chain import build_chain, read_chain
@@ -21,7 +22,6 @@ from sr_plugins.training.degradations.learned import degrade
 from sr_plugins.training.degradations.learning import Learning, learn_degradation, write_generator
 from sr_plugins.training.degradations.likeness import traces
 from sr_plugins.training.estimation.kernel import estimate_blur
-from sr_plugins.training.estimation.noise import noise_sigma
 from sr_plugins.training.estimation.source import Rgb, luma
 from sr_plugins.training.run.recipe import read_recipe
 from sr_plugins.weights.pretrained import PRETRAINED

@@ -15,15 +15,15 @@ from scipy import fft, ndimage
 
 from sr_plugins.cli.main import srp
 from sr_plugins.errors import DataError, PipeError, RecipeError
+from sr_plugins.estimation import compression as compression_estimation
+from sr_plugins.estimation.compression import find_jpeg, video_compression
+from sr_plugins.estimation.enlargement import find_enlargement
+from sr_plugins.estimation.noise import estimate_noise
 from sr_plugins.pixels.matlab import downscale_bicubic
 from sr_plugins.training.degradations.chain import read_chain
-from sr_plugins.training.estimation import compression as compression_estimation
 from sr_plugins.training.estimation import estimation
-from sr_plugins.training.estimation.compression import find_jpeg, video_compression
-from sr_plugins.training.estimation.enlargement import find_enlargement
 from sr_plugins.training.estimation.estimation import estimate, write_estimate
 from sr_plugins.training.estimation.kernel import Blur, estimate_blur, gaussian_kernel_of
-from sr_plugins.training.estimation.noise import estimate_noise
 from sr_plugins.training.estimation.source import Rgb, Source, choose, luma, read_source
 
 NAMES = ("astronaut", "coffee", "chelsea", "motorcycle")

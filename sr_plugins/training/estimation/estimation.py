@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from sr_plugins.errors import DataError
-from sr_plugins.training.estimation.compression import NOTHING, Compression, find_jpeg
-from sr_plugins.training.estimation.enlargement import Enlargement, find_enlargement
+from sr_plugins.estimation.compression import NOTHING, Compression, find_jpeg
+from sr_plugins.estimation.enlargement import Enlargement, find_enlargement
+from sr_plugins.estimation.noise import Noise, estimate_noise
 from sr_plugins.training.estimation.kernel import Blur, estimate_blur, gaussian_kernel_of
-from sr_plugins.training.estimation.noise import Noise, estimate_noise
 from sr_plugins.training.estimation.source import Source, luma
 from sr_plugins.training.spectrum import Floats
 from sr_plugins.whole_file import whole_file

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_plugins.training.estimation.noise import noise_sigma
+from sr_plugins.estimation.noise import noise_sigma
 from sr_plugins.training.spectrum import Floats, Luma, patch_spectra, polar_power
 
 WEIGHTS = Path(__file__).with_name("kernel_estimator.safetensors")

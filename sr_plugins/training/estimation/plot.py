@@ -11,6 +11,7 @@ from sr_plugins.errors import DataError, PluginError
 from sr_plugins.training.estimation.estimation import Estimate
 from sr_plugins.training.estimation.source import Source, luma
 from sr_plugins.training.spectrum import profile
+from sr_plugins.version import extra_command
 from sr_plugins.whole_file import whole_file
 
 
@@ -19,7 +20,7 @@ def plot_estimate(estimate: Estimate, sources: Sequence[Source], path: Path) -> 
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise PluginError("--plot needs matplotlib: pip install 'sr-plugins[plot]'") from error
+        raise PluginError(f"--plot needs matplotlib: {extra_command('plot')}") from error
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     kernel = estimate.kernel

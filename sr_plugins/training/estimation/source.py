@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sr_plugins.errors import DataError
-from sr_plugins.training.estimation.compression import Compression, jpeg_of, mean_quantiser, video_compression
+from sr_plugins.estimation.compression import Compression, jpeg_of, mean_quantiser, video_compression
 from sr_plugins.training.picture_files import LUMA, SUFFIXES, frame_to_rgb, opened_picture, to_rgb
 from sr_plugins.video.source import opened
 

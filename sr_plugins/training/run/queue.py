@@ -29,15 +29,13 @@ from typing import Any
 import torch
 
 from sr_plugins.errors import RecipeError, SRError
-from sr_plugins.training.run.recipe import Recipe, read_recipe
+from sr_plugins.training.run.recipe import RECIPES, Recipe, read_recipe
 from sr_plugins.training.run.run_folder import Progress
 from sr_plugins.training.run.trainer import train
 from sr_plugins.training.tables import read_table
 from sr_plugins.weights.safetensors_files import read_card
 
 logger = logging.getLogger(__name__)
-
-RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 @dataclass(frozen=True)

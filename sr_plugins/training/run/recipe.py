@@ -47,11 +47,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sr_plugins.errors import RecipeError
+from sr_plugins.errors import RecipeError, offered
 from sr_plugins.training.tables import is_number, read_table
 from sr_plugins.weights.pretrained import PRETRAINED
 
 OPTIMIZERS = ("adam", "muon")
+RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,20 @@ class Recipe:
                 return path
         searched = ", ".join(str(path.parent) for path in places)
         raise RecipeError(f"{self.path}: no weights {name}: looked in {searched}")
+
+
+def find_recipe(asked: Path) -> Path:
+    """A recipe's file: the one named, or the one of that name that we ship (``fast-x2``).
+
+    Raises:
+        RecipeError: there is neither; close names.
+    """
+    if asked.exists() or asked.parent != Path():
+        return asked
+    shipped = {path.stem: path for path in RECIPES.glob("*.toml")}
+    if found := shipped.get(asked.name.removesuffix(".toml")):
+        return found
+    raise RecipeError(f"there is no file {asked}, nor a recipe of that name: {offered(asked.name, shipped)}")
 
 
 def read_recipe(path: Path) -> Recipe:

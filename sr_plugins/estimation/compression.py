@@ -28,6 +28,8 @@ LUMA_TABLE = np.array(
 # frequencies (y, x) at which steps are looked for
 LOW = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (2, 2), (0, 3), (3, 0), (1, 3), (3, 1))
 TRAINABLE = {"h264": "h264", "hevc": "h265", "mpeg2video": "mpeg2", "mpeg1video": "mpeg2"}
+SMALLEST = 64  # pixels: the shortest side in which compression is looked for
+ROUNDED = 0.45  # code values: deviation of a coefficient by rounding, after the way through RGB
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 
@@ -69,20 +71,32 @@ def find_jpeg(picture: Luma) -> Compression:
     """Look for the steps that an earlier JPEG compression left in the DCT of 8 x 8 blocks, wherever they begin.
 
     The histograms of a frequency's coefficients are combs whose period is the quantiser's step (after Fan and de
-    Queiroz, "Identification of bitmap compression history", IEEE TIP 2003).
+    Queiroz, "Identification of bitmap compression history", IEEE TIP 2003). Blocks begin at the corner of a whole
+    picture, or end at one where it was turned; in a part of a picture their edges are looked for.
     """
-    if min(picture.shape) < 64:
+    if min(picture.shape) < SMALLEST:
         return Compression("none", (0, 0), 0.0)
-    top, left = _block_origin(picture)
-    blocks = _blocks(picture[top:, left:])
-    coefficients = np.einsum("ij,njk,lk->nil", DCT, blocks, DCT)
+    height, width = picture.shape
+    corners = [(y, x) for y in (0, height % 8) for x in (0, width % 8)]
+    found: Compression = NOTHING
+    for top, left in dict.fromkeys((*corners, _block_origin(picture))):
+        found = _find_jpeg(picture[top:, left:])
+        if found.codec == "jpeg":
+            break
+    return found
+
+
+def _find_jpeg(picture: Luma) -> Compression:
+    """As :func:`find_jpeg`, of a picture whose blocks begin at its corner."""
+    blocks = _blocks(picture)
+    coefficients = np.einsum("ij,njk,lk->nil", DCT, blocks, DCT, optimize=True)
     steps = {}
     for y, x in LOW:
         values = np.abs(coefficients[:, y, x])
         values = values[values > 1.5]  # zeros fit every comb
         if len(values) >= 30 and (step := _comb(values)):
             steps[y, x] = step
-    if len(steps) < 4:
+    if len(steps) < 5:  # a gradient has four, without any compression
         return Compression("none", (0, 0), 0.8 if len(blocks) > 200 else 0.4)
     at = tuple(np.array(list(steps)).T)
     quality = _quality(np.array(list(steps.values())), LUMA_TABLE[at])
@@ -143,10 +157,14 @@ def _blocks(picture: Luma, most: int = 4000) -> Luma:
 
 
 def _comb(values: NDArray[np.floating[Any]]) -> int | None:
-    """The largest step that magnitudes are multiples of, or ``None``."""
+    """The largest step that magnitudes are multiples of, or ``None``.
+
+    Rounding to 8 bits and the way through RGB blur the teeth, and those of small steps most.
+    """
     steps = np.arange(2, 80)
     likeness = np.cos(2 * np.pi * values[:, None] / steps).mean(0)
-    good = likeness > 0.6
+    sharpest = np.exp(-2 * (np.pi * ROUNDED / steps) ** 2)
+    good = (likeness > 0.75 * sharpest) & (likeness > 4 / np.sqrt(2 * len(values)))  # four deviations of chance
     good &= np.array([(values > 0.5 * step).mean() > 0.8 for step in steps])
     return int(steps[good][-1]) if good.any() else None
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_plugins.estimation.noise import noise_sigma
 from sr_plugins.pixels.antialiased import resize_matrix
-from sr_plugins.training.estimation.noise import noise_sigma
 
 Luma = NDArray[np.float32]
 # enlargements people meet (540, 576, 720 or 1080 lines to 1080 or 2160 and the like), as fractions

@@ -1,0 +1,118 @@
+"""``auto``: which model suits a picture or a film, by what shows in it; the same in every host.
+
+The constants were fitted on 17 pictures of the training set, each in 18 states; benchmarks/auto_model.py judges them on
+others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sr_plugins.errors import ArgumentError
+from sr_plugins.estimation.sight import Sight, look_at
+from sr_plugins.interface.words import PLAIN
+from sr_plugins.pixels.frame import Frame
+from sr_plugins.plugins import plugins as installed
+
+if TYPE_CHECKING:
+    from sr_plugins.plugins import Plugins
+
+RESTORING, HARMLESS, BEST = "restore", "bicubic", "quality"
+
+COARSE = 88  # quality of JPEG up to which taking its traces away gains more than it costs in detail
+COARSE_PLAIN = 83  # the same for pictures with little detail, of which JPEG takes less
+PLAIN_DETAIL = 12.0  # mean square of fine detail below which a picture has little
+BLURRED_AWAY = 0.5  # code values: a film whose finest frequencies are below lost them to a codec
+# The mean square error of an enlargement by two: so much for each unit of fine detail in the picture, so much for each
+# unit of the noise's variance, and what restoring costs in any case.
+ERRORS = {
+    PLAIN: (0.33, 1.9, 0.0),
+    RESTORING: (0.42, 1.25, 1.0),
+    HARMLESS: (0.57, 0.65, 0.0),
+}  # leaning to it: no harm first
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Attributes:
+        model: a registered name.
+        scale: of its network.
+        seen: what showed in the picture, for people.
+        wanted: the model that suits it; another than ``model`` where it has no weights for the scale.
+    """
+
+    model: str
+    scale: int
+    seen: str
+    wanted: str
+
+    def line(self, option: str = "--model {}") -> str:
+        """One line: what was seen, what was chosen, and how to get another by the host's own word for it."""
+        chosen = f"{self.seen}: {self.model} x{self.scale}"
+        if self.model != self.wanted:
+            return f"{chosen}, as {self.wanted} has no weights for this scale"
+        other, what = (BEST, "the best and slowest") if self.model == PLAIN else (PLAIN, "the plain one")
+        return f"{chosen}; {option.format(other)} for {what}"
+
+
+def choose_model(
+    frames: Sequence[Frame],
+    scale: float | None = None,
+    *,
+    film: bool = False,
+    quality: float | None = None,
+    plugins: Plugins | None = None,
+) -> Choice:
+    """The model for what ``frames`` show; it depends on nothing but the arguments and the models there are.
+
+    Args:
+        frames: one picture, or a few frames of a film, as they go to the upscaler.
+        scale: that will be asked of the model; ``None``: its own.
+        film: whether they are of a film: subsampled chroma then means that a codec was at work.
+        quality: of JPEG, where the file says it.
+        plugins: whose models count; those of this process by default.
+
+    Raises:
+        ArgumentError: there is no frame.
+    """
+    if not frames:
+        raise ArgumentError("there is no picture to choose a model for")
+    sight = look_at(frames)
+    if quality is not None:
+        sight = replace(sight, quality=round(quality) if sight.quality is None else min(sight.quality, round(quality)))
+    coded = film and frames[0].format.subsampling != (0, 0)
+    seen, wanted = _suited(sight, coded=coded)
+    found = plugins or installed()
+    scales = {
+        name: sorted(spec.scale for spec in found.models() if spec.name == name and spec.usable)
+        for name in (PLAIN, RESTORING, HARMLESS)
+    }
+    model = wanted if scales[wanted] and scales[wanted][-1] >= (scale or 1) else PLAIN
+    own = next((s for s in scales[model] if s >= (scale or 1)), max(scales[model], default=1))
+    return Choice(model, own, seen, wanted)
+
+
+def _suited(sight: Sight, *, coded: bool) -> tuple[str, str]:
+    """What was seen, in words, and the model for it."""
+    variance = sight.noise**2
+    expected = {
+        model: detail * sight.detail + noise * variance + always for model, (detail, noise, always) in ERRORS.items()
+    }
+    best = min(expected, key=lambda model: expected[model])
+    noisy = f"noise of sigma {sight.noise:.1f}"
+    little = sight.detail < PLAIN_DETAIL
+    if sight.quality is not None and sight.quality <= (COARSE_PLAIN if little else COARSE):
+        return f"JPEG of quality {sight.quality}", RESTORING
+    if best == HARMLESS:
+        return f"{noisy}, more than models can tell from detail", best
+    if best == RESTORING:
+        return noisy, best
+    if coded and (little or sight.floor < BLURRED_AWAY):
+        return "a film without its finest detail, as codecs leave it", RESTORING
+    if sight.quality is not None:
+        return f"JPEG of quality {sight.quality}", PLAIN
+    return "no trace of compression" + (f", {noisy}" if sight.noise >= 1 else ", no noise"), PLAIN

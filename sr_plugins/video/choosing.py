@@ -1,0 +1,90 @@
+"""``auto`` for films: a few frames are looked at, once, and one model makes the whole film."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from sr_plugins.errors import PipeError
+from sr_plugins.estimation.choice import Choice, choose_model
+from sr_plugins.pixels.frame import Frame
+from sr_plugins.video.journal import list_path
+from sr_plugins.video.journal_lines import Lines
+from sr_plugins.video.pixel_formats import Colors, frame_format, pipe_format, to_frame
+from sr_plugins.video.source import opened
+
+if TYPE_CHECKING:
+    from sr_plugins.plugins import Plugins
+
+LOOKED_AT = 5  # frames, spread over the film
+BEHIND = 4  # frames behind a key frame, which is better than most
+
+
+def choose_for_film(path: Path, scale: float | None = None, plugins: Plugins | None = None) -> Choice:
+    """The model for a film; the same file gives the same one, whatever part of it is asked for.
+
+    Raises:
+        PipeError: it cannot be read, or none of its frames be decoded.
+    """
+    frames = list(_spread(path))
+    if not frames:
+        raise PipeError(f"{path}: not one frame of its video can be decoded")
+    return choose_model(frames, scale, film=True, plugins=plugins)
+
+
+def model_before(target: Path) -> str | None:
+    """The registered model of the job whose finished chunks wait for ``target``; ``None``: there is none.
+
+    The list of chunks tells it as ``Upscaler.description`` does: ``fast x2 on torch, cpu, float32``.
+    """
+    try:
+        lines = Lines.parse(list_path(target).read_bytes())
+    except OSError:
+        return None
+    told = None if lines is None or lines.identity is None or not lines.records else lines.identity.get("model")
+    named = re.match(r"(.+) x\d+ on ", told) if isinstance(told, str) else None
+    return named[1] if named else None
+
+
+def _spread(path: Path) -> Iterator[Frame]:
+    with opened(path) as container:
+        streams = [s for s in container.streams.video if "attached_pic" not in _dispositions(s)]
+        if not streams:
+            raise PipeError(f"{path} holds no video")
+        stream: Any = next((s for s in streams if "default" in _dispositions(s)), streams[0])
+        if stream.codec_context is None:
+            raise PipeError(f"{path}: no decoder for the codec of its video")
+        length = stream.duration or int((container.duration or 0) / av.time_base / stream.time_base)
+        first = stream.start_time or 0
+        seen: set[int | None] = set()
+        for number in range(LOOKED_AT):
+            try:
+                container.seek(first + int(length * (number + 0.5) / LOOKED_AT), stream=stream)
+                picture = _a_few_behind(container, stream)
+            except av.FFmpegError:  # what cannot be decoded is told when its turn comes
+                continue
+            if picture is not None and picture.pts not in seen:
+                seen.add(picture.pts)
+                yield _frame(picture)
+
+
+def _dispositions(stream: Any) -> set[str]:
+    return {flag.name.lower() for flag in stream.disposition}
+
+
+def _a_few_behind(container: Any, stream: Any) -> av.VideoFrame | None:
+    pictures = list(islice(container.decode(stream), BEHIND + 1))
+    return pictures[-1] if pictures else None
+
+
+def _frame(picture: av.VideoFrame) -> Frame:
+    name = picture.format.name
+    wanted = pipe_format(name)
+    if wanted != name:
+        picture = picture.reformat(format=wanted)
+    return to_frame(picture, frame_format(wanted, Colors.of(picture)))

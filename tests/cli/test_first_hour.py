@@ -1,0 +1,91 @@
+"""What a person meets first: names that work, hints that fit the installation, a bar that moves."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sr_plugins import version
+from sr_plugins.engine.job_queue import JobQueue
+from sr_plugins.errors import RecipeError
+from sr_plugins.pixels.frame import Frame, FrameFormat
+from sr_plugins.training.run.recipe import find_recipe, read_recipe
+from sr_plugins.upscaler import Upscaler
+from sr_plugins.weights.open_model import open_model
+
+
+def test_a_recipe_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe(find_recipe(Path("fast-x2"))).path.name == "fast-x2.toml"
+    Path("fast-x2").write_text("mine")
+    assert find_recipe(Path("fast-x2")) == Path("fast-x2")  # a file of that name comes first
+    with pytest.raises(RecipeError, match="did you mean 'quality-x2'"):
+        find_recipe(Path("qualty-x2"))
+
+
+class Installed:
+    """A distribution as pip notes it."""
+
+    def __init__(self, told: str | None) -> None:
+        self.told = told
+
+    def read_text(self, name: str) -> str | None:
+        assert name == "direct_url.json"
+        return self.told
+
+
+@pytest.mark.parametrize(
+    ("told", "command"),
+    [
+        ('{"url": "file:///home/me/clone", "dir_info": {"editable": true}}', "pip install -e '/home/me/clone[plot]'"),
+        ('{"url": "file:///home/me/clone", "dir_info": {}}', "pip install -e '/home/me/clone[plot]'"),
+        (
+            '{"url": "file:///tmp/sr_plugins-1-py3-none-any.whl", "archive_info": {}}',
+            "pip install 'sr-plugins[plot] @ file:///tmp/sr_plugins-1-py3-none-any.whl'",
+        ),
+    ],
+)
+def test_hints_for_extras_fit_the_installation(told: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(version, "distribution", lambda name: Installed(told))
+    assert version.extra_command("plot") == command
+
+
+def test_the_filter_without_vapoursynth_says_what_to_install() -> None:
+    code = "import sys; sys.modules['vapoursynth'] = None; import vapoursynth_filter"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "vapoursynth_filter needs VapourSynth: pip install" in done.stderr.splitlines()[-1]
+
+
+def test_what_was_taken_out_has_a_stand_in(caplog: pytest.LogCaptureFixture) -> None:
+    assert open_model("perceptual").spec.label == "fast x4"
+    assert caplog.messages == ["perceptual was taken out: it drew dotted stitches along edges; fast stands in for it"]
+
+
+def test_the_bar_moves_within_a_picture() -> None:
+    seen: list[tuple[int, int]] = []
+    frame = Frame([np.zeros((96, 96), np.uint8)], FrameFormat(family="gray"))
+    with Upscaler("tiny", 2, device="cpu", tile=64) as upscaler:
+        upscaler.watch_tiles(lambda done, count: seen.append((done, count)))
+        upscaler.upscale(frame)
+        count = seen[0][1]
+        assert count > 1
+        assert sorted(seen) == [(n, count) for n in range(1, count + 1)]
+        upscaler.watch_tiles(None)
+        upscaler.upscale(frame)
+        assert len(seen) == count
+    assert JobQueue().watch is None
+
+
+def test_the_cheaper_way_is_measured() -> None:
+    from sr_plugins.video.cheaper import cheaper_model
+
+    with Upscaler("quality", 2, device="cpu", backend="torch") as upscaler:
+        found: Any = cheaper_model(upscaler)
+    assert found is not None
+    assert found[0] in ("realtime", "tiny")
+    assert 0 < found[1] < 0.6
+    with Upscaler("tiny", 2, device="cpu", backend="torch") as upscaler:
+        assert cheaper_model(upscaler) is None

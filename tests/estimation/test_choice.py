@@ -1,0 +1,166 @@
+"""``auto``: what is seen in a picture, which model that means, and that every host means the same one."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sr_plugins import choose_model, open_model
+from sr_plugins.errors import ArgumentError, UnknownModelError
+from sr_plugins.estimation.compression import find_jpeg
+from sr_plugins.estimation.sight import look, look_at, luma_of
+from sr_plugins.images.file_choice import choose_for_file
+from sr_plugins.images.modes import image_to_frame
+from sr_plugins.pixels.frame import Frame, FrameFormat
+
+Picture = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Picture:
+    """Sharp and without a codec's traces: a real one, shrunk by four."""
+    data = pytest.importorskip("skimage.data", reason="pip install scikit-image")
+    picture = Image.fromarray(data.astronaut()).resize((256, 256), Image.Resampling.BICUBIC)
+    return np.asarray(picture)
+
+
+def jpeg(picture: Picture, quality: int, subsampling: int = 2) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=subsampling)
+    return file.getvalue()
+
+
+def decoded(file: bytes) -> Picture:
+    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
+
+
+def frame(picture: Picture) -> Frame:
+    return image_to_frame(Image.fromarray(picture))[0]
+
+
+@pytest.mark.parametrize("quality", [30, 62, 80, 85, 92])
+def test_the_quality_of_a_jpeg_shows_in_its_pixels(photograph: Picture, quality: int) -> None:
+    assert look(luma_of(frame(decoded(jpeg(photograph, quality))))).quality == pytest.approx(quality, abs=2)
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_it_shows_however_the_picture_is_turned(photograph: Picture, turn: int) -> None:
+    odd = np.rot90(decoded(jpeg(np.ascontiguousarray(photograph[:250, :243]), 70)), turn)
+    assert look(luma_of(frame(np.ascontiguousarray(odd)))).quality == pytest.approx(70, abs=2)
+
+
+def test_a_clean_picture_shows_nothing(photograph: Picture) -> None:
+    assert find_jpeg(luma_of(frame(photograph))).codec == "none"
+    assert look(luma_of(frame(photograph))).noise < 2
+
+
+def test_noise_shows(photograph: Picture) -> None:
+    rng = np.random.default_rng(0)
+    noisy = np.clip(photograph + rng.normal(0, 8, (*photograph.shape[:2], 1)), 0, 255).astype(np.uint8)
+    assert look(luma_of(frame(noisy))).noise == pytest.approx(8, rel=0.3)
+
+
+def test_what_is_chosen(photograph: Picture) -> None:
+    assert choose_model([frame(photograph)]).model == "fast"
+    chosen = choose_model([frame(decoded(jpeg(photograph, 62)))])
+    assert chosen.line() == "JPEG of quality 62: restore x2; --model fast for the plain one"
+    assert choose_model([frame(decoded(jpeg(photograph, 95)))]).model == "fast"
+    flat = np.full((256, 256, 3), 120) + np.random.default_rng(0).normal(0, 12, (256, 256, 1))
+    assert choose_model([frame(flat.astype(np.uint8))]).model == "bicubic"
+    with pytest.raises(ArgumentError, match="no picture"):
+        choose_model([])
+
+
+def test_a_scale_that_restore_was_not_trained_for_takes_fast(photograph: Picture) -> None:
+    file = frame(decoded(jpeg(photograph, 40)))
+    assert choose_model([file], 1.5).model == "restore"
+    chosen = choose_model([file], 4)
+    assert (chosen.model, chosen.scale) == ("fast", 4)
+    assert "restore has no weights for this scale" in chosen.line()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 9), (64, 8), (65, 130)])
+def test_small_and_empty_pictures_are_chosen_for(shape: tuple[int, int]) -> None:
+    assert choose_model([frame(np.zeros((*shape, 3), np.uint8))]).model == "fast"
+
+
+def test_every_format_of_the_same_picture_shows_the_same(photograph: Picture) -> None:
+    gray = np.asarray(Image.fromarray(photograph).convert("L"))
+    formats = {
+        "8": Frame([gray], FrameFormat(family="gray")),
+        "16": Frame([gray.astype(np.uint16) * 257], FrameFormat(family="gray", bits=16)),
+        "float": Frame([gray.astype(np.float32) / 255], FrameFormat(family="gray", bits=32, is_float=True)),
+        "limited": Frame(
+            [((gray.astype(np.uint32) * 219 * 4 + 127) // 255 + 64).astype(np.uint16)] * 3,
+            FrameFormat(family="yuv", bits=10),
+        ),
+        "rgb": frame(np.repeat(gray[..., None], 3, 2)),
+    }
+    for name, one in formats.items():
+        assert np.abs(luma_of(one) - gray).max() < 0.6, name
+        assert look_at([one]).detail == pytest.approx(look_at([formats["8"]]).detail, rel=0.05), name
+
+
+def test_the_middle_of_a_large_picture_keeps_its_blocks(photograph: Picture) -> None:
+    large = np.tile(photograph, (5, 6, 1))[:1251, :1530]
+    assert luma_of(frame(large)).shape == (768 + 1251 % 8, 768 + 1530 % 8)
+    assert look(luma_of(frame(decoded(jpeg(large, 70))))).quality == pytest.approx(70, abs=2)
+
+
+def test_a_film_without_fine_detail_is_restored_and_a_picture_is_not() -> None:
+    y = np.add.outer(np.arange(128), np.arange(128)).astype(np.uint8)
+    planes = [y, np.full((64, 64), 128, np.uint8), np.full((64, 64), 128, np.uint8)]
+    soft = Frame(planes, FrameFormat(family="yuv", subsampling=(1, 1)))
+    assert choose_model([soft], film=True).model == "restore"
+    assert choose_model([soft]).model == "fast"
+
+
+def test_auto_is_no_model_to_open() -> None:
+    with pytest.raises(UnknownModelError, match="choose_model"):
+        open_model("auto")
+
+
+# -- the hosts ---------------------------------------------------------------------------------------------------------
+
+
+def srp(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sr_plugins.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_srp_image_says_what_it_chose_and_makes_that_models_bytes(photograph: Picture, tmp_path: Path) -> None:
+    (tmp_path / "web.jpg").write_bytes(jpeg(photograph[:96, :96], 62))
+    Image.fromarray(photograph[:96, :96]).save(tmp_path / "clean.png")
+    done = srp("image", tmp_path / "web.jpg", tmp_path / "clean.png", "-o", tmp_path / "out/", "--format", "png")
+    assert "web.jpg: JPEG of quality 62: restore x2; --model fast for the plain one\n" in done.stderr
+    assert "clean.png: no trace of compression" in done.stderr
+    for name, model in (("web.jpg", "restore"), ("clean.png", "fast")):
+        target = tmp_path / f"{model}.png"
+        srp("image", tmp_path / name, "-o", target, "--model", model)
+        assert (tmp_path / "out" / name).with_suffix(".png").read_bytes() == target.read_bytes()
+
+
+def test_pillow_and_gimps_worker_choose_as_srp_image_does(photograph: Picture, tmp_path: Path) -> None:
+    from gimp_bridge import SuperResolution, upscale_image
+    from gimp_bridge.worker import Answerer
+    from gimp_bridge.worker import Picture as Request
+
+    (tmp_path / "web.jpg").write_bytes(jpeg(photograph[:96, :104], 50))
+    assert choose_for_file(tmp_path / "web.jpg").model == "restore"
+    with Image.open(tmp_path / "web.jpg") as image:
+        image.load()
+        wanted = np.asarray(upscale_image(image, model="restore", device="cpu"))
+        assert np.array_equal(np.asarray(upscale_image(image, model="auto", device="cpu")), wanted)
+        bare = image.copy()
+    assert np.array_equal(np.asarray(bare.filter(SuperResolution(2, "auto", device="cpu"))), wanted)
+    answer, pixels = Answerer("cpu")(Request(np.asarray(bare), "auto", 2, False))
+    assert answer["type"] == "result"
+    assert pixels is not None
+    assert np.array_equal(pixels, wanted)
