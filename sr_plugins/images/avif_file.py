@@ -10,7 +10,6 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import IO
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -45,6 +44,8 @@ def deep_samples(source: Image.Image) -> NDArray[np.uint16] | None:
     bits = bits_of(source)
     if bits == 8 or getattr(source, "n_frames", 1) > 1:
         return None
+    import imagecodecs
+
     data = kept_with(source, "whole", lambda file: file.read(), b"")
     samples = imagecodecs.avif_decode(data)
     if samples.dtype != np.uint16 or samples.ndim not in (2, 3):
@@ -104,6 +105,8 @@ def write_avif(
         xmp: a packet.
         light: PNG's chunks cLLI and mDCV.
     """
+    import imagecodecs
+
     white = (1 << bits) - 1
     stored = samples if bits == 8 else ((samples.astype(np.uint32) * white + 32767) // 65535).astype(np.uint16)
     primaries, transfer = code_points or ((_UNSPECIFIED,) * 2 if icc_profile else (1, 13))

@@ -9,7 +9,6 @@ import struct
 from collections.abc import Iterator
 from typing import IO, Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
@@ -34,6 +33,8 @@ class LightFile(ImageFile.ImageFile):
     format_description = "light in float"
 
     def _open(self) -> None:
+        import imagecodecs
+
         assert self.fp is not None
         data = self.fp.read()
         try:
@@ -81,6 +82,8 @@ def write_light(file: IO[bytes], format: str, picture: WideSamples) -> None:
     Raises:
         ImageError: the format has no place for alpha.
     """
+    import imagecodecs
+
     values = picture.values
     if picture.has_alpha and format == "EXR":
         colour, alpha = values[..., :-1], values[..., -1:]
