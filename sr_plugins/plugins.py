@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import EntryPoint, distributions
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import pluggy
 
@@ -53,15 +54,6 @@ BUILT_IN = (
     "sr_plugins.weights.library",
     "sr_plugins.weights.reader",
 )
-
-
-class Named(Protocol):
-    """What every spec has: a name, and the distribution it means to replace."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def replaces(self) -> str | None: ...
 
 
 class Plugins:
@@ -184,14 +176,14 @@ class Plugins:
 
     def named(self, hook: str, kind: str, name: str) -> Any:
         """The one spec that ``hook`` offers under ``name``; ``UnknownNameError`` or ``PluginError`` otherwise."""
-        offers = self.collect(hook, _by_name)
+        offers = self.collect(hook, attrgetter("name"))
         if name not in offers:
             raise UnknownNameError(kind, name, offers, self._note())
         return _only(hook, name, offers[name])
 
     def all_named(self, hook: str) -> list[Any]:
         """Every spec offered by ``hook`` that no other collides with, sorted by name."""
-        return [p[0][1] for _, p in sorted(self.collect(hook, _by_name).items()) if len(p) == 1]
+        return [p[0][1] for _, p in sorted(self.collect(hook, attrgetter("name")).items()) if len(p) == 1]
 
     def models(self) -> list[ModelSpec]:
         """All models, sorted by name and scale, also those without weights."""
@@ -199,7 +191,7 @@ class Plugins:
 
     def models_by_name(self) -> dict[tuple[str, int], ModelSpec]:
         """All models by name and scale, sorted."""
-        offers = self.collect("sr_models", _by_name_and_scale)
+        offers = self.collect("sr_models", attrgetter("name", "scale"))
         return {key: p[0][1] for key, p in sorted(offers.items()) if len(p) == 1}
 
     def model(self, name: str, scale: int | None = None) -> ModelSpec:
@@ -209,7 +201,7 @@ class Plugins:
             UnknownModelError: nothing of that name, or not at that scale.
             PluginError: two distributions offer it.
         """
-        offers = self.collect("sr_models", _by_name_and_scale)
+        offers = self.collect("sr_models", attrgetter("name", "scale"))
         scales = sorted(s for n, s in offers if n == name)
         if not scales:
             raise UnknownModelError(name, (n for n, _ in offers), self._note())
@@ -280,14 +272,6 @@ class Plugins:
 def plugins() -> Plugins:
     """The plugins of this process, found once."""
     return Plugins()
-
-
-def _by_name(spec: Named) -> str:
-    return spec.name
-
-
-def _by_name_and_scale(spec: ModelSpec) -> tuple[str, int]:
-    return spec.name, spec.scale
 
 
 def _only(hook: str, name: str, providers: list[tuple[str, Any]]) -> Any:
