@@ -101,8 +101,9 @@ class Page:
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code or key, modifiers=8 if shift else 0)
 
     def requests(self) -> list[str]:
-        """The beginning of every address that was asked for."""
-        return [e["params"]["request"]["url"][:60] for e in self.events if e["method"] == "Network.requestWillBeSent"]
+        """Every address that was asked for; of data the beginning."""
+        asked = [e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
+        return [url[:60] if url.startswith("data:") else url for url in asked]
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from rich.table import Table
 from sr_plugins.cli.library import add, inspect, listed, remove
 from sr_plugins.errors import WeightsError
 from sr_plugins.interface.model import ModelSpec
-from sr_plugins.plugins import plugins
+from sr_plugins.plugins import OUR_DISTRIBUTION, plugins
 from sr_plugins.weights.safetensors_files import count_parameters, read_card
 
 WIDTH = 80  # columns where there is no terminal
@@ -94,14 +94,15 @@ def command(ctx: click.Context, everything: bool, as_json: bool) -> None:
     console = Console()
     if not console.is_terminal:  # the same in a pipe, a file and on a page
         console.width = WIDTH
-    console.print(_everything(models) if everything else _for_people(models))
+    ours = {spec.name for spec in found.models() if found.owner_of(spec) == OUR_DISTRIBUTION}
+    console.print(_everything(models) if everything else _for_people(models, ours - set(WHAT_FOR)))
     if not everything:
         click.echo(
-            "A weights file (.safetensors, .pth, .onnx, .param) is named by its path. srp models --all: the rest."
+            "A weights file (.safetensors, .pth, .onnx, .param) is named by its path.\nsrp models --all: the rest."
         )
 
 
-def _for_people(models: list[dict[str, Any]]) -> Table:
+def _for_people(models: list[dict[str, Any]], left_out: set[str]) -> Table:
     from sr_plugins.backends.kept_speed import kept_speeds
 
     speeds = kept_speeds()
@@ -110,9 +111,8 @@ def _for_people(models: list[dict[str, Any]]) -> Table:
         table.add_column(name, no_wrap=True)
     table.add_column("what for", ratio=1)
     usable = [model for model in models if model["usable"]]
-    ours = {model["name"] for model in usable if str(model["license"]) == "MIT" and model["name"] not in WHAT_FOR}
     shown = [name for name in WHAT_FOR if name == "auto" or any(m["name"] == name for m in usable)]
-    shown += sorted({model["name"] for model in usable} - ours - set(WHAT_FOR))  # what plugins bring
+    shown += sorted({model["name"] for model in usable} - left_out - set(WHAT_FOR))  # what plugins bring
     for name in shown:
         mine = [model for model in usable if model["name"] == name or (name == "auto" and model["name"] == "fast")]
         scales = sorted({model["scale"] for model in mine})

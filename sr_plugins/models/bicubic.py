@@ -34,6 +34,7 @@ def sr_models() -> Iterable[ModelSpec]:
             channels="luma",
             build=partial(build, scale),
             receptive_radius=2,
+            symmetry=8,
             needs_weights=False,
             architecture="interpolation, Keys' bicubic",
             license="MIT",

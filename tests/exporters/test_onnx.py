@@ -42,7 +42,7 @@ def runtimes(path: Path):  # type: ignore[no-untyped-def]
         (3, True, "full", 17),
         (4, True, "half", None),
         (2, True, "half", 18),
-        (2, False, "full", 13),
+        (2, False, "full", 16),
     ],
 )
 def test_other_runtimes_make_the_cores_colours(

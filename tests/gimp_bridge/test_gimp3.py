@@ -295,7 +295,7 @@ def test_the_self_ensemble_is_the_cores_own(gimp: GimpInChroot, ran: str) -> Non
 
 def test_unknown_model_leaves_the_image(gimp: GimpInChroot, ran: str) -> None:
     outcome = Outcome(gimp, UNKNOWN)
-    assert outcome.error.startswith("Super-resolution: no model called 'gone': there is blur, ")
+    assert outcome.error.startswith("Super-resolution: no model called 'gone': there is bicubic, blur, ")
     assert_untouched(outcome)
 
 

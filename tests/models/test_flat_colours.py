@@ -19,6 +19,7 @@ BORDER = {"perceptual x4": 6}
 
 def codes(network: nn.Module, spec: ModelSpec, values: Tensor, reach: int) -> tuple[Tensor, Tensor]:
     """By how many codes of 8 bits (limited range) flat values change, far from the border, and anywhere."""
+    reach = max(1, reach)
     side = 2 * reach + 2
     x = ((values - 16) / 219).view(-1, 1, 1, 1).expand(-1, spec.planes_in, side, side).contiguous()
     with torch.inference_mode():
