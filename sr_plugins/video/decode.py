@@ -59,7 +59,9 @@ class Decoder:
         self._watch = FrameWatch(size, PixelLayout.of(source.pix_fmt), fields)
         self._told: deque[tuple[int, Told]] = deque()
         self._first: Told | None = None
-        self._child = Child(command, f"decoding {source.path}", stdout=True, hear=self._watch.hear)
+        self._child = Child(
+            command, f"decoding {source.path}", stdout=True, hear=self._watch.hear, silent=self._watch.end
+        )
         self._queue: queue.Queue[tuple[int, av.VideoFrame] | BaseException | None] = queue.Queue(maxsize=max(1, ahead))
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._read, name=f"decoder of {source.path.name}", daemon=True)
@@ -108,7 +110,6 @@ class Decoder:
                 if not self._put(item):
                     return
             self._child.finish()
-            self._watch.end()
             self._put(None)
         except av.FFmpegError as error:  # half a frame: the decoder ended in the middle
             failed = self._child.error()

@@ -136,6 +136,7 @@ class Child:
         extra: further output options, put last so that they win.
         stdin, stdout: open a pipe there.
         hear: called, on a thread of its own, with every line that is no error; without it only errors are said.
+        silent: called, on that thread, after the last line.
     """
 
     def __init__(
@@ -147,9 +148,10 @@ class Child:
         stdin: bool = False,
         stdout: bool = False,
         hear: Callable[[str], None] | None = None,
+        silent: Callable[[], None] | None = None,
     ) -> None:
         self.what = what
-        self._hear = hear
+        self._hear, self._silent = hear, silent
         self.command = [command[0], *(_TELLING if hear else _QUIET), *command[1:-1], *extra, command[-1]]
         self._tail: deque[str] = deque(maxlen=24)
         self._drain = threading.Thread(target=self._read_stderr, name=f"stderr of {what}", daemon=True)
@@ -179,6 +181,8 @@ class Child:
                     continue
             if text:
                 self._tail.append(text)
+        if self._silent is not None:
+            self._silent()
 
     @property
     def stdin(self) -> IO[bytes]:
