@@ -11,7 +11,12 @@ from sr_plugins.errors import FrameError
 from sr_plugins.video.pixel_formats import PixelLayout
 
 _FRAME = re.compile(r"\bn: *\d+ +pts:.* fmt:(\S+) .*\bsar:(\d+/\d+) s:(\d+x\d+) i:(\w)")
-_COLORS = re.compile(r"\bcolor_range:(\S+) color_space:(\S+)")
+# The names of ffmpeg's ranges and matrices: what another of its threads says may follow without a space between.
+_MATRICES = (
+    "unknown|reserved|gbr|bt709|fcc|bt470bg|smpte170m|smpte240m|ycgco-r[eo]|ycgco|bt2020nc|bt2020c|smpte2085|"
+    "chroma-derived-nc|chroma-derived-c|ictcp|ipt-c2"
+)
+_COLORS = re.compile(rf"\bcolor_range:(unknown|tv|pc) color_space:({_MATRICES})")
 _WAIT = 10.0  # seconds at most for a line that was written before its frame
 
 
