@@ -95,14 +95,14 @@ def command(ctx: click.Context, everything: bool, as_json: bool) -> None:
     if not console.is_terminal:  # the same in a pipe, a file and on a page
         console.width = WIDTH
     ours = {spec.name for spec in found.models() if found.owner_of(spec) == OUR_DISTRIBUTION}
-    console.print(_everything(models) if everything else _for_people(models, ours - set(WHAT_FOR)))
+    console.print(_everything(models) if everything else _for_people(models, ours))
     if not everything:
         click.echo(
             "A weights file (.safetensors, .pth, .onnx, .param) is named by its path.\nsrp models --all: the rest."
         )
 
 
-def _for_people(models: list[dict[str, Any]], left_out: set[str]) -> Table:
+def _for_people(models: list[dict[str, Any]], ours: set[str]) -> Table:
     from sr_plugins.backends.kept_speed import kept_speeds
 
     speeds = kept_speeds()
@@ -112,7 +112,7 @@ def _for_people(models: list[dict[str, Any]], left_out: set[str]) -> Table:
     table.add_column("what for", ratio=1)
     usable = [model for model in models if model["usable"]]
     shown = [name for name in WHAT_FOR if name == "auto" or any(m["name"] == name for m in usable)]
-    shown += sorted({model["name"] for model in usable} - left_out - set(WHAT_FOR))  # what plugins bring
+    shown += sorted({model["name"] for model in usable} - ours - set(WHAT_FOR))  # what plugins bring
     for name in shown:
         mine = [model for model in usable if model["name"] == name or (name == "auto" and model["name"] == "fast")]
         scales = sorted({model["scale"] for model in mine})
