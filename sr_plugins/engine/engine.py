@@ -193,6 +193,7 @@ class Engine:
         self._reviving = threading.Lock()
         self._finalizer.detach()
         fork.abandon(self._states)
+        self._queue.inherit()
         self._queue, self._lanes = JobQueue(), []
         self._finalizer = weakref.finalize(self, self._queue.close)
         self._finalizer.atexit = False

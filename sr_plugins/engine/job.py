@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from sr_plugins.errors import ArgumentError, FrameError
+from sr_plugins.errors import ArgumentError, ClosedError, FrameError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.pixels.frame import Frame, FrameFormat
 
 Kind = tuple[FrameFormat, int, int, bool, int]
+
+
+class FrameFuture(Future[Frame]):
+    """Gives the enlarged frame; in a forked child, to which no lane came, an error instead of nothing for ever."""
+
+    def inherit(self) -> None:
+        """Called in the child. Whom this frame's end was to be told lives in the parent."""
+        self._condition = threading.Condition()  # a lane may have held the one before, and nobody lets it go here
+        self._done_callbacks: list[Callable[[Future[Frame]], object]] = []
+        if not self.done():
+            self.set_exception(ClosedError("this frame was under way when the process was forked: submit it again"))
 
 
 @dataclass(eq=False)
@@ -31,7 +43,7 @@ class Job:
     format: FrameFormat
     rounds: int = 0
     source: Frame | None = None
-    future: Future[Frame] = field(default_factory=Future)
+    future: FrameFuture = field(default_factory=FrameFuture)
 
     @property
     def kind(self) -> Kind:

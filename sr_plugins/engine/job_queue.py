@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -17,7 +18,7 @@ from sr_plugins.pixels.frame import Frame
 
 if TYPE_CHECKING:
     from sr_plugins.engine.device_state import DeviceState
-    from sr_plugins.engine.job import Job
+    from sr_plugins.engine.job import FrameFuture, Job
 
 FLUSH_SECONDS = 0.004  # how long a started batch waits for more frames
 
@@ -31,6 +32,7 @@ class JobQueue:
 
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
+        self._given: weakref.WeakSet[FrameFuture] = weakref.WeakSet()
         self._shared: list[tuple[DeviceState, SharedTiles]] = []
         self._idle: Counter[int] = Counter()  # by id: a device must not live on here when its workers end
         self._changed = threading.Condition()
@@ -44,7 +46,13 @@ class JobQueue:
             if self._closed:
                 raise ClosedError("this upscaler was closed: make a new one")
             self._jobs.append(job)
+            self._given.add(job.future)
             self._changed.notify()
+
+    def inherit(self) -> None:
+        """Called in a forked child: what is not done never will be. Locks may be held by nobody, and are not asked."""
+        for future in list(self._given):
+            future.inherit()
 
     def put_back(self, job: Job) -> None:
         """Give a job another round, before everything else."""

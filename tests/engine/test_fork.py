@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -63,6 +64,40 @@ def test_an_inherited_upscaler_works_in_the_child(backend: str, used: bool) -> N
             in_child(lambda: upscaler.upscale(larger).planes[0].tobytes())
             == upscaler.upscale(larger).planes[0].tobytes()
         )
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_frames_in_flight_fail_in_the_child_and_come_out_in_the_parent(backend: str) -> None:
+    """No lane comes along: who waits there for what the parent submitted is told so, in whatever state it was."""
+    pytest.importorskip(backend)
+    frames = [gray(seed, 60 + seed, 50) for seed in range(12)]
+    called: list[int] = []
+    with Upscaler(blur(), backend=backend, precision="float32", reuse=False) as upscaler:
+        right = [upscaler.upscale(frame) for frame in frames]
+        done = upscaler.submit(frames[0])
+        done.result()
+        gate = threading.Event()
+        busy = upscaler.submit(frames[1])
+        busy.add_done_callback(lambda future: gate.wait(SECONDS))  # one lane is held
+        futures = [upscaler.submit(frame) for frame in frames]
+        for future in futures:
+            future.add_done_callback(lambda future: called.append(os.getpid()))
+
+        def in_the_child() -> bytes:
+            told = []
+            for future in futures:
+                error = future.exception()
+                told.append("right" if error is None else f"{type(error).__name__}: {error}")
+            assert done.result().same_samples(right[0])
+            return "\n".join([*sorted(set(told)), str(called.count(os.getpid()))]).encode()
+
+        *told, own_calls = in_child(in_the_child).decode().splitlines()
+        assert told[0] == "ClosedError: this frame was under way when the process was forked: submit it again"
+        assert told[1:] in ([], ["right"])
+        assert own_calls == "0"
+        gate.set()
+        assert all(future.result(SECONDS).same_samples(r) for future, r in zip(futures, right, strict=True))
+    assert set(called) == {os.getpid()}
 
 
 def test_closing_in_the_child_ends_and_a_closed_one_stays_closed() -> None:
