@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sr_plugins.cli.files import overwrite_option, refuse_existing
+from sr_plugins.cli.files import check_targets, overwrite_option
 
 
 @click.command()
@@ -50,7 +50,7 @@ def command(
     from sr_plugins.weights.safetensors_files import check_weights_name
 
     check_weights_name(output)
-    refuse_existing(overwrite, output)
+    check_targets(overwrite, output)
 
     def report(step: Step) -> None:
         end = "\r" if sys.stderr.isatty() else "\n"

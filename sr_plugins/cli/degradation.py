@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sr_plugins.cli.files import overwrite_option, refuse_existing
+from sr_plugins.cli.files import check_targets, overwrite_option
 from sr_plugins.errors import DataError
 
 
@@ -30,7 +30,7 @@ def estimate_command(
     The result is a list of [[degradation]] steps for srp train, srp adapt and srp evaluate --degradation.
     """
     _check_targets(inputs, output, plot)
-    refuse_existing(overwrite, output, plot)
+    check_targets(overwrite, output, plot)
     from sr_plugins.training.estimation.estimation import estimate, write_estimate
     from sr_plugins.training.estimation.source import read_source
 
@@ -94,7 +94,7 @@ def learn_command(
     from sr_plugins.weights.safetensors_files import check_weights_name
 
     check_weights_name(output)
-    refuse_existing(overwrite, output)
+    check_targets(overwrite, output)
     place = resolve_devices(device)[0]
     pictures = [read_rgb(path) for path in list_pictures(clean)]
     wanted = [frame for path in targets for frame in read_source(path, frames).frames]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli.files import check_targets
 from sr_plugins.cli.options import make_upscaler, setting_options
 
 
@@ -24,6 +25,7 @@ def command(output: Path, model: str, device: str) -> None:
     """Shrink real photographs by 2, enlarge them again and draw the result beside the original."""
     from sr_plugins.evaluation.demonstration import demonstrate
 
+    check_targets(True, output, output.with_suffix(".html"))
     with make_upscaler(model=model, scale=2, device=device) as upscaler:
         click.echo(f"srp: {upscaler.description}", err=True)
         comparisons = demonstrate(output, upscaler)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sr_plugins.cli.files import overwrite_option, refuse_existing
+from sr_plugins.cli.files import check_targets, overwrite_option
 from sr_plugins.cli.options import parse_size
 from sr_plugins.errors import ArgumentError
 
@@ -44,6 +44,6 @@ def command(model: str, output: Path, half: bool, overwrite: bool, scale: int | 
     if options["size"] is not None and None in options["size"]:
         raise ArgumentError("--size of a network is WIDTHxHEIGHT: both sides")
     written = paths_of(format_of(output, options["format"]), output)
-    refuse_existing(overwrite, *written.values())
+    check_targets(overwrite, *written.values())
     label, exported = export(model, output, scale=scale, **options)
     click.echo(f"{' and '.join(map(str, written.values()))}: {label}, {exported.note}".removesuffix(", "))

@@ -21,11 +21,15 @@ from sr_plugins.errors import ArgumentError
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
 
-def refuse_existing(overwrite: bool, *targets: Path | None) -> None:
-    """``ArgumentError`` if a target is there already and may not be replaced; to be asked before any work."""
+def check_targets(overwrite: bool, *targets: Path | None) -> None:
+    """``ArgumentError`` if a target cannot be written, or is there and may not be replaced; to be asked before work."""
     for target in targets:
-        if target is not None and exists(target) and not overwrite:
+        if target is None:
+            continue
+        if exists(target) and not overwrite:
             raise ArgumentError(f"{target} exists: --overwrite replaces it")
+        if told := _unwritable(target):
+            raise ArgumentError(told)
 
 
 def obstacle(source: Path, target: Path, *, replace: bool) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import warm_python
 from click.testing import CliRunner
 from PIL import Image
 
@@ -23,13 +24,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 
 
 def srp(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sr_plugins.cli", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=ENVIRONMENT | more,
-    )
+    return warm_python.srp(*arguments, env=ENVIRONMENT | more)
 
 
 def test_version_and_help_name_everything() -> None:
@@ -188,13 +183,22 @@ def test_one_damaged_file_hides_no_other_model(tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_place_below_a_file_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+def test_a_place_below_a_file_is_told_before_work(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sr_plugins.exporters import files as exporters_files
+
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("work began")
+
+    monkeypatch.setattr("sr_plugins.cli.demo.make_upscaler", work)
+    monkeypatch.setattr(exporters_files, "export", work)
     (tmp_path / "file").write_text("a file")
     Image.effect_noise((64, 64), 50).save(tmp_path / "in.png")
-    done = srp(*(a.format(tmp_path) for a in arguments))
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith(f"srp: cannot write {tmp_path}/file/x.")
+    done = CliRunner().invoke(group, [a.format(tmp_path) for a in arguments])
+    assert isinstance(done.exception, ArgumentError), done
+    assert re.fullmatch(rf"{tmp_path}/file/x\.\w+ cannot be written: Not a directory", str(done.exception))
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(
