@@ -83,9 +83,10 @@ class CompactNetwork(nn.Module):
             with torch.autocast(x.device.type, enabled=False):
                 residual = self._int8_residual(x.float())
         else:
-            y = F.leaky_relu(self.head(x), SLOPE, inplace=True)
+            inplace = not torch.compiler.is_exporting()  # which would write each step of it out, for seconds
+            y = F.leaky_relu(self.head(x), SLOPE, inplace=inplace)
             for layer in self.body:
-                y = F.leaky_relu(layer(y), SLOPE, inplace=True)
+                y = F.leaky_relu(layer(y), SLOPE, inplace=inplace)
             residual = self.tail(y).float()
         phases = self.base.phases(x) + residual
         if self.back_projection is not None:
