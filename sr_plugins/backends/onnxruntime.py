@@ -91,7 +91,8 @@ class OnnxRuntimeRunner:
         provider: Any = "CPUExecutionProvider"
         if self._device != "cpu":
             provider = ("CUDAExecutionProvider", {"device_id": torch.device(self._device).index or 0})
-        return onnxruntime.InferenceSession(graph, options, providers=[provider])
+        # to fall back is to print to stdout and try the same again
+        return onnxruntime.InferenceSession(graph, options, providers=[provider], enable_fallback=0)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -162,9 +162,15 @@ def _runner(path: Path, network: OnnxNetwork) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(network.graph, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            network.graph,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it prints of that
+        )
     except Exception as error:  # its errors have no common type but this
-        raise WeightsError(f"{path} is refused by ONNX Runtime: {one_line(error)}") from error
+        reason = "a name in it is no text" if isinstance(error, UnicodeDecodeError) else one_line(error)
+        raise WeightsError(f"{path} is refused by ONNX Runtime: {reason}") from error
 
     def run(x: Tensor) -> Tensor:
         (y,) = session.run([network.output], {network.input: x.contiguous().numpy()})

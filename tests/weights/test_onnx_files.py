@@ -15,7 +15,7 @@ from PIL import Image
 
 from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins.cli.main import srp
-from sr_plugins.errors import WeightsError
+from sr_plugins.errors import SRError, WeightsError
 from sr_plugins.weights.digest import fingerprint, weights_digest
 from sr_plugins.weights.open_model import open_model
 from sr_plugins.weights.reach import picture
@@ -196,6 +196,21 @@ def test_cut_and_other_files_are_refused(tmp_path: Path) -> None:
         (tmp_path / "a.onnx").write_bytes(content)
         with pytest.raises(WeightsError, match=r"a\.onnx"):
             Upscaler(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
+def test_a_name_that_is_no_text_is_one_error_and_nothing_is_printed(
+    backend: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """stdout belongs to data: ONNX Runtime would print what it is going to try next."""
+    content = network().SerializeToString()
+    for word in ("Conv", "mode", "in"):
+        (tmp_path / "a.onnx").write_bytes(content.replace(word.encode(), b"\xbc" * len(word), 1))
+        with pytest.raises(SRError, match=r"a\.onnx is refused by ONNX Runtime: a name in it is no text") as error:
+            Upscaler(tmp_path / "a.onnx", backend=backend).close()
+        assert len(str(error.value).splitlines()) == 1
+    told = capfd.readouterr()
+    assert (told.out, told.err) == ("", "")
 
 
 def test_srp_image_runs_it_by_auto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
