@@ -61,7 +61,7 @@ def write_pfm(file: IO[bytes], image: Image.Image) -> None:
 def deep_pixmap(path: Path) -> NDArray[np.uint16] | None:
     """The samples of a binary pixmap of more than 8 bits (P6), brought to 16; ``None`` where Pillow reads all of it."""
     data = path.read_bytes()
-    head = re.match(rb"P6((?:\s+(?:#[^\n]*\n)?)+\d+){3}\s", data[:4096])
+    head = re.match(rb"P6((?:\s|#[^\n]*\n)+\d+){3}\s", data[:4096])
     if head is None:
         return None
     width, height, white = map(int, re.sub(rb"#[^\n]*\n", b" ", head[0][2:]).split())

@@ -16,6 +16,7 @@ _IPTC, _RESOLUTION, _GUIDES = 1028, 1005, 1032
 _COPYRIGHTED, _URL, _CAPTION_DIGEST = 1034, 1035, 1061
 _OF_THE_PIXELS = {1033, 1036, 1050, 1039, 1058, 1059, 1060}  # thumbnails, slices; profile, EXIF and XMP go elsewhere
 _PATHS = range(2000, 2999)
+_FARTHEST = (1 << 31) - 1  # of a guide
 _FROM_PSD = {_IPTC, _COPYRIGHTED, _URL, _CAPTION_DIGEST, _GUIDES, *_PATHS}  # others tell of its layers
 
 
@@ -68,5 +69,6 @@ def _guides(content: bytes, to: Placement) -> bytes:
     moved = bytearray(content)
     for at in range(16, len(content) - 4, 5):
         (place,) = struct.unpack_from(">i", content, at)
-        struct.pack_into(">i", moved, at, round(place * to.factors[content[at + 4] & 1]))
+        place = round(place * to.factors[content[at + 4] & 1])
+        struct.pack_into(">i", moved, at, max(-_FARTHEST, min(place, _FARTHEST)))
     return bytes(moved)
