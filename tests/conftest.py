@@ -11,8 +11,30 @@ from sr_plugins.plugins import plugins
 
 REPOSITORY = Path(__file__).parent.parent
 
+# By file: what takes longest begins first, so that at the end no worker is alone with it. (xdist keeps this order, see
+# Makefile.)
+LONGEST = (
+    "gimp_bridge/test_gimp3.py",
+    "video/test_cluster.py",
+    "cli/test_cli.py",
+    "backends/test_backends.py",
+    "cli/test_nothing_leaves.py",
+    "vapoursynth_filter/test_vspipe.py",
+    "exporters/test_onnx.py",
+    "training/test_queue.py",
+    "backends/test_memory.py",
+    "evaluation/test_speed.py",
+    "backends/test_selection.py",
+    "training/test_degradation_learning.py",
+)
+
 # Which backend is fastest depends on what else the machine does; tests of that choice unset it.
 os.environ.setdefault("SR_PLUGINS_BACKEND", "torch")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {REPOSITORY / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import warm_python
 from click.testing import CliRunner
 from PIL import Image
 
@@ -55,9 +54,9 @@ def test_hook_sr_models(install: Install, tmp_path: Path) -> None:
     from skimage.data import camera
 
     Image.fromarray(camera()[100:140, 200:260]).save(tmp_path / "in.png")
-    command = [sys.executable, "-m", "sr_plugins.cli", "image", "in.png", "-o", "out.png", "--model", "sharpen"]
     environment = {"PYTHONPATH": f"{tmp_path}:{DOCS.parent}", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    arguments = ("image", "in.png", "-o", "out.png", "--model", "sharpen")
+    done = warm_python.srp(*arguments, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = np.asarray(Image.open(tmp_path / "out.png")).astype(float)
     cubic = np.asarray(Image.open(tmp_path / "in.png").resize((120, 80), Image.Resampling.BICUBIC)).astype(float)

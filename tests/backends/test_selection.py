@@ -3,9 +3,8 @@
 import json
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 import torch
 from fakes import blur
 from torch import Tensor, nn
+from warm_python import python
 
 from sr_plugins import BackendSpec, Upscaler, devices
 from sr_plugins.backends import kept_choice, selection, torch_eager
@@ -241,12 +241,10 @@ print(choose(blur(), plugins, "cpu", "float32", measure=Stopwatch(openvino=9.0 i
 """
     paths = [str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "SR_PLUGINS_CACHE": str(tmp_path / "cold")}
-    running = [
-        subprocess.Popen([sys.executable, "-c", code, str(i)], stdout=subprocess.PIPE, text=True, env=environment)
-        for i in range(8)
-    ]
-    chosen = [process.communicate()[0].strip() for process in running]
-    assert all(process.returncode == 0 for process in running)
+    with ThreadPoolExecutor(8) as pool:
+        running = list(pool.map(lambda i: python("-c", code, i, env=environment), range(8)))
+    chosen = [process.stdout.strip() for process in running]
+    assert all(process.returncode == 0 for process in running), running
     assert len(set(chosen)) == 1, chosen
     assert chosen[0] in ("torch", "openvino")
 
@@ -273,9 +271,8 @@ except PluginError as error:
     paths = [str(broken.parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=200, check=True
-        )
+        done = python("-c", code, env=environment, timeout=200)
+        assert done.returncode == 0, done
         lines = done.stdout.splitlines()
         assert any(line.startswith("CHOSEN") and "openvino" not in line for line in lines), done
         assert any(

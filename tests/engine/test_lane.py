@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -96,6 +97,7 @@ class Unreliable:
             failures: list[Callable[[], object]] = [
                 lambda: y,
                 lambda: y,
+                lambda: (time.sleep(0.02), y)[1],  # late
                 lambda: y[..., :-1],
                 lambda: None,
                 lambda: y.numpy(),

@@ -2,11 +2,11 @@
 
 import io
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm_python
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -129,8 +129,7 @@ def test_auto_is_no_model_to_open() -> None:
 
 
 def srp(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sr_plugins.cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm_python.srp(*arguments)
     assert done.returncode == 0, done.stderr
     return done
 

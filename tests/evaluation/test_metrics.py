@@ -5,13 +5,13 @@ import math
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import fakes
 import numpy as np
 import pytest
+import warm_python
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
@@ -291,14 +291,8 @@ def test_a_metric_named_twice_counts_once(photographs: Path) -> None:
 def evaluate_tiny(data: Path, weights: Path) -> subprocess.CompletedProcess[str]:
     """``srp evaluate --write-card`` in the folder of ``weights``, which are the model's."""
     arguments = ["--model", "tiny", "--data", str(data), "--device", "cpu", "--metrics", "psnr", "--write-card"]
-    return subprocess.run(
-        [sys.executable, "-m", "sr_plugins.cli", "evaluate", *arguments],
-        cwd=weights.parent,
-        env=os.environ | {"SR_PLUGINS_WEIGHTS": str(weights.parent)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = os.environ | {"SR_PLUGINS_WEIGHTS": str(weights.parent)}
+    return warm_python.srp("evaluate", *arguments, env=environment, cwd=weights.parent)
 
 
 def test_the_card_goes_to_the_model_that_was_measured(photographs: Path, tmp_path: Path) -> None:

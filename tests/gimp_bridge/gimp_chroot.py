@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gimp_relay import WorkerHost
+import warm_python
 
 import gimp_bridge
 from gimp_bridge.install import Profile, install, make_bridge, worker_command
@@ -43,6 +46,39 @@ def write_test_plugin(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": path, "SR_PLUGINS_TEST_WEIGHTS": str(folder)}
 
 
+class WorkerHost:
+    """Listens on ``path``; every connection becomes stdin and stdout of a new ``python ARGV``."""
+
+    def __init__(self, path: Path, argv: Sequence[str], environment: dict[str, str]) -> None:
+        self.workers: list[warm_python.Started] = []
+        self.started = threading.Event()
+        self._argv, self._environment = argv, environment
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                stream = connection.fileno()
+                self.workers.append(warm_python.start(*self._argv, stdin=stream, stdout=stream, env=self._environment))
+            self.started.set()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+        for worker in self.workers:
+            worker.kill()
+            worker.wait()
+
+
 class GimpInChroot:
     """Runs GIMP on lists of cases; see gimp_driver.py."""
 
@@ -54,7 +90,7 @@ class GimpInChroot:
         environment = {**os.environ, **write_test_plugin(self.folder / "plugin")}
         os.environ["SR_PLUGINS_TEST_WEIGHTS"] = environment["SR_PLUGINS_TEST_WEIGHTS"]
         command = worker_command(Path(sys.executable), "cpu")
-        self.host = WorkerHost(self.folder / "socket", command, environment)
+        self.host = WorkerHost(self.folder / "socket", command[1:], environment)
         self.bridge = make_bridge(command, environment)
         # A model that has gone since the installation: GIMP offers it, the worker does not know it.
         self.bridge["models"].append({"name": "gone", "label": "gone", "help": "", "scales": [2]})

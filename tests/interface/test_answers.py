@@ -4,13 +4,13 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import warm_python
 from PIL import Image
 
 from sr_plugins import Frame, FrameFormat, ModelSpec, Upscaler
@@ -291,8 +291,7 @@ def test_what_a_degradation_answers_is_checked(
 
 def srp(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment: dict[str, Any] = os.environ | {"PYTHONPATH": f"{folder}:{ROOT}", "SR_PLUGINS_BACKEND": "torch"}
-    command = [sys.executable, "-m", "sr_plugins.cli", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return warm_python.srp(*arguments, env=environment, cwd=folder)
 
 
 def test_commands_go_on_beside_a_plugin_that_does_everything_wrong(install: Install, tmp_path: Path) -> None:

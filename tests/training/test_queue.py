@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import warm_python
 from click.testing import CliRunner
 from safetensors.torch import load_file
 from training_runs import NOISY, RECIPE
@@ -56,16 +57,18 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path: Path, 
     whole = run_queue(queue, data, tmp_path / "whole", device="cpu")
     assert [run.recipe.path.stem for run in whole] == ["first", "second"]
     out = tmp_path / "parts"
-    arguments = [sys.executable, "-c", CHECKPOINTS_ALWAYS, str(queue), str(data), str(out)]
+    arguments = ("-c", CHECKPOINTS_ALWAYS, queue, data, out)
     chance = random.Random(1)
     for _ in range(KILLS):
         before = checkpoints(out)
-        with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
-            while process.poll() is None and checkpoints(out) == before:
-                time.sleep(0.01)  # until it has got further than the one before
-            time.sleep(chance.random() / 2)
-            process.kill()
-    subprocess.run(arguments, check=True)
+        with Path(os.devnull).open("r+") as nothing:
+            process = warm_python.start(*arguments, stdin=nothing.fileno(), stdout=nothing.fileno())
+        while process.poll() is None and checkpoints(out) == before:
+            time.sleep(0.01)  # until it has got further than the one before
+        time.sleep(chance.random() / 2)
+        process.kill()
+        process.wait()
+    assert warm_python.python(*arguments).returncode == 0
     assert [run.done for run in read_queue(queue, data, out)] == [True, True]
     for run in whole:
         parts = out / run.recipe.path.stem

@@ -3,7 +3,6 @@
 import gc
 import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import vapoursynth as vs
 from fakes import Nearest, blur, model_of, nearest
 from torch import Tensor
 from vapoursynth_clips import clip_of
+from warm_python import python
 
 import sr_plugins
 from vapoursynth_filter import upscale
@@ -108,7 +108,7 @@ print("reloaded")
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
     path = [str(Path(__file__).parent.parent), str(Path(sr_plugins.__file__).parent.parent)]
     code = f"import sys; sys.path[:0] = {path}\n{code}"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    return python("-c", code, timeout=120)
 
 
 def test_script_reloads_in_one_process_and_each_load_frees_its_device() -> None:

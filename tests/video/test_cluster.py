@@ -2,14 +2,13 @@
 
 import os
 import socket
-import subprocess
-import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import ray
+import warm_python
 from click.testing import CliRunner
 from ray.cluster_utils import Cluster as RayNodes
 from video_clips import BUNDLED, open_groups, picture_hash, times
@@ -60,46 +59,65 @@ def same_film(first: Path, second: Path) -> bool:
     return times(first) == times(second) and picture_hash(first) == picture_hash(second)
 
 
-def test_two_machines_make_the_film_of_one(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
-    told: list[FilmProgress] = []
-    with Cluster(**MODEL) as cluster:
+class TestOneCluster:
+    """What the same two machines do, one film after the other."""
+
+    @pytest.fixture(scope="class")
+    def cluster(self, nodes: RayNodes) -> Iterator[Cluster]:
+        with Cluster(**MODEL) as cluster:
+            yield cluster
+
+    def test_two_machines_make_the_film_of_one(
+        self, cluster: Cluster, clip: Path, expected: Path, tmp_path: Path
+    ) -> None:
+        told: list[FilmProgress] = []
         assert cluster.workers == 2
         target = tmp_path / "out.mkv"
         result = upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK, progress=told.append)
-    assert same_film(target, expected)
-    assert result.frames == len(times(expected))
-    assert result.resumed == 0
-    assert [p.done for p in told] == sorted(p.done for p in told)
-    assert not target.with_name("out.mkv.parts").exists()
+        assert same_film(target, expected)
+        assert result.frames == len(times(expected))
+        assert result.resumed == 0
+        assert [p.done for p in told] == sorted(p.done for p in told)
+        assert not target.with_name("out.mkv.parts").exists()
 
+    def test_what_one_machine_began_others_end(
+        self, cluster: Cluster, clip: Path, expected: Path, tmp_path: Path
+    ) -> None:
+        target = tmp_path / "out.mkv"
 
-def test_what_one_machine_began_others_end(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
-    target = tmp_path / "out.mkv"
+        def stop(progress: FilmProgress) -> None:
+            if progress.done == 3 * CHUNK + 2:
+                raise KeyboardInterrupt
 
-    def stop(progress: FilmProgress) -> None:
-        if progress.done == 3 * CHUNK + 2:
-            raise KeyboardInterrupt
-
-    with Upscaler(**MODEL) as upscaler, pytest.raises(KeyboardInterrupt):
-        upscale_video(clip, target, upscaler, options=FAST, chunk_frames=CHUNK, progress=stop)
-    with Cluster(**MODEL) as cluster:
+        with Upscaler(**MODEL) as upscaler, pytest.raises(KeyboardInterrupt):
+            upscale_video(clip, target, upscaler, options=FAST, chunk_frames=CHUNK, progress=stop)
         result = upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK)
-    assert result.resumed == 3 * CHUNK
-    assert same_film(target, expected)
+        assert result.resumed == 3 * CHUNK
+        assert same_film(target, expected)
 
+    def test_a_decoder_that_lost_its_place_is_found_out(
+        self, cluster: Cluster, clip: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def one_too_early(timeline: Sequence[int], chunk: Chunk) -> int | None:
+            place = bisect_left(timeline, chunk.first)
+            return timeline[place - 2] if chunk.index else None
 
-def test_a_decoder_that_lost_its_place_is_found_out(
-    nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def one_too_early(timeline: Sequence[int], chunk: Chunk) -> int | None:
-        place = bisect_left(timeline, chunk.first)
-        return timeline[place - 2] if chunk.index else None
-
-    monkeypatch.setattr("sr_plugins.video.cluster.frame_before", one_too_early)
-    target = tmp_path / "out.mkv"
-    with Cluster(**MODEL) as cluster:
+        monkeypatch.setattr("sr_plugins.video.cluster.frame_before", one_too_early)
+        target = tmp_path / "out.mkv"
         upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK)
-    assert same_film(target, expected)
+        assert same_film(target, expected)
+
+    def test_after_a_film_that_fails_the_next_is_made(
+        self, cluster: Cluster, clip: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target = tmp_path / "out.mkv"
+        with monkeypatch.context() as patched:
+            patched.setattr(Source, "digest", lambda self: "of the file as this machine sees it")
+            with pytest.raises(PipeError, match=r"in.mkv is another file on .*: all machines must see the same one"):
+                upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK)
+        assert not target.exists()
+        upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK, restart=True)
+        assert same_film(target, expected)
 
 
 def test_a_lost_machine_costs_no_frame(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
@@ -138,26 +156,11 @@ def test_what_a_machine_cannot_do_is_said_in_one_line(nodes: RayNodes) -> None:
         Cluster("tinny")
 
 
-def test_after_a_film_that_fails_the_next_is_made(
-    nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "out.mkv"
-    with Cluster(**MODEL) as cluster:
-        with monkeypatch.context() as patched:
-            patched.setattr(Source, "digest", lambda self: "of the file as this machine sees it")
-            with pytest.raises(PipeError, match=r"in.mkv is another file on .*: all machines must see the same one"):
-                upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK)
-        assert not target.exists()
-        upscale_video(clip, target, cluster, options=FAST, chunk_frames=CHUNK, restart=True)
-    assert same_film(target, expected)
-
-
 def test_a_cluster_that_is_not_there(clip: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]  # free again in a moment
-    command = [sys.executable, "-m", "sr_plugins.cli", "video", clip, "-o", tmp_path / "out.mkv", "--jobs", "ray"]
-    environment = {**os.environ, "RAY_ADDRESS": f"127.0.0.1:{port}"}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    environment = os.environ | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
+    ended = warm_python.srp("video", clip, "-o", tmp_path / "out.mkv", "--jobs", "ray", env=environment)
     assert ended.returncode == 1
     assert "the Ray cluster cannot be reached" in ended.stderr
     assert "RAY_ADDRESS" in ended.stderr

@@ -1,0 +1,208 @@
+"""Processes that begin with torch imported: one interpreter imports it and forks for each that a test starts.
+
+``python`` stands for ``subprocess.run([sys.executable, ...])``: a process of its own with its own environment, folder
+and descriptors, ended as Python ends. What imports cost, and what is imported at all, is tested with ``subprocess``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import types
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PRELOADED = (
+    "torch", "rich.console", "sr_plugins.cli.image", "sr_plugins.cli.models", "sr_plugins.cli.video",
+    "sr_plugins.testing", "gimp_bridge.worker",
+)  # fmt: skip
+
+
+class Started:
+    """A process that was forked; as ``subprocess.Popen``, as far as tests need it."""
+
+    def __init__(self, command: list[str], stdin: int, stdout: int, stderr: int, **more: Any) -> None:
+        mine, its = socket.socketpair()
+        with its, _asking:
+            request = json.dumps({"command": command, **more}).encode()
+            socket.send_fds(_server(), [request], [stdin, stdout, stderr, its.fileno()])
+        self._told = mine
+        self.pid = int(self._line())
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._told], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("python", timeout or 0)
+            self.returncode = int(self._line())
+            self._told.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """The status of a process that ended, else ``None``."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # it ended
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _line(self) -> bytes:
+        text = b""
+        while not text.endswith(b"\n"):
+            more = self._told.recv(1)
+            assert more, "the interpreter that forks is gone"
+            text += more
+        return text
+
+
+def start(
+    *command: object,
+    stdin: int,
+    stdout: int,
+    stderr: int = 2,
+    env: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+) -> Started:
+    """``python COMMAND`` on these descriptors; the command begins with ``-c`` or ``-m``, or with ``-P`` before it."""
+    environment = dict(os.environ if env is None else env)
+    return Started([*map(str, command)], stdin, stdout, stderr, env=environment, cwd=str(cwd or Path.cwd()))
+
+
+def python(
+    *command: object,
+    env: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+    timeout: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """What ``python COMMAND`` says and how it ends, without input."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nothing:
+        process = start(*command, stdin=nothing.fileno(), stdout=out.fileno(), stderr=err.fileno(), env=env, cwd=cwd)
+        try:
+            process.wait(timeout)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read().decode())
+    assert process.returncode is not None
+    return subprocess.CompletedProcess([*map(str, command)], process.returncode, *said)
+
+
+def srp(
+    *arguments: object, env: Mapping[str, str] | None = None, cwd: str | Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """``srp ARGUMENTS`` in a process of its own."""
+    return python("-m", "sr_plugins.cli", *arguments, env=env, cwd=cwd)
+
+
+_asking = threading.Lock()
+
+
+@cache
+def _server() -> socket.socket:
+    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    with its:
+        command = [sys.executable, __file__, str(its.fileno())]
+        paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+        process = subprocess.Popen(
+            command,
+            pass_fds=[its.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        )
+
+    def end() -> None:
+        mine.close()
+        process.wait()
+
+    atexit.register(end)
+    return mine
+
+
+# -- in the interpreter that forks -------------------------------------------------------------------------------------
+
+
+def _next_process(asked: socket.socket) -> dict[str, Any]:
+    """Fork for every request until nobody can ask any more; returns in the new processes only, with what to run."""
+    while True:
+        text, descriptors, _, _ = socket.recv_fds(asked, 1 << 20, 4)
+        if not text:
+            os._exit(0)
+        if os.fork() == 0:
+            *streams, told = descriptors
+            asked.close()
+            pid = os.fork()
+            if pid == 0:
+                os.close(told)
+                for number, descriptor in enumerate(streams):
+                    os.dup2(descriptor, number)
+                    os.close(descriptor)
+                request: dict[str, Any] = json.loads(text)
+                return request
+            for descriptor in streams:
+                os.close(descriptor)
+            os.write(told, b"%d\n" % pid)
+            _, status = os.waitpid(pid, 0)
+            os.write(told, b"%d\n" % os.waitstatus_to_exitcode(status))
+            os._exit(0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        while True:  # those that ended
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    break
+            except ChildProcessError:
+                break
+
+
+def _run(request: dict[str, Any], before: list[str]) -> None:
+    """What the interpreter does with its command line."""
+    environment, command = request["env"], request["command"]
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(request["cwd"])
+    tempfile.tempdir = None
+    given = [str(Path(p).absolute()) for p in environment.get("PYTHONPATH", "").split(os.pathsep) if p]
+    sys.path[:] = [*given, *(p for p in sys.path if p not in before)]
+    importlib.invalidate_caches()
+    if (threads := environment.get("OMP_NUM_THREADS")) is not None:
+        sys.modules["torch"].set_num_threads(int(threads))
+    if command[0] == "-P":
+        command = command[1:]
+    else:
+        sys.path.insert(0, "" if command[0] == "-c" else request["cwd"])
+    kind, what, *rest = command
+    sys.argv = [kind, *rest]
+    if kind == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+        return
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    exec(compile(what, "<string>", "exec"), main.__dict__)
+
+
+if __name__ == "__main__":
+    first = [str(Path(__file__).parent), *os.environ["PYTHONPATH"].split(os.pathsep)]
+    for name in PRELOADED:
+        importlib.import_module(name)
+    _run(_next_process(socket.socket(fileno=int(sys.argv[1]))), first)
