@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.timeout(1500)  # the first test that asks runs all commands
+
 # what OMP and locale need; HOME is an empty folder and nothing else of the user's is seen
 PASSED = {"PATH", "LANG", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR"}
 NETWORK = ("AF_INET", "AF_INET6")  # with DNS, which asks by UDP; AF_UNIX is who the user is, and workers
