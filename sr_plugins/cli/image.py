@@ -29,6 +29,8 @@ from sr_plugins.errors import ImageError, SRError, one_line
 from sr_plugins.interface.words import AUTO
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from sr_plugins.upscaler import Upscaler
 
 AT_ONCE = 3  # pictures: one is read, one is in the network, one is written
@@ -218,22 +220,24 @@ class _Progress:
     """A line on stderr for each finished picture; on a terminal a bar below them."""
 
     def __init__(self, count: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("upscaling", total=count)
         self._total = count
         self._finished, self._ready, self._count = 0, 0, 1  # pictures; frames of the one under way
+        self._bar: Progress | None = None
+        if sys.stderr.isatty():  # a tenth of a second to import
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+            console = Console(stderr=True, soft_wrap=True, highlight=False)
+            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=console, transient=True)
+            self._task = self._bar.add_task("upscaling", total=count)
 
     def frames(self, source: Path, ready: int, count: int) -> None:
         """So many of a picture's frames are ready."""
         if self._total > 1:  # several at once: the bar counts pictures
             return
         self._ready, self._count = ready, count
-        if count > 1:
+        if count > 1 and self._bar is not None:
             self._bar.update(self._task, description=f"{source.name}, frame {ready} of {count}")
         self._move(0)
 
@@ -243,11 +247,12 @@ class _Progress:
 
     def _move(self, part: float) -> None:
         within = min(1.0, (self._ready + part) / self._count)
-        self._bar.update(self._task, completed=self._finished + within)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._finished + within)
 
     def told(self, line: str) -> None:
         """A line above the bar."""
-        if self._bar.disable:
+        if self._bar is None:
             click.echo(line, err=True)
         else:
             self._bar.console.print(line, markup=False)
@@ -256,11 +261,14 @@ class _Progress:
         """One more picture is done; ``line`` says how."""
         self.told(line)
         self._finished, self._ready, self._count = self._finished + 1, 0, 1
-        self._bar.update(self._task, completed=self._finished)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._finished)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bar.stop()
+        if self._bar is not None:
+            self._bar.stop()

@@ -10,11 +10,10 @@ import logging
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -29,6 +28,9 @@ from sr_plugins.images.tiff_reader import pages_of
 from sr_plugins.images.tiff_samples import UnreadTiff, is_beyond_pillow, read_page, upright_samples
 from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame, FrameFormat, frame_of
+
+if TYPE_CHECKING:
+    import tifffile
 
 logger = logging.getLogger("sr_plugins")
 
@@ -76,6 +78,8 @@ class DeepPages:
         if number >= len(self._pages) or not (self._refused or is_beyond_pillow(self._pages[number])):
             return None
         if self._tiff is None:
+            import tifffile
+
             self._tiff = tifffile.TiffFile(self._path)
         return read_page(self._tiff.pages[number], self._pages[number])
 

@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
@@ -16,6 +15,7 @@ from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame
 
 _BITS, _SAMPLE_FORMAT, _COMPRESSION = 258, 339, 259
+_SEPARATE = 2  # PlanarConfiguration of TIFF 6.0: a plane for each sample
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 1, 2  # ExtraSamples of TIFF 6.0
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
@@ -75,7 +75,7 @@ def read_page(page: Any, told: Page) -> Image.Image | Frame | WideSamples:
         or samples.dtype.kind not in "buif"
     ):
         raise ImageError(f"samples of the kind {page.photometric!r}, {samples.dtype}, are not enlarged: save it as RGB")
-    if samples.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1:
+    if samples.ndim == 3 and page.planarconfig == _SEPARATE and page.samplesperpixel > 1:
         samples = np.moveaxis(samples, 0, -1)
     samples = samples[..., np.newaxis] if samples.ndim == 2 else samples
     if samples.ndim != 3:
