@@ -16,7 +16,7 @@ import torch
 
 from sr_plugins.backends.kept_choice import Choice, kept_choice
 from sr_plugins.backends.torch_eager import NAME as PLAIN
-from sr_plugins.devices import processor
+from sr_plugins.devices import int8_is_faster, processor
 from sr_plugins.errors import DeviceError, PluginError, UnknownNameError, one_line
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.model import LoadedModel, ModelSpec
@@ -28,6 +28,7 @@ from sr_plugins.weights.digest import fingerprint
 logger = logging.getLogger("sr_plugins")
 
 ADVANTAGE = 1.15  # times faster than torch, to be taken instead
+INT8_LOSS = 0.02  # dB of PSNR by its card, up to which a network runs in 8-bit integers without being asked
 TRIED = (16, 16)  # height and width of the picture that shows whether a backend works here
 
 MEASURED = "through the core, 1"  # how: what was measured otherwise counts for nothing
@@ -72,14 +73,14 @@ def choose(
 
     def works(backend: BackendSpec) -> bool:
         if backend.name not in working:
-            runner = _tried(backend, loaded, plugins, device, _chosen(backend, device, precision))
+            runner = _tried(backend, loaded, plugins, device, _chosen(backend, loaded, device, precision))
             if runner is None:
                 return False
             working[backend.name] = runner
         return True
 
     def taken(backend: BackendSpec) -> BackendSpec:
-        _keep_ready(backend, loaded, device, _chosen(backend, device, precision), working.get(backend.name))
+        _keep_ready(backend, loaded, device, _chosen(backend, loaded, device, precision), working.get(backend.name))
         return backend
 
     plain = next((b for b in ranked if b.name == PLAIN), None)
@@ -95,7 +96,9 @@ def choose(
         if not those or not works(plain):
             return Choice(by_rule(), False)
         logger.warning("measuring once which backend runs %s fastest on this machine", loaded.spec.label)
-        candidates = [Candidate(b.name, _chosen(b, device, precision), working[b.name]) for b in (plain, *those)]
+        candidates = [
+            Candidate(b.name, _chosen(b, loaded, device, precision), working[b.name]) for b in (plain, *those)
+        ]
         try:
             found = measure(loaded.spec, device, candidates)
         except Exception as error:
@@ -111,7 +114,7 @@ def choose(
 
     if not others:
         return plain
-    asked = repr([(b.name, _precision(b, device, precision)) for b in ranked])
+    asked = repr([(b.name, _precision(b, loaded, device, precision)) for b in ranked])
     network = fingerprint(loaded.network, device, asked, machine(), MEASURED, _versions(others))
     if network is None:  # nobody can tell it from another
         return taken(_named(ranked, by_rule()))
@@ -132,7 +135,7 @@ def _of_its_form(loaded: LoadedModel, plugins: Plugins, device: str, precision: 
     fitting = [b for b in plugins.backends() if loaded.form(b.takes) is not None]
     fitting.sort(key=lambda b: order.index(b.name) if b.name in order else len(order))
     for backend in fitting:
-        if backend.missing() is None and _precision(backend, device, precision) is not None:
+        if backend.missing() is None and _precision(backend, loaded, device, precision) is not None:
             return backend
     cures = ", ".join(cure for b in fitting if (cure := b.missing()) is not None) or "none does"
     raise PluginError(
@@ -148,7 +151,7 @@ def _ranked(
     for backend in plugins.backends():
         try:
             rank = None if backend.name in without else backend.auto_rank(device)
-            if rank is None or _precision(backend, device, precision) is None:
+            if rank is None or _precision(backend, loaded, device, precision) is None:
                 continue
             if loaded.form(backend.takes) is None:
                 continue
@@ -167,8 +170,8 @@ def _named(backends: Iterable[BackendSpec], name: str) -> BackendSpec:
     return next(backend for backend in backends if backend.name == name)
 
 
-def _chosen(backend: BackendSpec, device: str, asked: str) -> Precision:
-    chosen = _precision(backend, device, asked)
+def _chosen(backend: BackendSpec, loaded: LoadedModel, device: str, asked: str) -> Precision:
+    chosen = _precision(backend, loaded, device, asked)
     assert chosen is not None
     return chosen
 
@@ -231,9 +234,22 @@ def machine() -> str:
     return f"{platform.machine()} {processor('model name')} {capability} {torch.get_num_threads()}"
 
 
-def _precision(backend: BackendSpec, device: str, asked: str) -> Precision | None:
-    available = backend.precisions(device)
-    return next((p for p in available if asked in ("auto", p)), None)
+def _precision(backend: BackendSpec, loaded: LoadedModel, device: str, asked: str) -> Precision | None:
+    return next((p for p in _precisions(backend, loaded, device) if asked in ("auto", p)), None)
+
+
+def _precisions(backend: BackendSpec, loaded: LoadedModel, device: str) -> tuple[Precision, ...]:
+    """In which the model stays right on this backend, best first.
+
+    8-bit integers come first where the processor has instructions for them and the card says that they cost next to
+    nothing, else where the backend has them: last.
+    """
+    stays = loaded.spec.precisions
+    right = tuple(p for p in backend.precisions(device) if stays is None or p in stays)
+    loss = loaded.int8_loss
+    if "int8" in right and loss is not None and loss <= INT8_LOSS and int8_is_faster(device):
+        return ("int8", *(p for p in right if p != "int8"))
+    return right
 
 
 def _versions(backends: Iterable[BackendSpec]) -> str:
@@ -259,19 +275,18 @@ def network_for(backend: BackendSpec, loaded: LoadedModel) -> Network:
     return network
 
 
-def precision_for(backend: BackendSpec, spec: ModelSpec, device: str, asked: str) -> Precision:
+def precision_for(backend: BackendSpec, loaded: LoadedModel, device: str, asked: str) -> Precision:
     """The precision to run in: the one asked for, or for ``auto`` the backend's best in which the model stays right.
 
     Raises:
         DeviceError: the backend does not run on the device.
         UnknownNameError: not in the precision asked for.
     """
-    offered = backend.precisions(device)
-    available = tuple(p for p in offered if spec.precisions is None or p in spec.precisions)
-    if not offered:
+    if not backend.precisions(device):
         raise DeviceError(f"backend {backend.name} does not run on {device}: use another device, or backend 'auto'")
-    if asked == "auto" and available:
-        return available[0]
-    if asked not in available:
-        raise UnknownNameError(f"precision of backend {backend.name} on {device} for {spec.label}", asked, available)
-    return next(p for p in available if p == asked)
+    available = _precisions(backend, loaded, device)
+    chosen = next((p for p in available if asked in ("auto", p)), None)
+    if chosen is None:
+        what = f"precision of backend {backend.name} on {device} for {loaded.spec.label}"
+        raise UnknownNameError(what, asked, available)
+    return chosen

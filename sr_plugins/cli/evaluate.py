@@ -72,6 +72,7 @@ def command(
 
     name = data.resolve().name + (f" {degradation.stem}" if degradation else "")
     name += " self-ensemble" if options["self_ensemble"] else ""
+    name += " int8" if options["precision"] == "int8" else ""
     if as_json:
         told = {way: _told(result, specs) for way, result in results.items()}
         click.echo(json.dumps({"scale": scale, "data": str(data), "results": told}, indent=2))

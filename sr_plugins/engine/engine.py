@@ -79,7 +79,7 @@ class Engine:
             else:
                 spec = self._plugins.backend(backend)
             fork.check(spec)
-            chosen.append((spec, name, precision_for(spec, loaded.spec, name, precision)))
+            chosen.append((spec, name, precision_for(spec, loaded, name, precision)))
         if loaded.spec.averages and (self._self_ensemble or any(one.name != PLAIN for one, _, _ in chosen)):
             self._loaded = replace(loaded, spec=blending(loaded.spec))
         if self._strength != 1 or self._overlap != "auto":

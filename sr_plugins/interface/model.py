@@ -178,6 +178,20 @@ class LoadedModel:
     others: tuple[Network, ...] = ()
     card: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def int8_loss(self) -> float | None:
+        """How many dB of PSNR 8-bit integers cost, by the card: the most on any test set that was measured both ways.
+
+        ``metrics`` of the card has them as ``"Set5"`` and ``"Set5 int8"``. ``None``: nobody measured it.
+        """
+        metrics = self.card.get("metrics")
+        if not isinstance(metrics, dict):
+            return None
+        psnr = {name: values.get("psnr") for name, values in metrics.items() if isinstance(values, dict)}
+        numbers = {name: value for name, value in psnr.items() if isinstance(value, int | float)}
+        losses = [value - numbers[f"{name} int8"] for name, value in numbers.items() if f"{name} int8" in numbers]
+        return max(losses, default=None)
+
     def form(self, forms: Sequence[Form]) -> Network | None:
         """The network in the first of ``forms`` there is."""
         there = {network.form: network for network in (*self.others, self.network)}

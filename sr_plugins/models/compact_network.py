@@ -77,8 +77,7 @@ class CompactNetwork(nn.Module):
                 self._branched()[-1].conv.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.level is not None:
-            x = leveled(x, self.level)
+        x = self._leveled(x)
         if self.int8:
             with torch.autocast(x.device.type, enabled=False):
                 residual = self._int8_residual(x.float())
@@ -109,12 +108,23 @@ class CompactNetwork(nn.Module):
 
         What the network computes in floating point stays.
         """
-        y, ranges = x.float(), []
+        y = self._leveled(x.float())
         for layer, following in pairwise((self.head, *self.body, self.tail)):
             equalize(layer, following, F.leaky_relu(layer(y), SLOPE))
             y = F.leaky_relu(layer(y), SLOPE)
+        self.take_int8_ranges(x)
+
+    @torch.no_grad()
+    def take_int8_ranges(self, x: Tensor) -> None:
+        """Take the ranges that the layers have on ``x``, a batch of luma; kernels stay as they are."""
+        y, ranges = self._leveled(x.float()), []
+        for layer in (self.head, *self.body):
+            y = F.leaky_relu(layer(y), SLOPE)
             ranges.append(extremes(y))
         self.register_buffer(RANGES, torch.stack(ranges))
+
+    def _leveled(self, x: Tensor) -> Tensor:
+        return x if self.level is None else leveled(x, self.level)
 
     @torch.no_grad()
     def keep_flat_colours(self) -> None:

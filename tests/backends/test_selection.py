@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from warm_python import python
 
 from sr_plugins import BackendSpec, Upscaler, devices
 from sr_plugins.backends import kept_choice, selection, torch_eager
-from sr_plugins.backends.selection import Candidate, Measured, choose
+from sr_plugins.backends.selection import Candidate, Measured, choose, precision_for
 from sr_plugins.errors import UnknownNameError
 from sr_plugins.interface.hookspecs import hookimpl
-from sr_plugins.interface.model import ModelSpec
+from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.plugins import Plugins
 
 
@@ -301,3 +302,40 @@ def test_auto_computes_in_the_format_that_is_faster_here(
     finally:
         for remembered in (devices.bfloat16_is_faster, torch_eager.precisions):
             remembered.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("psnr", "int8", "vnni", "expected"),
+    [
+        (37.0, 36.981, True, "int8"),
+        (37.0, 36.97, True, "float32"),
+        (37.0, 36.981, False, "float32"),
+        (37.0, None, True, "float32"),
+        (37.0, 37.2, True, "int8"),
+    ],
+)
+def test_integers_without_asking_where_the_card_says_they_cost_nothing_and_the_processor_has_them(
+    psnr: float, int8: float | None, vnni: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "int8_is_faster", lambda kind: vnni)
+    metrics = {"Set5": {"psnr": psnr}, "BSD100": {"psnr": 31.0}} | (
+        {} if int8 is None else {"Set5 int8": {"psnr": int8}}
+    )
+    loaded = replace(blur(), card={"metrics": metrics})
+    offered = Plugins(installed=False).backend("openvino")
+    backend = replace(offered, precisions=lambda device: ("float32", "int8"))
+    assert precision_for(backend, loaded, "cpu", "auto") == expected
+    assert precision_for(backend, loaded, "cpu", "float32") == "float32"
+    only = replace(loaded, spec=replace(loaded.spec, precisions=("float32",)))  # in which alone it stays right
+    assert precision_for(backend, only, "cpu", "auto") == "float32"
+
+
+@pytest.mark.parametrize("card", [{}, {"metrics": 3}, {"metrics": {"Set5": 37, "Set5 int8": {"psnr": "x"}}}])
+def test_a_card_of_another_kind_says_nothing_of_integers(card: dict[str, object]) -> None:
+    assert LoadedModel(blur().spec, blur().network, card=card).int8_loss is None
+
+
+def test_the_loss_of_integers_is_the_largest_that_was_measured() -> None:
+    measured = {"Set5": 37.0, "Set5 int8": 36.99, "BSD100": 31.0, "BSD100 int8": 30.5, "Urban100": 31.0}
+    card = {"metrics": {name: {"psnr": psnr} for name, psnr in measured.items()}}
+    assert replace(blur(), card=card).int8_loss == pytest.approx(0.5)
