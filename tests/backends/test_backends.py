@@ -22,6 +22,7 @@ from sr_plugins.backends.openvino_int8 import around_zero
 from sr_plugins.backends.selection import INT8_LOSS, precision_for
 from sr_plugins.engine.engine import Engine
 from sr_plugins.engine.job import Job
+from sr_plugins.devices import int8_is_faster
 from sr_plugins.errors import DeviceError, ModelOutputError, PluginError
 from sr_plugins.interface.backend import Coding, CodingRunner, Runner
 from sr_plugins.interface.network import OnnxNetwork, TorchNetwork
@@ -107,7 +108,7 @@ def test_every_backend_gives_torchs_picture(name: str, scale: int) -> None:
 
 @pytest.mark.parametrize(("name", "scale"), [("realtime", 2), ("realtime", 4), ("tiny", 2), ("fast", 2)])
 def test_bfloat16_and_int8_keep_psnr_on_set5(name: str, scale: int, shared_data: Path) -> None:
-    """int8 within what its card says, if that is why ``auto`` takes it."""
+    """int8 within what ``auto`` may lose, if the card says so."""
     from sr_plugins.evaluation.quality import evaluate, upscale_with
 
     ways = [("torch", "float32"), ("openvino", "int8")]
@@ -123,7 +124,9 @@ def test_bfloat16_and_int8_keep_psnr_on_set5(name: str, scale: int, shared_data:
     for upscaler in upscalers.values():
         upscaler.close()
     exact = psnr.pop("torch float32")
-    assert exact - psnr.pop("openvino int8") <= (0.1 if loss is None else INT8_LOSS), psnr
+    cut_off = 0.0 if int8_is_faster("cpu") else 0.01  # large sums, without VNNI
+    most = INT8_LOSS + cut_off if loss is not None and loss <= INT8_LOSS else 0.1
+    assert exact - psnr.pop("openvino int8") <= most, psnr
     assert all(abs(value - exact) <= 0.05 for value in psnr.values()), psnr
 
 
