@@ -20,9 +20,9 @@ from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, cached_graph
 from sr_plugins.backends.openvino_int8 import around_zero
 from sr_plugins.backends.selection import INT8_LOSS, precision_for
+from sr_plugins.devices import int8_is_faster
 from sr_plugins.engine.engine import Engine
 from sr_plugins.engine.job import Job
-from sr_plugins.devices import int8_is_faster
 from sr_plugins.errors import DeviceError, ModelOutputError, PluginError
 from sr_plugins.interface.backend import Coding, CodingRunner, Runner
 from sr_plugins.interface.network import OnnxNetwork, TorchNetwork
