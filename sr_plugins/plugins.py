@@ -51,6 +51,7 @@ BUILT_IN = (
     "sr_plugins.exporters.glsl",
     "sr_plugins.exporters.ncnn",
     "sr_plugins.models.corrected",
+    "sr_plugins.models.animesr",
     "sr_plugins.weights.library",
     "sr_plugins.weights.reader",
 )

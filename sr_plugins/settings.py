@@ -15,7 +15,7 @@ from typing import Any, SupportsIndex, TypedDict, cast, get_args
 import numpy as np
 
 from sr_plugins.errors import ArgumentError, offered
-from sr_plugins.interface.words import Precision
+from sr_plugins.interface.words import Cuts, Precision
 
 Size = tuple[int | None, int | None]
 
@@ -33,6 +33,7 @@ class OtherSettings(TypedDict, total=False):
     reuse: bool
     strength: float
     overlap: int | str
+    cuts: Cuts
 
 
 class Settings(OtherSettings, total=False):
@@ -53,6 +54,8 @@ HELP = {
     "reuse": "Take the parts of a frame that rest from the frame before, where that is exact.",
     "strength": "How much of what the network adds to the interpolated picture is kept, 0 to 1.",
     "overlap": "Input pixels that tiles read beyond themselves, for networks whose tiles are not exact.",
+    "cuts": "Where models that see neighbouring frames look no further: at cuts found in the frames (auto), nowhere "
+    "(none), where VapourSynth's _SceneChangePrev and _SceneChangeNext say, if frames have them (properties).",
 }
 
 DEFAULTS: Settings = {
@@ -67,9 +70,11 @@ DEFAULTS: Settings = {
     "reuse": True,
     "strength": 1.0,
     "overlap": "auto",
+    "cuts": "auto",
 }
 
 PRECISIONS = ("auto", *get_args(Precision))
+CUTS = get_args(Cuts)
 
 
 def checked(settings: Mapping[str, object] | Settings) -> Settings:
@@ -178,6 +183,12 @@ def _share(name: str, value: object) -> float:
     return number
 
 
+def _cuts(name: str, value: object) -> str:
+    if not isinstance(value, str) or value not in CUTS:
+        raise ArgumentError(f"cuts {value!r} is none of {', '.join(CUTS)}")
+    return value
+
+
 _CHECKS: dict[str, Callable[[str, object], object]] = {
     "scale": _scale,
     "size": _size,
@@ -190,6 +201,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "reuse": _yes_or_no,
     "strength": _share,
     "overlap": _auto_or_count,
+    "cuts": _cuts,
 }
 
 

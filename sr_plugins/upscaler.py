@@ -15,6 +15,7 @@ from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.engine.engine import Engine
 from sr_plugins.engine.job import Job, window
 from sr_plugins.engine.lane import Lane
+from sr_plugins.engine.windows import windows
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.conversion import check_format
 from sr_plugins.pixels.frame import Frame, FrameFormat
@@ -76,7 +77,9 @@ class Upscaler:
     @property
     def description(self) -> str:
         """One line: model, backend, device and precision in use."""
-        return f"{self.loaded.spec.label} on {self._engine.description}"
+        spec, cuts = self.loaded.spec, self.settings["cuts"]
+        told = "" if spec.window == (0, 0) or cuts == "auto" else f", cuts {cuts}"  # pixels depend on it
+        return f"{spec.label} on {self._engine.description}{told}"
 
     def output_size(self, width: int, height: int, format: FrameFormat | None = None) -> tuple[int, int]:
         """(width, height) of the picture that comes out for one of this size.
@@ -143,12 +146,16 @@ class Upscaler:
         lane = threading.current_thread()  # in a callback it is the one that would have to do the work
         return lane.work_off(future) if isinstance(lane, Lane) else future.result()
 
-    def stream(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Frames in order, computed with a bounded look-ahead: at most :attr:`lookahead` frames are in flight."""
+    def stream(self, frames: Iterable[Frame], *, film: bool = True) -> Iterator[Frame]:
+        """Frames in order, computed with a bounded look-ahead: at most :attr:`lookahead` frames are in flight.
+
+        A model that sees neighbouring frames is shown those of the same shot, and as many more frames are held as its
+        ``window`` has. ``film=False``: the frames are pictures that have nothing to do with each other.
+        """
         waiting: deque[Future[Frame]] = deque()
         try:
-            for frame in frames:
-                waiting.append(self.submit(frame))
+            for seen in windows(frames, self.loaded.spec.window if film else (0, 0), self.settings["cuts"]):
+                waiting.append(self.submit(seen.frame, seen.before, seen.after))
                 if len(waiting) >= self.lookahead:
                     yield self._result(waiting.popleft())
             while waiting:

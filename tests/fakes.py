@@ -84,6 +84,41 @@ def blur(scale: int = 2, channels: Channels = "luma") -> LoadedModel:
     return model_of(Blur, scale, channels, radius=3)
 
 
+class Mixing(nn.Module):
+    """Neighbouring frames through two random convolutions: another frame anywhere in the window is another result."""
+
+    def __init__(self, scale: int, channels: int, frames: int) -> None:
+        super().__init__()
+        self.scale, self.now = scale, frames // 2
+        generator = torch.Generator().manual_seed(frames)
+        self.mix = nn.Conv2d(channels * frames, 8, 3, padding=1)
+        self.out = nn.Conv2d(8, channels * scale * scale, 3, padding=1)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.15)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.out(torch.tanh(self.mix(x.flatten(1, 2))))
+        return F.interpolate(x[:, self.now], scale_factor=self.scale, mode="nearest") + F.pixel_shuffle(y, self.scale)
+
+
+def mixing(window: tuple[int, int] = (1, 1), scale: int = 2, channels: Channels = "luma") -> LoadedModel:
+    """A model that sees neighbouring frames, with a receptive radius of 2."""
+    frames, count = sum(window) + 1, 1 if channels == "luma" else 3
+    module = Mixing(scale, count, frames).eval()
+    module.now = window[0]
+    spec = ModelSpec(
+        name="mixing",
+        scale=scale,
+        channels=channels,
+        build=lambda: module,
+        receptive_radius=2,
+        window=window,
+        needs_weights=False,
+    )
+    return LoadedModel(spec, TorchNetwork(module))
+
+
 class Overflows(nn.Module):
     """Infinite in half precision, right in float32."""
 

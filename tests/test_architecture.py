@@ -42,6 +42,7 @@ TORCH_AT_THE_TOP = (
     "sr_plugins.weights.reach",
     "sr_plugins.weights.working_memory",
     "sr_plugins.weights.foreign_network",
+    "sr_plugins.weights.frames_as_channels",
     "sr_plugins.weights.averages",
     "sr_plugins.weights.borders",
     "sr_plugins.weights.chained_network",

@@ -57,7 +57,7 @@ def upscale(
         on_error: ``"raise"``: a frame that cannot be done fails, and with it the job. ``"copy"``: it is enlarged by
             bicubic instead, which is said, counted, and marked by the property ``sr_plugins_error``.
         settings: as :class:`~sr_plugins.Upscaler` takes them, by the same names: size, device, backend, precision,
-            tile, batch, self_ensemble, reuse, strength, overlap.
+            tile, batch, self_ensemble, reuse, strength, overlap, cuts.
 
     Raises:
         vs.Error: ``sr_plugins:`` and what is wrong with the clip, its first frame or the arguments; on a frame, with

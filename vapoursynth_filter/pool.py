@@ -19,6 +19,7 @@ from sr_plugins.pixels.matrix import matrix_in_use
 from sr_plugins.upscaler import Upscaler
 from vapoursynth_filter.frames import to_frame, to_video_frame
 from vapoursynth_filter.instead import Instead
+from vapoursynth_filter.neighbouring import Neighbouring
 
 logger = logging.getLogger("sr_plugins")
 
@@ -47,11 +48,14 @@ def enlarged(
     """
     trim, instead, matrix = _HeapTrim(), Instead() if copies else None, _GuessedMatrix(upscaler)
 
-    def enlarge(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+    around = Neighbouring(clip, upscaler.loaded.spec.window, upscaler.settings["cuts"])
+
+    def enlarge(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoFrame:
+        now = around.now(f)
         try:
-            frame = to_frame(f)
-            matrix.told(frame)
-            larger = to_video_frame(upscaler.submit(frame, size=size).result(), f)
+            seen = around.seen(n, f)
+            matrix.told(seen.frame)
+            larger = to_video_frame(upscaler.submit(seen.frame, seen.before, seen.after, size=size).result(), now)
             trim(larger)
             return larger
         except SRError as error:
@@ -64,7 +68,7 @@ def enlarged(
                 raise vs.Error(f"sr_plugins: frame {n}: {reason}") from error
         if instead is None or ended:
             raise vs.Error(f"sr_plugins: frame {n}: {reason}")  # here, so that it does not remember the other
-        return instead(n, f, size, reason)
+        return instead(n, now, size, reason)
 
     if instead is None:
         _try_first(clip, upscaler, matrix)
@@ -81,7 +85,7 @@ def enlarged(
     in_flight = upscaler.lookahead
     vs.core.num_threads = max(vs.core.num_threads, in_flight + 1)
     blank = clip.std.BlankClip(width=size[0], height=size[1], keep=True)
-    pool = [blank.std.ModifyFrame(clip, enlarge) for _ in range(in_flight)]
+    pool = [blank.std.ModifyFrame(around.clips, enlarge) for _ in range(in_flight)]
     for node in pool:
         node.std.SetVideoCache(0)  # the clip below caches; twice would hold large frames for nothing
     # Nobody asks it for a frame: it stands in the graph that vspipe prints (-g) and says what the pool does.

@@ -20,10 +20,11 @@ from sr_plugins.devices import int8_is_faster, processor
 from sr_plugins.errors import DeviceError, PluginError, UnknownNameError, one_line
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.model import LoadedModel, ModelSpec
-from sr_plugins.interface.network import Network
+from sr_plugins.interface.network import Network, TorchNetwork
 from sr_plugins.interface.words import Precision
 from sr_plugins.plugins import OUR_DISTRIBUTION, Plugins
 from sr_plugins.weights.digest import fingerprint
+from sr_plugins.weights.frames_as_channels import FramesAsChannels
 
 logger = logging.getLogger("sr_plugins")
 
@@ -183,14 +184,14 @@ def _tried(
     spec = loaded.spec
     side = max(TRIED[0], spec.minimum_size)
     side = -(-side // spec.size_multiple) * spec.size_multiple
-    frames = () if spec.window == (0, 0) else (sum(spec.window) + 1,)
+    channels = (sum(spec.window) + 1) * spec.planes_in
     shapes = ((side, side),) if backend.fixed_shapes else ()
     try:
         if cure := backend.missing():
             raise PluginError(cure)
         placement = Placement(device=device, precision=precision, shapes=shapes)
         runner = backend.build(network_for(backend, loaded), placement)
-        result = runner(torch.full((1, *frames, spec.planes_in, side, side), 0.5, device=device))
+        result = runner(torch.full((1, channels, side, side), 0.5, device=device))
         if tuple(result.shape[-2:]) != (side * spec.scale, side * spec.scale):
             raise PluginError(f"backend {backend.name} returned a picture of shape {tuple(result.shape)}")
     except Exception as error:
@@ -272,6 +273,8 @@ def network_for(backend: BackendSpec, loaded: LoadedModel) -> Network:
             f"backend {backend.name} runs networks in the form of {' or '.join(backend.takes)}, and "
             f"{loaded.spec.label} is one of {loaded.network.form}: use backend 'auto'"
         )
+    if loaded.spec.window != (0, 0) and isinstance(network, TorchNetwork):  # runners take frames as channels
+        return TorchNetwork(FramesAsChannels(network.runnable(), sum(loaded.spec.window) + 1))
     return network
 
 

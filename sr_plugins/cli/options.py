@@ -61,6 +61,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "batch": {"callback": _auto_or_int, "metavar": "N"},
     "strength": {"type": float, "metavar": "0..1"},
     "overlap": {"callback": _auto_or_int, "metavar": "N"},
+    "cuts": {"metavar": "WAY"},
 }
 
 

@@ -44,7 +44,14 @@ def preview(
     models = [PLAIN, RESTORING] if asked == AUTO else [name.strip() for name in asked.split(",")]
     for model in models:
         with make_upscaler(model=model, **options) as upscaler:
-            results, seconds = enlarged(upscaler, found)
+            window, own = upscaler.loaded.spec.window, found
+            if window != (0, 0):
+                where, cuts = (
+                    (source, at, decode, find_ffmpeg(video["ffmpeg"]), video["rate"]),
+                    upscaler.settings["cuts"],
+                )
+                _, own = stills(*where, window=window, cuts=cuts)
+            results, seconds = enlarged(upscaler, own)
         note = f"{seconds:.3g} s a frame"
         for pictures, result in zip(shown, results, strict=True):
             pictures.append(ShownPicture.of(Path(model).name, as_rgb(result), note))

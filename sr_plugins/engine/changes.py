@@ -5,6 +5,8 @@ Frames are compared in cells; the comparison costs well under a millisecond.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,15 +18,18 @@ BAND = 8  # cells: changes are joined to rectangles in bands of this height
 WORTHWHILE = 0.85  # of the whole frame's pixels: above it the frame is computed whole
 
 
-def changed_tiles(before: Frame, after: Frame, reach: int) -> list[Tile] | None:
-    """Rectangles outside of which the results of two frames are equal; ``None`` if that saves too little."""
-    height, width = after.height, after.width
+def changed_tiles(before: Sequence[Frame], after: Sequence[Frame], reach: int) -> list[Tile] | None:
+    """Rectangles outside of which the results of two frames are equal; ``None`` if that saves too little.
+
+    ``before`` and ``after`` are all frames that each result depends on, the same number of one kind, in order of time.
+    """
+    height, width = after[0].height, after[0].width
     rows, columns = -(-height // CELL), -(-width // CELL)
     changed = np.zeros((rows, columns), bool)
-    planes = list(zip(before.samples(), after.samples(), strict=True))
-    for i, (a, b) in enumerate(planes):
-        sx, sy = after.format.subsampling if i in (1, 2) else (0, 0)
-        changed |= _changed_cells(a, b, CELL >> sy, CELL >> sx)[:rows, :columns]
+    for one, other in zip(before, after, strict=True):
+        for i, (a, b) in enumerate(zip(one.samples(), other.samples(), strict=True)):
+            sx, sy = other.format.subsampling if i in (1, 2) else (0, 0)
+            changed |= _changed_cells(a, b, CELL >> sy, CELL >> sx)[:rows, :columns]
     cells = -(-reach // CELL)
     for _ in range(cells):
         changed[1:] |= changed[:-1].copy()

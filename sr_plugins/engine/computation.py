@@ -72,10 +72,10 @@ class Computation:
 
     def frames(self, jobs: Sequence[Job]) -> list[Frame]:
         """The frames of ``jobs``, enlarged by the network's scale."""
-        frame, reuse = jobs[0].frames[self._now], self.state.reuse
-        if len(jobs) > 1 or self._frames > 1:
+        seen, reuse = jobs[0].frames, self.state.reuse
+        if len(jobs) > 1:
             reuse = None
-        resting = None if reuse is None else reuse.look(frame, self.reach)
+        resting = None if reuse is None else reuse.look(seen, self.reach)
         if resting is not None and resting.trusted:
             results = [resting.result.copied()]
             self._write(jobs, results, resting.tiles)
@@ -97,8 +97,8 @@ class Computation:
             if resting is not None and not resting.trusted:
                 parted = resting.result.copied()
                 self._write(jobs, [parted], resting.tiles)
-                reuse.prove(frame, self._exact_in_parts() and parted.same_samples(results[0]))
-            reuse.remember(frame, results[0])
+                reuse.prove(seen, self._exact_in_parts() and parted.same_samples(results[0]))
+            reuse.remember(seen, results[0])
         return results
 
     def largest(self) -> tuple[int, int]:
@@ -130,7 +130,7 @@ class Computation:
         x, codes = conversion.to_model(planes, alpha, self._bleed)
         if self._frames > 1:
             x = x.reshape(len(jobs), self._frames, *x.shape[1:])
-            codes = [c[self._now :: self._frames] for c in codes]
+            codes = [c if len(c) == len(jobs) else c[self._now :: self._frames] for c in codes]
         with Averages(averages) if self._spec.averages else nullcontext():
             y = self_ensemble(network, x, self._spec.symmetry) if self.state.ensemble else network(x, self._coding)
         if self.state.strength != 1:
@@ -142,13 +142,18 @@ class Computation:
         return planes_down, alpha_down
 
     def _uploaded(self, jobs: Sequence[Job], tile: Tile) -> tuple[list[Tensor], Tensor | None]:
-        """The outer part of ``tile`` of every job's frames: planes (N, h, w) on the device, and alpha."""
+        """The outer part of ``tile`` of every job's frames: planes (N, h, w) on the device, and alpha.
+
+        Of chroma that is only interpolated, those of the frames to enlarge alone.
+        """
         device = self.state.name
         frames = [frame for job in jobs for frame in job.frames]
+        beside = self._frames > 1 and self._spec.channels == "luma" and not self._has_alpha
         planes = []
         for i in range(self.format.planes):
             shift = self.format.subsampling if i and self.format.family == "yuv" else (0, 0)
-            planes.append(upload([_cut(f.planes[i], tile, *shift) for f in frames], device))
+            those = frames[self._now :: self._frames] if beside and i and self.format.family == "yuv" else frames
+            planes.append(upload([_cut(f.planes[i], tile, *shift) for f in those], device))
         if not self._has_alpha:
             return planes, None
         return planes, upload([_cut(f.alpha, tile, 0, 0) for f in frames if f.alpha is not None], device)

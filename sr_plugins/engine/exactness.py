@@ -23,7 +23,8 @@ def exact_in_parts(run: Callable[[Tensor], Tensor], spec: ModelSpec, size: tuple
     generator = torch.Generator().manual_seed(1)
     height, width = (length if length <= PROBE else PROBE + length % ALIGN for length in size)
     radius, scale = spec.reads, spec.scale
-    x = torch.rand(1, spec.planes_in, height, width, generator=generator)
+    frames = (sum(spec.window) + 1,) if any(spec.window) else ()
+    x = torch.rand(1, *frames, spec.planes_in, height, width, generator=generator)
     whole = run(x)
     for _ in range(PROBES):
         spans = []
@@ -31,11 +32,12 @@ def exact_in_parts(run: Callable[[Tensor], Tensor], spec: ModelSpec, size: tuple
             start, stop = sorted(torch.randint(0, length + 1, (2,), generator=generator).tolist())
             stop = length if stop > length - ALIGN else stop // ALIGN * ALIGN
             spans.append(outer_span(start // ALIGN * ALIGN, stop, length, radius))
-        y, x_ = spans
-        if y.start == y.stop or x_.start == x_.stop:
+        y, across = spans
+        if y.start == y.stop or across.start == across.stop:
             continue
-        part = run(x[:, :, y.outer_start : y.outer_stop, x_.outer_start : x_.outer_stop])
-        inner = (slice((s.start - s.outer_start) * scale, (s.stop - s.outer_start) * scale) for s in spans)
-        if not torch.equal(part[:, :, *inner], whole[:, :, *(slice(s.start * scale, s.stop * scale) for s in spans)]):
+        part = run(x[..., y.outer_start : y.outer_stop, across.outer_start : across.outer_stop])
+        rows, columns = (slice((s.start - s.outer_start) * scale, (s.stop - s.outer_start) * scale) for s in spans)
+        all_rows, all_columns = (slice(s.start * scale, s.stop * scale) for s in spans)
+        if not torch.equal(part[..., rows, columns], whole[..., all_rows, all_columns]):
             return False
     return True

@@ -84,9 +84,9 @@ def speeds(make: Make, spec: ModelSpec, device: str, candidates: Sequence[Candid
 
 def _probe(runner: Runner, spec: ModelSpec, device: str) -> tuple[float, float]:
     """Seconds of a call on a picture of the probe's size, and which share of the processor time there was it got."""
-    frames = () if spec.window == (0, 0) else (sum(spec.window) + 1,)
+    channels = (sum(spec.window) + 1) * spec.planes_in
     height, width = (-(-max(s, spec.minimum_size) // spec.size_multiple) * spec.size_multiple for s in PROBE)
-    x = torch.rand(1, *frames, spec.planes_in, height, width, device=device)
+    x = torch.rand(1, channels, height, width, device=device)
     runner(x)
     threads = min(torch.get_num_threads(), os.cpu_count() or 1)
     calls, processor, start = 0, time.process_time(), time.perf_counter()

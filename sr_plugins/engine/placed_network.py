@@ -58,15 +58,16 @@ class PlacedNetwork:
     def __call__(self, x: Tensor, coding: Coding | None = None) -> Tensor:
         """``x`` through the network: float32 values, or codes where the runner can make them.
 
-        ``x`` is float32 (N, C, H, W), or (N, T, C, H, W) for a model that sees neighbouring frames; the result (N, C',
-        H * scale, W * scale). Sides that the network does not take are mirrored to some that it does, and cropped.
+        ``x`` is float32 (N, C, H, W), or (N, T, C, H, W) for a model that sees neighbouring frames, which runners take
+        one after the other as channels; the result (N, C', H * scale, W * scale). Sides that the network does not take
+        are mirrored to some that it does, and cropped.
 
         Raises:
             ModelOutputError: the result has another shape than promised, or is not finite in float32 either.
             PluginError: the model or the backend raised something of its own.
         """
         height, width = x.shape[-2:]
-        x = mirrored_to(x, self._taken(height), self._taken(width))
+        x = mirrored_to(_as_channels(x), self._taken(height), self._taken(width))
         for precision in self._precisions:
             runner = self._runner_for(x, precision)
             codes = coding is not None and isinstance(runner, CodingRunner)
@@ -105,6 +106,7 @@ class PlacedNetwork:
         """The call that shows best whether two computations agree: values, or where codes are asked the finest."""
 
         def call(x: Tensor) -> Tensor:
+            x = _as_channels(x)
             runner = self._runner_for(x, self.placement.precision)
             if coding is None or not isinstance(runner, CodingRunner):
                 return runner(x)
@@ -150,3 +152,7 @@ class PlacedNetwork:
             return error
         reason = f"{type(error).__name__}: {one_line(error)}"
         return PluginError(f"{self._names} failed ({reason}): use another model or backend")
+
+
+def _as_channels(x: Tensor) -> Tensor:
+    return x if x.ndim == 4 else x.flatten(1, 2)

@@ -138,7 +138,8 @@ def upscale_file(
                     source.close()
 
         def enlarged() -> Iterator[tuple[Picture, Metadata]]:
-            results = upscale_pictures(pictures(), upscaler, with_metadata=False, wrap=wrap)
+            moving = source.format in ANIMATIONS
+            results = upscale_pictures(pictures(), upscaler, with_metadata=False, wrap=wrap, film=moving)
             for number, result in enumerate(results):
                 yield result, carried.pop(number) if format == "TIFF" else carried.get(number, carried[0])
                 done(number + 1, len(before))

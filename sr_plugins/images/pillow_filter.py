@@ -176,12 +176,13 @@ def upscale_image(
 
 
 def upscale_pictures(
-    pictures: Iterable[Picture], upscaler: Upscaler, *, with_metadata: bool = True, wrap: bool = False
+    pictures: Iterable[Picture], upscaler: Upscaler, with_metadata: bool = True, wrap: bool = False, film: bool = False
 ) -> Iterator[Picture]:
     """Images, frames and samples, enlarged in order; several are in work at once. Images as by :func:`upscale_image`.
 
     Without metadata an image's ``info`` has the profile, the duration and the disposal alone: for who carries the rest
-    from file to file. With ``wrap`` a picture goes on beyond an edge as it begins at the other.
+    from file to file. With ``wrap`` a picture goes on beyond an edge as it begins at the other; ``film``: they are one
+    animation.
     """
     backs: deque[Callable[[Frame], Picture]] = deque()
 
@@ -205,7 +206,7 @@ def upscale_pictures(
                 backs.append(back)
             yield frame
 
-    for result in repeated(frames(), upscaler) if is_nearest(upscaler) else upscaler.stream(frames()):
+    for result in repeated(frames(), upscaler) if is_nearest(upscaler) else upscaler.stream(frames(), film=film):
         give_back(result.width * result.height)
         picture = backs.popleft()(result)
         del result  # while the picture is written, its planes take no memory

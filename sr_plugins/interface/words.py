@@ -8,6 +8,7 @@ Channels = Literal["luma", "rgb"]
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 Purpose = Literal["enlarge", "denoise", "dejpeg", "deblur", "restore"]
 Form = Literal["torch", "onnx", "ncnn"]
+Cuts = Literal["auto", "none", "properties"]
 
 AUTO = "auto"  # as a model: look at what comes, and choose
 PLAIN = "fast"  # what it is where nothing speaks for another

@@ -96,5 +96,7 @@ class ChunkWorker:
             raise PipeError(f"{path} ({machine}): {reason}; all machines must see it under this path") from error
         if not same:
             raise PipeError(f"{path} is another file on {machine}: all machines must see the same one")
-        self._film, self._reader = film, FrameReader(replace(film, executable=self._executable))
+        mine = replace(film, executable=self._executable)
+        window, cuts = self._upscaler.loaded.spec.window, self._upscaler.settings["cuts"]
+        self._film, self._reader = film, FrameReader(mine, window, cuts)
         return self._reader

@@ -13,10 +13,11 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
-import av
 import numpy as np
 
+from sr_plugins.engine.windows import Seen, Windows, timed_windows
 from sr_plugins.errors import PipeError
+from sr_plugins.interface.words import Cuts
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.chunk_encoder import ChunkEncoder
@@ -31,7 +32,7 @@ from sr_plugins.video.timeline import apart
 # Before any frame: a decoder may give one earlier than the container announces.
 _BEGINNING = -(1 << 62)
 
-Pictures = Iterator[tuple[int, av.VideoFrame]]
+NO_NEIGHBOURS = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,12 @@ def plan_chunks(
     return [Chunk(i, *parts) for i, parts in enumerate(zip(firsts, ends, counts, strict=True))]
 
 
-def digest(frame: Frame) -> str:
-    """A hash of a decoded frame."""
+def digest(seen: Seen) -> str:
+    """A hash of a decoded frame, and of those before it that a model sees beside it."""
     state = hashlib.blake2b(digest_size=16)
-    for plane in frame.samples():
-        state.update(np.ascontiguousarray(plane))
+    for frame in (seen.frame, *seen.before):
+        for plane in frame.samples():
+            state.update(np.ascontiguousarray(plane))
     return state.hexdigest()
 
 
@@ -103,13 +105,18 @@ def frame_before(timeline: Sequence[int], chunk: Chunk) -> int | None:
 
 
 class FrameReader:
-    """A film's frames in order, from one decoder that is kept as long as it stands in the right place."""
+    """A film's frames in order, from one decoder that is kept as long as it stands in the right place.
 
-    def __init__(self, film: Film) -> None:
-        self._open = film.decoder
+    With each come its neighbours as :class:`.engine.windows.Windows` finds them by ``window`` and ``cuts``, whatever
+    part of the film is asked for: those before ``--start``, behind ``--end`` and in the chunks beside are read, too.
+    """
+
+    def __init__(self, film: Film, window: tuple[int, int] = NO_NEIGHBOURS, cuts: Cuts = "auto") -> None:
+        self._open, self._timeline = film.decoder, film.source.timeline
+        self._window, self._cuts = window, cuts
         self._decoder: Decoder | None = None
-        self._pictures: Pictures = iter(())
-        self._next: tuple[int, Frame] | None = None
+        self._frames: Iterator[tuple[int, Seen]] = iter(())
+        self._next: tuple[int, Seen] | None = None
         self._format = frame_format(film.source.pix_fmt, film.source.colors)
 
     def seek(self, first: int, previous: ChunkRecord | None) -> None:
@@ -127,7 +134,9 @@ class FrameReader:
     def enter(self, before: int) -> str | None:
         """Stand behind the frame at ``before``, by a decoder that began shortly before it. Returns a hash of that
         frame, which tells whether such a decoder gives what one from the beginning does; ``None``: there is none."""
-        self._start(before)
+        place = bisect.bisect_right(self._timeline, before) - 1 - self._window[0]
+        self._start(self._timeline[max(0, place)] if self._window[0] else before)
+        self._skip(before)
         if self._next is None or self._next[0] != before:
             return None
         seen = digest(self._next[1])
@@ -139,8 +148,8 @@ class FrameReader:
         self._start(None)
         self._skip(first)
 
-    def take(self, end: int | None) -> Iterator[tuple[int, Frame]]:
-        """Frames up to the time ``end``."""
+    def take(self, end: int | None) -> Iterator[tuple[int, Seen]]:
+        """Frames with their times, up to the time ``end``."""
         while self._next is not None and (end is None or self._next[0] < end):
             item = self._next
             assert self._decoder is not None
@@ -156,22 +165,16 @@ class FrameReader:
     def _start(self, since: int | None) -> None:
         self.close()
         self._decoder = self._open(since)
-        self._pictures = iter(self._decoder)
+        frames = ((when, to_frame(picture, self._format)) for when, picture in self._decoder)
+        self._frames = timed_windows(frames, Windows(self._window, self._cuts))
         self._advance()
-        if since is not None:
-            self._skip(since)
 
     def _skip(self, first: int) -> None:
         while self._next is not None and self._next[0] < first:
             self._advance()
 
     def _advance(self) -> None:
-        item = next(self._pictures, None)
-        if item is None:
-            self._next = None
-            return
-        when, picture = item
-        self._next = when, to_frame(picture, self._format)
+        self._next = next(self._frames, None)
 
     def close(self) -> None:
         """End the decoder."""
@@ -198,7 +201,7 @@ def process_chunk(
     encoder = ChunkEncoder(film.executable, film.encoding, path)
     times: list[int] = []
     waiting: deque[Future[Frame]] = deque()
-    last: Frame | None = None
+    last: Seen | None = None
     latest: Future[Frame] | None = None
     reused = written = 0
     base = film.source.time_base
@@ -210,18 +213,18 @@ def process_chunk(
         advance(written, reused)
 
     try:
-        for when, frame in reader.take(chunk.end):
+        for when, seen in reader.take(chunk.end):
             if times and when <= times[-1]:
                 when = times[-1] + 1
                 if chunk.end is not None and when >= chunk.end:
                     raise PipeError(f"{film.source.path}: too many frames at the time {float(when * base):.3f} s")
-            if latest is not None and last is not None and frame.same_samples(last):
+            if latest is not None and last is not None and seen.same_samples(last):
                 reused += 1  # the same planes give the same picture: a still costs nothing
             else:
-                latest = upscaler.submit(frame)
+                latest = upscaler.submit(seen.frame, seen.before, seen.after)
             waiting.append(latest)
             times.append(when)
-            last = frame
+            last = seen
             if len(waiting) > upscaler.lookahead:
                 write_next()
         while waiting:

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_plugins.engine.windows import Seen, Windows, timed_windows
 from sr_plugins.errors import PipeError
+from sr_plugins.interface.words import Cuts
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.pixels.matrix import matrix_in_use
 from sr_plugins.upscaler import Upscaler
@@ -28,16 +30,29 @@ _SCALER = {1: 1, 4: 4, 7: 7, 9: 9}
 
 @dataclass(frozen=True)
 class Still:
-    """A frame of a film, at so many seconds from its beginning."""
+    """A frame of a film, with its neighbours, at so many seconds from its beginning."""
 
     time: float
-    frame: Frame
+    seen: Seen
+
+    @property
+    def frame(self) -> Frame:
+        return self.seen.frame
 
 
 def stills(
-    path: Path, at: Sequence[float], options: DecodeOptions, executable: str, rate: Fraction | None = None
+    path: Path,
+    at: Sequence[float],
+    options: DecodeOptions,
+    executable: str,
+    rate: Fraction | None = None,
+    *,
+    window: tuple[int, int] = (0, 0),
+    cuts: Cuts = "auto",
 ) -> tuple[Source, list[Still]]:
     """The film, and its frames that are shown at these seconds; of a quarter, half and three quarters for none.
+
+    Each comes with the neighbours that a model with this ``window`` sees.
 
     Raises:
         PipeError: the film cannot be read, or does not last so long.
@@ -52,17 +67,24 @@ def stills(
     for place in places:
         if place >= lasting:
             raise PipeError(f"{path}: there is no frame at {float(place):g} s: it lasts {float(lasting):.3f} s")
-        tick = max(t for t in source.timeline if (t - first) * base <= place)
-        decoder = Decoder(executable, source, options, since=tick)
+        number = max(n for n, t in enumerate(source.timeline) if (t - first) * base <= place)
+        tick = source.timeline[number]
+        decoder = Decoder(executable, source, options, since=source.timeline[max(0, number - window[0])])
+        format = frame_format(source.pix_fmt, source.colors)
+        frames = ((when, to_frame(picture, format)) for when, picture in decoder)
         try:
-            picture = next((picture for when, picture in decoder if when >= tick), None)
+            seen = next((s for when, s in timed_windows(frames, Windows(window, cuts)) if when >= tick), None)
         finally:
             decoder.close()
-        if picture is None:
+        if seen is None:
             raise PipeError(f"{path}: the frame at {float(place):g} s cannot be decoded")
-        frame = to_frame(picture, frame_format(source.pix_fmt, source.colors)).copied()
-        found.append(Still(float((tick - first) * base), frame))
+        found.append(Still(float((tick - first) * base), _copied(seen)))
     return source, found
+
+
+def _copied(seen: Seen) -> Seen:
+    before, after = (tuple(frame.copied() for frame in frames) for frames in (seen.before, seen.after))
+    return Seen(seen.frame.copied(), before, after)
 
 
 def enlarged(upscaler: Upscaler, found: Sequence[Still]) -> tuple[list[Frame], float]:
@@ -70,7 +92,8 @@ def enlarged(upscaler: Upscaler, found: Sequence[Still]) -> tuple[list[Frame], f
     seconds = []
     for _ in range(2):
         begun = time.perf_counter()
-        results = list(upscaler.stream([still.frame for still in found]))
+        futures = [upscaler.submit(seen.frame, seen.before, seen.after) for seen in (still.seen for still in found)]
+        results = [future.result() for future in futures]
         seconds.append((time.perf_counter() - begun) / len(found))
     return results, min(seconds)
 

@@ -55,7 +55,7 @@ class Here:
         partial: Callable[[int], Path],
         advance: Advance,
     ) -> Generator[ChunkRecord]:
-        reader = FrameReader(film)
+        reader = FrameReader(film, self.upscaler.loaded.spec.window, self.upscaler.settings["cuts"])
         previous = before[-1] if before else None
         try:
             for chunk in chunks:

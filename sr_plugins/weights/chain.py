@@ -18,17 +18,18 @@ MOST_AVERAGES = 8  # each costs a pass over the picture
 def chained(links: Sequence[LoadedModel]) -> LoadedModel:
     """The models of ``links`` as one: what the first makes is the next one's picture, in float32.
 
-    A chain in which any works on RGB is one of RGB; its luma models then run on the luma of R'G'B'.
+    A chain in which any works on RGB is one of RGB; its luma models then run on the luma of R'G'B'. One of them may see
+    neighbouring frames: those before it then run on every frame of its window.
 
     Raises:
-        ArgumentError: one of them sees neighbouring frames.
+        ArgumentError: several of them see neighbouring frames.
         PluginError: one of them has no network in torch.
     """
     from sr_plugins.weights.chained_network import ChainedNetwork, Link
 
     specs = [link.spec for link in links]
-    if several := next((spec for spec in specs if spec.window != (0, 0)), None):
-        raise ArgumentError(f"{several.label} sees neighbouring frames, and cannot be one of several models")
+    if len(several := [spec.label for spec in specs if spec.window != (0, 0)]) > 1:
+        raise ArgumentError(f"{' and '.join(several)} both see neighbouring frames: one of a chain can")
     rgb = any(spec.channels == "rgb" for spec in specs)
     lifted = [rgb and spec.channels == "luma" for spec in specs]
     networks = [link.torch().runnable() for link in links]
@@ -63,6 +64,7 @@ def _spec(specs: list[ModelSpec], lifted: list[bool], *, rgb: bool, build: objec
         averages=() if whole else tuple(averages),
         tile_multiple=multiple,
         precisions=_common(specs),
+        window=next((spec.window for spec in specs if spec.window != (0, 0)), (0, 0)),
         purpose="enlarge" if scale > 1 else "restore",
         needs_weights=False,
         symmetry=min(spec.symmetry for spec in specs),

@@ -27,14 +27,17 @@ class Link(nn.Module):
         super().__init__()
         self.network, self.scale, self.lifted = network, spec.scale, lifted
         self.multiple, self.minimum = spec.size_multiple, spec.minimum_size
+        self.now = spec.window[0] if spec.window != (0, 0) else None  # of several frames the one to enlarge
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float (N, C, H, W), values 0..1, to (N, C, H * scale, W * scale)."""
+        """Float (N, C, H, W), or (N, T, C, H, W) where it sees T frames, 0..1, to (N, C, H * scale, W * scale)."""
         if not self.lifted:
             return self._fitted(x)
         conversion = Conversion(RGB, "luma", self.scale)
-        luma, colors = conversion.to_model(list(x.unbind(1)), None, 0)
+        luma, colors = conversion.to_model(list(x.unbind(-3)), None, 0)
+        if self.now is not None:
+            luma, colors = luma.transpose(1, 2), [color[:, self.now] for color in colors]
         return torch.stack(conversion.to_planes(self._fitted(luma), colors), 1)
 
     def _fitted(self, x: Tensor) -> Tensor:
@@ -45,7 +48,7 @@ class Link(nn.Module):
 
 
 class ChainedNetwork(nn.Module):
-    """Float (N, C, H, W), values 0..1, through each of ``links`` in order."""
+    """Float pictures, values 0..1, through each of ``links`` in order."""
 
     def __init__(self, links: list[Link]) -> None:
         super().__init__()
@@ -53,7 +56,12 @@ class ChainedNetwork(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H * scale, W * scale), the product of their scales; values between two are not limited."""
+        """(N, C, H * scale, W * scale), the product of their scales; values between two are not limited.
+
+        (N, T, C, H, W) where one of them sees T frames; those before it go over each.
+        """
         for link in self.links:
-            x = link(x)
+            assert isinstance(link, Link)
+            each = x.ndim == 5 and link.now is None
+            x = link(x.flatten(0, 1)).unflatten(0, x.shape[:2]) if each else link(x)
         return x

@@ -32,7 +32,7 @@ PURPOSES = {
     "FaceSR": "restores faces, which it must be shown alone",
     "Inpainting": "fills holes, and needs a mask",
 }
-PROBE = "7"  # changes with what weights/probe.py finds
+PROBE = "8"  # changes with what weights/probe.py finds
 
 
 def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
@@ -94,10 +94,12 @@ def loaded_model(
     reader: str,
     others: tuple[Network, ...] = (),
     sizes: tuple[int, int] = (1, 1),
+    frames: int = 1,
 ) -> LoadedModel:
     """A foreign network with the spec that follows from what was found.
 
-    ``sizes``: the multiple and the minimum of its sides, where the network does not see to them itself.
+    ``frames``: how many it sees, of which the middle one comes out. ``sizes``: the multiple and the minimum of its
+    sides, where the network does not see to them itself.
     """
     from sr_plugins.weights.probe import OVERLAP
 
@@ -119,6 +121,7 @@ def loaded_model(
         minimum_size=sizes[1],
         precisions=tuple(found["precisions"]),
         purpose=purpose,
+        window=(frames // 2, frames // 2),
         weights=path,
         architecture=architecture,
         license="unknown",

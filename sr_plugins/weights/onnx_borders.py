@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
     from sr_plugins.weights.borders import Border
 
+FRAMES = (3, 5, 7, 9)  # of a network that sees neighbours: the middle one comes out
+CHANNELS = {1, 3, *FRAMES, *(3 * frames for frames in FRAMES)}
 PASSES_ON = {"Cast", "Identity", "Pad", "Sub", "Add", "Mul", "Div", "Clip", "Dropout", "Slice", "Resize"}
 
 
 def freed(path: Path, model: onnx.ModelProto) -> int:
-    """Make of the graph one of float32 pictures of any size; returns how many channels they have."""
+    """Make of the graph one of float32 pictures of any size; returns how many channels go in, of all its frames."""
     import onnx
 
     graph, known = model.graph, {tensor.name for tensor in model.graph.initializer}
@@ -43,18 +45,19 @@ def freed(path: Path, model: onnx.ModelProto) -> int:
         raise WeightsError(f"{path} takes {sides[0]} pictures at once and no single one")
     if not sides[1] and sides[3] not in (1, 3):
         sides[1] = _told_by_weights(graph, picture.name)
-    if sides[1] not in (1, 3):
+    if sides[1] not in CHANNELS:
         if sides[3] in (1, 3):
             raise WeightsError(f"{path} takes pictures with channels last (NHWC): export it with channels first (NCHW)")
         raise WeightsError(
-            f"{path} takes {sides[1] or 'any number of'} channels: only 1 (luma) and 3 (RGB) can be used"
+            f"{path} takes {sides[1] or 'any number of'} channels: only 1 (luma) and 3 (RGB) can be used, "
+            "and those of 3, 5, 7 or 9 frames"
         )
     for value, start, cast in ((picture, "picture", True), (result, "enlarged", False)):
         if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16:
             _cast(graph, value, f"sr_plugins_{start}", before=cast)
     for value in (picture, result):
         del value.type.tensor_type.shape.dim[:]  # annotations lie, and are fixed to what the exporter was shown
-        for name in ("n", str(sides[1]), "h", "w"):
+        for name in ("n", str(sides[1]) if value is picture else "c", "h", "w"):
             dim = value.type.tensor_type.shape.dim.add()
             if name.isdecimal():
                 dim.dim_value = int(name)

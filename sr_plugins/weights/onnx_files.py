@@ -21,13 +21,15 @@ from sr_plugins.interface.network import OnnxNetwork, TorchNetwork
 from sr_plugins.version import extra_command
 from sr_plugins.weights.community import loaded_model, remembered
 from sr_plugins.weights.contents import is_text, read_start
-from sr_plugins.weights.onnx_borders import freed, surround
+from sr_plugins.weights.onnx_borders import FRAMES, freed, surround
 from sr_plugins.weights.onnx_tensors import LARGEST, take_in
 from sr_plugins.weights.without_telemetry import import_onnxruntime
 
 if TYPE_CHECKING:
     import onnx
     from torch import Tensor
+
+    from sr_plugins.weights.reach import Run
 
 DOMAINS = {"", "ai.onnx", "com.microsoft"}
 LOOPS = {"Loop", "If", "Scan", "SequenceMap"}
@@ -42,14 +44,17 @@ def open_graph(path: Path) -> LoadedModel:
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise WeightsError(f"{path} needs {' and '.join(missing)}: {extra_command('onnxruntime')}")
+    import torch
+
     model = _parsed(path)
     _check_nodes(path, model)
     take_in(path, model)
     sides = _annotated(model)
-    channels = freed(path, model)
-    _check_extent(path, model, channels)
+    together = freed(path, model)  # channels of all frames
+    _check_extent(path, model, together)
     network = _network(model)
     from sr_plugins.weights.borders import Border, border_of
+    from sr_plugins.weights.frames_as_channels import ChannelsAsFrames
     from sr_plugins.weights.onnx_translation import module_of, translated
     from sr_plugins.weights.probe import probe
     from sr_plugins.weights.reach import picture
@@ -58,17 +63,21 @@ def open_graph(path: Path) -> LoadedModel:
 
     def make() -> bytes:
         run = _runner(path, network)
-        border = border_of(run, channels, path)
+        frames = _frames(path, run, together, sides)
+        channels = together // frames
+        border = border_of(_repeated(run, frames), channels, path)
         if border is not None:
             surround(model, border)
             run = _runner(path, _network(model))
-        found = probe(run, channels, path, in_torch=False, sides=sides)
-        side = -(-max(24, found.minimum_size) // found.size_multiple) * found.size_multiple
-        x = picture(channels, side, side + found.size_multiple)
+        found = probe(_repeated(run, frames), channels, path, in_torch=False, sides=sides)
+        multiple, minimum = found.size_multiple, found.minimum_size
+        side = -(-max(24, minimum) // multiple) * multiple
+        x = torch.cat([picture(channels, side, side + multiple, seed) for seed in range(1, frames + 1)], 1)
         module = translated(_network(model), run, x)
         if module is not None:  # only torch lets what is not a number through, and knows half precision
-            found = probe(module, channels, path, multiple=found.size_multiple, minimum=found.minimum_size, sides=sides)
-        how = {"border": None if border is None else asdict(border), "in_torch": module is not None}
+            run = _repeated(module, frames)
+            found = probe(run, channels, path, multiple=multiple, minimum=minimum, sides=sides)
+        how = {"border": None if border is None else asdict(border), "in_torch": module is not None, "frames": frames}
         return json.dumps(asdict(found) | how).encode()
 
     key = f"{hashlib.sha256(graph).hexdigest()} {version('onnxruntime')}"
@@ -76,7 +85,9 @@ def open_graph(path: Path) -> LoadedModel:
     if found["border"] is not None and network.graph == _network(model).graph:
         surround(model, Border(**found["border"]))
     network = _network(model)
-    module = module_of(network) if found["in_torch"] else None
+    module, frames = module_of(network) if found["in_torch"] else None, found.get("frames", 1)
+    if module is not None and frames > 1:
+        module = ChannelsAsFrames(module)
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     return loaded_model(
         path,
@@ -87,7 +98,34 @@ def open_graph(path: Path) -> LoadedModel:
         architecture=f"ONNX graph, opset {opset}, {len(model.graph.node)} nodes",
         purpose="enlarge" if found["scale"] > 1 else "restore",
         reader=f"onnxruntime {version('onnxruntime')}",
+        frames=frames,
     )
+
+
+def _repeated(run: Run, frames: int) -> Run:
+    """``run`` for one picture instead of ``frames``: what it does is found out on films that stand still."""
+    return run if frames == 1 else lambda x: run(x.repeat(1, frames, 1, 1))
+
+
+def _frames(path: Path, run: Run, together: int, sides: tuple[int, ...]) -> int:
+    """How many frames go in, told by the channels that come out."""
+    import torch
+
+    made = 0
+    for side in (16, 32, 64, 128, *sides):
+        try:
+            made = run(torch.full((1, together, side, side), 0.5)).shape[1]
+            break
+        except Exception:  # a size that it does not take
+            continue
+    if not made and together in (1, 3):  # what is wrong is told when its sizes are looked for
+        return 1
+    if made not in (1, 3) or together % made or (together // made) not in (1, *FRAMES):
+        raise WeightsError(
+            f"{path} makes {made} channels of {together}: only networks of 1 (luma) or 3 (RGB) can be used, of one "
+            f"frame or of {', '.join(map(str, FRAMES))}"
+        )
+    return together // made
 
 
 def _network(model: onnx.ModelProto) -> OnnxNetwork:

@@ -143,6 +143,13 @@ def _length_norm(node: Node, values: Values) -> Tensor:
     return F.normalize(values[0], float(node.attribute("p", 2)), node.attribute("axis", -1), eps=0.0)
 
 
+def _sampled(node: Node, values: Values) -> Tensor:
+    mode = str(node.attribute("mode", "linear"))
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)  # names since opset 20, and those before
+    beyond, corners = node.attribute("padding_mode", "zeros"), bool(node.attribute("align_corners", 0))
+    return F.grid_sample(values[0], values[1], mode, beyond, corners)
+
+
 def _quantized(node: Node, values: Values) -> Tensor:
     x, scale, *zero = values
     kind = zero[0].dtype if zero and zero[0] is not None else torch.uint8
@@ -176,6 +183,6 @@ ALL: dict[str, Operator] = OPERATORS | {
     "DepthToSpace": _depth_to_space, "SpaceToDepth": _space_to_depth, "Gemm": _product, "Resize": resized,
     "Upsample": resized, "LayerNormalization": _layer_norm, "GroupNormalization": _group_norm,
     "BatchNormalization": _batch_norm, "InstanceNormalization": _instance_norm, "LpNormalization": _length_norm,
-    "QuantizeLinear": _quantized, "DequantizeLinear": _dequantized,
+    "GridSample": _sampled, "QuantizeLinear": _quantized, "DequantizeLinear": _dequantized,
     "GlobalAveragePool": _global(torch.mean), "GlobalMaxPool": _global(torch.amax),
 }  # fmt: skip

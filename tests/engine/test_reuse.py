@@ -1,5 +1,6 @@
 """Reuse of what rests: byte-equal whatever moves, less work where little does, and out of the way where much does."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -87,7 +88,7 @@ def test_every_pixel_within_reach_of_a_change_is_computed(
 ) -> None:  # type: ignore[no-untyped-def]
     before = still(format, width, height, alpha=alpha)
     after = moved(before, plane, y, x, size)
-    tiles = changed_tiles(before, after, reach)
+    tiles = changed_tiles([before], [after], reach)
     if tiles is None:
         return
     covered = np.zeros((height, width), bool)
@@ -114,15 +115,15 @@ def test_every_pixel_within_reach_of_a_change_is_computed(
 
 def test_equal_frames_need_nothing_and_different_ones_everything() -> None:
     frame = still(FORMATS[1], 150, 100)
-    assert changed_tiles(frame, frame.copied(), 10) == []
+    assert changed_tiles([frame], [frame.copied()], 10) == []
     noise = Frame([p[::-1, ::-1] for p in frame.planes], frame.format)
-    assert changed_tiles(frame, noise, 10) is None
+    assert changed_tiles([frame], [noise], 10) is None
 
 
 def test_changes_apart_become_rectangles_apart() -> None:
     frame = still(FORMATS[0], 400, 400)
     after = moved(moved(frame, 0, 10, 10, 4), 0, 300, 350, 4)
-    tiles = changed_tiles(frame, after, 8)
+    tiles = changed_tiles([frame], [after], 8)
     assert tiles is not None
 
     def area(tile: Tile) -> int:
@@ -187,9 +188,9 @@ def test_where_it_does_not_pay_it_sleeps(monkeypatch: pytest.MonkeyPatch) -> Non
     """Of many frames that all differ, hardly any are compared or copied."""
     looked: list[bool] = []
 
-    def watched(before: Frame, frame: Frame, reach: int) -> list[Tile] | None:
+    def watched(before: Sequence[Frame], frames: Sequence[Frame], reach: int) -> list[Tile] | None:
         looked[-1] = True
-        return changed_tiles(before, frame, reach)
+        return changed_tiles(before, frames, reach)
 
     monkeypatch.setattr("sr_plugins.engine.reuse.changed_tiles", watched)
     rng = np.random.default_rng(1)

@@ -78,5 +78,5 @@ def test_multiply_adds_are_those_of_the_layers() -> None:
 def test_frames_never_rest_and_the_peak_is_a_rate() -> None:
     frames = noise(64, 48)
     assert frames[0].format == YUV420P8
-    assert all(changed_tiles(a, b, 8) is None for a, b in zip(frames, frames[1:] + frames[:1], strict=True))
+    assert all(changed_tiles([a], [b], 8) is None for a, b in zip(frames, frames[1:] + frames[:1], strict=True))
     assert peak("cpu", "float32") > 1e9

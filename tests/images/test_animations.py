@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import nearest
+from fakes import mixing, nearest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageSequence
+from shots import film
 
 from gimp_bridge import save_like, upscale_image
 from sr_plugins import Upscaler
@@ -173,3 +174,20 @@ def test_progress_counts_frames(tmp_path: Path, repeat: Upscaler) -> None:
         tmp_path / "in.gif", tmp_path / "out.gif", repeat, done=lambda ready, count: told.append((ready, count))
     )
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize("ending", ["png", "gif", "webp", "tiff"])
+def test_models_that_see_neighbours_are_shown_those_of_an_animation(ending: str, tmp_path: Path) -> None:
+    """And pages of a document are no animation."""
+    frames = film([3, 4])
+    source, target = tmp_path / f"in.{ending}", tmp_path / "out.tiff" if ending == "tiff" else tmp_path / "out.png"
+    images = [Image.fromarray(frame.planes[0]) for frame in frames]
+    exact = {"lossless": True} if ending == "webp" else {}
+    images[0].save(source, save_all=True, append_images=images[1:], **exact)
+    with Upscaler(mixing(), backend="torch") as upscaler:
+        upscale_file(source, target, upscaler)
+        expected = [f.planes[0] for f in upscaler.stream(frames, film=ending != "tiff")]
+    with Image.open(target) as made:
+        for n, wanted in enumerate(expected):
+            made.seek(n)
+            assert np.abs(np.asarray(made.convert("L")).astype(int) - wanted).max() <= 1, n

@@ -26,6 +26,7 @@ def f32(*values: float) -> Any:
     return np.array(values, np.float32)
 
 
+PLACES = (rng.random((1, 7, 5, 2)) * 2.6 - 1.3).astype(np.float32)  # some beyond the picture
 UP, SOME, HALF = f32(1, 1, 2, 3), f32(1, 1, 1.7, 0.6), f32(1, 1, 0.75, 0.75)
 # operator, attributes, inputs beside the picture ("" is left out), opset
 CASES: dict[str, tuple[str, dict[str, Any], list[Any], int]] = {
@@ -78,6 +79,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[Any], int]] = {
     "pow": ("Pow", {}, [np.float32(3)], 15),
     "mod": ("Mod", {"fmod": 1}, [np.float32(0.3)], 13),
     "cumulated": ("CumSum", {}, [np.int64(2)], 14),
+    "sampled": ("GridSample", {"mode": "bilinear", "padding_mode": "zeros"}, [PLACES], 16),
+    "sampled, corners": ("GridSample", {"padding_mode": "border", "align_corners": 1}, [PLACES], 20),
+    "sampled, reflected": ("GridSample", {"mode": "linear", "padding_mode": "reflection"}, [PLACES], 20),
+    "sampled, cubic": ("GridSample", {"mode": "cubic", "padding_mode": "border"}, [PLACES], 20),
+    "sampled, nearest": ("GridSample", {"mode": "nearest"}, [PLACES], 20),
     "matrices": ("MatMul", {}, [rng.random((10, 4)).astype(np.float32)], 13),
     "nearest": ("Resize", {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
                 [f32(), UP], 11),

@@ -33,4 +33,4 @@ def teach(pictures: Pictures, weights: Path, device: str) -> None:
             raise RecipeError(f"{weights} enlarges x{teacher.native_scale}: it cannot teach x{pictures.scale}")
         logger.info("%s enlarges %d pictures, each in eight positions", teacher.description, len(pictures.pairs))
         frames = (Frame(list(low), format) for low, _ in pictures.pairs)
-        pictures.taught = [np.stack(result.planes) for result in teacher.stream(frames)]
+        pictures.taught = [np.stack(result.planes) for result in teacher.stream(frames, film=False)]
