@@ -113,3 +113,25 @@ def test_a_copy_for_reuse_that_does_not_fit_costs_the_copy_alone(monkeypatch: py
         for _ in range(5):
             assert np.array_equal(upscaler.upscale(frame).planes[0], expected)
         assert isinstance(upscaler.devices[0].reuse, Reuse)
+
+
+@pytest.mark.parametrize("error", [ValueError("backend"), MemoryError(), torch.OutOfMemoryError("simulated")])
+def test_a_proof_that_fails_costs_the_proof_alone(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether parts equal the whole is looked at once frames rest, when the frame itself is finished."""
+    proofs: list[int] = []
+
+    def fail(*_: object) -> bool:
+        proofs.append(1)
+        raise error
+
+    monkeypatch.setattr("sr_plugins.engine.computation.exact_in_parts", fail)
+    frame, changed = gray(0, 256, 256), gray(0, 256, 256)
+    changed.planes[0][:8, :8] ^= 255
+    with Upscaler(blur(), backend="torch", precision="float32", tile=512) as upscaler:
+        upscaler.upscale(frame)
+        result = upscaler.upscale(changed)
+        again = upscaler.upscale(frame)
+    with Upscaler(blur(), backend="torch", precision="float32", tile=512, reuse=False) as upscaler:
+        assert result.same_samples(upscaler.upscale(changed))
+        assert again.same_samples(upscaler.upscale(frame))
+    assert proofs == [1]
