@@ -101,6 +101,31 @@ def none_given(settings: Mapping[str, object] | Settings, to: str) -> None:
         raise ArgumentError(f"{to} brings its own settings: leave {', '.join(given)} out")
 
 
+def output_size(
+    settings: Settings, native_scale: int, width: int, height: int, subsampling: tuple[int, int] = (0, 0)
+) -> tuple[int, int]:
+    """(width, height) of what a picture of this size becomes; ``native_scale`` is the model's own.
+
+    Where chroma is subsampled (shifts across and down), a side that was a whole number of chroma samples stays one
+    unless another was asked for, because most encoders and hosts hold no other.
+    """
+    across, down = subsampling
+
+    def derived(exact: float, side: int, shift: int) -> int:
+        step = math.gcd(side, 1 << shift)
+        return max(1, round(exact / step)) * step
+
+    size, asked = settings.get("size"), settings.get("scale")
+    if size is None:
+        scale = native_scale if asked is None else asked
+        return derived(width * scale, width, across), derived(height * scale, height, down)
+    w, h = size
+    if w is None:
+        assert h is not None
+        return derived(width * h / height, width, across), h
+    return w, derived(height * w / width, height, down) if h is None else h
+
+
 def whole_pixels(name: str, value: object) -> int | None:
     """``value`` as an int, also where it is a float without a fraction; ``ArgumentError`` names the side otherwise."""
     if value is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from sr_plugins.pixels.frame import Frame, FrameFormat
 from sr_plugins.pixels.matrix import resolved
 from sr_plugins.plugins import Plugins
 from sr_plugins.plugins import plugins as installed_plugins
-from sr_plugins.settings import OtherSettings, checked
+from sr_plugins.settings import OtherSettings, checked, output_size
 from sr_plugins.weights.open_model import open_model
 
 
@@ -87,20 +86,8 @@ class Upscaler:
         With the ``format`` of its samples: where chroma is subsampled, a side that was a whole number of chroma samples
         stays one unless another was asked for, because most encoders and hosts hold no other.
         """
-        across, down = (0, 0) if format is None else format.subsampling
-
-        def derived(exact: float, side: int, shift: int) -> int:
-            step = math.gcd(side, 1 << shift)
-            return max(1, round(exact / step)) * step
-
-        if self.size is None:
-            scale = self.native_scale if self.scale is None else self.scale
-            return derived(width * scale, width, across), derived(height * scale, height, down)
-        w, h = self.size
-        if w is None:
-            assert h is not None
-            return derived(width * h / height, width, across), h
-        return w, derived(height * w / width, height, down) if h is None else h
+        subsampling = (0, 0) if format is None else format.subsampling
+        return output_size(self.settings, self.native_scale, width, height, subsampling)
 
     @property
     def devices(self) -> tuple[DeviceState, ...]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import tempfile
@@ -61,6 +62,9 @@ def _unwritable(target: Path) -> str | None:
         place = target.resolve().parent
         while not exists(place):
             place = place.parent
+        for part in target.resolve().relative_to(place).parts:  # names that are too long are told where they would be
+            with contextlib.suppress(FileNotFoundError):
+                os.lstat(place / part)
         with tempfile.TemporaryFile(dir=place):
             return None
     except (OSError, RuntimeError) as error:
@@ -168,11 +172,12 @@ def place_beside(source: Path, suffix: str, asked: Mapping[str, Any]) -> Path:
     if size is not None:
         told = "x".join("" if side is None else str(side) for side in size)
     else:
-        told = f"{scale or _own_scale(asked['model']):g}x"
+        told = f"{scale or own_scale(asked['model']):g}x"
     return source.with_name(f"{source.stem}-{told}{suffix}")
 
 
-def _own_scale(model: str) -> int:
+def own_scale(model: str) -> int:
+    """The scale of a model that is asked for none."""
     from sr_plugins.interface.words import AUTO, PLAIN
     from sr_plugins.plugins import plugins
 

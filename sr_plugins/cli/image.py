@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 from PIL import Image
 
-from sr_plugins.cli.files import expanded, is_film_name, obstacle
-from sr_plugins.cli.options import Upscalers, upscaler_options
+from sr_plugins.cli.files import expanded, is_film_name, obstacle, own_scale
+from sr_plugins.cli.options import Upscalers, checked_options, upscaler_options
 from sr_plugins.cli.picture_tasks import STREAM, place_for, stream_copy, suffix_of, tasks_for
 from sr_plugins.errors import ImageError, SRError, one_line
 from sr_plugins.interface.words import AUTO
+from sr_plugins.settings import output_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -99,13 +100,15 @@ def command(
             click.echo(f"{len(skipped)} pictures are there already: skipped", err=True)
         count = len(tasks) + len(failures)
         ready: list[tuple[Path, Path]] = []
-        for source, target in tasks:  # all of them before the upscaler, which may take half a minute to be ready
-            if (told := obstacle(source, target, replace=overwrite)) is None:
+        size_of = _size_rule(options, wrap=wrap)
+        for source, target in tasks:  # all of them before the upscaler, which takes its time to be ready
+            try:
+                _check(source, target, size_of, replace=overwrite)
                 ready.append((source, target))
-            elif count == 1:
-                raise ImageError(told)
-            else:
-                failures.append(ImageError(told))
+            except SRError as error:
+                if count == 1:
+                    raise
+                failures.append(error)
                 click.echo(f"{source}: failed", err=True)
         if ready:
             work = partial(_upscaled, quality=quality, overwrite=overwrite, wrap=wrap)
@@ -162,6 +165,27 @@ def _upscale_all(
                 raise
             pool.shutdown()
         failures += [error for _, error in sorted(told, key=lambda pair: pair[0])]
+
+
+def _size_rule(options: Mapping[str, Any], *, wrap: bool) -> Callable[[int, int], tuple[int, int]]:
+    """What a picture of this width and height becomes, without a model where the command says it."""
+    settings = checked_options({name: value for name, value in options.items() if name != "model"})
+    asked = settings["scale"] is not None or settings["size"] is not None
+    native = 1 if asked else own_scale(options["model"])
+    if wrap:
+        from sr_plugins.images.pixel_art import border_for
+
+        border_for(None if settings["size"] is not None else settings["scale"] or native)
+    return partial(output_size, settings, native)
+
+
+def _check(source: Path, target: Path, size_of: Callable[[int, int], tuple[int, int]], *, replace: bool) -> None:
+    """``ImageError`` or ``FrameError`` for whatever shows without the work that ``target`` cannot be made."""
+    if told := obstacle(source, target, replace=replace):
+        raise ImageError(told)
+    from sr_plugins.images.files import check_file
+
+    check_file(source, target, size_of)
 
 
 def _result_pixels(source: Path, upscaler: Upscaler) -> int:

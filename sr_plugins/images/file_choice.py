@@ -9,7 +9,8 @@ from PIL import Image
 
 from sr_plugins.estimation.choice import Choice, choose_model
 from sr_plugins.images.choosing import choose_for_image
-from sr_plugins.images.files import named, open_image, read_pictures, told
+from sr_plugins.images.failures import named, told
+from sr_plugins.images.files import open_image, read_pictures
 from sr_plugins.pixels.frame import Frame
 
 if TYPE_CHECKING:

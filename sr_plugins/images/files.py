@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from sr_plugins.errors import FrameError, ImageError, SRError, is_lack_of_memory, one_line
+from sr_plugins.errors import ImageError
+from sr_plugins.images.failures import named, told
 from sr_plugins.images.file_parts import parts_of
 from sr_plugins.images.formats import ANIMATIONS, check_fits, format_of
 from sr_plugins.images.further_formats import cure_for, register
 from sr_plugins.images.gain_map import stored_map
 from sr_plugins.images.light_files import LightFile
 from sr_plugins.images.metadata import Metadata, metadata_of
-from sr_plugins.images.pillow_filter import Picture, check_output_size, upscale_pictures
+from sr_plugins.images.pillow_filter import OutputSize, Picture, check_output_size, upscale_pictures
 from sr_plugins.images.saving import check_place, size_of, write_pages, write_pictures
 from sr_plugins.images.sixteen_bit import DeepPages
 from sr_plugins.images.tiff_reader import PHOTOMETRIC, check_readable, pages_of, pictures_of
@@ -117,13 +117,8 @@ def upscale_file(
     path, target = Path(path), Path(target)
     format = format_of(target)
     with open_image(path) as source, named(path, target):
-        with told(path, "is damaged"):
-            parts_of(source)
-            check_readable(source)
-            before = _sizes(source, format)
+        before, after = _checked_sizes(path, source, format, upscaler.output_size)
         original = before[0] if source.format == "TIFF" else source.size
-        after = [check_output_size(upscaler, size, len(before)) for size in before]
-        check_fits(source, after, format)
         check_place(target)
         _tell_what_stays(path, source, format)
         carried: dict[int, Metadata] = {}
@@ -150,6 +145,30 @@ def upscale_file(
             ready = list(enlarged())
             write_pictures(target, format, [r for r, _ in ready], source, [things for _, things in ready], quality)
     return original, after[0]
+
+
+def check_file(path: Path, target: Path, output_size: OutputSize) -> None:
+    """All that :func:`upscale_file` refuses before it begins to work, without an upscaler; nothing is made.
+
+    Raises:
+        ImageError, FrameError: as there.
+    """
+    format = format_of(target)
+    with open_image(path) as source, named(path, target):
+        _checked_sizes(path, source, format, output_size)
+
+
+def _checked_sizes(
+    path: Path, source: Image.Image, format: str, output_size: OutputSize
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """(width, height) of every picture before and after; raises where the file, or ``format``, does not allow it."""
+    with told(path, "is damaged"):
+        parts_of(source)
+        check_readable(source)
+        before = _sizes(source, format)
+    after = [check_output_size(output_size, size, len(before)) for size in before]
+    check_fits(source, after, format)
+    return before, after
 
 
 def save_like(
@@ -244,44 +263,3 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
         logger.warning("%s: %d %s are left out", path, further, "layers go flat" if source.format == "PSD" else what)
     if source.format == "ICO" and format != "ICO" and len(source.info.get("sizes", ())) > 1:
         logger.warning("%s: the smaller pictures of the icon are left out", path)
-
-
-@contextmanager
-def named(path: Path, target: Path) -> Iterator[None]:
-    """Whatever goes wrong with one picture is one line that names it."""
-    try:
-        yield
-    except (FrameError, ImageError) as error:
-        if any(str(named) in str(error) for named in (path, target, target.resolve())):
-            raise
-        raise type(error)(f"{path}: {error}") from error
-    except SRError:
-        raise
-    except Exception as error:
-        if is_lack_of_memory(error):
-            raise ImageError(f"{path}: not enough memory for its enlargement: choose a smaller scale") from error
-        raise ImageError(f"{path}: {type(error).__name__}: {one_line(error)}") from error
-
-
-@contextmanager
-def told(path: Path, what: str) -> Iterator[None]:
-    """Turns whatever a codec raises into one line about the file, and keeps codecs' warnings to ourselves."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except ImageError as error:
-        raise error if str(path) in str(error) else ImageError(f"{path}: {error}") from error
-    except SRError:
-        raise
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is not a picture that can be read") from error
-    except Image.DecompressionBombError as error:
-        cure = "--max-pixels allows more (in Python PIL.Image.MAX_IMAGE_PIXELS)"
-        raise ImageError(f"{path} {what}: {str(error).rstrip('.')}: {cure}") from error
-    except MemoryError:
-        raise
-    except OSError as error:
-        raise ImageError(f"{path} {what}: {error.strerror or error}") from error
-    except Exception as error:  # codecs raise what they like on damaged data
-        raise ImageError(f"{path} {what}: {error or type(error).__name__}") from error

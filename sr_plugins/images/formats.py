@@ -60,6 +60,9 @@ _MODES: dict[str, tuple[str, ...]] = {
 }
 _PORTABLE = {".pbm": "PBM", ".pgm": "PGM", ".ppm": "PPM", ".pnm": "PPM", ".pfm": "PFM"}
 _BY_THEIR_ENDING = ("PBM", "PGM", "PFM", "EXR", "HDR")
+_NOT_32_BIT = "{} cannot hold samples of 32 bits: write .tiff, or convert the picture first"
+_NO_COLOURS = "{} holds no colours: use .ppm or .png"
+_COLOURED = ("RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "RGBa")
 _CURE = "use .png, .jpg, .webp, .tiff, .avif or .bmp"
 
 
@@ -89,6 +92,11 @@ def check_fits(source: Image.Image, sizes: Sequence[tuple[int, int]], format: st
         raise ImageError(f"{format} holds light in float, and this picture does not: write .png or .tiff")
     if isinstance(source, LightFile) and format not in (*LIGHT_FORMATS, "TIFF"):
         raise ImageError(f"{format} does not hold light in float: write .exr, .hdr, .pfm or .tiff")
+    modes = set(_MODES[format])
+    if source.mode in ("I", "F") and not modes & {source.mode, "I;16" if source.mode == "I" else source.mode}:
+        raise ImageError(_NOT_32_BIT.format(format))
+    if source.mode in _COLOURED and not modes & {"RGB", "RGBA"} and format not in LIGHT_FORMATS:
+        raise ImageError(_NO_COLOURS.format(format))
     longest, count = _LONGEST_SIDE.get(format), len(sizes)
     most = max(map(max, sizes))
     if longest and most > longest:
@@ -120,7 +128,7 @@ def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
     if mode in ("I", "F"):
         if mode == "I" and "I;16" in modes and _holds(image, 65535):
             return _like(Image.fromarray(np.asarray(image).astype(np.uint16)), info)
-        raise ImageError(f"{format} cannot hold samples of 32 bits: write .tiff, or convert the picture first")
+        raise ImageError(_NOT_32_BIT.format(format))
     if mode in _SIXTEEN_BIT_GRAY:
         samples = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
         return fitted(_like(Image.fromarray(samples.astype(np.uint8)), info), format, target)
@@ -134,7 +142,7 @@ def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
         logger.warning("%s: PBM holds black and white alone, gray was decided at the middle", target)
         return image.point([0] * 128 + [255] * 128, "1")
     if not {"RGB", "RGBA"} & set(modes):
-        raise ImageError(f"{format} holds no colours: use .ppm or .png")
+        raise ImageError(_NO_COLOURS.format(format))
     if mode in ("L", "LA") and (profile := info.get("icc_profile")) and profile_fits(profile, "L"):
         return fitted(_in_srgb(image), format, target)
     straight = image.convert({"La": "LA"}.get(mode, mode))

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sr_plugins")
 
 Picture = Image.Image | Frame | WideSamples
+OutputSize = Callable[[int, int], tuple[int, int]]  # what a picture of this width and height becomes
 
 # More than this is refused before any work: four bytes each are what an image of it takes.
 MAX_OUTPUT_PIXELS = 1 << 30
@@ -103,7 +104,7 @@ class SuperResolution(ImageFilter.MultibandFilter):
             raise FrameError("a filter cannot see a palette image's transparency: use gimp_bridge.upscale_image(image)")
         frame, back = image_to_frame(wrapped)
         upscaler = self._upscaler_for(frame)
-        check_output_size(upscaler, wrapped.size)
+        check_output_size(upscaler.output_size, wrapped.size)
         return back(upscaler.upscale(frame)).im
 
 
@@ -188,7 +189,7 @@ def upscale_pictures(
 
     def frames() -> Iterator[Frame]:
         for picture in pictures:
-            check_output_size(upscaler, (picture.width, picture.height))
+            check_output_size(upscaler.output_size, (picture.width, picture.height))
             back: Callable[[Frame], Picture]
             if isinstance(picture, Frame):
                 frame, back = picture, _unchanged
@@ -213,11 +214,11 @@ def upscale_pictures(
         yield picture
 
 
-def check_output_size(upscaler: Upscaler, size: tuple[int, int], pictures: int = 1) -> tuple[int, int]:
+def check_output_size(output_size: OutputSize, size: tuple[int, int], pictures: int = 1) -> tuple[int, int]:
     """(width, height) that a picture of ``size`` becomes; ``ImageError`` where that many pixels are not sensible."""
     if 0 in size:
         raise FrameError(f"the picture is {size[0]} x {size[1]}: there is nothing to enlarge")
-    width, height = upscaler.output_size(*size)
+    width, height = output_size(*size)
     if width * height * pictures > MAX_OUTPUT_PIXELS:
         count = f"{pictures} pictures of " if pictures > 1 else ""
         raise ImageError(

@@ -14,6 +14,14 @@ _NEAREST = "nearest"
 _LEAST, _MOST = 32, 96  # pixels of the other edge that a network sees; more than most see
 
 
+def border_for(scale: float | None) -> int:
+    """Pixels of the other edge that are put beyond each; ``ArgumentError`` as there (``None``: a size)."""
+    border = None if scale is None else next((b for b in range(_LEAST, _MOST + 1) if (b * scale).is_integer()), None)
+    if border is None:
+        raise ArgumentError("--wrap needs a scale such as 2, 3 or 1.5: sizes and other factors do not fit together")
+    return border
+
+
 def wrapped(frame: Frame, upscaler: Upscaler) -> tuple[Frame, Callable[[Frame], Frame]]:
     """The frame with what lies at the other edge put beyond each, and what cuts that off the enlargement.
 
@@ -22,9 +30,7 @@ def wrapped(frame: Frame, upscaler: Upscaler) -> tuple[Frame, Callable[[Frame], 
     """
     across, down = upscaler.output_size(frame.width, frame.height)
     scale = upscaler.native_scale if upscaler.scale is None else upscaler.scale
-    border = next((b for b in range(_LEAST, _MOST + 1) if (b * scale).is_integer()), None)
-    if upscaler.size is not None or border is None:
-        raise ArgumentError("--wrap needs a scale such as 2, 3 or 1.5: sizes and other factors do not fit together")
+    border = border_for(scale if upscaler.size is None else None)
     planes = [np.pad(plane, border, mode="wrap") for plane in frame.samples()]
     left = round(border * scale)
 

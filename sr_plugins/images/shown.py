@@ -9,7 +9,8 @@ from PIL import Image
 
 from sr_plugins.comparison.page import MEDIA, ShownPicture
 from sr_plugins.images.exif import orientation_of
-from sr_plugins.images.files import count_pictures, open_image, read_pictures, told
+from sr_plugins.images.failures import told
+from sr_plugins.images.files import count_pictures, open_image, read_pictures
 from sr_plugins.images.modes import image_to_frame
 from sr_plugins.images.pillow_filter import Picture
 from sr_plugins.images.tiff_reader import black_of, page_of

@@ -239,6 +239,53 @@ def test_unwritable_place(tmp_path: Path, capfd: Capture) -> None:
     assert files(tmp_path) == ["a.png", "file"]
 
 
+@pytest.mark.parametrize(
+    ("source", "arguments", "told"),
+    [
+        ("no.png", ["-o", "x.png"], "there is no such file"),
+        ("a.png", ["-o", "a.png"], "is the source itself"),
+        ("a.png", ["-o", "there.png"], "--overwrite replaces it"),
+        ("a.png", ["-o", "/proc/x.png"], "cannot be written"),
+        ("a.png", ["-o", "n" * 300 + ".png"], "cannot be written: File name too long"),
+        ("a.png", ["-o", "new/" + "n" * 300 + ".png"], "cannot be written: File name too long"),
+        ("large.png", ["-o", "x.png", "--scale", "16"], "the result would be 48000 x 48000 pixels"),
+        ("large.png", ["-o", "x.png", "--size", "x99999"], "the result would be 99999 x 99999 pixels"),
+        ("large.png", ["-o", "x.webp", "--scale", "6"], "WEBP holds at most 16383 pixels a side"),
+        ("frames.gif", ["-o", "x.jpg"], "2 frames of an animation do not go into JPEG"),
+        ("float.tif", ["-o", "x.jpg"], "JPEG cannot hold samples of 32 bits"),
+        ("a.png", ["-o", "x.pgm"], "PGM holds no colours"),
+        ("a.png", ["-o", "x.png", "--wrap", "--size", "33x44"], "--wrap needs a scale"),
+        ("text.png", ["-o", "x.png"], "is not a picture that can be read"),
+        ("empty.png", ["-o", "x.png"], "is empty"),
+    ],
+)
+@pytest.mark.parametrize("model", ["tiny", "auto"])
+def test_what_cannot_be_done_is_told_before_any_model_is_made_ready(
+    model: str,
+    source: str,
+    arguments: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Capture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "there.png")
+    Image.new("1", (3000, 3000)).save("large.png")
+    Image.new("L", (9, 9)).save("frames.gif", save_all=True, append_images=[Image.new("L", (9, 9), 90)])
+    Image.fromarray(np.full((9, 9), 0.5, np.float32)).save("float.tif")
+    (tmp_path / "text.png").write_text("a text")
+    (tmp_path / "empty.png").touch()
+    before = files(tmp_path)
+    made: list[object] = []
+    monkeypatch.setattr("sr_plugins.upscaler.Engine", lambda *a, **k: made.append(a))
+    assert srp(source, *arguments, "--model", model) == 1
+    assert told in capfd.readouterr().err
+    assert not made
+    assert files(tmp_path) == before
+
+
 def test_unknown_model_offers_close_names(tmp_path: Path, capfd: Capture) -> None:
     assert srp(picture(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--model", "fats") == 1
     err = capfd.readouterr().err
