@@ -8,8 +8,9 @@
 Names are imported when first used: the plug-in's installer and worker need no Pillow.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sr_plugins.late_names import late_names
 
 if TYPE_CHECKING:
     from sr_plugins.images.files import save_like
@@ -17,14 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["SuperResolution", "save_like", "upscale_image"]
 
-_WHERE = {
-    "SuperResolution": "sr_plugins.images.pillow_filter",
-    "save_like": "sr_plugins.images.files",
-    "upscale_image": "sr_plugins.images.pillow_filter",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+__getattr__ = late_names(
+    __name__,
+    {
+        "SuperResolution": "sr_plugins.images.pillow_filter",
+        "save_like": "sr_plugins.images.files",
+        "upscale_image": "sr_plugins.images.pillow_filter",
+    },
+)

@@ -11,8 +11,7 @@
 Names that bring torch, Pillow or PyAV with them are imported when they are first asked for.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sr_plugins.errors import SRError
 from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
@@ -23,6 +22,7 @@ from sr_plugins.interface.loss import LossSpec
 from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import NcnnNetwork, OnnxNetwork, TorchNetwork
+from sr_plugins.late_names import late_names
 from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, Matrix
 from sr_plugins.version import __version__
 
@@ -67,18 +67,15 @@ __all__ = [
     "write_weights",
 ]
 
-_LATE = {
-    "Cluster": "sr_plugins.video.cluster",
-    "Upscaler": "sr_plugins.upscaler",
-    "choose_model": "sr_plugins.estimation.choice",
-    "open_model": "sr_plugins.weights.open_model",
-    "upscale_file": "sr_plugins.images.files",
-    "upscale_video": "sr_plugins.video.transcode",
-    "write_weights": "sr_plugins.weights.safetensors_files",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LATE[name]), name)
+__getattr__ = late_names(
+    __name__,
+    {
+        "Cluster": "sr_plugins.video.cluster",
+        "Upscaler": "sr_plugins.upscaler",
+        "choose_model": "sr_plugins.estimation.choice",
+        "open_model": "sr_plugins.weights.open_model",
+        "upscale_file": "sr_plugins.images.files",
+        "upscale_video": "sr_plugins.video.transcode",
+        "write_weights": "sr_plugins.weights.safetensors_files",
+    },
+)

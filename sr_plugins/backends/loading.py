@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Sequence
 
 from sr_plugins.errors import one_line
+from sr_plugins.interface.words import Broken
 from sr_plugins.weights.without_telemetry import import_onnxruntime, import_openvino
 
 _IMPORTS: dict[str, Callable[[str], object]] = {
@@ -14,7 +15,7 @@ _IMPORTS: dict[str, Callable[[str], object]] = {
 }
 
 
-def cannot_load(packages: Sequence[str]) -> str | None:
+def cannot_load(packages: Sequence[str]) -> Broken | None:
     """Why one of ``packages`` cannot be imported in this process, and what to do; ``None`` where all can.
 
     A library of the system may be gone, or a plugin of the host have loaded another build of the same runtime before.
@@ -24,7 +25,7 @@ def cannot_load(packages: Sequence[str]) -> str | None:
             _IMPORTS.get(package, importlib.import_module)(package)
         except Exception as error:  # whatever its libraries raise
             reason = f"{type(error).__name__}: {one_line(error)}"
-            return (
+            return Broken(
                 f"package {package} is installed but cannot be loaded here ({reason}); "
                 "use backend torch, or install it anew; another build of it in this process, as a plugin of the host "
                 "may bring, causes this too"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sr_plugins.errors import PluginError, SRError, one_line
+from sr_plugins.interface.words import Broken
 from sr_plugins.version import __version__, extra_command
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def ffmpeg_line() -> str:
 def backend_state(backend: BackendSpec) -> str:
     """What a person has to know of a backend; whatever it raises when it runs a small network here."""
     if missing := backend.missing():
-        if "is installed" in missing:  # what is not there is a choice, what is there and broken is a problem
+        if isinstance(missing, Broken):  # what is not there is a choice, what is there and broken is a problem
             raise PluginError(missing)
         return f"not installed: {missing}"
     if not backend.precisions("cpu"):

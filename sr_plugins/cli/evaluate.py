@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@upscaler_options("fast")
+@upscaler_options("fast", chooses=False)
 @click.option(
     "--data",
     required=True,

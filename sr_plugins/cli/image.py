@@ -245,6 +245,7 @@ class _Progress:
 
     def __init__(self, count: int) -> None:
         self._total = count
+        self._shown = 0  # per cent
         self._finished, self._ready, self._count = 0, 0, 1  # pictures; frames of the one under way
         self._bar: Progress | None = None
         if sys.stderr.isatty():  # a tenth of a second to import
@@ -271,8 +272,13 @@ class _Progress:
 
     def _move(self, part: float) -> None:
         within = min(1.0, (self._ready + part) / self._count)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._finished + within)
+        completed = self._finished + within
+        if self._bar is None:
+            return
+        self._bar.update(self._task, completed=completed)
+        if (share := int(100 * completed / self._total)) != self._shown:  # each per cent is seen, also of quick work
+            self._shown = share
+            self._bar.refresh()
 
     def told(self, line: str) -> None:
         """A line above the bar."""

@@ -18,6 +18,7 @@ from sr_plugins.interface.words import AUTO
 from sr_plugins.settings import DEFAULTS, HELP, PRECISIONS, Settings, checked
 
 if TYPE_CHECKING:
+    from sr_plugins.pixels.frame import Frame
     from sr_plugins.upscaler import Upscaler
 
 Command = Callable[..., Any]
@@ -94,8 +95,8 @@ def setting_options(*names: str) -> Callable[[Command], Command]:
     return added
 
 
-def upscaler_options(default: str) -> Callable[[Command], Command]:
-    """Adds --model, with its default, and an option for every setting; see :func:`make_upscaler`."""
+def upscaler_options(default: str, *, chooses: bool = True) -> Callable[[Command], Command]:
+    """Adds --model, with its default, and an option for every setting; ``chooses``: the model may be ``auto``."""
 
     def added(command: Command) -> Command:
         model = click.option(
@@ -104,7 +105,7 @@ def upscaler_options(default: str) -> Callable[[Command], Command]:
             default=default,
             show_default=True,
             help="A registered name, a weights file, or auto: look at what comes, and choose."
-            if default == AUTO
+            if chooses
             else "A registered name or a weights file.",
             shell_complete=_model_names,
         )
@@ -167,6 +168,17 @@ class Upscalers:
         except SRError:  # whoever plans the film says more about it
             return self.named(PLAIN)
         say(f"{source.name}: {choice.line()}")
+        return self.named(choice.model)
+
+    def for_stream(self, first: list[Frame], say: Callable[[str], None]) -> Any:
+        """That for a stream that begins with these frames, all of which it will make; a line tells which and why."""
+        from sr_plugins.estimation.choice import choose_model
+        from sr_plugins.interface.words import PLAIN
+
+        if not first:
+            return self.named(PLAIN)
+        choice = choose_model(first, self._settings["scale"], film=True)
+        say(f"the first frames: {choice.line()}")
         return self.named(choice.model)
 
     def named(self, model: str) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any, Literal
 
 import click
 
-from sr_plugins.cli.options import make_upscaler, upscaler_options
+from sr_plugins.cli.options import Upscalers, upscaler_options
 from sr_plugins.interface.words import AUTO
 from sr_plugins.pixels.frame import ChromaLocation
 from sr_plugins.pixels.matrix import NAMES
@@ -34,24 +35,29 @@ def command(
 ) -> None:
     """Upscale raw frames from stdin to stdout.
 
+    With --model auto the first frames decide for all.
+
     vspipe -c y4m script.vpy - | srp pipe | x265 --y4m - -o out.hevc
     """
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise click.UsageError("stdin and stdout are pipes here: vspipe -c y4m s.vpy - | srp pipe | x265 --y4m - ...")
-    if options["model"] == AUTO:
-        raise click.UsageError("a pipe cannot be looked at before it flows: name a model, --model fast or restore")
     from sr_plugins.video.pipe import upscale_pipe
 
     full = None if range_ is None else range_ == "full"
-    with make_upscaler(**options) as upscaler:
+    with Upscalers(**options) as upscalers:
+        model = options["model"]
         count = upscale_pipe(
             sys.stdin.buffer,
             sys.stdout.buffer,
-            upscaler,
+            partial(upscalers.for_stream, say=_say) if model == AUTO else upscalers.named(model),
             format_,
             full_range=full,
             matrix=NAMES[matrix] if matrix else None,
             chroma_location=_PLACES[chroma_location] if chroma_location else None,
-            notice=lambda line: click.echo(f"srp: {line}", err=True),
+            notice=_say,
         )
-    click.echo(f"srp: {count} frames", err=True)
+    _say(f"{count} frames")
+
+
+def _say(line: str) -> None:
+    click.echo(f"srp: {line}", err=True)

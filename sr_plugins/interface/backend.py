@@ -80,7 +80,8 @@ class BackendSpec:
         forks: its runners, and new ones, work in a forked child.
         recordable: its runners, once warm, only launch kernels on the current stream and never wait, so that a CUDA
             graph can be made of their calls.
-        missing: returns what to install when the backend's library is absent, else ``None``.
+        missing: returns what to install when the backend's library is absent, else ``None``; a
+            :class:`~.words.Broken` where it is there and cannot be used.
         replaces: the distribution whose backend of the same name this one stands in for.
     """
 

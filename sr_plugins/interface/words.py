@@ -10,5 +10,10 @@ Purpose = Literal["enlarge", "denoise", "dejpeg", "deblur", "restore"]
 Form = Literal["torch", "onnx", "ncnn"]
 Cuts = Literal["auto", "none", "properties"]
 
+
+class Broken(str):
+    """What ``missing()`` says of a library that is there and cannot be used: a fault, not somebody's choice."""
+
+
 AUTO = "auto"  # as a model: look at what comes, and choose
 PLAIN = "fast"  # what it is where nothing speaks for another

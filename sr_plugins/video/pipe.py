@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain, islice
 from typing import IO, Literal
 
 import av
@@ -28,7 +29,9 @@ from sr_plugins.video.pixel_formats import (
 from sr_plugins.video.timeline import fraction
 from sr_plugins.video.y4m import Y4mReader, Y4mWriter
 
+Chooser = Callable[[list[Frame]], Upscaler]
 PipeFormat = Literal["y4m", "nut"]
+LOOKED_AT = 5  # frames, the first: what comes later is not known yet
 _BUFFER = 1 << 20
 _MISNAMED = ("rgb555le", "rgb555be", "rgb565le", "bgr555le")
 
@@ -36,7 +39,7 @@ _MISNAMED = ("rgb555le", "rgb555be", "rgb565le", "bgr555le")
 def upscale_pipe(
     source: IO[bytes],
     target: IO[bytes],
-    upscaler: Upscaler,
+    upscaler: Upscaler | Chooser,
     format: PipeFormat = "y4m",
     *,
     full_range: bool | None = None,
@@ -48,7 +51,7 @@ def upscale_pipe(
 
     Args:
         source, target: binary files, such as ``sys.stdin.buffer`` and ``sys.stdout.buffer``.
-        upscaler: computes the frames.
+        upscaler: computes the frames; or a function of the first frames that gives it, for who looks at them first.
         format: ``y4m`` (YUV4MPEG2) or ``nut`` (raw video in NUT, which keeps the time of every frame).
         full_range: range of the samples, where the stream does not say.
         matrix: YUV matrix by its H.273 code; only models that work in RGB ask for it.
@@ -94,7 +97,33 @@ class _Tags:
         return next((name for name, code in NAMES.items() if code == self.matrix), "MATRIX")
 
 
-def _y4m(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, tags: _Tags, notice: Callable[[str], None]) -> int:
+def _begun(frames: Iterable[Frame], upscaler: Upscaler | Chooser) -> tuple[Iterable[Frame], Upscaler]:
+    """The frames, and what computes them."""
+    if isinstance(upscaler, Upscaler):
+        return frames, upscaler
+    frames = iter(frames)
+    first: list[Frame] = []
+    failed: list[Iterator[Frame]] = []
+    try:
+        for frame in islice(frames, LOOKED_AT):
+            first.append(frame)  # what is whole stays, also when the next one fails
+    except (PipeError, av.FFmpegError) as error:  # told in its turn, behind the frames that are whole
+        failed = [_raising(error)]
+    return chain(first, *failed, frames), upscaler(first)
+
+
+def _raising(error: Exception) -> Iterator[Frame]:
+    raise error
+    yield
+
+
+def _y4m(
+    source: IO[bytes],
+    target: IO[bytes],
+    upscaler: Upscaler | Chooser,
+    tags: _Tags,
+    notice: Callable[[str], None],
+) -> int:
     reader = Y4mReader(source)
     reader.header = head = reader.header.tagged(tags.of(reader.header.format))
     if head.format.family == "yuv":
@@ -108,15 +137,22 @@ def _y4m(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, tags: _Tags, 
             "chroma is taken as centred, as the stream says; ffmpeg says so of every full-range film: "
             "--chroma-location left where it is not"
         )
+    frames, upscaler = _begun(tags.on(reader), upscaler)
     size = upscaler.output_size(head.width, head.height, head.format)
     refuse_odd((head.width, head.height), size, head.format.subsampling)
     writer = Y4mWriter(target, head, *size)
-    for frame in upscaler.stream(tags.on(reader)):
+    for frame in upscaler.stream(frames):
         writer.write(frame)
     return reader.count
 
 
-def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, tags: _Tags, notice: Callable[[str], None]) -> int:
+def _nut(
+    source: IO[bytes],
+    target: IO[bytes],
+    upscaler: Upscaler | Chooser,
+    tags: _Tags,
+    notice: Callable[[str], None],
+) -> int:
     try:
         container = av.open(source, "r", format="nut", buffer_size=_BUFFER)
     except av.FFmpegError as error:
@@ -133,16 +169,20 @@ def _nut(source: IO[bytes], target: IO[bytes], upscaler: Upscaler, tags: _Tags, 
                 name = picture.format.name
                 if PixelLayout.of(name).carrier != pipe_format(name) or pipe_format(name) != name:
                     raise PipeError(f"NUT frames of {name} are not read: use -pix_fmt {pipe_format(name)}")
-                format = frame_format(name, Colors.of(picture))
-                size = picture.width, picture.height
-                refuse_odd(size, upscaler.output_size(*size, format), format.subsampling)
                 times.append(picture.pts or 0)
-                yield to_frame(picture, format)
+                yield to_frame(picture, frame_format(name, Colors.of(picture)))
+
+        def fitting(frames: Iterable[Frame], upscaler: Upscaler) -> Iterator[Frame]:
+            for frame in frames:
+                size = frame.width, frame.height
+                refuse_odd(size, upscaler.output_size(*size, frame.format), frame.format.subsampling)
+                yield frame
 
         writer: FrameWriter | None = None
         count = 0
         try:
-            for frame in upscaler.stream(tags.on(frames())):
+            begun, upscaler = _begun(tags.on(frames()), upscaler)
+            for frame in upscaler.stream(fitting(begun, upscaler)):
                 if writer is None:
                     _tell_nut(frame.format, tags, notice)
                     rate = _steady(fraction(stream.average_rate or 0), times, base)

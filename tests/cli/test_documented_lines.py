@@ -2,27 +2,21 @@
 
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
-from source_tree import ROOT
+from documented_commands import PAGES, commands
 
 from sr_plugins.cli.main import srp
 
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-SYNOPSIS = re.compile(r"\[[-A-Za-z]|\.\.\.|\|")  # [--option], IN..., pipes: not lines to be typed
-
-
-def lines(page: Path) -> Iterator[str]:
-    for block in re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
-        for line in block.replace("\\\n", " ").splitlines():
-            if re.match(r"(\$ )?srp ", line) and not SYNOPSIS.search(line.partition("#")[0]):
-                yield line.removeprefix("$ ")
-
-
-DOCUMENTED = [(page.name, line) for page in PAGES for line in lines(page)]
+DOCUMENTED = [
+    (line.page.name, text)
+    for page in PAGES
+    for line in commands(page)
+    for text in (line.text, line.whole)
+    if re.match(r"srp (?!.*\|)", text)
+]
 
 
 @pytest.mark.parametrize(("page", "line"), DOCUMENTED)

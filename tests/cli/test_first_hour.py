@@ -1,5 +1,9 @@
 """What a person meets first: names that work, hints that fit the installation, a bar that moves."""
 
+import contextlib
+import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +81,35 @@ def test_the_bar_moves_within_a_picture() -> None:
         upscaler.upscale(frame)
         assert len(seen) == count
     assert JobQueue().watch is None
+
+
+def on_a_terminal(*command: str) -> str:
+    """What a command writes to a terminal of 100 columns; ``AssertionError`` unless it ends well."""
+    ours, its = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    with subprocess.Popen(
+        command, stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True
+    ) as process:
+        os.close(its)
+        written = b""
+        with contextlib.suppress(OSError):  # how Linux says that nobody has the other end open
+            while piece := os.read(ours, 1 << 16):
+                written += piece
+    os.close(ours)
+    assert process.returncode == 0, written.decode()
+    return written.decode()
+
+
+def test_the_bar_moves_on_a_terminal(tmp_path: Path) -> None:
+    from commands import picture
+
+    source, target = picture(tmp_path / "a[1].png", (160, 96)), tmp_path / "b.png"
+    command = [sys.executable, "-m", "sr_plugins.cli", "image", str(source), "-o", str(target), "--model", "tiny"]
+    written = on_a_terminal(*command, "--device", "cpu", "--tile", "32")
+    shown = [int(share) for share in re.findall(r"(\d+)%", written)]
+    assert shown == sorted(shown)
+    assert len({share for share in shown if 0 < share < 100}) >= 10
+    assert f"{source} 160x96 -> {target} 320x192" in written.replace("\r\n", "")
 
 
 def test_the_cheaper_way_is_measured() -> None:

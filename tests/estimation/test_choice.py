@@ -17,6 +17,7 @@ from sr_plugins.estimation.sight import look, look_at, luma_of
 from sr_plugins.images.file_choice import choose_for_file
 from sr_plugins.images.modes import image_to_frame
 from sr_plugins.pixels.frame import Frame, FrameFormat
+from sr_plugins.upscaler import Upscaler
 
 Picture = NDArray[np.uint8]
 
@@ -163,3 +164,109 @@ def test_pillow_and_gimps_worker_choose_as_srp_image_does(photograph: Picture, t
     assert answer["type"] == "result"
     assert pixels is not None
     assert np.array_equal(pixels, wanted)
+
+
+def h264(photograph: Picture, path: Path, frames: int = 12) -> Path:
+    """A film whose frames move and are coarsely coded."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 25, {"crf": "34", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for number in range(frames):
+            part = np.ascontiguousarray(photograph[number : number + 96, 2 * number : 2 * number + 128])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(part, "rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("format", ["y4m", "nut"])
+def test_srp_pipe_takes_one_model_for_the_stream_and_makes_its_bytes(
+    format: str, photograph: Picture, tmp_path: Path
+) -> None:
+    film, raw = h264(photograph, tmp_path / "film.mkv"), tmp_path / f"raw.{format}"
+    codec = ["-c:v", "rawvideo"] if format == "nut" else []
+    subprocess.run(["ffmpeg", "-v", "error", "-i", film, *codec, raw], check=True)
+    results, told = {}, ""
+    for model in ("auto", "restore"):
+        command = [sys.executable, "-m", "sr_plugins.cli", "pipe", "--format", format, "--model", model]
+        done = subprocess.run(command, input=raw.read_bytes(), capture_output=True, check=True)
+        results[model], told = done.stdout, told or done.stderr.decode()
+    assert (
+        "srp: the first frames: a film without its finest detail, as codecs leave it: restore x2; --model fast" in told
+    )
+    assert results["auto"] == results["restore"]
+
+
+def test_a_stream_that_breaks_among_the_first_frames_gives_those_that_are_whole(photograph: Picture) -> None:
+    from sr_plugins.errors import PipeError
+    from sr_plugins.video.pipe import upscale_pipe
+
+    seen: list[list[Frame]] = []
+    stream = b"YUV4MPEG2 W8 H8 F25:1 Cmono\n" + 2 * (b"FRAME\n" + bytes(64)) + b"FRAME\n" + bytes(9)
+    target = io.BytesIO()
+    with Upscaler("tiny", 2, device="cpu") as upscaler:
+
+        def choose(first: list[Frame]) -> Upscaler:
+            seen.append(first)
+            return upscaler
+
+        with pytest.raises(PipeError, match="in the middle of frame 2"):
+            upscale_pipe(io.BytesIO(stream), target, choose)
+        assert [len(first) for first in seen] == [2]
+        empty = b"YUV4MPEG2 W8 H8 F25:1 Cmono\n"
+        assert upscale_pipe(io.BytesIO(empty), io.BytesIO(), choose) == 0
+    assert target.getvalue().startswith(b"YUV4MPEG2 W16 H16")
+
+
+def test_vapoursynth_takes_one_model_for_the_clip_and_makes_its_frames(photograph: Picture) -> None:
+    vs = pytest.importorskip("vapoursynth")
+    from vapoursynth_filter import upscale
+
+    gray = Image.fromarray(decoded(jpeg(photograph, 50))).convert("L")
+    samples = np.asarray(gray)[:96, :128]
+    blank = vs.core.std.BlankClip(format=vs.GRAY8, width=128, height=96, length=7, keep=True)
+
+    def filled(n: int, f: object) -> object:
+        made = f.copy()  # type: ignore[attr-defined]
+        np.copyto(np.asarray(made[0]), np.roll(samples, 8 * n, 1))
+        return made
+
+    clip = blank.std.ModifyFrame(blank, filled)
+    said: list[str] = []
+    handle = vs.core.add_log_handler(lambda kind, text: said.append(text))
+    try:
+        chosen = upscale(clip, "auto", device="cpu")
+    finally:
+        vs.core.remove_log_handler(handle)
+    wanted = upscale(clip, "restore", device="cpu")
+    assert any("JPEG of quality" in text and "restore x2; model='fast' for the plain one" in text for text in said)
+    for n in (0, 3, 6):
+        assert np.array_equal(np.asarray(chosen.get_frame(n)[0]), np.asarray(wanted.get_frame(n)[0]))
+
+
+def test_a_film_keeps_the_model_that_it_was_begun_with(photograph: Picture, tmp_path: Path) -> None:
+    """Chosen, journalled, and taken again when it goes on, whatever would be chosen then."""
+    from video_clips import picture_hash
+
+    from sr_plugins.video.transcode import FilmProgress, upscale_video
+
+    film = h264(photograph, tmp_path / "film.mkv")
+    whole = srp("video", film, "-o", tmp_path / "whole.mkv", "--chunk", 3, "--device", "cpu")
+    assert "film.mkv: a film without its finest detail, as codecs leave it: restore x2" in whole.stderr
+
+    def stop(progress: FilmProgress) -> None:
+        if progress.done > 6:
+            raise KeyboardInterrupt
+
+    for model in ("restore", "tiny"):  # the one that it would choose, and one that somebody else chose
+        target, straight = tmp_path / f"{model}.mkv", tmp_path / f"{model}-straight.mkv"
+        with Upscaler(model, device="cpu") as upscaler:
+            upscale_video(film, straight, upscaler, chunk_frames=3)
+            with pytest.raises(KeyboardInterrupt):
+                upscale_video(film, target, upscaler, chunk_frames=3, progress=stop)
+        told = srp("video", film, "-o", target, "--chunk", 3, "--device", "cpu").stderr
+        assert f"film.mkv: goes on with {model}, as it was begun" in told
+        assert " of them from before" in told
+        assert picture_hash(target) == picture_hash(straight)
+    assert picture_hash(tmp_path / "restore.mkv") == picture_hash(tmp_path / "whole.mkv")

@@ -16,6 +16,7 @@ from video_clips import BUNDLED, open_groups, picture_hash, times
 from sr_plugins import Upscaler
 from sr_plugins.cli.main import srp
 from sr_plugins.errors import DeviceError, PipeError, UnknownModelError
+from sr_plugins.video.choosing import choose_for_film
 from sr_plugins.video.chunks import Chunk
 from sr_plugins.video.cluster import Cluster
 from sr_plugins.video.source import Source
@@ -177,3 +178,18 @@ def test_the_command(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path
     assert result.exception is None
     assert "2 at work: tiny x2 on torch, cpu, float32" in result.stderr
     assert same_film(target, expected)
+
+
+def test_machines_take_the_model_that_the_film_chooses(nodes: RayNodes, clip: Path, tmp_path: Path) -> None:
+    target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
+    options = ["--device", "cpu", "--backend", "torch", "--precision", "float32", "--chunk", "5", "--end", "0.8"]
+    result = CliRunner().invoke(
+        srp, ["video", str(clip), "-o", str(target), "--jobs", "ray", *options, "--", *FAST], standalone_mode=False
+    )
+    assert result.exception is None
+    chosen = choose_for_film(clip).model
+    assert f"{clip.name}: {choose_for_film(clip).line()}" in result.stderr
+    assert f"2 at work: {chosen} x2 on torch, cpu, float32" in result.stderr
+    with Upscaler(**{**MODEL, "model": chosen}) as upscaler:
+        upscale_video(clip, alone, upscaler, options=FAST, chunk_frames=CHUNK, end=0.8)
+    assert same_film(target, alone)
