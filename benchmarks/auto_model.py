@@ -1,10 +1,12 @@
 """``--model auto`` judged: is it ever worse than bicubic, and how often is it the best there is?
 
-    python benchmarks/auto_model.py DATA [--csv rows.csv]
+    python benchmarks/auto_model.py DATA [--csv rows.csv] [--soft]
 
 DATA holds ``BSD100`` (high resolution). Twenty of its pictures are shrunk by two with the field's exact bicubic and
 each goes through three states of twelve in turn, which makes sixty: clean, JPEG, noise, frames of H.264 films, and
-pictures that were enlarged before. PSNR of luma (0..255, without a border of four) of what ``auto`` chose, of every
+pictures that were enlarged before. With ``--soft`` the states are
+others: blurred before they were shrunk, and enlarged from something smaller before; does another model suit them? PSNR
+of luma (0..255, without a border of four) of what ``auto`` chose, of every
 candidate and of bicubic, all computed as the commands do. None of these pictures was trained on, nor fitted to.
 """
 
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from sr_plugins.estimation.choice import choose_model
 from sr_plugins.estimation.sight import luma_of
@@ -34,6 +36,8 @@ Rgb = NDArray[np.uint8]
 CANDIDATES = ("bicubic", "fast", "restore")
 STATES = ("clean", "JPEG 30", "JPEG 50", "JPEG 70", "JPEG 80", "JPEG 90", "JPEG 95", "noise 2", "noise 8", "H.264 18",
           "H.264 23", "H.264 30")  # fmt: skip
+SOFT = ("clean", "blurred 1", "blurred 2", "blurred 3", "enlarged 1.5", "enlarged 2", "blurred JPEG 80",
+        "enlarged JPEG 80")  # fmt: skip
 FILM = FrameFormat(family="yuv", subsampling=(1, 1))
 
 
@@ -56,6 +60,23 @@ def state_of(picture: Rgb, state: str, number: int) -> Image.Image | Frame:
     return Image.open(file)
 
 
+def softened(high: Rgb, state: str) -> Image.Image:
+    """Half the size of ``high``, by way of a blur (sigma in its own pixels) or of a smaller picture."""
+    kind, *rest = state.split()
+    picture = Image.fromarray(high)
+    half = picture.width // 2, picture.height // 2
+    if kind == "blurred":
+        sigma = 2.0 if rest[0] == "JPEG" else float(rest[0])
+        small = Image.fromarray(downscale_bicubic(np.asarray(picture.filter(ImageFilter.GaussianBlur(sigma))), 2))
+    else:
+        factor = 1.5 if rest[0] == "JPEG" else float(rest[0])
+        smaller = picture.resize((round(half[0] / factor), round(half[1] / factor)), Image.Resampling.BICUBIC)
+        small = smaller.resize(half, Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=int(rest[1])) if rest[0] == "JPEG" else small.save(file, "PNG")
+    return Image.open(file)
+
+
 def psnr(result: Frame, truth: Frame) -> float:
     error = (luma_of(result) - luma_of(truth))[4:-4, 4:-4]
     return float(10 * np.log10(255**2 / np.square(error).mean()))
@@ -66,6 +87,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--pictures", type=int, default=20)
     parser.add_argument("--csv", type=Path)
+    parser.add_argument("--soft", action="store_true", help="Blurred and enlarged pictures, each in every state.")
     options = parser.parse_args()
     paths = sorted((options.data / "BSD100").glob("*.png"))[2 :: 100 // options.pictures][: options.pictures]
     rows: list[dict[str, str | float]] = []
@@ -74,8 +96,9 @@ def main() -> None:
         picture = read_rgb(path)
         high = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
         truth, small = image_to_frame(Image.fromarray(high))[0], downscale_bicubic(high, 2)
-        for state in (STATES[(3 * number + i) % len(STATES)] for i in range(3)):
-            given = state_of(small, state, number)
+        for state in SOFT if options.soft else (STATES[(3 * number + i) % len(STATES)] for i in range(3)):
+            soft = options.soft and state != "clean"
+            given = softened(high, state) if soft else state_of(small, state, number)
             if isinstance(given, Frame):
                 frame, choice = given, choose_model([given], 2, film=True)
             else:

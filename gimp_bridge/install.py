@@ -28,6 +28,8 @@ SOURCE = Path(__file__).parent / "plug_in" / NAME
 FILES = (
     "worker_client.py",
     "gimp_pixels.py",
+    "gimp_preview.py",
+    "gimp_dialog.py",
     "sr_upscale.py",
 )  # in the order of writing: GIMP looks at the time of the last
 MANIFEST = "manifest.json"

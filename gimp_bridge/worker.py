@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,12 @@ from gimp_bridge.plug_in.sr_upscale.worker_client import (
 from sr_plugins.errors import SRError, is_lack_of_memory, one_line
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.interface.words import AUTO, PLAIN
-from sr_plugins.pixels.frame import FrameFormat, frame_of
+from sr_plugins.pixels.frame import Frame, FrameFormat, frame_of
 from sr_plugins.plugins import plugins
 from sr_plugins.version import __version__
 
 if TYPE_CHECKING:
+    from sr_plugins.estimation.choice import Choice
     from sr_plugins.upscaler import Upscaler
 
 DTYPES = {"u8": np.uint8, "u16": np.uint16, "float": np.float32}
@@ -61,7 +62,15 @@ class Picture:
     self_ensemble: bool
 
 
-Request = Hello | Picture
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A request to say which model suits ``pixels``, as in :class:`Picture`, for this scale."""
+
+    pixels: Pixels
+    scale: int
+
+
+Request = Hello | Picture | Look
 Answer = tuple[dict[str, Any], Pixels | None]
 
 
@@ -77,10 +86,11 @@ def read_request(source: BinaryIO) -> Request:
         if header.get("protocol") != PROTOCOL or size:
             raise ProtocolError("the plug-in in GIMP is of another version: run 'srp gimp install' and restart GIMP")
         return Hello()
-    if header["type"] != "upscale":
+    if header["type"] not in ("upscale", "look"):
         raise ProtocolError(f"unknown request {header['type']!r:.60}")
-    channels, depth, model, scale = (header.get(key) for key in ("channels", "depth", "model", "scale"))
-    ensemble = header.get("self_ensemble")
+    looks = header["type"] == "look"
+    channels, depth, scale = (header.get(key) for key in ("channels", "depth", "scale"))
+    model, ensemble = (AUTO, False) if looks else (header.get("model"), header.get("self_ensemble"))
     if type(channels) is not int or not 1 <= channels <= 4:
         raise ProtocolError(f"{channels!r:.60} channels: 1 to 4 are possible")
     if not isinstance(depth, str) or depth not in DTYPES:
@@ -98,7 +108,7 @@ def read_request(source: BinaryIO) -> Request:
     except MemoryError:
         raise ProtocolError(f"not enough memory for a picture of {header['width']} x {header['height']}") from None
     _read_into(source, pixels)
-    return Picture(pixels, model, scale, ensemble)
+    return Look(pixels, scale) if looks else Picture(pixels, model, scale, ensemble)
 
 
 def _read_into(source: BinaryIO, pixels: Pixels) -> None:
@@ -117,6 +127,7 @@ class Answerer:
     def __init__(self, device: str) -> None:
         self.device = device
         self.doing = "starting"
+        self.share: float | None = None  # of the picture that is done
         self._upscaler: Upscaler | None = None
         self._made_for: tuple[str, int, bool] | None = None
 
@@ -124,22 +135,28 @@ class Answerer:
         """Raises ``SRError`` for what cannot be done."""
         if isinstance(request, Hello):
             return self._hello(), None
-        channels = request.pixels.shape[2]
-        is_float = request.pixels.dtype == np.float32
-        format = FrameFormat(
-            family="gray" if channels < 3 else "rgb", bits=8 * request.pixels.dtype.itemsize, is_float=is_float
-        )
-        frame = frame_of(format, [request.pixels[:, :, c] for c in range(channels)])
-        model = request.model
-        if model == AUTO:
-            from sr_plugins.estimation.choice import choose_model
-
-            self.doing = "looking at the picture"
-            model = choose_model([frame], request.scale).model
+        frame = _frame_of(request.pixels)
+        if isinstance(request, Look):
+            choice = self._choice(frame, request.scale)
+            return {"type": "choice", "model": choice.model, "line": choice.line("model {}")}, None
+        model = self._choice(frame, request.scale).model if request.model == AUTO else request.model
         upscaler = self._upscaler_for(model, request.scale, request.self_ensemble)
         self.doing = upscaler.description
-        frame = upscaler.upscale(frame)
+        upscaler.watch_tiles(self._tile_done)
+        try:
+            frame = upscaler.upscale(frame)
+        finally:
+            self.share = None
         return {"type": "result", "width": frame.width, "height": frame.height}, np.stack(frame.samples(), axis=-1)
+
+    def _tile_done(self, done: int, count: int) -> None:
+        self.share = done / count
+
+    def _choice(self, frame: Frame, scale: int) -> Choice:
+        from sr_plugins.estimation.choice import choose_model
+
+        self.doing = "looking at the picture"
+        return choose_model([frame], scale)
 
     def _hello(self) -> dict[str, Any]:
         models = list(model_choices(plugins().models()))
@@ -156,6 +173,13 @@ class Answerer:
                 self._upscaler.close()
             self._upscaler, self._made_for = other, (model, scale, self_ensemble)
         return self._upscaler
+
+
+def _frame_of(pixels: Pixels) -> Frame:
+    channels, is_float = pixels.shape[2], pixels.dtype == np.float32
+    family: Literal["gray", "rgb"] = "gray" if channels < 3 else "rgb"
+    format = FrameFormat(family=family, bits=8 * pixels.dtype.itemsize, is_float=is_float)
+    return frame_of(format, [pixels[:, :, c] for c in range(channels)])
 
 
 def model_choices(models: Iterable[ModelSpec]) -> Iterable[dict[str, Any]]:
@@ -188,7 +212,7 @@ def serve(source: BinaryIO, sink: BinaryIO, answer: Answerer, hang_up: Callable[
         started = time.monotonic()
         while not wait([future], HEARTBEAT).done:
             text = f"{time.monotonic() - started:.0f} s, {answer.doing}"
-            write_message(sink, {"type": "progress", "text": text})
+            write_message(sink, {"type": "progress", "text": text, "share": answer.share})
         header, pixels = _outcome(future)
         if pixels is None:
             write_message(sink, header)

@@ -167,6 +167,8 @@ def run(case, folder):
     layers = list(leaves(image.get_layers()))
     if case.get("target"):
         layers = [image.get_layer_by_name(case["target"])]
+    if case.get("mask_selected"):
+        layers = [layers[0].get_mask()]
     procedure = Gimp.get_pdb().lookup_procedure(case["procedure"])
     config = procedure.create_config()
     config.set_property("run-mode", Gimp.RunMode.NONINTERACTIVE)

@@ -4,6 +4,7 @@ GIMP runs in a chroot that gimp3_root.sh makes ($SR_PLUGINS_GIMP_ROOT says where
 Without root or a Debian mirror the tests skip; SR_PLUGINS_REQUIRE_GIMP=1 turns that into a failure.
 """
 
+import io
 import os
 import signal
 import subprocess
@@ -88,7 +89,22 @@ for one in LOOKS:
         {**PLAIN, **sides, "pixels": f"{one['id']}-pixels-0", "colour": [40, 160, 220, 255]},
         {**PLAIN, **sides, "group": "pair", "pixels": f"{one['id']}-pixels-1", "colour": [200, 40, 40, 255]},
     ]
+SIDES = [(160, 120), (20, 10)]  # of what decides, and of a smaller one that is above it
+AUTO = case("auto", "R'G'B' u8", "U8_NON_LINEAR", size=[160, 120], arguments={"model": "auto", "scale": "2"})
+AUTO["layers"] = [
+    {"alpha": False, "encoding": "R'G'B' u8", "size": [*size], "pixels": f"auto-pixels-{n}"}
+    for n, size in enumerate(SIDES)
+]
+NO_LAYER = [
+    case("indexed_layer", "R'G'B'A u8", "U8_NON_LINEAR", "INDEXED", procedure=LAYER),
+    case("indexed_restore", "R'G'B'A u8", "U8_NON_LINEAR", "INDEXED", procedure=RESTORE, arguments={"model": "blur"}),
+    case("floating_layer", "R'G'B'A u8", "U8_NON_LINEAR", procedure=LAYER, float=True),
+    case("mask_layer", "R'G'B'A u8", "U8_NON_LINEAR", procedure=LAYER, mask_selected=True),
+]
+NO_LAYER[3]["layers"][0] = {**NO_LAYER[3]["layers"][0], "mask": True}
 CASES = [
+    AUTO,
+    *NO_LAYER,
     WIDE,
     LINK,
     *LOOKS,
@@ -120,6 +136,15 @@ def picture(width: int, height: int, encoding: str, seed: int) -> Pixels:
     return (values * top).round(6 if depth == "float" else 0).astype(DTYPES[depth])
 
 
+def compressed(width: int, height: int) -> Pixels:
+    """What a JPEG of quality 40 leaves of a drawing."""
+    y, x = np.mgrid[:height, :width]
+    values = 128 + 60 * np.sin(x / 5 + y / 9) + np.random.default_rng(2).normal(0, 12, (height, width))
+    file = io.BytesIO()
+    Image.fromarray(values.clip(1, 254).astype(np.uint8)).convert("RGB").save(file, "JPEG", quality=40)
+    return np.asarray(Image.open(file))
+
+
 def upscaled(pixels: Pixels, scale: float = 2, *, self_ensemble: bool = False) -> Pixels:
     """The core's own answer."""
     channels = pixels.shape[2]
@@ -149,6 +174,8 @@ def gimp() -> Iterator[GimpInChroot]:
             plain = bytes(layer.get("colour", ())) * (layer["size"][0] * layer["size"][1])
             pixels = plain or picture(*layer["size"], layer["encoding"], n).tobytes()
             (chroot.folder / layer["pixels"]).write_bytes(pixels)
+    for n, size in enumerate(SIDES):
+        (chroot.folder / f"auto-pixels-{n}").write_bytes(compressed(*size).tobytes())
     yield chroot
     chroot.close()
 
@@ -192,6 +219,29 @@ def test_pixels_are_the_cores_own(gimp: GimpInChroot, ran: str, one: dict[str, A
     assert outcome.after["base"] == {"RGB": "rgb", "GRAY": "gray", "INDEXED": "rgb"}[one["base"]]
     assert outcome.before["base"] == one["base"].lower()
     assert (outcome.before["profile"] is not None) == ("profile" in one)
+
+
+def test_auto_takes_what_the_largest_layer_shows_for_all(gimp: GimpInChroot, ran: str) -> None:
+    outcome = Outcome(gimp, AUTO)
+    assert outcome.error is None
+    with Upscaler("restore", 2, device="cpu") as upscaler:
+        for n in range(2):
+            before = outcome.pixels("before", n)
+            frame = upscaler.upscale(Frame([before[:, :, c] for c in range(3)], FrameFormat(family="rgb")))
+            np.testing.assert_array_equal(outcome.pixels("after", n), np.stack(frame.planes, axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("one", "cure"),
+    zip(NO_LAYER, ("make it RGB first", "make it RGB first", "anchor it", "select its layer"), strict=True),
+    ids=lambda one: one["id"] if isinstance(one, dict) else "",
+)
+def test_what_a_new_layer_cannot_be_made_of_is_said(
+    gimp: GimpInChroot, ran: str, one: dict[str, Any], cure: str
+) -> None:
+    outcome = Outcome(gimp, one)
+    assert cure in outcome.error
+    assert outcome.before == outcome.after
 
 
 def test_layers_keep_offset_mask_and_group(gimp: GimpInChroot, ran: str) -> None:

@@ -28,13 +28,16 @@ from gimp_bridge.plug_in.sr_upscale.worker_client import (
     ProtocolError,
     Worker,
     WorkerError,
+    middle,
     read_header,
     worker_environment,
     write_message,
 )
-from gimp_bridge.worker import Answerer, Hello, Picture, model_choices, read_request, serve
+from gimp_bridge.worker import Answerer, Hello, Look, Picture, model_choices, read_request, serve
 from sr_plugins import Frame, FrameFormat, Upscaler
+from sr_plugins import settings as settings_module
 from sr_plugins.errors import SRError
+from sr_plugins.estimation.sight import _middle
 from sr_plugins.weights.safetensors_files import write_weights
 
 HELLO = {"type": "hello", "protocol": PROTOCOL}
@@ -203,6 +206,45 @@ def test_progress_is_told_while_an_answer_is_under_way(monkeypatch: pytest.Monke
     assert said[0]["text"].endswith(" s, starting")
 
 
+class Tiled(Answerer):
+    """Shares of a picture as they come from an upscaler whose tiles are small."""
+
+    shares: list[float | None]
+
+    def _tile_done(self, done: int, count: int) -> None:
+        super()._tile_done(done, count)
+        self.shares.append(self.share)
+
+
+def test_how_much_of_a_picture_is_done_is_known_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    answerer = Tiled("cpu")
+    answerer.shares = []
+    picture = Picture(np.zeros((90, 120, 1), np.uint8), "tiny", 2, False)
+    monkeypatch.setitem(settings_module.DEFAULTS, "tile", 48)
+    answerer(picture)
+    count = len(answerer.shares)
+    assert count > 2
+    assert sorted(filter(None, answerer.shares)) == [(n + 1) / count for n in range(count)]
+    assert answerer.share is None  # of the next one nothing is known yet
+
+
+def test_the_middle_shows_what_the_whole_does() -> None:
+    for length in (*range(1, 40), *range(760, 800), 1251, 4000):
+        first, kept = middle(length)
+        assert slice(first, first + kept) == _middle(length)
+        assert middle(kept) == (0, kept)
+
+
+def test_the_worker_says_which_model_suits_a_picture() -> None:
+    header = {"type": "look", "width": 5, "height": 3, "channels": 4, "depth": "u8", "scale": 2}
+    request = read_request(io.BytesIO(message(header, PIXELS)))
+    assert isinstance(request, Look)
+    answer, pixels = Answerer("cpu")(request)
+    assert pixels is None
+    line = "no trace of compression, no noise: fast x2; model quality for the best and slowest"
+    assert answer == {"type": "choice", "model": "fast", "line": line}
+
+
 def test_after_a_failed_switch_the_last_network_still_answers(fast_weights: Path) -> None:
     answerer = Answerer("cpu")
     good = Picture(np.full((4, 4, 3), 77, np.uint8), str(fast_weights / "fast-x2.safetensors"), 2, False)
@@ -279,7 +321,7 @@ def test_the_process_gives_the_cores_pixels(fast_weights: Path) -> None:
             pixels = (rng.random((9, 14, channels)) * top).astype(dtype)
             request = {"width": 14, "height": 9, "channels": channels, "depth": depth, **CHOICE, "model": "fast"}
             request["self_ensemble"] = channels == 1
-            assert worker.upscale(request, [pixels.tobytes()], said.append) == (28, 18)
+            assert worker.upscale(request, [pixels.tobytes()], lambda text, share: said.append(text)) == (28, 18)
             answer = np.frombuffer(worker.read(28 * 18 * channels * pixels.itemsize), dtype).reshape(18, 28, channels)
             planes = [pixels[:, :, c] for c in range(channels)]
             alpha = planes.pop() if channels in (2, 4) else None
@@ -291,6 +333,8 @@ def test_the_process_gives_the_cores_pixels(fast_weights: Path) -> None:
                 frame = upscaler.upscale(Frame(planes, format, alpha))
             expected = [*frame.planes, *(() if frame.alpha is None else (frame.alpha,))]
             np.testing.assert_array_equal(answer, np.stack(expected, axis=-1))
+        look = {"width": 14, "height": 9, "channels": 2, "depth": "float", "scale": 2}
+        assert worker.choose(look, [pixels.tobytes()])[0] == "fast"
         request["model"] = "fats"
         with pytest.raises(WorkerError, match="did you mean 'fast'"):
             worker.upscale(request, [pixels.tobytes()])

@@ -15,7 +15,7 @@ gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
 from gi.repository import Babl, Gegl, Gimp  # noqa: E402
-from worker_client import LARGEST_SIDE, Worker, WorkerError  # type: ignore[import-not-found]  # noqa: E402
+from worker_client import AUTO, LARGEST_SIDE, Worker, WorkerError, middle  # type: ignore[import-not-found]  # noqa: E402
 
 STRIP = 32 << 20  # bytes
 MARGIN = 64  # pixels around a selection that the network sees, more than our networks' receptive radius
@@ -60,6 +60,15 @@ def encoding_of(drawable: Any) -> Encoding:
     return Encoding(format, channels, depth, channels * size)
 
 
+def leaves(items: list[Any]) -> Iterator[Any]:
+    """Layers that hold pixels, also those in groups."""
+    for item in items:
+        if item.is_group():
+            yield from leaves(item.get_children())
+        else:
+            yield item
+
+
 def whole(drawable: Any) -> Box:
     return Box(0, 0, drawable.get_width(), drawable.get_height())
 
@@ -70,6 +79,12 @@ def grown(box: Box, drawable: Any) -> Box:
     right = min(drawable.get_width(), box.x + box.width + MARGIN)
     bottom = min(drawable.get_height(), box.y + box.height + MARGIN)
     return Box(x, y, right - x, bottom - y)
+
+
+def looked_at(box: Box) -> Box:
+    """The middle of a part, which is what shows the model that suits it."""
+    (x, width), (y, height) = middle(box.width), middle(box.height)
+    return Box(box.x + x, box.y + y, width, height)
 
 
 def strips(box: Box, pixel: int) -> Iterator[Any]:
@@ -83,6 +98,19 @@ def pixels_of(drawable: Any, box: Box, encoding: Encoding) -> Iterator[bytes]:
     buffer = drawable.get_buffer()
     for part in strips(box, encoding.pixel):
         yield buffer.get(part, 1.0, encoding.format, Gegl.AbyssPolicy.NONE)
+
+
+def request_for(box: Box, encoding: Encoding, network: Network) -> dict[str, Any]:
+    """The header of a message about a part of a drawable."""
+    size = {"width": box.width, "height": box.height, "channels": encoding.channels, "depth": encoding.depth}
+    return {**size, **network._asdict()}
+
+
+def chosen(drawable: Any, box: Box, network: Network, worker: Any) -> tuple[Network, str]:
+    """The network with the model that ``auto`` is for this part of a drawable, and why in a line."""
+    part, encoding = looked_at(box), encoding_of(drawable)
+    model, line = worker.choose(request_for(part, encoding, network), pixels_of(drawable, part, encoding))
+    return network._replace(model=model), line
 
 
 def process(jobs: list[tuple[Any, Box]], network: Network, bridge: Mapping[str, Any]) -> list[Any]:
@@ -99,18 +127,25 @@ def process(jobs: list[tuple[Any, Box]], network: Network, bridge: Mapping[str, 
     Gegl.init(None)
     Gimp.progress_init("Super-resolution: starting the worker")
     with Worker(bridge) as worker:
+        why = ""
+        if network.model == AUTO:  # the largest decides for all, so that they go on fitting each other
+            network, line = chosen(*max(jobs, key=lambda job: job[1].width * job[1].height), network, worker)
+            why = f"{line.partition(': ')[0]}: "
         for number, (drawable, box) in enumerate(jobs, 1):
             encoding = encoding_of(drawable)
-            which = f"layer {number} of {len(jobs)}: " if len(jobs) > 1 else ""
+            which = why + (f"layer {number} of {len(jobs)}: " if len(jobs) > 1 else "")
 
-            def tell(text: str, which: str = which) -> None:
+            own = box.width * box.height
+
+            def tell(text: str, share: float | None, which: str = which, before: int = done, own: int = own) -> None:
                 Gimp.progress_set_text(which + text)
-                # Only whole layers are counted; within one the bar moves to say that work goes on.
-                Gimp.progress_pulse()
+                if share is None:  # the network is made ready, or the layer is one tile
+                    Gimp.progress_pulse()
+                else:
+                    Gimp.progress_update((before + share * own) / total)
 
             Gimp.progress_set_text(f"{which}sending pixels")
-            request = {"width": box.width, "height": box.height, "channels": encoding.channels, "depth": encoding.depth}
-            request.update(network._asdict())
+            request = request_for(box, encoding, network)
             width, height = worker.upscale(request, pixels_of(drawable, box, encoding), tell)
             larger = Box(0, 0, width, height)
             result = Gegl.Buffer.new(encoding.format, *larger)
@@ -118,7 +153,7 @@ def process(jobs: list[tuple[Any, Box]], network: Network, bridge: Mapping[str, 
                 # GEGL answers a wrong length with a mere warning; read() returns all or raises.
                 result.set(part, encoding.format, worker.read(part.width * part.height * encoding.pixel))
             results.append(result)
-            done += box.width * box.height
+            done += own
             Gimp.progress_update(done / total)
     return results
 

@@ -21,8 +21,8 @@ import gi
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
-from gimp_pixels import Box, Network, check_done, grown, locked_items, make_pixels_its_own, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
-from worker_client import LARGEST_SIDE, WorkerError  # type: ignore[import-not-found]  # noqa: E402
+from gimp_pixels import Box, Network, check_done, grown, leaves, locked_items, make_pixels_its_own, process, put, whole  # type: ignore[import-not-found]  # noqa: E402
+from worker_client import AUTO, LARGEST_SIDE, WorkerError  # type: ignore[import-not-found]  # noqa: E402
 
 BRIDGE = Path(__file__).with_name("bridge.json")
 SCALES = (2, 3, 4, 6, 8)
@@ -54,15 +54,6 @@ def undo_step(image: Any) -> Iterator[None]:
         image.undo_group_end()
 
 
-def leaves(items: list[Any]) -> Iterator[Any]:
-    """Layers that hold pixels, also those in groups."""
-    for item in items:
-        if item.is_group():
-            yield from leaves(item.get_children())
-        else:
-            yield item
-
-
 def upscale_image(image: Any, drawables: list[Any], network: Network) -> None:
     """Every layer through the network; offsets, masks, groups, guides and selection scaled by GIMP."""
     if image.get_floating_sel() is not None:
@@ -89,9 +80,20 @@ def upscale_image(image: Any, drawables: list[Any], network: Network) -> None:
             put(result, layer)
 
 
+def refuse_what_holds_no_colours(image: Any) -> None:
+    """GIMP greys the menu out; a procedure call comes here, and would be mapped to the palette."""
+    if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
+        raise WorkerError("the image is indexed, and its palette cannot hold new colours: make it RGB first")
+
+
 def upscale_layers(image: Any, drawables: list[Any], network: Network) -> None:
     """Each selected layer (or group, as it looks) into a new, larger layer above it, around the same centre."""
+    refuse_what_holds_no_colours(image)
+    if image.get_floating_sel() is not None:
+        raise WorkerError("the image has a floating selection: anchor it or make it a layer first")
     layers = [d for d in drawables if isinstance(d, Gimp.Layer)]
+    if any(isinstance(d, Gimp.LayerMask) for d in drawables):
+        raise WorkerError("a layer mask is selected: select its layer instead")
     if not layers:
         raise WorkerError("select a layer first")
     results = process([(layer, whole(layer)) for layer in layers], network, read_bridge())
@@ -149,6 +151,7 @@ def take_over_looks(group: Any, layer: Any) -> None:
 
 def restore(image: Any, drawables: list[Any], network: Network) -> None:
     """Through the network and back to the same size, inside the selection only."""
+    refuse_what_holds_no_colours(image)
     parts = []
     for drawable in drawables:
         if drawable.is_group():
@@ -239,12 +242,16 @@ class SuperResolution(Gimp.PlugIn):  # type: ignore[misc]
 
     def run(self, procedure: Any, mode: Any, image: Any, drawables: list[Any], config: Any, data: object) -> Any:
         action = ACTIONS[procedure.get_name()]
-        if mode == Gimp.RunMode.INTERACTIVE and not confirmed(procedure, config, action):
-            return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
-        scale = 1 if action is ACTIONS[RESTORE] else int(config.get_property("scale"))
+
+        def network_of(config: Any) -> Network:
+            scale = 1 if action is ACTIONS[RESTORE] else int(config.get_property("scale"))
+            return Network(config.get_property("model"), scale, config.get_property("self-ensemble"))
+
         try:
-            ensemble = config.get_property("self-ensemble")
-            action.run(image, drawables, Network(config.get_property("model"), scale, ensemble))
+            layers = layers_for(procedure, image, drawables)
+            if mode == Gimp.RunMode.INTERACTIVE and not confirmed(procedure, config, layers, network_of):
+                return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
+            action.run(image, drawables, network_of(config))
         except WorkerError as error:
             return failed(procedure, str(error))
         except Exception as error:
@@ -268,20 +275,21 @@ def model_choice(restores: bool) -> tuple[Any, str]:
     for number, (name, label, help, _) in enumerate(fit):
         choice.add(name, number, label, help)
     made_for_it = [name for name, _, _, scales in fit if restores and 1 in scales]
-    return choice, (made_for_it or ["fast" if choice.is_valid("fast") else fit[0][0]])[0]
+    known_names = [name for name in (AUTO, "fast") if choice.is_valid(name)]
+    return choice, (made_for_it or known_names or [fit[0][0]])[0]
 
 
-def confirmed(procedure: Any, config: Any, action: Action) -> bool:
-    """Show the dialog with the model and scale."""
-    gi.require_version("GimpUi", "3.0")
-    from gi.repository import GimpUi
+def layers_for(procedure: Any, image: Any, drawables: list[Any]) -> list[Any]:
+    """What a procedure works on."""
+    return list(leaves(image.get_layers())) if procedure.get_name() == IMAGE else list(drawables)
 
-    GimpUi.init("sr_upscale")
-    dialog = GimpUi.ProcedureDialog.new(procedure, config, "Super-resolution")
-    dialog.fill(None)
-    answer: bool = dialog.run()
-    dialog.destroy()
-    return answer
+
+def confirmed(procedure: Any, config: Any, layers: list[Any], network_of: Callable[[Any], Network]) -> bool:
+    """Show the dialog; what it needs of GTK is loaded only now, because without a window there is none."""
+    from gimp_dialog import Dialog  # type: ignore[import-not-found]
+
+    enlarges = procedure.get_name() != RESTORE
+    return bool(Dialog(procedure, config, layers, read_bridge(), network_of, tells_of_effects=enlarges).run())
 
 
 def failed(procedure: Any, message: str) -> Any:

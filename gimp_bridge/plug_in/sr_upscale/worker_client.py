@@ -14,7 +14,10 @@ hello       GIMP       protocol
 hello       worker     protocol, version, models: list of {name, label, help, scales}
 upscale     GIMP       width, height, channels (1 gray, 2 + alpha, 3 RGB, 4 + alpha),             the pixels
                        depth (u8, u16 or float), model, scale
-progress    worker     text; sent at least once a second while an answer is under way
+look        GIMP       width, height, channels, depth, scale                                      the pixels
+choice      worker     model: what ``auto`` is for a picture that looks so; line: why
+progress    worker     text; sent at least once a second while an answer is under way;
+                       share: of the picture that is done, 0 to 1, or null
 result      worker     width, height; channels and depth as asked                                 the pixels
 error       worker     message: one sentence with the cure
 ==========  =========  =========================================================================  ===========
@@ -35,7 +38,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-PROTOCOL = 2
+PROTOCOL = 3
+AUTO = "auto"  # as a model: look at what comes, and choose
+LOOKED_AT, BLOCK = 768, 8  # pixels of the middle that are looked at; what they are cut off by
+Progress = Callable[[str, float | None], None]  # a text, and the share of the picture that is done where it is known
+
 MAGIC = b"SRP1"
 LENGTHS = struct.Struct("<4sIQ")
 LARGEST_HEADER = 1 << 20
@@ -110,6 +117,12 @@ def payload_size(header: Mapping[str, Any], channels: int, depth: str) -> int:
     return size
 
 
+def middle(length: int) -> tuple[int, int]:
+    """(first, count) of the pixels of a side that are looked at; whole blocks of a compression are cut off."""
+    kept = min(length, LOOKED_AT + length % BLOCK)
+    return (length - kept) // 2 // BLOCK * BLOCK, kept
+
+
 def worker_environment(recorded: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without what GIMP set for itself, with what the installation ``recorded``."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(GIMPS_OWN)}
@@ -158,11 +171,17 @@ class Worker:
             self.close()
             raise
 
+    def choose(self, request: Mapping[str, Any], pixels: Iterable[Any]) -> tuple[str, str]:
+        """(model, why) that suits a picture; send its :func:`middle`."""
+        size = payload_size(request, request["channels"], request["depth"])
+        answer = self._ask({**request, "type": "look"}, "choice", size, pixels)
+        return str(answer.get("model")), str(answer.get("line"))
+
     def upscale(
         self,
         request: Mapping[str, Any],
         pixels: Iterable[Any],
-        on_progress: Callable[[str], None] = lambda text: None,
+        on_progress: Progress = lambda text, share: None,
     ) -> tuple[int, int]:
         """Send a picture; returns the result's (width, height), whose pixels :meth:`read` then gives."""
         channels, depth = request["channels"], request["depth"]
@@ -205,7 +224,7 @@ class Worker:
         wanted: str,
         size: int = 0,
         payload: Iterable[Any] = (),
-        on_progress: Callable[[str], None] = lambda text: None,
+        on_progress: Progress = lambda text, share: None,
     ) -> dict[str, Any]:
         with self._alarm(), contextlib.suppress(OSError):  # it hung up: what it said before is still in the pipe
             write_message(self._input, header, size, payload)
@@ -216,7 +235,8 @@ class Worker:
                 if answer["type"] == "error":
                     raise WorkerError(str(answer.get("message")))
                 if answer["type"] == "progress" and answer_size == 0:
-                    on_progress(str(answer.get("text")))
+                    share = answer.get("share")
+                    on_progress(str(answer.get("text")), float(share) if isinstance(share, int | float) else None)
                     continue
                 fits = answer["type"] == wanted
                 if fits and wanted == "result":
