@@ -5,20 +5,21 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS ?= .venv-peers
 # make CPU=1 install: PyTorch without CUDA, several gigabytes less
+# (torchvision's ordinary wheel needs the ordinary torch)
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 12))
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 
-.PHONY: install demo test lint docs shaders bench clean
+.PHONY: install demo test lint docs docs-check shaders bench clean
 
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.12 or newer was found. On Debian 13: apt-get install python3 python3-venv; elsewhere: https://www.python.org/downloads/ or 'uv python install 3.12', then make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(if $(CPU),$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch --index-url $(CPU_WHEELS))
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	$(if $(CPU),$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch torchvision --index-url $(CPU_WHEELS))
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
 	touch $@
 
 demo: install
@@ -42,6 +43,10 @@ docs: $(VENV)/.installed-docs
 $(VENV)/.installed-docs: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
+
+# Every command of README and docs, run in scratch folders; takes several minutes.
+docs-check: install
+	$(BIN)/python tests/documented_commands.py
 
 # The shaders in the package, from the weights beside them; a test fails where they are of others.
 shaders: install

@@ -120,7 +120,7 @@ def _variants(text: str) -> tuple[str, str]:
     return re.sub(r"\s*\[[^\]]*\]", "", text), re.sub(r"[\[\]]", "", text)
 
 
-def make_inputs(folder: Path) -> None:
+def make_inputs(folder: Path, *, with_onnx: bool) -> None:
     """Small files of the names that README and docs use."""
     folder.mkdir(parents=True)
     for name in ("photo.jpg", "photo.png", "holiday/beach.jpg", "holiday/dunes.png", "in.png"):
@@ -149,13 +149,17 @@ def make_inputs(folder: Path) -> None:
     (folder / "recipe.toml").write_text(RECIPE)
     (folder / "queue.toml").write_text('data = "PICTURES"\n[[run]]\nrecipe = "recipe.toml"\n')
     (folder / "soft.toml").write_text('[[degradation]]\nname = "bicubic"\n')
-    _make_weights(folder)
+    _make_weights(folder, with_onnx=with_onnx)
     for place in ("benchmarks", "tests", "sr_plugins", "Makefile"):
         (folder / place).symlink_to(ROOT / place)
 
 
-def _make_weights(folder: Path) -> None:
+def _make_weights(folder: Path, *, with_onnx: bool) -> None:
     import torch
+
+    if with_onnx:  # somebody's network, in that form
+        command = [sys.executable, "-m", "sr_plugins.cli", "export", "tiny", "--channels", "rgb", "-o", "network.onnx"]
+        subprocess.run(command, cwd=folder, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
     try:
         from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
@@ -240,7 +244,7 @@ def check(page: Path, root: Path) -> list[Outcome]:
     if not lines:
         return []
     folder = root / str(page.relative_to(ROOT)).replace("/", "-") / "work"
-    make_inputs(folder)
+    make_inputs(folder, with_onnx="network.onnx" in page.read_text())
     environment = surroundings(folder.parent)
     outcomes = []
     for line in lines:
