@@ -7,10 +7,17 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets, overwrite_option
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "srp adapt film.mkv -o film.safetensors",
+        "srp adapt scans/ -o scans.safetensors --iterations 400",
+        "srp adapt film.mkv -o film.safetensors --degradation film.toml",
+    )
+)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The weights (.safetensors).")
 @click.option("--model", default="fast", show_default=True, help="A registered name or a weights file to start from.")

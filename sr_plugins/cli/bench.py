@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.options import setting_options
 from sr_plugins.errors import SRError, UnknownNameError
 
@@ -65,7 +66,14 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[t
     return sizes
 
 
-@click.command("bench")
+@click.command(
+    "bench",
+    epilog=examples(
+        "srp bench",
+        "srp bench --models tiny,fast --sizes 640x360 --backends openvino,torch",
+        "srp bench --models fast --sizes 1920x1080 --precision int8",
+    ),
+)
 @click.option("--models", "names", default="", metavar="A,B", help="[default: all that have weights]")
 @click.option("--backends", default="", metavar="A,B", help="auto included. [default: all that are installed]")
 @click.option(

@@ -6,17 +6,19 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import is_film_name, obstacle, overwrite_option
 from sr_plugins.errors import ImageError
 
-_EXAMPLES = """\b
-Examples:
-  srp compare photo.jpg photo-2x.jpg -o page.html
-  srp compare fast.png quality.png original.png -o page.html
-  srp compare a.png b.png --name before --name after -o page.html"""
 
-
-@click.command("compare", epilog=_EXAMPLES)
+@click.command(
+    "compare",
+    epilog=examples(
+        "srp compare photo.jpg photo-2x.jpg -o page.html",
+        "srp compare fast.png quality.png original.png -o page.html",
+        "srp compare a.png b.png --name before --name after -o page.html",
+    ),
+)
 @click.argument("pictures", nargs=-1, required=True, metavar="A B [C ...]", type=click.Path(path_type=Path))
 @click.option(
     "-o",

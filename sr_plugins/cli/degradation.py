@@ -6,11 +6,18 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets, overwrite_option
 from sr_plugins.errors import DataError
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "srp degradation estimate film.mkv -o film.toml",
+        "srp degradation estimate scans/ -o scans.toml --plot scans.png",
+        "srp degradation learn tape.mkv --clean PICTURES -o tape.safetensors",
+    )
+)
 def command() -> None:
     """Find out how pictures or a film became what they are."""
 

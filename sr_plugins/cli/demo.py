@@ -6,11 +6,19 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets
 from sr_plugins.cli.options import make_upscaler, setting_options
 
 
-@click.command("demo")
+@click.command(
+    "demo",
+    epilog=examples(
+        "srp demo",
+        "srp demo --model quality",
+        "srp demo -o before-after.png",
+    ),
+)
 @click.option(
     "-o",
     "--output",

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.options import make_upscaler, upscaler_options
 from sr_plugins.errors import PluginError
 
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from sr_plugins.interface.model import ModelSpec
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "srp evaluate --model fast --data Set5",
+        "srp evaluate --model 4x-Any.pth --data BSD100 --metrics psnr,ssim --json",
+        "srp evaluate --model restore --data BSD100 --degradation jpeg.toml",
+    )
+)
 @upscaler_options("fast", chooses=False)
 @click.option(
     "--data",

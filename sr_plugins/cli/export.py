@@ -7,12 +7,20 @@ from typing import Any
 
 import click
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets, overwrite_option
 from sr_plugins.cli.options import parse_size
 from sr_plugins.errors import ArgumentError
 
 
-@click.command("export")
+@click.command(
+    "export",
+    epilog=examples(
+        "srp export tiny -o tiny-x2.glsl",
+        "srp export fast --scale 4 -o fast-x4.param",
+        "srp export 4x-Any.pth -o any.onnx --half",
+    ),
+)
 @click.argument("model")
 @click.option("--scale", type=click.IntRange(1), help="Of the network. [default: its smallest]")
 @click.option("--format", metavar="NAME", help="onnx, glsl, ncnn, or a plugin's. [default: by the file's name]")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.errors import PluginError
 from sr_plugins.version import __version__
 
@@ -16,7 +17,13 @@ gimp_dir = click.option(
 )
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "srp gimp install",
+        "srp gimp status",
+        "srp gimp install --gimp-dir ~/.config/GIMP/3.0 --device cpu",
+    )
+)
 def command() -> None:
     """The GIMP 3 plug-in: install it, check it, remove it."""
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 from PIL import Image
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import expanded, is_film_name, obstacle, own_scale
 from sr_plugins.cli.options import Upscalers, checked_options, upscaler_options
 from sr_plugins.cli.picture_tasks import STREAM, place_for, stream_copy, suffix_of, tasks_for
@@ -38,7 +39,13 @@ AT_ONCE = 3  # pictures: one is read, one is in the network, one is written
 MOST_PIXELS = 60_000_000  # of results under way together; a larger picture is alone
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "srp image photo.jpg",
+        "srp image photo.jpg -o poster.png --model quality --scale 4",
+        "srp image holiday/ -o larger/ --format webp --skip-existing",
+    )
+)
 @click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "-o", "--output", metavar="OUT", help="A file, or a folder for several; - for stdout. [default: IN-2x beside IN]"

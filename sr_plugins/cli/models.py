@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.library import add, inspect, listed, remove
 from sr_plugins.errors import WeightsError
 from sr_plugins.interface.model import ModelSpec
@@ -29,11 +30,6 @@ WHAT_FOR = {
     "realtime": "a little less than fast, for films in a hurry",
     "tiny": "the fastest, still far better than bicubic",
 }
-EXAMPLES = """\b
-Examples:
-  srp models
-  srp models --all
-  srp image photo.jpg --model quality"""
 
 
 def _numbers(spec: ModelSpec) -> tuple[dict[str, Any], int | None]:
@@ -75,7 +71,15 @@ def described(spec: ModelSpec, problems: list[str]) -> dict[str, Any]:
     }
 
 
-@click.group("models", invoke_without_command=True, epilog=EXAMPLES)
+@click.group(
+    "models",
+    invoke_without_command=True,
+    epilog=examples(
+        "srp models",
+        "srp models --all",
+        "srp image photo.jpg --model quality",
+    ),
+)
 @click.option("--all", "everything", is_flag=True, help="Every model and scale, with sizes and measured quality.")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects on stdout.")
 @click.pass_context

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import click
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.options import Upscalers, upscaler_options
 from sr_plugins.interface.words import AUTO
 from sr_plugins.pixels.frame import ChromaLocation
@@ -16,7 +17,13 @@ from sr_plugins.pixels.matrix import NAMES
 _PLACES = {"left": ChromaLocation.LEFT, "center": ChromaLocation.CENTER, "topleft": ChromaLocation.TOP_LEFT}
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "vspipe -c y4m script.vpy - | srp pipe | x265 --y4m - -o out.hevc",
+        "vspipe -c y4m s.vpy - | srp pipe --model auto | x265 --y4m - -o a.hevc",
+        "ffmpeg -i a.mkv -f nut -c:v rawvideo - | srp pipe --format nut > a.nut",
+    )
+)
 @click.option(
     "--format", "format_", type=click.Choice(["y4m", "nut"]), default="y4m", show_default=True, help="In and out."
 )
@@ -36,8 +43,6 @@ def command(
     """Upscale raw frames from stdin to stdout.
 
     With --model auto the first frames decide for all.
-
-    vspipe -c y4m script.vpy - | srp pipe | x265 --y4m - -o out.hevc
     """
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise click.UsageError("stdin and stdout are pipes here: vspipe -c y4m s.vpy - | srp pipe | x265 --y4m - ...")

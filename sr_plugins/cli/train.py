@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sr_plugins.cli.examples import examples
+
 if TYPE_CHECKING:
     from sr_plugins.training.run.run_folder import Progress
 
 LOWEST_PRIORITY = 19
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "srp train fast-x2 --data PICTURES",
+        "srp train mine.toml --data PICTURES --out runs/mine --resume",
+        "srp train --queue queue.toml --data PICTURES --minutes 60",
+    )
+)
 @click.argument("recipe", required=False, type=click.Path(path_type=Path))
 @click.option("--queue", type=click.Path(path_type=Path), help="Go through the recipes that this TOML file lists.")
 @click.option("--data", type=click.Path(path_type=Path), help="A folder of pictures to learn from.")

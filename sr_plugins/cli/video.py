@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import expanded
 from sr_plugins.cli.film_progress import reporter, say, summary, with_cheaper_way
 from sr_plugins.cli.films import beside, film_obstacle, films_of
@@ -69,7 +70,12 @@ def _rate_of(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 
 @click.command(
     cls=_WithFfmpegOptions,
-    epilog="Options after -- go to ffmpeg as output options and win: -- -c:v libx265 -crf 18 -c:a libopus",
+    epilog=examples(
+        "srp video film.mkv",
+        "srp video season1/ -o larger/ --resume",
+        "srp video film.mkv -o film-4k.mkv --size 2160p -- -c:v libx265 -crf 18",
+        more="Options after -- go to ffmpeg as output options and win.",
+    ),
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="IN...")
 @click.option(

@@ -2,13 +2,14 @@
 
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 from documented_commands import PAGES, commands
 
-from sr_plugins.cli.main import srp
+from sr_plugins.cli.main import COMMANDS, srp
 
 DOCUMENTED = [
     (line.page.name, text)
@@ -19,7 +20,29 @@ DOCUMENTED = [
 ]
 
 
-@pytest.mark.parametrize(("page", "line"), DOCUMENTED)
+def examples(command: click.Command) -> list[str]:
+    """What stands below the options of its help, to be copied."""
+    return re.findall(r"^  (\S.*)$", (command.epilog or "").partition("Examples:\n")[2], re.MULTILINE)
+
+
+WITHOUT = {"doctor", "completion"}  # take no options; say themselves what to type
+EXAMPLES = {name: examples(import_module(where).command) for name, where in COMMANDS.items() if name not in WITHOUT}
+SHOWN = [
+    (name, part.strip())
+    for name, lines in EXAMPLES.items()
+    for line in lines
+    for part in re.split(r"[|>]", line)
+    if part.strip().startswith("srp ")
+]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_help_ends_with_three_examples(name: str) -> None:
+    assert len(EXAMPLES[name]) >= 3
+    assert max(map(len, EXAMPLES[name])) <= 76  # on 80 columns, with its margin
+
+
+@pytest.mark.parametrize(("page", "line"), [*DOCUMENTED, *SHOWN])
 def test_a_documented_line_is_one_that_srp_takes(
     page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,7 +57,8 @@ def test_a_documented_line_is_one_that_srp_takes(
     group: click.Command = srp
     with click.Context(group, info_name="srp") as context:
         while isinstance(group, click.Group):
-            if not words and group.invoke_without_command:
+            if group.invoke_without_command and (not words or words[0].startswith("-")):
+                group.make_context(group.name, list(words), parent=context)
                 return
             name, command, words = group.resolve_command(context, words)
             assert command is not None, f"{page}: {name}"
