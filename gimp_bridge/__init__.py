@@ -10,7 +10,7 @@ Names are imported when first used: the plug-in's installer and worker need no P
 
 from typing import TYPE_CHECKING
 
-from sr_plugins.late_names import late_names
+from sr_plugins.interface.late_names import late_names
 
 if TYPE_CHECKING:
     from sr_plugins.images.files import save_like

@@ -18,11 +18,11 @@ from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Plac
 from sr_plugins.interface.degradation import DegradationSpec
 from sr_plugins.interface.exporter import Exported, ExporterSpec
 from sr_plugins.interface.hookspecs import hookimpl
+from sr_plugins.interface.late_names import late_names
 from sr_plugins.interface.loss import LossSpec
 from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import NcnnNetwork, OnnxNetwork, TorchNetwork
-from sr_plugins.late_names import late_names
 from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, Matrix
 from sr_plugins.version import __version__
 
