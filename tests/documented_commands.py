@@ -34,7 +34,7 @@ BEGUN = 30.0  # seconds after which a benchmark has shown that it begins
 
 # What is not run, and why.
 LEFT_OUT = {
-    r"\bpip install|^uv |^~/|pre-commit": "installs; tests/test_wheel.py does so. The extras are looked up",
+    r"\bpip install|^uv |^~/|pre-commit": "installs; tests/cli/test_wheel.py does so. The extras are looked up",
     r"^sudo ": "needs root and a mirror of Debian; tests/gimp_bridge/test_gimp3.py is what it runs",
 }
 # What says that something is not here, by what the line asks for.
@@ -66,6 +66,7 @@ STANDS_FOR = {
     r" \[--write-card\]": "",
     r"srp train (sr_plugins|benchmarks)/\S+": "srp train recipe.toml",
     r"RECIPE\.toml": "recipe.toml",
+    r"--size 1920x ": "--size 160x ",
     r"--nproc-per-node=4": "--nproc-per-node=2",
     r"--no-python srp": f"--no-python {Path(sys.executable).with_name('srp')}",
 }

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from os.path import exists
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 from PIL import Image
@@ -25,14 +25,13 @@ from PIL import Image
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import expanded, is_film_name, obstacle, own_scale
 from sr_plugins.cli.options import Upscalers, checked_options, upscaler_options
+from sr_plugins.cli.picture_progress import PictureProgress
 from sr_plugins.cli.picture_tasks import STREAM, place_for, stream_copy, suffix_of, tasks_for
 from sr_plugins.errors import ImageError, SRError, one_line
 from sr_plugins.interface.words import AUTO
 from sr_plugins.settings import output_size
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from sr_plugins.upscaler import Upscaler
 
 AT_ONCE = 3  # pictures: one is read, one is in the network, one is written
@@ -138,7 +137,7 @@ def _upscale_all(
     options: dict[str, Any],
     failures: list[SRError],
 ) -> None:
-    with Upscalers(**options) as upscalers, _Progress(len(tasks)) as progress:
+    with Upscalers(**options) as upscalers, PictureProgress(len(tasks)) as progress:
         if count == 1:
             upscaler = upscalers.for_picture(tasks[0][0], progress.told)
             upscaler.watch_tiles(progress.tiles)
@@ -245,67 +244,3 @@ def _upscaled(
     before, after = upscale_file(source, target, upscaler, quality=quality, wrap=wrap, done=partial(done, source))
     seconds = time.monotonic() - started
     return f"{source} {before[0]}x{before[1]} -> {target} {after[0]}x{after[1]}, {seconds:.1f} s"
-
-
-class _Progress:
-    """A line on stderr for each finished picture; on a terminal a bar below them."""
-
-    def __init__(self, count: int) -> None:
-        self._total = count
-        self._shown = 0  # per cent
-        self._finished, self._ready, self._count = 0, 0, 1  # pictures; frames of the one under way
-        self._bar: Progress | None = None
-        if sys.stderr.isatty():  # a tenth of a second to import
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-            console = Console(stderr=True, soft_wrap=True, highlight=False)
-            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=console, transient=True)
-            self._task = self._bar.add_task("upscaling", total=count)
-
-    def frames(self, source: Path, ready: int, count: int) -> None:
-        """So many of a picture's frames are ready."""
-        if self._total > 1:  # several at once: the bar counts pictures
-            return
-        self._ready, self._count = ready, count
-        if count > 1 and self._bar is not None:
-            self._bar.update(self._task, description=f"{source.name}, frame {ready} of {count}")
-        self._move(0)
-
-    def tiles(self, done: int, count: int) -> None:
-        """So many of the tiles of the frame under way are ready; the bar moves within the picture."""
-        self._move(done / count)
-
-    def _move(self, part: float) -> None:
-        within = min(1.0, (self._ready + part) / self._count)
-        completed = self._finished + within
-        if self._bar is None:
-            return
-        self._bar.update(self._task, completed=completed)
-        if (share := int(100 * completed / self._total)) != self._shown:  # each per cent is seen, also of quick work
-            self._shown = share
-            self._bar.refresh()
-
-    def told(self, line: str) -> None:
-        """A line above the bar."""
-        if self._bar is None:
-            click.echo(line, err=True)
-        else:
-            self._bar.console.print(line, markup=False)
-
-    def finished(self, line: str) -> None:
-        """One more picture is done; ``line`` says how."""
-        self.told(line)
-        self._finished, self._ready, self._count = self._finished + 1, 0, 1
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._finished)
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()

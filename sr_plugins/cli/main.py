@@ -114,6 +114,7 @@ def _interruptible() -> Iterator[None]:
 
 def _main() -> None:
     logging.basicConfig(level=logging.WARNING, format="srp: %(message)s")
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # names no file; what comes of it is told by us
     try:
         status = srp.main(prog_name="srp", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)

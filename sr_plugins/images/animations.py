@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
+
+from sr_plugins.images.file_parts import bodies
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the control chunks of an APNG say (PNG third edition, 11.3.6).
+
+    Attributes:
+        delays: milliseconds of each picture in the file, 0 for one that is not of the animation.
+        plays: how often it is shown, 0 for ever.
+        poster: whether the first picture is not of the animation.
+    """
+
+    delays: tuple[float, ...] = ()
+    plays: int = 0
+    poster: bool = False
+
+
+def timing_of(source: Image.Image) -> Timing:
+    """That of an APNG; nothing for all others."""
+    controls = bodies(source, b"fcTL") if source.format == "PNG" else []
+    if not controls:
+        return Timing()
+    poster = bool(source.info.get("default_image"))
+    pairs = [struct.unpack_from(">HH", body, 20) for body in controls if len(body) == 26]
+    delays = [1000 * over / (below or 100) for over, below in pairs]
+    return Timing((*([0.0] if poster else []), *delays), _plays(source), poster)
 
 
 def animation_of(
     images: Sequence[Image.Image], source: Image.Image, format: str
 ) -> tuple[list[Image.Image], dict[str, Any]]:
     """The frames, and for ``Image.save`` delays in milliseconds, how often to play, and how a frame is cleared."""
-    durations = [round(float(image.info.get("duration") or 0)) for image in images]
+    exact = [float(image.info.get("duration") or 0) for image in images]
+    durations = [round(milliseconds) for milliseconds in exact]
     plays = _plays(source)
     if format == "GIF":
         transparent = any(image.has_transparency_data for image in images)
@@ -28,7 +59,7 @@ def animation_of(
     if format == "PNG":
         default = bool(source.info.get("default_image")) and source.format == "PNG"
         return list(images), {
-            "duration": durations[1:] if default else durations,
+            "duration": exact[1:] if default else exact,  # fractions of a second, written as such
             "loop": plays,
             "default_image": default,
             "disposal": 0,

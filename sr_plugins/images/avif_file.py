@@ -60,11 +60,6 @@ def bits_for(source: Image.Image) -> int:
     return bits_of(source) if source.format == "AVIF" and bits_of(source) > 8 else 12
 
 
-def is_lossless(source: Image.Image) -> bool:
-    """Whether an AVIF holds RGB as it is (matrix 0): nothing but writers without loss does that."""
-    return source.format == "AVIF" and matrix_of(source) == 0
-
-
 def light_levels(source: Image.Image) -> dict[bytes, bytes]:
     """Content light level and mastering display as the chunks that PNG has for them (third edition, 11.3.2.7 and 8)."""
     found = {}

@@ -241,6 +241,9 @@ def _sizes(source: Image.Image, format: str) -> list[tuple[int, int]]:
 def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
     """Pictures in the file that are not enlarged."""
     pages = pages_of(source)
+    for sidecar in (path.with_name(f"{path.name}.xmp"), path.with_suffix(".xmp")):
+        if sidecar.is_file():
+            logger.warning("%s: %s beside it is not taken along: it tells of the smaller picture", path, sidecar.name)
     if isinstance(source, LightFile) and source.left_out:
         logger.warning("%s: %s of its header are left out", path, ", ".join(source.left_out))
     if bands := sum(page.further_bands for page in pages if not page.is_mask and not page.is_overview):

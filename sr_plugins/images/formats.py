@@ -11,11 +11,10 @@ import numpy as np
 from PIL import Image
 
 from sr_plugins.errors import ImageError
-from sr_plugins.images.avif_file import is_lossless
 from sr_plugins.images.color_profiles import profile_fits, srgb_profile, to_srgb
-from sr_plugins.images.file_parts import parts_of
 from sr_plugins.images.further_formats import register
 from sr_plugins.images.light_files import ENDINGS, LIGHT_FORMATS, LightFile
+from sr_plugins.images.losses import is_lossless, jpeg2000_ratio
 from sr_plugins.images.own_formats import ICON_TYPES
 from sr_plugins.images.tiff_writer import PHOTOMETRIC
 
@@ -151,18 +150,23 @@ def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
 
 
 def encoder_arguments(format: str, source: Image.Image, quality: int | None, name: str) -> dict[str, Any]:
-    """Arguments of ``Image.save`` that say how to compress; a lossless source stays lossless."""
+    """Arguments of ``Image.save`` that say how to compress; what was lossless stays so, what was not too."""
     if format == "JPEG":
         progressive = bool(source.info.get("progressive"))
         return {"quality": quality or 95, "subsampling": "4:4:4", "progressive": progressive}
     if format == "WEBP":
-        if quality is None and _is_lossless_webp(source):
+        if quality is None and is_lossless(source, "WEBP"):
             return {"lossless": True, "exact": True}
         return {"quality": quality or 90}
     if format in ("HEIF", "JXL"):
         return {"quality": quality or 90} | ({"chroma": 444} if format == "HEIF" else {})
     if format == "AVIF":
-        return {"quality": quality or (100 if is_lossless(source) else 90), "subsampling": "4:4:4"}
+        return {
+            "quality": quality or (100 if is_lossless(source, "AVIF") else 90),
+            "subsampling": "4:4:4",
+        }
+    if format == "JPEG2000" and (ratio := jpeg2000_ratio(source)):  # as much smaller as it was
+        return {"irreversible": True, "quality_mode": "rates", "quality_layers": [max(1.0, ratio)]}
     return {"title": name} if format == "PDF" else {}
 
 
@@ -200,10 +204,3 @@ def _with_hard_edges(image: Image.Image) -> Image.Image:
     result = image.convert("RGBA")
     result.putalpha(result.getchannel("A").point([0] * 128 + [255] * 128))
     return result
-
-
-def _is_lossless_webp(source: Image.Image) -> bool:
-    """Whether the file's first picture is a VP8L chunk (WebP container specification)."""
-    if source.format != "WEBP":
-        return False
-    return next((part.kind == b"VP8L" for part in parts_of(source) if part.kind in (b"VP8 ", b"VP8L")), False)

@@ -207,8 +207,6 @@ def _bits_cut_down(source: Image.Image) -> int:
     """Bits of a sample, where there are more than are kept: in animations, and in colours of JPEG 2000."""
     if source.format == "AVIF" and getattr(source, "n_frames", 1) > 1:
         return bits_of(source)
-    if source.format == "PNG" and getattr(source, "n_frames", 1) > 1:
-        return next((head[8] for head in bodies(source, b"IHDR") if len(head) == 13), 8)
     if source.format == "JPEG2000" and source.mode != "I;16":
         return next(((head[10] & 0x7F) + 1 for head in bodies(source, b"ihdr") if len(head) == 14), 8)
     return 8

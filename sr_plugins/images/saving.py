@@ -14,11 +14,12 @@ import numpy as np
 from PIL import Image
 
 from sr_plugins.errors import ImageError, SRError, one_line
-from sr_plugins.images.animations import animation_of
-from sr_plugins.images.avif_file import bits_for, is_lossless, matrix_of, write_avif
+from sr_plugins.images.animations import animation_of, timing_of
+from sr_plugins.images.avif_file import bits_for, matrix_of, write_avif
 from sr_plugins.images.color_signals import ColorSignals
 from sr_plugins.images.formats import encoder_arguments, fitted, pillow_name
 from sr_plugins.images.light_files import LIGHT_FORMATS, write_light
+from sr_plugins.images.losses import is_lossless
 from sr_plugins.images.metadata import Metadata
 from sr_plugins.images.modern_files import heif_codes, write_heif, write_jxl
 from sr_plugins.images.own_formats import (
@@ -67,16 +68,23 @@ def write_pictures(
         ImageError: the format cannot hold the picture, or the file cannot be written; nothing was written then.
     """
     name = target if isinstance(target, Path) else Path(f"the {format} file")
+    delays = timing_of(source).delays
     if source.format == "PNG" and source.info.get("default_image") and format != "PNG" and len(pictures) > 1:
-        pictures, carried = pictures[1:], carried[1:]  # the poster of an APNG is no frame of it
+        pictures, carried, delays = pictures[1:], carried[1:], delays[1:]  # the poster of an APNG is no frame of it
+    several = len(pictures) > 1
     ready = [
-        picture if _is_held(picture, format) else fitted(_image(picture, things, name), format, name)
+        picture if _is_held(picture, format, several=several) else fitted(_image(picture, things, name), format, name)
         for picture, things in zip(pictures, carried, strict=True)
     ]
     lost = [told for things in carried for told in things.told]
+    if isinstance(pictures[0], Frame) and not isinstance(ready[0], Frame):
+        logger.warning("%s holds 8 bits of colour: 16 became 8", name)
     arguments = [_carried(picture, things, format, lost) for picture, things in zip(ready, carried, strict=True)]
     for what in dict.fromkeys(lost):
         logger.warning("%s: %s", _name(source, name), what)
+    for image, milliseconds in zip(ready, delays, strict=False):  # frames of 16 bits carry none
+        if isinstance(image, Image.Image):
+            image.info.setdefault("duration", milliseconds)
     further = encoder_arguments(format, source, quality, name.stem)
     images = [image for image in ready if isinstance(image, Image.Image)]
     if len(images) > 1 and format in ("GIF", "PNG", "WEBP", "AVIF"):
@@ -122,7 +130,7 @@ def _write(
     if format == "TIFF":
         write_tiff(file, zip(ready, arguments, strict=True))
         return
-    deep = isinstance(first, Frame) or (is_lossless(source) and further.get("quality") == 100)
+    deep = isinstance(first, Frame) or (is_lossless(source, "AVIF") and further.get("quality") == 100)
     if format == "AVIF" and len(ready) == 1 and deep:
         _write_avif(file, first, source, colors, arguments[0], further["quality"])
         return
@@ -140,7 +148,8 @@ def _write(
         write_deep_map(file, interleaved(first))
         return
     if isinstance(first, Frame):
-        write_png(file, first, arguments[0])
+        frames = [picture for picture in ready if isinstance(picture, Frame)]
+        write_png(file, frames, arguments[0], timing_of(source))
         return
     images = [image for image in ready if isinstance(image, Image.Image)]
     if format == "BMP" and (first.mode == "RGBA" or (first.mode == "RGB" and arguments[0]["icc_profile"])):
@@ -153,7 +162,7 @@ def _write(
         first.save(file, "ICO", sizes=[image.size for image in images], append_images=images[1:])
     elif format == "JPEG2000" and arguments[0]["icc_profile"]:
         whole = io.BytesIO()
-        first.save(whole, "JPEG2000")
+        first.save(whole, "JPEG2000", **further)
         file.write(with_jp2_profile(whole.getvalue(), arguments[0]["icc_profile"]))
     elif carried[0].gain_map and format == "JPEG":
         whole = io.BytesIO()
@@ -222,8 +231,10 @@ def _name(source: Image.Image, target: Path) -> str:
     return str(getattr(source, "filename", "") or target)
 
 
-def _is_held(picture: Picture, format: str) -> bool:
-    """Whether the format's writer takes the samples as they are."""
+def _is_held(picture: Picture, format: str, *, several: bool = False) -> bool:
+    """Whether the format's writer takes the samples as they are; ``several``: those of an animation."""
+    if isinstance(picture, Frame) and several:
+        return format in ("PNG", "TIFF")
     if isinstance(picture, Frame):
         return format in ("PNG", "TIFF", "AVIF", "HEIF", "JXL") or (format == "PPM" and picture.alpha is None)
     return isinstance(picture, WideSamples) and (format == "TIFF" or (picture.is_light and format in LIGHT_FORMATS))
@@ -238,7 +249,6 @@ def _image(picture: Picture, carried: Metadata, name: Path) -> Image.Image:
         wide.info["icc_profile"] = carried.icc_profile
         return wide
     if isinstance(picture, Frame):
-        logger.warning("%s holds 8 bits of colour: 16 became 8", name)
         image = to_eight_bit(picture)
         image.info["icc_profile"] = carried.icc_profile
         return image

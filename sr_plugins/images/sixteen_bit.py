@@ -9,6 +9,8 @@ import io
 import logging
 import struct
 import zlib
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sr_plugins.images.animations import Timing
 from sr_plugins.images.avif_file import bits_of, deep_samples
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sr_plugins")
 
+ONE = Timing()
 RGB16 = FrameFormat(family="rgb", bits=16)
 
 
@@ -47,6 +51,8 @@ class DeepPages:
 
     def __init__(self, path: Path, source: Image.Image) -> None:
         self._png = path if source.format == "PNG" and _is_deep_png(source) else None
+        self._moves = int(getattr(source, "n_frames", 1)) > 1
+        self._read: NDArray[Any] | None = None
         self._light = source if isinstance(source, LightFile) else None
         self._map = deep_pixmap(path) if source.format == "PPM" and source.mode == "RGB" else None
         self._modern = source if source.format in ("HEIF", "JXL") else None
@@ -71,7 +77,7 @@ class DeepPages:
         if self._map is not None:
             return _frame(self._map, 1)
         if self._png:
-            return _frame(imagecodecs.png_decode(self._png.read_bytes()), self._orientation)
+            return _frame(self._of_png(self._png)[number], self._orientation)
         if self._avif is not None:
             samples = deep_samples(self._avif)
             return None if samples is None else _frame(samples, self._orientation)
@@ -82,6 +88,14 @@ class DeepPages:
 
             self._tiff = tifffile.TiffFile(self._path)
         return read_page(self._tiff.pages[number], self._pages[number])
+
+    def _of_png(self, path: Path) -> NDArray[Any]:
+        """(pictures, height, width, bands), those of an animation laid over each other as it says."""
+        if self._read is None:
+            data = path.read_bytes()
+            samples: NDArray[Any] = imagecodecs.apng_decode(data) if self._moves else imagecodecs.png_decode(data)[None]
+            self._read = samples if samples.ndim == 4 else samples[..., None]
+        return self._read
 
     def _of_modern(self, source: Image.Image) -> Frame | None:
         if source.format == "HEIF":
@@ -107,24 +121,49 @@ def to_eight_bit(frame: Frame) -> Image.Image:
     return Image.fromarray(samples.astype(np.uint8))
 
 
-def write_png(file: IO[bytes], frame: Frame, arguments: dict[str, Any]) -> None:
-    """A PNG of 16 bits; ``arguments`` are those of Pillow, which writes everything beside the pixels."""
-    pixels = _chunks(bytes(imagecodecs.png_encode(interleaved(frame), level=6)))
+def write_png(file: IO[bytes], frames: Sequence[Frame], arguments: dict[str, Any], timing: Timing = ONE) -> None:
+    """A PNG of 16 bits, animated where there are several frames; PNG third edition, 5.6 and 11.3.6.
+
+    ``arguments`` are those of Pillow, which writes everything beside the pixels.
+    """
     carrier = io.BytesIO()
-    one_pixel = Image.new("L" if frame.format.family == "gray" else "RGB", (1, 1))
+    one_pixel = Image.new("L" if frames[0].format.family == "gray" else "RGB", (1, 1))
     one_pixel.save(carrier, "PNG", **arguments)
     carried = [c for c in _chunks(carrier.getvalue()) if c[0] not in (b"IHDR", b"IDAT", b"IEND")]
-    essential = [c for c in pixels if c[0] in (b"IHDR", b"IDAT", b"IEND")]
     file.write(b"\x89PNG\r\n\x1a\n")
-    for kind, body in (essential[0], *carried, *essential[1:]):
-        file.write(struct.pack(">I4s", len(body), kind))
-        file.write(body)
-        file.write(struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))))
+    moves, sequence = len(frames) > 1, 0
+    for number, frame in enumerate(frames):
+        pixels = _chunks(bytes(imagecodecs.png_encode(interleaved(frame), level=6)))
+        if number == 0:
+            _write_chunk(file, b"IHDR", pixels[0][1])
+            for kind, body in carried:
+                _write_chunk(file, kind, body)
+            if moves:
+                _write_chunk(file, b"acTL", struct.pack(">II", len(frames) - timing.poster, timing.plays))
+        if moves and not (number == 0 and timing.poster):
+            delay = timing.delays[number] if number < len(timing.delays) else 100.0
+            time = Fraction(delay / 1000).limit_denominator(65535)
+            box = struct.pack(">IIIII", sequence, frame.width, frame.height, 0, 0)
+            _write_chunk(file, b"fcTL", box + struct.pack(">HHBB", time.numerator, time.denominator, 0, 0))
+            sequence += 1
+        for _, body in [chunk for chunk in pixels if chunk[0] == b"IDAT"]:
+            if number == 0:
+                _write_chunk(file, b"IDAT", body)
+            else:
+                _write_chunk(file, b"fdAT", struct.pack(">I", sequence) + bytes(body))
+                sequence += 1
+    _write_chunk(file, b"IEND", b"")
+
+
+def _write_chunk(file: IO[bytes], kind: bytes, body: bytes | memoryview) -> None:
+    file.write(struct.pack(">I4s", len(body), kind))
+    file.write(body)
+    file.write(struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))))
 
 
 def _is_deep_png(source: Image.Image) -> bool:
     head = next(iter(bodies(source, b"IHDR")), b"")
-    if len(head) != 13 or head[8] != 16 or getattr(source, "n_frames", 1) > 1:
+    if len(head) != 13 or head[8] != 16:
         return False
     return head[9] != 0 or bool(bodies(source, b"tRNS"))
 

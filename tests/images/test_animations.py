@@ -13,7 +13,10 @@ from shots import film
 from gimp_bridge import save_like, upscale_image
 from sr_plugins import Upscaler
 from sr_plugins.errors import ImageError
+from sr_plugins.images.animations import Timing, timing_of
 from sr_plugins.images.files import upscale_file
+from sr_plugins.images.sixteen_bit import write_png
+from sr_plugins.pixels.frame import FrameFormat, frame_of
 
 ANIMATED = {"GIF": ".gif", "PNG": ".png", "WEBP": ".webp", "AVIF": ".avif"}
 DELAYS = [40, 120, 80, 300]
@@ -191,3 +194,54 @@ def test_models_that_see_neighbours_are_shown_those_of_an_animation(ending: str,
         for n, wanted in enumerate(expected):
             made.seek(n)
             assert np.abs(np.asarray(made.convert("L")).astype(int) - wanted).max() <= 1, n
+
+
+def deep_frames() -> list[NDArray[np.uint16]]:
+    return [*np.random.default_rng(1).integers(0, 65536, (3, 12, 20, 3), dtype=np.uint16)]
+
+
+def write_deep(path: Path, poster: bool = False) -> list[NDArray[np.uint16]]:
+    """An APNG of 16 bits at 30 frames a second, played twice."""
+    frames = deep_frames()
+    made = [frame_of(FrameFormat(family="rgb", bits=16), [one[..., c] for c in range(3)]) for one in frames]
+    with path.open("wb") as file:
+        write_png(file, made, {}, Timing((0.0 if poster else 1000 / 30, 200.0, 1000 / 30), 2, poster))
+    return frames
+
+
+@pytest.mark.parametrize("poster", [False, True])
+def test_an_animation_of_16_bits_stays_one(poster: bool, tmp_path: Path, repeat: Upscaler) -> None:
+    """Judged by another reader for the samples, and by Pillow for the times."""
+    import imagecodecs
+
+    frames = write_deep(tmp_path / "in.png", poster)
+    assert upscale_file(tmp_path / "in.png", tmp_path / "out.png", repeat) == ((20, 12), (40, 24))
+    result = imagecodecs.apng_decode((tmp_path / "out.png").read_bytes())
+    np.testing.assert_array_equal(result, np.stack(frames).repeat(2, 1).repeat(2, 2))
+    with Image.open(tmp_path / "in.png") as before, Image.open(tmp_path / "out.png") as after:
+        assert (after.n_frames, after.info["loop"], bool(after.info.get("default_image"))) == (3, 2, poster)
+        for number in range(3):
+            before.seek(number)
+            after.seek(number)
+            if not (poster and number == 0):
+                assert after.info["duration"] == pytest.approx(before.info["duration"], abs=1e-9)
+
+
+@pytest.mark.parametrize("poster", [False, True])
+def test_elsewhere_it_becomes_8_bits_with_its_times(
+    poster: bool, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = write_deep(tmp_path / "in.png", poster)
+    upscale_file(tmp_path / "in.png", tmp_path / "out.webp", repeat)
+    assert caplog.messages.count(f"{tmp_path}/out.webp holds 8 bits of colour: 16 became 8") == 1
+    with Image.open(tmp_path / "out.webp") as after:
+        shown = [(frame.load(), frame.info["duration"])[1] for frame in ImageSequence.Iterator(after)]
+    assert shown == ([200, 33] if poster else [33, 200, 33])
+    assert len(frames) == 3
+
+
+def test_a_thirtieth_of_a_second_stays_one(tmp_path: Path, repeat: Upscaler) -> None:
+    write(tmp_path / "in.png", "PNG", discs(transparent=False), duration=1000 / 30)
+    upscale_file(tmp_path / "in.png", tmp_path / "out.png", repeat)
+    with Image.open(tmp_path / "out.png") as image:
+        assert timing_of(image).delays == pytest.approx([1000 / 30] * 4, abs=1e-9)

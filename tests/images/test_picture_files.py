@@ -383,7 +383,7 @@ def test_a_png_keeps_saying_what_its_colours_are(
             [np.full((4, 4), value, np.uint16) for value in (1, 256, 65535)], FrameFormat(family="rgb", bits=16)
         )
         with source.open("wb") as file:
-            write_png(file, frame, {"pnginfo": info})
+            write_png(file, [frame], {"pnginfo": info})
     upscale_file(source, tmp_path / "out.png", repeat)
     kept = png_chunks(tmp_path / "out.png")
     assert {kind: kept[kind] for kind in chunks} == chunks

@@ -287,3 +287,24 @@ def test_a_text_is_a_text_whatever_its_keyword(
     found = imagecodecs.png_decode((tmp_path / "out.png").read_bytes())[::2, ::2, :3]
     assert np.array_equal(found[opaque], expected[opaque][:, :3])
     assert b"half of it" in (tmp_path / "out.png").read_bytes()
+
+
+def test_a_lossy_jpeg_2000_stays_lossy_and_a_lossless_one_lossless(tmp_path: Path, repeat: Upscaler) -> None:
+    picture = Image.effect_noise((96, 64), 60).convert("RGB")
+    picture.save(tmp_path / "exact.jp2")
+    picture.save(tmp_path / "lossy.jp2", irreversible=True, quality_mode="rates", quality_layers=[20])
+    for name in ("exact", "lossy"):
+        upscale_file(tmp_path / f"{name}.jp2", tmp_path / f"{name}-2x.jp2", repeat)
+    with Image.open(tmp_path / "exact-2x.jp2") as image:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(picture).repeat(2, 0).repeat(2, 1))
+    sizes = [(tmp_path / f"{name}.jp2").stat().st_size for name in ("lossy", "lossy-2x")]
+    assert 3 < sizes[1] / sizes[0] < 4.5
+
+
+def test_a_sidecar_is_not_passed_over_in_silence(
+    tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "a.png.xmp").write_text("<x:xmpmeta/>")
+    upscale_file(tmp_path / "a.png", tmp_path / "b.png", repeat)
+    assert [line for line in caplog.messages if "a.png.xmp beside it is not taken along" in line]

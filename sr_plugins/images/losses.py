@@ -1,0 +1,61 @@
+"""Whether a file's compression lost anything: what a picture made of it should be written with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO
+
+from PIL import Image
+
+from sr_plugins.images.avif_file import matrix_of
+from sr_plugins.images.file_parts import kept_with, parts_of
+
+_START, _STYLE, _TILE = b"\xff\x4f\xff\x51", 0xFF52, 0xFF90  # markers of ISO/IEC 15444-1, Annex A
+_BANDS = {"L": 1, "LA": 2, "I;16": 2, "RGB": 3, "YCbCr": 3, "RGBA": 4}  # bytes of a pixel
+
+
+def is_lossless(source: Image.Image, format: str) -> bool:
+    """Whether the file is of ``format`` and lost nothing by it, for formats that know both ways.
+
+    An AVIF that holds RGB as it is (matrix 0: nothing but writers without loss does that); a WebP whose first picture
+    is a VP8L chunk (WebP container specification).
+    """
+    if source.format != format:
+        return False
+    if format == "AVIF":
+        return matrix_of(source) == 0
+    if format == "WEBP":
+        return next((part.kind == b"VP8L" for part in parts_of(source) if part.kind in (b"VP8 ", b"VP8L")), False)
+    return False
+
+
+def jpeg2000_ratio(source: Image.Image) -> float | None:
+    """How many times smaller than its samples a lossy JPEG 2000 is; ``None`` for one without loss, and for others.
+
+    Its transform tells: the 9-7 one cannot be undone exactly.
+    """
+    if source.format != "JPEG2000":
+        return None
+    size = kept_with(source, "lossy", _size_if_lossy, 0)
+    return source.width * source.height * _BANDS.get(source.mode, 3) / size if size else None
+
+
+def _size_if_lossy(file: IO[bytes]) -> int:
+    """Bytes of the file where its wavelet is the irreversible one, else 0."""
+    head = file.read(1 << 16)
+    start = head.find(_START)
+    if start < 0:
+        return 0
+    for marker, body in _segments(head, start + 2):
+        if marker == _STYLE and len(body) > 9:
+            return file.seek(0, 2) if body[9] == 0 else 0
+    return 0
+
+
+def _segments(head: bytes, place: int) -> Iterator[tuple[int, bytes]]:
+    while place + 4 <= len(head):
+        marker, length = int.from_bytes(head[place : place + 2]), int.from_bytes(head[place + 2 : place + 4])
+        if marker == _TILE or length < 2:
+            return
+        yield marker, head[place + 4 : place + 2 + length]
+        place += 2 + length
