@@ -14,6 +14,7 @@ import argparse
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -121,7 +122,7 @@ def _variants(text: str) -> tuple[str, str]:
     return re.sub(r"\s*\[[^\]]*\]", "", text), re.sub(r"[\[\]]", "", text)
 
 
-def make_inputs(folder: Path, *, with_onnx: bool) -> None:
+def make_inputs(folder: Path) -> None:
     """Small files of the names that README and docs use."""
     folder.mkdir(parents=True)
     for name in ("photo.jpg", "photo.png", "holiday/beach.jpg", "holiday/dunes.png", "in.png"):
@@ -135,7 +136,7 @@ def make_inputs(folder: Path, *, with_onnx: bool) -> None:
         for number in range(20):
             drawing(number, 96).save(folder / place / f"{number:02d}.png")
     # a picture every half minute, so that there is something at 12:00
-    film = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=1/30:d=780", "-f", "lavfi", "-i", "sine=d=780:r=8000"]
+    film = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=1/30:d=780", "-f", "lavfi", "-i", "sine=d=2"]
     ffmpeg_run(*film, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "1", folder / "film.mkv")
     short = ["-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.3"]
     for name in ("season1/one.mkv", "season1/two.mkv", "full.mkv", "screen.mkv", "input.mkv", "tape1.mkv", "tape2.mkv"):
@@ -150,17 +151,16 @@ def make_inputs(folder: Path, *, with_onnx: bool) -> None:
     (folder / "recipe.toml").write_text(RECIPE)
     (folder / "queue.toml").write_text('data = "PICTURES"\n[[run]]\nrecipe = "recipe.toml"\n')
     (folder / "soft.toml").write_text('[[degradation]]\nname = "bicubic"\n')
-    _make_weights(folder, with_onnx=with_onnx)
+    _make_weights(folder)
     for place in ("benchmarks", "tests", "sr_plugins", "Makefile"):
         (folder / place).symlink_to(ROOT / place)
 
 
-def _make_weights(folder: Path, *, with_onnx: bool) -> None:
+def _make_weights(folder: Path) -> None:
     import torch
 
-    if with_onnx:  # somebody's network, in that form
-        command = [sys.executable, "-m", "sr_plugins.cli", "export", "tiny", "--channels", "rgb", "-o", "network.onnx"]
-        subprocess.run(command, cwd=folder, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    command = [sys.executable, "-m", "sr_plugins.cli", "export", "tiny", "--channels", "rgb", "-o", "network.onnx"]
+    subprocess.run(command, cwd=folder, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
     try:
         from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
@@ -239,13 +239,13 @@ def _unknown_extras(text: str) -> str:
     return "".join(f"no extra {extra!r} " for extra in named if extra not in known)
 
 
-def check(page: Path, root: Path) -> list[Outcome]:
+def check(page: Path, inputs: Path, root: Path) -> list[Outcome]:
     """All lines of one page, in its own folder, in order."""
     lines = list(commands(page))
     if not lines:
         return []
     folder = root / str(page.relative_to(ROOT)).replace("/", "-") / "work"
-    make_inputs(folder, with_onnx="network.onnx" in page.read_text())
+    shutil.copytree(inputs, folder, symlinks=True)
     environment = surroundings(folder.parent)
     outcomes = []
     for line in lines:
@@ -267,8 +267,10 @@ def main() -> int:
     pages = [page.resolve() for page in options.pages] or list(PAGES)
     with tempfile.TemporaryDirectory(prefix="docs-check-") as scratch:
         root = options.folder or Path(scratch)
+        make_inputs(root / "inputs")
         with ThreadPoolExecutor(2) as pool:
-            outcomes = [outcome for found in pool.map(lambda page: check(page, root), pages) for outcome in found]
+            found = pool.map(lambda page: check(page, root / "inputs", root), pages)
+            outcomes = [outcome for several in found for outcome in several]
     bad = [outcome for outcome in outcomes if outcome.fault]
     print(f"{len(outcomes)} lines, {len(bad)} do not do what the page says")
     return 1 if bad else 0

@@ -233,7 +233,7 @@ def test_auto_takes_what_the_largest_layer_shows_for_all(gimp: GimpInChroot, ran
 
 @pytest.mark.parametrize(
     ("one", "cure"),
-    zip(NO_LAYER, ("make it RGB first", "make it RGB first", "anchor it", "select its layer"), strict=True),
+    [*zip(NO_LAYER, ("make it RGB first", "make it RGB first", "anchor it", "select its layer"), strict=True)],
     ids=lambda one: one["id"] if isinstance(one, dict) else "",
 )
 def test_what_a_new_layer_cannot_be_made_of_is_said(
