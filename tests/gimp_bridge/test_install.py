@@ -149,7 +149,11 @@ def test_files_of_an_older_version_go(profile: Profile, monkeypatch: pytest.Monk
     install(profile, BRIDGE)
     monkeypatch.setattr(gimp_bridge.install, "FILES", ("worker_client.py", "sr_upscale.py"))
     assert install(profile, BRIDGE)
-    assert {path.name for path in profile.plug_in.iterdir()} == ALL - {"gimp_pixels.py"}
+    assert {path.name for path in profile.plug_in.iterdir()} == ALL - {
+        "gimp_pixels.py",
+        "gimp_preview.py",
+        "gimp_dialog.py",
+    }
 
 
 def test_uninstall_removes_all_of_ours(profile: Profile) -> None:
@@ -240,7 +244,7 @@ def test_what_a_sandbox_cannot_see_is_told(tmp_path: Path) -> None:
 
 
 def test_the_plug_in_imports_only_what_gimp_has() -> None:
-    allowed = {"gi", "gimp_pixels", "worker_client", *sys.stdlib_module_names}
+    allowed = {"gi", "gimp_dialog", "gimp_pixels", "gimp_preview", "worker_client", *sys.stdlib_module_names}
     for name in FILES:
         tree = ast.parse((SOURCE / name).read_text("utf-8"), feature_version=(3, 10))
         for node in ast.walk(tree):
