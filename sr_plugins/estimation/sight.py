@@ -48,7 +48,7 @@ def luma_of(frame: Frame) -> Luma:
     """
     format = frame.format
     height, width = frame.height, frame.width
-    rows, columns = _middle(height), _middle(width)
+    rows, columns = middle(height), middle(width)
     planes = [plane[rows, columns].astype(np.float32) for plane in frame.planes[: 3 if format.family == "rgb" else 1]]
     weights = LUMA if format.family == "rgb" else (1.0,)
     luma = np.tensordot(np.array(weights, np.float32), np.stack(planes), 1)
@@ -59,7 +59,8 @@ def luma_of(frame: Frame) -> Luma:
     return np.asarray(np.clip(np.nan_to_num(scaled), 0, 255), np.float32)
 
 
-def _middle(length: int) -> slice:
+def middle(length: int) -> slice:
+    """The pixels of a side that are looked at, whole blocks cut off."""
     kept = min(length, SIDE + length % BLOCK)
     first = (length - kept) // 2 // BLOCK * BLOCK
     return slice(first, first + kept)

@@ -37,7 +37,7 @@ from gimp_bridge.worker import Answerer, Hello, Look, Picture, model_choices, re
 from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins import settings as settings_module
 from sr_plugins.errors import SRError
-from sr_plugins.estimation.sight import _middle
+from sr_plugins.estimation.sight import middle as looked_at
 from sr_plugins.weights.safetensors_files import write_weights
 
 HELLO = {"type": "hello", "protocol": PROTOCOL}
@@ -231,7 +231,7 @@ def test_how_much_of_a_picture_is_done_is_known_within_it(monkeypatch: pytest.Mo
 def test_the_middle_shows_what_the_whole_does() -> None:
     for length in (*range(1, 40), *range(760, 800), 1251, 4000):
         first, kept = middle(length)
-        assert slice(first, first + kept) == _middle(length)
+        assert slice(first, first + kept) == looked_at(length)
         assert middle(kept) == (0, kept)
 
 

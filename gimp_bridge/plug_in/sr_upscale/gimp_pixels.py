@@ -110,7 +110,7 @@ def chosen(drawable: Any, box: Box, network: Network, worker: Any) -> tuple[Netw
     """The network with the model that ``auto`` is for this part of a drawable, and why in a line."""
     part, encoding = looked_at(box), encoding_of(drawable)
     model, line = worker.choose(request_for(part, encoding, network), pixels_of(drawable, part, encoding))
-    return network._replace(model=model), line
+    return Network(model, network.scale, network.self_ensemble), line
 
 
 def process(jobs: list[tuple[Any, Box]], network: Network, bridge: Mapping[str, Any]) -> list[Any]:
