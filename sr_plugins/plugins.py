@@ -34,6 +34,7 @@ OUR_DISTRIBUTION = "sr-plugins"
 BUILT_IN = (
     "sr_plugins.models.bicubic",
     "sr_plugins.models.compact",
+    "sr_plugins.models.film",
     "sr_plugins.models.vdsr",
     "sr_plugins.models.edsr",
     "sr_plugins.models.lapsrn",

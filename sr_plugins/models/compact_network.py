@@ -14,7 +14,7 @@ from sr_plugins.models.back_projection import BackProjection
 from sr_plugins.models.branched_convolution import SLOPE, BranchedConv3x3, load_folded
 from sr_plugins.models.fake_quantization import equalize, extremes, int8_convolution
 from sr_plugins.models.flat_colours import KNOTS, flat_curve, leveled
-from sr_plugins.models.growth import fits_inside, grow
+from sr_plugins.models.growth import depth, fits_inside, grow
 from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.models.symmetric_convolution import SymmetricConv3x3, phase_sets
 
@@ -176,6 +176,17 @@ class CompactNetwork(nn.Module):
         if fits_inside(smaller, self.features // self.symmetry, self.layers, tail.conv.out_channels, self.symmetry):
             return grow(head, body, tail, smaller, self.symmetry)
         return load_folded(self, tensors)
+
+    @classmethod
+    def written_out(cls, scale: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A folded network's tensors as plain convolutions; as they are where they are that already."""
+        if "head.shared.weight" not in tensors:
+            return dict(tensors)
+        families, inputs = tensors["head.shared.weight"].shape[0], tensors["tail.shared.weight"].shape[1]
+        shared = {key.replace(".shared.", "."): value for key, value in tensors.items()}
+        network = cls(scale, inputs, depth(shared), symmetry=inputs // families)
+        network.load_state_dict(dict(tensors))
+        return network.plain().state_dict()
 
     def _branched(self) -> list[BranchedConv3x3]:
         """What is trained, from first to last layer."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,16 @@ import torch
 from torch import Tensor
 
 from sr_plugins.errors import DataError, RecipeError
+from sr_plugins.interface.model import ModelSpec
 from sr_plugins.training.degradations.chain import build_chain
 from sr_plugins.training.picture_files import list_pictures
 from sr_plugins.training.run.distillation import teach
+from sr_plugins.training.run.material import Material
 from sr_plugins.training.run.pictures import Pictures
 from sr_plugins.training.run.recipe import Recipe
+from sr_plugins.training.sequences.clips import list_clips
+from sr_plugins.training.sequences.sequences import Sequences
+from sr_plugins.training.sequences.settings import SequenceSettings
 
 LOOKAHEAD = 8  # batches
 Batch = tuple[int, Tensor, Tensor]  # scale, low, high
@@ -55,22 +61,72 @@ def load_pictures(
     return sets, Pictures(kept, recipe.scale, channels, chain, recipe.seed + 1, least)
 
 
+def load_material(
+    recipe: Recipe, data: Path, spec: ModelSpec, folder: Path, iteration: int, device: str = "auto"
+) -> tuple[Mapping[int, Material], Material]:
+    """What a run of ``spec``'s network learns from and is validated with: pictures, or sequences kept in ``folder``.
+
+    Raises:
+        RecipeError: the recipe asks for sequences and the network sees no other frames, or the other way round.
+    """
+    if (recipe.sequences is None) == any(spec.window):
+        needs, has = ("[sequences]", "none") if any(spec.window) else ("no [sequences]", "them")
+        raise RecipeError(
+            f"{recipe.path}: {spec.label} sees {1 + sum(spec.window)} frames and needs {needs}: it has {has}"
+        )
+    if recipe.sequences is None:
+        return load_pictures(recipe, data, spec.channels, iteration, device)
+    return load_sequences(recipe, recipe.sequences, data, spec, folder)
+
+
+def load_sequences(
+    recipe: Recipe, settings: SequenceSettings, data: Path, spec: ModelSpec, folder: Path
+) -> tuple[dict[int, Material], Material]:
+    """The training sequences and those for validation, of pictures of their own; made where ``folder`` lacks them."""
+    if spec.channels != "luma" or recipe.teacher or recipe.also:
+        raise RecipeError(f"{recipe.path}: [sequences] are luma, of one scale, and no teacher sees them")
+    if (least := max(stage.patch for stage in recipe.stages)) > settings.side:
+        raise RecipeError(f"{recipe.path}: patch = {least} is larger than sequences.side = {settings.side}")
+    paths = list_pictures(data)
+    if len(paths) <= recipe.validation:
+        raise DataError(f"{data} holds {len(paths)} pictures, and {recipe.validation} are for validation: add more")
+    held_out = {int(i) for i in np.linspace(0, len(paths) - 1, recipe.validation)}
+
+    def made(paths: list[Path], films: list[Path], settings: SequenceSettings, seed: int, name: str) -> Sequences:
+        return Sequences(settings, paths, films, recipe.scale, spec.window, seed, folder / "sequences" / name)
+
+    training = made(
+        [p for i, p in enumerate(paths) if i not in held_out], list_clips(data), settings, recipe.seed, "train"
+    )
+    few = replace(settings, scenes=recipe.validation)
+    kept = made([p for i, p in enumerate(paths) if i in held_out], [], few, recipe.seed + 1, "validation")
+    return {recipe.scale: training}, kept
+
+
 class Batches:
     """Makes batch after batch in background threads, from ``iteration`` on.
 
     Args:
         recipe: what to draw.
-        sets: training pictures by scale, as :func:`load_pictures` gives them for ``iteration``.
+        sets: what to learn from by scale, as :func:`load_material` gives it for ``iteration``.
         iteration: the first iteration asked for.
         rank, world: this process and how many share each batch.
         pinned: put batches into page-locked memory, for an asynchronous copy to a GPU.
     """
 
     def __init__(
-        self, recipe: Recipe, sets: dict[int, Pictures], iteration: int, rank: int = 0, world: int = 1, *, pinned: bool
+        self,
+        recipe: Recipe,
+        sets: Mapping[int, Material],
+        iteration: int,
+        rank: int = 0,
+        world: int = 1,
+        *,
+        pinned: bool,
     ) -> None:
         self.recipe, self.sets, self.rank, self.world, self.pinned = recipe, sets, rank, world, pinned
-        self.random = build_chain(recipe.degradation, recipe.scale, recipe.path).random
+        self.renewed_sets = [pictures for pictures in sets.values() if isinstance(pictures, Pictures)]
+        self.random = bool(self.renewed_sets) and build_chain(recipe.degradation, recipe.scale, recipe.path).random
         self.next = iteration
         self.scales = (recipe.scale, *recipe.also)
         self.cutter = ThreadPoolExecutor(1, "batches")  # one thread: renewals and cuts stay in order
@@ -101,12 +157,12 @@ class Batches:
         """Queue the fresh copies that come next, and put those due at ``iteration`` in their places."""
         due = iteration // self.recipe.renew
         while self.queued < due + 2 * LOOKAHEAD:
-            for pictures in self.sets.values():
+            for pictures in self.renewed_sets:
                 made = self.degraders.submit(pictures.renewal, self.queued)
                 self.renewals.append(lambda p=pictures, n=self.queued, m=made: p.put(n, m.result()))  # type: ignore[misc]
             self.queued += 1
         while self.renewed < due:
-            for _ in self.sets:
+            for _ in self.renewed_sets:
                 self.renewals.popleft()()
             self.renewed += 1
 

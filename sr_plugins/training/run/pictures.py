@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -130,3 +130,8 @@ class Pictures:
             lows.append(turned(small, turn))
             highs.append(turned(large, turn))
         return np.stack(lows[share]).astype(np.float32) / MAXIMUM, np.stack(highs[share]) / MAXIMUM
+
+    def whole(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Every picture, low and high resolution, (C, H, W) in [0, 1]: for validation."""
+        for low, high in self.pairs:
+            yield low / MAXIMUM, high / MAXIMUM

@@ -24,6 +24,9 @@
     [[degradation]]
     name = "bicubic"
 
+    # [sequences]                       instead, for a network that sees frames around the one it enlarges: scenes that
+    # scenes = 1000                     move, coded as video; see SequenceSettings
+
     [[stage]]                           # stages run one after another; weights and EMA carry over
     iterations = 40000
     patch = 48                          # side of the low-resolution patch, pixels
@@ -48,6 +51,7 @@ from pathlib import Path
 from typing import Any
 
 from sr_plugins.errors import RecipeError, offered
+from sr_plugins.training.sequences.settings import SequenceSettings, read_settings
 from sr_plugins.training.tables import is_number, read_table
 from sr_plugins.weights.pretrained import PRETRAINED
 
@@ -92,6 +96,7 @@ class Recipe:
     description: str
     degradation: tuple[Mapping[str, Any], ...]
     stages: tuple[Stage, ...]
+    sequences: SequenceSettings | None = None
     places: tuple[Path, ...] = ()  # further folders to look for weights in
 
     def stage_at(self, iteration: int) -> tuple[int, int]:
@@ -144,7 +149,7 @@ def read_recipe(path: Path) -> Recipe:
 
     reader = _Reader(path)
     known = {"seed", "ema", "optimizer", "clip_gradient", "validate_every", "model", "data", "degradation", "stage"}
-    reader.known(table, "", known)
+    reader.known(table, "", known | {"sequences"})
     optimizer = reader.string(table, "optimizer", "adam")
     if optimizer not in OPTIMIZERS:
         raise RecipeError(f"{path}: optimizer = {optimizer!r} is not one of {', '.join(OPTIMIZERS)}")
@@ -159,6 +164,8 @@ def read_recipe(path: Path) -> Recipe:
     also = model.get("also", [])
     if not isinstance(also, list) or not all(isinstance(a, int) and 1 < a < scale and scale % a == 0 for a in also):
         raise RecipeError(f"{path}: model.also = {also!r} is not a list of scales that divide {scale}")
+    if "sequences" in table and (unused := {"degradation"} & set(table) or {"sizes", "renew"} & set(data)):
+        raise RecipeError(f"{path}: {min(unused)} is of recipes for pictures: [sequences] says what sequences undergo")
     sizes = data.get("sizes", [1.0])
     if not isinstance(sizes, list) or not sizes or not all(is_number(s) and 0 < s <= 1 for s in sizes):
         raise RecipeError(f"{path}: data.sizes = {sizes!r} is not a list of numbers above 0 and at most 1")
@@ -193,6 +200,7 @@ def read_recipe(path: Path) -> Recipe:
         description=reader.string(data, "description", ""),
         degradation=tuple(degradation),
         stages=read_stages,
+        sequences=read_settings(table["sequences"], path) if "sequences" in table else None,
     )
 
 

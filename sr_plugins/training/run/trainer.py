@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from sr_plugins.interface.model import ModelSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.training.average import Average
 from sr_plugins.training.losses.weighted_sum import WeightedSum
-from sr_plugins.training.run.batches import Batches, load_pictures
+from sr_plugins.training.run.batches import Batches, load_material
+from sr_plugins.training.run.material import on_device
 from sr_plugins.training.run.optimizers import make_optimizers
 from sr_plugins.training.run.processes import Processes, processes
 from sr_plugins.training.run.recipe import Recipe, Stage
@@ -119,7 +121,7 @@ def _train(
             raise RecipeError(f"{recipe.path}: a stage with int8 = true is for one process, not {place.world}")
         if stage.batch % place.world:
             raise RecipeError(f"{recipe.path}: batch = {stage.batch} cannot be shared by {place.world} processes")
-    sets, validation = load_pictures(recipe, data, spec.channels, iteration, str(place.device))
+    sets, validation = load_material(recipe, data, spec, run.folder, iteration, str(place.device))
     network = place.wrapped(model)
     started = saved = time.monotonic()
 
@@ -149,7 +151,7 @@ def _train(
             stage = recipe.stages[index]
             _set_rates(optimizers, stage, within)
             scale, low, high = batches.get()
-            x = low.to(place.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+            x = on_device(low, place.device)
             target = high.to(place.device, non_blocking=True)
             if stage.int8:
                 if getattr(model, "int8_ranges", None) is None:  # go on from the averaged weights
@@ -260,7 +262,7 @@ def _card(recipe: Recipe, spec: ModelSpec, pictures: int, iteration: int, second
         "license": spec.license,
         "data": recipe.description,
         "pictures": pictures,
-        "degradation": list(recipe.degradation),
+        **({"sequences": asdict(recipe.sequences)} if recipe.sequences else {"degradation": list(recipe.degradation)}),
         "losses": [dict(stage.losses) for stage in recipe.stages],
         "optimizer": recipe.optimizer,
         **({"teacher": recipe.teacher, "teacher_shares": [s.teacher for s in recipe.stages]} if recipe.teacher else {}),

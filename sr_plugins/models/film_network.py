@@ -1,0 +1,126 @@
+"""The torch module of ``film``: kept apart so that listing models imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sr_plugins.models.alignment import aligned
+from sr_plugins.models.branched_convolution import SLOPE, BranchedConv3x3, load_folded
+from sr_plugins.models.compact_network import LEVEL, CompactNetwork
+from sr_plugins.models.flat_colours import KNOTS, flat_curve, leveled
+from sr_plugins.models.interpolation import BicubicUpsample
+
+
+class FilmNetwork(nn.Module):
+    """Frames around one in, that one enlarged: (N, T, 1, H, W) in [0, 1] to (N, 1, H * scale, W * scale).
+
+    The frame in the middle goes the way of a compact network. Beside its first layer, a few layers look at all frames
+    of the window, the others moved to lie on it, and add what they find to its features.
+
+    Args:
+        scale, features, layers: of the compact network.
+        frames: T, odd.
+        fusion: layers that look at the window, the one that adds included.
+        distance: how far frames are moved to lie on the middle one, in pixels; 0: not at all.
+        branches: with the branches to train with.
+
+    Attributes:
+        level: as of :class:`~sr_plugins.models.compact_network.CompactNetwork`.
+    """
+
+    level: Tensor | None
+
+    def __init__(
+        self,
+        scale: int,
+        features: int,
+        layers: int,
+        *,
+        frames: int,
+        fusion: int,
+        distance: int,
+        branches: bool = False,
+    ) -> None:
+        super().__init__()
+        self.scale, self.features, self.layers = scale, features, layers
+        self.frames, self.fusion_layers, self.distance = frames, fusion, distance
+        self.register_buffer(LEVEL, None)
+
+        def conv(inputs: int, outputs: int, skip: bool = False) -> nn.Module:
+            if branches:
+                return BranchedConv3x3(inputs, outputs, skip=skip)
+            return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+        self.head = conv(1, features)
+        self.fusion = nn.ModuleList(
+            [conv(frames, features), *(conv(features, features, skip=True) for _ in range(fusion - 2))]
+        )
+        self.found = conv(features, features)
+        self.body = nn.ModuleList(conv(features, features, skip=True) for _ in range(layers))
+        self.tail = conv(features, scale * scale)
+        self.base = BicubicUpsample(scale)
+        if branches:  # start from one frame, and from the bicubic picture
+            with torch.no_grad():
+                self.found.load_folded(torch.zeros(features, features, 3, 3), torch.zeros(features))  # type: ignore[operator]
+                self.tail.conv.weight.mul_(0.1)  # type: ignore[operator, union-attr]
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = list(x[:, :, 0].split(1, 1))
+        if self.level is not None:
+            frames = [leveled(frame, self.level) for frame in frames]
+        now = frames[self.frames // 2]
+        if self.distance:
+            frames = [other if other is now else aligned(now, other, self.distance) for other in frames]
+        found = torch.cat(frames, 1)
+        for layer in self.fusion:
+            found = F.leaky_relu(layer(found), SLOPE, inplace=True)
+        y = F.leaky_relu(self.head(now) + self.found(found), SLOPE, inplace=True)
+        for layer in self.body:
+            y = F.leaky_relu(layer(y), SLOPE, inplace=True)
+        residual = self.tail(y).float()
+        return F.pixel_shuffle(self.base.phases(now) + residual, self.scale)
+
+    @torch.no_grad()
+    def keep_flat_colours(self) -> None:
+        """Take the curve that this network, as it is now, asks for, where it does not keep flat colours by itself."""
+
+        class Resting(nn.Module):
+            def forward(_, x: Tensor) -> Tensor:  # of frames that are all alike
+                return self(x[:, None].expand(-1, self.frames, -1, -1, -1))
+
+        self.level = None
+        self.level = flat_curve(Resting(), self.layers + self.fusion_layers + 1 + BicubicUpsample.radius, self.scale)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        self.make_room({LEVEL} if prefix + LEVEL in state_dict else ())
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def make_room(self, names: Container[str]) -> None:
+        """Before tensors of these names are loaded: theirs is to say whether there is a curve."""
+        device = next(self.parameters()).device
+        self.register_buffer(LEVEL, torch.zeros(KNOTS, 2, device=device) if LEVEL in names else None)
+
+    def fold(self) -> FilmNetwork:
+        """The equal network without branches, in eval mode."""
+        folded = FilmNetwork(
+            self.scale,
+            self.features,
+            self.layers,
+            frames=self.frames,
+            fusion=self.fusion_layers,
+            distance=self.distance,
+        )
+        for name, layer in list(self.named_modules()):
+            if isinstance(layer, BranchedConv3x3):
+                folded.set_submodule(name, layer.fold())
+        folded.register_buffer(LEVEL, self.level)
+        return folded.eval()
+
+    def load_folded(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """Start from a folded network's tensors: this one's, or those of a compact network that sees one frame."""
+        return load_folded(self, CompactNetwork.written_out(self.scale, tensors))

@@ -1,0 +1,40 @@
+"""What a run learns from: pictures, or sequences of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Floats = NDArray[np.float32]
+
+
+class Material(Protocol):
+    """Pairs of low and high resolution.
+
+    Attributes:
+        scale: how much smaller the low-resolution ones are.
+        sources: number, file and size of everything they were made of.
+    """
+
+    scale: int
+    sources: Sequence[tuple[int, Path, float]]
+
+    def batch(
+        self, rng: np.random.Generator, size: int, patch: int, share: slice = ..., teacher: float = ...
+    ) -> tuple[Floats, Floats]:
+        """``size`` random patches, low (N, C, h, w) or (N, T, C, h, w) and high (N, C, H, W), in [0, 1]."""
+
+    def whole(self) -> Iterator[tuple[Floats, Floats]]:
+        """What to validate with, one after the other: the same without N."""
+
+
+def on_device(x: Tensor, device: torch.device) -> Tensor:
+    """A network's input (N, C, H, W), there in the layout that convolutions like, or (N, T, C, H, W)."""
+    x = x.to(device, non_blocking=True)
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
