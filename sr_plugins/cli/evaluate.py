@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     "--data",
     required=True,
     type=click.Path(path_type=Path),
-    help="High-resolution pictures, with the low-resolution ones in LRx2, LRx3 ... beside them; made where absent.",
+    help="High-resolution pictures, with the low-resolution ones in LRx2, LRx3 ... beside them; made where absent. Or a"
+    " film, or a folder of films and of folders with frames.",
 )
 @click.option("--metrics", default="psnr,ssim", show_default=True, help="Names, separated by commas.")
 @click.option(
@@ -41,15 +42,28 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Make the low-resolution pictures with the [[degradation]] chain of this file.",
 )
+@click.option("--frames", type=click.IntRange(min=1), help="Of clips: only the first so many.")
+@click.option(
+    "--crf", type=click.IntRange(0, 51), help="Of clips: code the small frames as H.264 of this quality first."
+)
 @click.option("--write-card", is_flag=True, help="Note the means in the weights file's model card.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(
-    data: Path, metrics: str, degradation: Path | None, write_card: bool, as_json: bool, **options: Any
+    data: Path,
+    metrics: str,
+    degradation: Path | None,
+    frames: int | None,
+    crf: int | None,
+    write_card: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Measure PSNR, SSIM and more on test pictures, with bicubic interpolation beside.
+    """Measure PSNR, SSIM and more on test pictures or clips, with bicubic interpolation beside.
 
-    The protocol is the literature's: luma (BT.601, 8 bits), a border of SCALE pixels left out.
+    The protocol is the literature's: luma (BT.601, 8 bits), a border of SCALE pixels left out. To models that see
+    other frames, a folder of pictures is one clip.
     """
+    from sr_plugins.evaluation import clips
     from sr_plugins.evaluation import quality as evaluation
     from sr_plugins.plugins import plugins
     from sr_plugins.training.degradations.chain import read_chain
@@ -70,14 +84,21 @@ def command(
             raise click.UsageError(f"--scale {factor}: test pictures have whole scales")
         scale, spec_of_model = int(factor), upscaler.loaded.spec
         card = _card_file(options["model"], spec_of_model) if write_card else None
-        shrink = read_chain(degradation, scale).seeded(seed=1) if degradation else None
-        ways = {spec_of_model.name: evaluation.upscale_with(upscaler), "bicubic": evaluation.bicubic(scale)}
+        found = clips.find_clips(data, frames_of_one=spec_of_model.window != (0, 0))
+        _check_kind(found, specs, degradation, frames, crf)
         with Console(stderr=True).status(f"{upscaler.description}, {data}") as status:
-            results = evaluation.evaluate(
-                ways, data, scale, specs, shrink=shrink, done=lambda name: status.update(f"{name} done")
-            )
+            done = lambda name: status.update(f"{name} done")  # noqa: E731
+            if found:
+                enlarge = {spec_of_model.name: clips.enlarge_with(upscaler), "bicubic": clips.bicubic(scale)}
+                read = (clips.read_clip(path, scale, frames=frames, crf=crf) for path in found)
+                results = clips.evaluate_clips(enlarge, read, scale, specs, done)
+            else:
+                shrink = read_chain(degradation, scale).seeded(seed=1) if degradation else None
+                ways = {spec_of_model.name: evaluation.upscale_with(upscaler), "bicubic": evaluation.bicubic(scale)}
+                results = evaluation.evaluate(ways, data, scale, specs, shrink=shrink, done=done)
 
     name = data.resolve().name + (f" {degradation.stem}" if degradation else "")
+    name += ("" if crf is None else f" H.264 {crf}") + ("" if frames is None else f" {frames} frames")
     name += " self-ensemble" if options["self_ensemble"] else ""
     name += " int8" if options["precision"] == "int8" else ""
     if as_json:
@@ -88,6 +109,19 @@ def command(
     if card is not None:  # last: what was measured is not lost where the file cannot be written
         means = {s.name: _rounded(results[spec_of_model.name].mean(s.name), s) for s in specs}
         evaluation.write_card(card, name, scale, means)
+
+
+def _check_kind(
+    clips: list[Path], specs: list[MetricSpec], degradation: Path | None, frames: int | None, crf: int | None
+) -> None:
+    """What was asked for must be of the kind of data that is there."""
+    if not clips and (frames is not None or crf is not None):
+        raise click.UsageError("--frames and --crf are for clips: a film, or a folder of films and folders of frames")
+    if clips and degradation is not None:
+        raise click.UsageError("--degradation is for pictures; --crf codes clips")
+    for spec in specs if clips else []:
+        if spec.channels != "luma":
+            raise click.UsageError(f"metric {spec.name} looks at colours, and of clips luma alone is measured")
 
 
 def _card_file(model: str, spec: ModelSpec) -> Path:
@@ -111,10 +145,15 @@ def _rounded(value: float, spec: MetricSpec) -> float | None:
 
 def _told(result: Result, specs: list[MetricSpec]) -> dict[str, Any]:
     pictures = [
-        {"name": name} | {s.name: _rounded(result.values[s.name][i], s) for s in specs if not s.clip}
+        {"name": name} | {s.name: _rounded(result.values[s.name][i], s) for s in specs if _each(result, s)}
         for i, name in enumerate(result.names)
     ]
     return {"mean": {s.name: _rounded(result.mean(s.name), s) for s in specs}, "pictures": pictures}
+
+
+def _each(result: Result, spec: MetricSpec) -> bool:
+    """Whether there is a value for each name: a metric of clips has one for all pictures together."""
+    return len(result.values[spec.name]) == len(result.names)
 
 
 def _table(title: str, results: dict[str, Result], specs: list[MetricSpec]) -> Table:
@@ -125,7 +164,7 @@ def _table(title: str, results: dict[str, Result], specs: list[MetricSpec]) -> T
             table.add_column(f"{spec.name} {'↑' if spec.larger_is_better else '↓'}\n{way}", justify="right")
     for i, name in enumerate(next(iter(results.values())).names):
         cells = [
-            "" if spec.clip else f"{result.values[spec.name][i]:.{spec.decimals}f}"
+            f"{result.values[spec.name][i]:.{spec.decimals}f}" if _each(result, spec) else ""
             for spec in specs
             for result in results.values()
         ]

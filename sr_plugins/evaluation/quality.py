@@ -144,7 +144,7 @@ def evaluate(
             for channels, upscale, truth in (("luma", luma, to_luma), ("rgb", rgb, np.asarray)):
                 if not any(metric.channels == channels for metric in metrics):
                     continue
-                pair = _inner(upscale(low), scale), _inner(truth(high), scale)
+                pair = inner(upscale(low), scale), inner(truth(high), scale)
                 for metric, measure in measures:
                     if metric.channels == channels and metric.clip:
                         clips.setdefault((way, metric.name), []).append(pair)
@@ -174,7 +174,8 @@ def write_card(path: Path, name: str, scale: int, means: dict[str, float | None]
     write_weights(path, loaded.torch().module, loaded.card | {"metrics": metrics})
 
 
-def _inner(picture: Image, border: int) -> Image:
+def inner(picture: Image, border: int) -> Image:
+    """Without a border; ``DataError`` where nothing is left."""
     if min(picture.shape[:2]) <= 2 * border:
         raise DataError(f"{picture.shape[1]} x {picture.shape[0]} pixels have nothing left inside a border of {border}")
     return picture[border:-border, border:-border]

@@ -20,8 +20,8 @@ def list_clips(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
 
 
-def read_luma(path: Path) -> NDArray[np.uint8]:
-    """Y' of the first :data:`LONGEST` frames, (frames, H, W), 8-bit limited range; ``DataError`` if there are none."""
+def read_luma(path: Path, most: int | None = LONGEST) -> NDArray[np.uint8]:
+    """Y' of the first ``most`` frames, (frames, H, W), 8-bit limited range; ``DataError`` if there are none."""
     import av
 
     try:
@@ -31,7 +31,7 @@ def read_luma(path: Path) -> NDArray[np.uint8]:
                 height = frame.height // 2 * 2
                 even = frame.reformat(frame.width // 2 * 2, height, "yuv420p", dst_color_range="MPEG")
                 frames.append(even.to_ndarray()[:height])
-                if len(frames) == LONGEST:
+                if len(frames) == most:
                     break
             return np.stack(frames)
     except (av.FFmpegError, IndexError, ValueError) as error:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import av
 
 Luma = NDArray[np.uint8]  # (frames, H, W)
 
@@ -25,7 +28,8 @@ CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
     "mpeg2": ("mpeg2video", "mpeg2video", {"qmin": "{half}", "qmax": "{half}", "g": "{group}", "bf": "2"}),
 }
 CLEAN = "none"
-SPEEDS = {"h264": ("veryfast", "medium"), "h265": ("ultrafast", "veryfast"), "mpeg2": ("",)}  # presets
+# Presets. x265's slower ones give other frames each time, with one thread and whatever else is switched off.
+SPEEDS = {"h264": ("veryfast", "medium"), "h265": ("ultrafast",), "mpeg2": ("",)}
 GROUPS = (250, 24, 12)  # frames from one intra frame to the next, at most
 MPEG2_QUANTISERS = (2, 31)
 
@@ -44,6 +48,12 @@ def draw_coding(rng: np.random.Generator, codec: str, quality: float) -> dict[st
 
 def code(frames: Luma, codec: str, options: dict[str, str]) -> Luma:
     """Encode 8-bit luma (frames, H, W), even sides of at least 32, as 4:2:0 without colour, and decode it again."""
+    height = frames.shape[1]
+    return np.stack([frame.to_ndarray(format="yuv420p")[:height] for frame in coded_frames(frames, codec, options)])
+
+
+def coded_frames(frames: Luma, codec: str, options: dict[str, str]) -> list[av.VideoFrame]:
+    """The same, as frames that know whether they were coded as I, P or B."""
     import av
 
     encoder_name, decoder_name, _ = CODECS[codec]
@@ -64,4 +74,4 @@ def code(frames: Luma, codec: str, options: dict[str, str]) -> Luma:
     decoded = [frame for packet in packets for frame in decoder.decode(packet)] + decoder.decode(None)
     if len(decoded) != count:
         raise RuntimeError(f"{encoder_name} made {len(decoded)} frames of {count}")
-    return np.stack([frame.to_ndarray(format="yuv420p")[:height] for frame in decoded])
+    return decoded

@@ -63,6 +63,9 @@ def read_settings(table: Any, path: Path) -> SequenceSettings:
     lists = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     if isinstance(codec := lists.get("codec"), str):
         lists["codec"] = (codec,)
+    for name in ("motion", "layers", "films"):
+        if isinstance(value := lists.get(name), int) and not isinstance(value, bool):
+            lists[name] = float(value)
     try:
         settings: SequenceSettings = call_with(SequenceSettings, f"{path}: sequences", {}, lists)
     except ValueError as error:
