@@ -34,7 +34,7 @@ def build() -> Callable[[Clip, Clip], float]:
     """
     import cv2
 
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def flow(first: Clip, second: Clip) -> Flow:
         search.setUseSpatialPropagation(True)

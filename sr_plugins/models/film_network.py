@@ -70,7 +70,7 @@ class FilmNetwork(nn.Module):
                 self.tail.conv.weight.mul_(0.1)  # type: ignore[operator, union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = list(x[:, :, 0].split(1, 1))
+        frames = list(torch.split(x[:, :, 0], 1, 1))
         if self.level is not None:
             frames = [leveled(frame, self.level) for frame in frames]
         now = frames[self.frames // 2]
@@ -89,12 +89,10 @@ class FilmNetwork(nn.Module):
     def keep_flat_colours(self) -> None:
         """Take the curve that this network, as it is now, asks for, where it does not keep flat colours by itself."""
 
-        class Resting(nn.Module):
-            def forward(_, x: Tensor) -> Tensor:  # of frames that are all alike
-                return self(x[:, None].expand(-1, self.frames, -1, -1, -1))
-
-        self.level = None
-        self.level = flat_curve(Resting(), self.layers + self.fusion_layers + 1 + BicubicUpsample.radius, self.scale)
+        self.level, distance = None, self.distance
+        self.distance = 0  # frames that are all alike lie on each other
+        self.level = flat_curve(_Still(self), self.layers + self.fusion_layers + 1 + BicubicUpsample.radius, self.scale)
+        self.distance = distance
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         self.make_room({LEVEL} if prefix + LEVEL in state_dict else ())
@@ -124,3 +122,15 @@ class FilmNetwork(nn.Module):
     def load_folded(self, tensors: Mapping[str, Tensor]) -> list[str]:
         """Start from a folded network's tensors: this one's, or those of a compact network that sees one frame."""
         return load_folded(self, CompactNetwork.written_out(self.scale, tensors))
+
+
+class _Still(nn.Module):
+    """The network on a picture that rests: (N, 1, H, W) in."""
+
+    def __init__(self, network: FilmNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.network(x[:, None].expand(-1, self.network.frames, -1, -1, -1))
+        return y

@@ -30,7 +30,7 @@ SMALL = SequenceSettings(scenes=3, codings=2, codec=("h264", "none"), side=32, f
 
 
 def waves(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (120 + 60 * np.sin(x / 9) + 40 * np.cos((x + 2 * y) / 13)).astype(np.float32)
+    return np.asarray(120 + 60 * np.sin(x / 9) + 40 * np.cos((x + 2 * y) / 13), np.float32)
 
 
 def photograph(side: int = 240) -> NDArray[np.float32]:
@@ -150,8 +150,8 @@ def test_sequences_come_from_the_seed_and_fill_up_what_lacks(paths: list[Path], 
     (tmp_path / "a" / "000001.npz").unlink()
     (tmp_path / "a" / "000002.npz").write_bytes(written["000002.npz"][:5000])
     again = sequences(paths, tmp_path / "a")
-    for one, other in zip(first.scenes, again.scenes, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    for before, after in zip(first.scenes, again.scenes, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     assert {path.name: path.read_bytes() for path in (tmp_path / "a").glob("*.npz")} == written
     other = sequences(paths, tmp_path / "b", seed=6)
     assert not np.array_equal(other.scenes[0][1], first.scenes[0][1])
@@ -175,10 +175,10 @@ def test_the_target_is_the_frame_the_window_is_about(
             assert np.array_equal(low[0, target + window[0]], downscale_bicubic(frame, 2))
     whole = list(made.whole())
     assert len(whole) == 6
-    low, high = whole[1]
-    assert low.shape == (sum(window) + 1, 1, 32, 32)
-    assert high.shape == (1, 64, 64)
-    np.testing.assert_allclose(low[window[0], 0] * 219 + 16, made.scenes[0][0][1, 1 + window[0]], atol=1e-4)
+    frames, truth = whole[1]
+    assert frames.shape == (sum(window) + 1, 1, 32, 32)
+    assert truth.shape == (1, 64, 64)
+    np.testing.assert_allclose(frames[window[0], 0] * 219 + 16, made.scenes[0][0][1, 1 + window[0]], atol=1e-4)
 
 
 def test_batches_cut_the_same_place_of_all_frames(paths: list[Path], tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_run_on_sequences_resumes_as_the_uninterrupted_one(paths: list[Path], 
     ("change", "message"),
     [
         (("[sequences]", '[[degradation]]\nname = "bicubic"\n[sequences]'), "degradation is of recipes for pictures"),
-        (('name = "film"', 'name = "tiny"'), "tiny x2 sees 1 frames and needs no [sequences]: it has them"),
+        (('name = "film"', 'name = "restore"'), "restore x2 sees 1 frames and needs no [sequences]: it has them"),
         (('codec = "h264"', 'codec = "h263"'), "codec = 'h263' is none of none, h264, h265, mpeg2"),
         (("side = 32", "side = 33"), "side = 33 is odd"),
         (("targets = 2", "targets = 6"), "6 targets with 4 neighbours are 10 frames"),

@@ -15,15 +15,15 @@ Floats = NDArray[np.float32]
 
 
 class Material(Protocol):
-    """Pairs of low and high resolution.
+    """Pairs of low and high resolution."""
 
-    Attributes:
-        scale: how much smaller the low-resolution ones are.
-        sources: number, file and size of everything they were made of.
-    """
+    @property
+    def scale(self) -> int:
+        """How much smaller the low-resolution ones are."""
 
-    scale: int
-    sources: Sequence[tuple[int, Path, float]]
+    @property
+    def sources(self) -> Sequence[tuple[int, Path, float]]:
+        """Number, file and size of everything they were made of."""
 
     def batch(
         self, rng: np.random.Generator, size: int, patch: int, share: slice = ..., teacher: float = ...

@@ -134,4 +134,4 @@ class Pictures:
     def whole(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Every picture, low and high resolution, (C, H, W) in [0, 1]: for validation."""
         for low, high in self.pairs:
-            yield low / MAXIMUM, high / MAXIMUM
+            yield low.astype(np.float32) / MAXIMUM, high.astype(np.float32) / MAXIMUM

@@ -88,7 +88,7 @@ class Outline:
         limit = np.ones_like(angle)
         for count, (amplitude, phase) in enumerate(self.waves, 1):
             limit += amplitude * np.cos(count * angle + phase)
-        return np.clip((self.radius * limit - np.hypot(dx, dy)) / edge + 0.5, 0, 1).astype(np.float32)
+        return np.asarray(np.clip((self.radius * limit - np.hypot(dx, dy)) / edge + 0.5, 0, 1), np.float32)
 
 
 def draw_outline(rng: np.random.Generator, side: int) -> Outline:

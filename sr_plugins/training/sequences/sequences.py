@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,9 +106,9 @@ class Sequences:
         path = self.folder / f"{number:06}.npz"
         if path.exists():
             try:
-                with np.load(path) as file:
-                    return file["low"], file["high"]
-            except (OSError, ValueError, KeyError, EOFError) as error:
+                with path.open("rb") as file, np.load(file) as arrays:
+                    return arrays["low"], arrays["high"]
+            except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
                 logger.warning("%s is made again: %s", path, error)
         low, high = self._made(number)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -121,8 +122,7 @@ class Sequences:
         frames = self._frames(rng)
         settings, before = self.settings, self.window[0]
         if frames is None:
-            empty = np.zeros((0, 0, 0), np.uint8)
-            return empty[None], empty
+            return np.zeros((0, 0, 0, 0), np.uint8), np.zeros((0, 0, 0), np.uint8)
         small = np.stack([downscale_bicubic(frame, self.scale) for frame in frames])
         first = int(rng.integers((settings.frames - self.kept) // 2, settings.frames - self.kept + 1))
         lows = []
