@@ -37,8 +37,7 @@ def build() -> Callable[[Clip, Clip], float]:
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def flow(first: Clip, second: Clip) -> Flow:
-        search.setUseSpatialPropagation(True)
-        return np.asarray(search.calc(first, second, None), np.float32)
+        return np.asarray(search.calc(first, second, np.zeros((*first.shape, 2), np.float32)), np.float32)
 
     def warp(picture: NDArray[np.float32], along: Flow) -> NDArray[np.float32]:
         height, width = along.shape[:2]

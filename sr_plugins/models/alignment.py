@@ -25,11 +25,14 @@ def moves(distance: int) -> list[tuple[int, int]]:
 
 
 @torch.no_grad()
-def aligned(middle: Tensor, other: Tensor, distance: int) -> Tensor:
-    """``other`` (N, 1, H, W) moved by up to ``distance`` pixels, at each pixel to be like ``middle`` around it."""
+def aligned(middle: Tensor, others: Tensor, distance: int) -> Tensor:
+    """``others`` (N, T, H, W), each moved by up to ``distance`` pixels, at each pixel to be like ``middle`` around it.
+
+    ``middle`` is (N, 1, H, W). Borders are replicated.
+    """
     height, width = middle.shape[-2:]
-    padded = F.pad(other, (distance,) * 4, mode="replicate")
-    best, result = middle, other
+    padded = F.pad(others, (distance,) * 4, mode="replicate")
+    best, result = middle, others
     for number, (dy, dx) in enumerate(moves(distance)):
         y, x = distance + dy, distance + dx
         moved = padded[..., y : y + height, x : x + width]

@@ -70,13 +70,15 @@ class FilmNetwork(nn.Module):
                 self.tail.conv.weight.mul_(0.1)  # type: ignore[operator, union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = list(torch.split(x[:, :, 0], 1, 1))
+        x = x[:, :, 0]
         if self.level is not None:
-            frames = [leveled(frame, self.level) for frame in frames]
-        now = frames[self.frames // 2]
+            x = torch.cat([leveled(x[:, t : t + 1], self.level) for t in range(self.frames)], 1)
+        middle = self.frames // 2
+        before, now, after = x[:, :middle], x[:, middle : middle + 1], x[:, middle + 1 :]
+        found = x
         if self.distance:
-            frames = [other if other is now else aligned(now, other, self.distance) for other in frames]
-        found = torch.cat(frames, 1)
+            others = aligned(now, torch.cat((before, after), 1), self.distance)
+            found = torch.cat((others[:, :middle], now, others[:, middle:]), 1)
         for layer in self.fusion:
             found = F.leaky_relu(layer(found), SLOPE, inplace=True)
         y = F.leaky_relu(self.head(now) + self.found(found), SLOPE, inplace=True)

@@ -112,8 +112,8 @@ class Sequences:
                 logger.warning("%s is made again: %s", path, error)
         low, high = self._made(number)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, low=low, high=high)
+        with temporary.open("wb") as target:
+            np.savez(target, low=low, high=high)
         temporary.replace(path)
         return low, high
 
