@@ -42,7 +42,7 @@ def test_trained_weights_keep_them_too(spec: ModelSpec) -> None:
     check_model(load_model(spec))
 
 
-@pytest.mark.parametrize("spec", MODELS, ids=label)
+@pytest.mark.parametrize("spec", [s for s in MODELS if s.window == (0, 0)], ids=label)  # else: test_film.py
 def test_the_radius_is_no_larger_than_it_must_be(spec: ModelSpec) -> None:
     network = spec.build().eval()
     with torch.no_grad():
