@@ -52,13 +52,16 @@ def main() -> None:
     parser.add_argument("--models", default="fast,restore,film")
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backend", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     metrics = [plugins().named("sr_metrics", "metric", name) for name in ("psnr", "ssim", "warping")]
     upscalers = {
-        name: Upscaler(name, 2, device=options.device, precision=options.precision, reuse=False)
+        name: Upscaler(
+            name, 2, device=options.device, backend=options.backend, precision=options.precision, reuse=False
+        )
         for name in options.models.split(",")
     }
     models = {name: enlarge_with(upscaler) for name, upscaler in upscalers.items()}

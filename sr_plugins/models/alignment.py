@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CODES = (
-    255.0  # differences are counted in whole codes of 8 bits, so that their sums are exact, in tiles and in the whole
-)
+CODES = 219.0  # from black to white: what films hold comes out as whole numbers, so that sums are exact in any order
+BEYOND = 40.0  # codes below black and above white that still count
 RESTING = 12.0  # sum of differences by which a move must be better than none
-FARTHER = 1.0  # and by which one must be better than a shorter one
+FARTHER = 1.0  # and by which one must be better than one that is a pixel shorter
+REACH = 3  # of the sums: 7 x 7 pixels
 
 
 def moves(distance: int) -> list[tuple[int, int]]:
@@ -28,30 +28,31 @@ def moves(distance: int) -> list[tuple[int, int]]:
 def aligned(middle: Tensor, others: Tensor, distance: int) -> Tensor:
     """``others`` (N, T, H, W), each moved by up to ``distance`` pixels, at each pixel to be like ``middle`` around it.
 
-    ``middle`` is (N, 1, H, W). Borders are replicated.
+    ``middle`` is (N, 1, H, W). Borders are replicated. Of moves that are as good the shortest wins.
     """
-    height, width = middle.shape[-2:]
-    padded = F.pad(others, (distance,) * 4, mode="replicate")
-    best, result = middle, others
-    for number, (dy, dx) in enumerate(moves(distance)):
-        y, x = distance + dy, distance + dx
-        moved = padded[..., y : y + height, x : x + width]
-        cost = _around((middle - moved).abs().mul(CODES).round().clamp(max=CODES))
-        if number == 0:
-            best, result = cost, moved
-            continue
-        cost = cost + (RESTING + FARTHER * max(abs(dy), abs(dx)))
-        nearer = cost < best
-        best = torch.where(nearer, cost, best)
-        result = torch.where(nearer, moved, result)
-    return result
+    with torch.autocast(middle.device.type, enabled=False):
+        height, width = middle.shape[-2:]
+        padded = F.pad(others, (distance,) * 4, mode="replicate")
+        now, then = _codes(middle), _codes(padded)
+        least, result = now, others
+        for number, (dy, dx) in enumerate(moves(distance)):
+            rows, columns = slice(distance + dy, distance + dy + height), slice(distance + dx, distance + dx + width)
+            cost = _around((now - then[..., rows, columns]).abs())
+            if number == 0:
+                least = cost
+                continue
+            cost = cost + (RESTING + FARTHER * max(abs(dy), abs(dx)))
+            result = torch.where(cost < least, padded[..., rows, columns], result)
+            least = torch.minimum(least, cost)
+        return result
 
 
-REACH = 3  # of the sums
+def _codes(x: Tensor) -> Tensor:
+    return (x * CODES).round().clamp(-BEYOND, CODES + BEYOND)
 
 
 def _around(x: Tensor) -> Tensor:
-    """Sums over 7 x 7 pixels, borders replicated."""
+    """Sums over 7 x 7 pixels of each channel, borders replicated: of two, of four, and of seven."""
     x = F.pad(x, (REACH,) * 4, mode="replicate")
     for axis in (-2, -1):
         length = x.shape[axis] - 2 * REACH

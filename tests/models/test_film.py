@@ -48,13 +48,13 @@ def test_what_is_not_clearly_better_elsewhere_rests() -> None:
 
 
 def test_alignment_reads_no_further_than_it_says() -> None:
-    middle, other = texture(41, 3), texture(41, 4)
+    middle, other = (torch.cat([texture(41, seed + i) for i in range(10)]) for seed in (0, 20))
     before, farthest = aligned(middle, other, DISTANCE), {"middle": 0, "other": 0}
     for value in (0.0, 1.0, 1e28):
         for name in farthest:
             pair = {"middle": middle.clone(), "other": other.clone()}
             pair[name][..., 20, 20] = value
-            seen = (aligned(pair["middle"], pair["other"], DISTANCE) != before)[0, 0].nonzero()
+            seen = (aligned(pair["middle"], pair["other"], DISTANCE) != before).any(0)[0].nonzero()
             farthest[name] = max(farthest[name], *(seen - 20).abs().flatten().tolist(), 0)
     assert farthest == {"middle": REACH, "other": REACH + DISTANCE}
 
