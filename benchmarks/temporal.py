@@ -18,10 +18,17 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from side_by_side import draw
 
 from sr_plugins.evaluation.clips import Clip, Enlarge, enlarge_with, evaluate_clips, find_clips, read_clip
 from sr_plugins.evaluation.clips import bicubic as enlarge_bicubic
+from sr_plugins.evaluation.psnr import psnr
+from sr_plugins.pixels.matlab import downscale_bicubic, to_8bit, to_luma
 from sr_plugins.plugins import plugins
+from sr_plugins.training.picture_files import read_rgb
+from sr_plugins.training.sequences.coding import code
+from sr_plugins.training.sequences.scenes import Layer, render
+from sr_plugins.training.sequences.scenes import Path as Course
 from sr_plugins.upscaler import Upscaler
 
 STATES: Mapping[str, int | None] = {"clean": None, "CRF 23": 23, "CRF 28": 28}
@@ -46,6 +53,21 @@ def speeds(ways: Mapping[str, Enlarge], clip: Clip, rounds: int) -> dict[str, tu
     }
 
 
+def picture(models: Mapping[str, Enlarge], photograph: Path, target: Path) -> None:
+    """One frame of the photograph as it pans, H.264 at CRF 28, by each model, beside the true one."""
+    luma = to_luma(read_rgb(photograph)).astype(np.float32)
+    layer = Layer(luma, (luma.shape[1] / 2, luma.shape[0] / 2), 1.5, Course(velocity=(1.4, 0.6)))
+    high = to_8bit(render([layer], 256, 13))
+    low = code(np.stack([downscale_bicubic(frame, 2) for frame in high]), "h264", {"crf": "28", "preset": "medium"})
+    part = slice(64, 192), slice(48, 208)
+    ways = {"bicubic": enlarge_bicubic(2), **models}
+    frames = {name: enlarge(low)[6][part] for name, enlarge in ways.items()} | {"original": high[6][part]}
+    for name, frame in frames.items():
+        if name != "original":
+            print(f"{name}: {psnr(frame, high[6][part]):.2f} dB in {target.name}")
+    draw({name: to_8bit((frame - 16.0) * 255 / 219) for name, frame in frames.items()}, target, zoom=2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -56,6 +78,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--picture", nargs=2, type=Path, metavar=("PHOTOGRAPH", "TARGET"), help="draw this instead")
     options = parser.parse_args()
     metrics = [plugins().named("sr_metrics", "metric", name) for name in ("psnr", "ssim", "warping")]
     upscalers = {
@@ -65,6 +88,9 @@ def main() -> None:
         for name in options.models.split(",")
     }
     models = {name: enlarge_with(upscaler) for name, upscaler in upscalers.items()}
+    if options.picture:
+        picture(models, *options.picture)
+        return
     paths = find_clips(options.data, frames_of_one=True)
     kept: dict[str, object] = {}
     for title, names in (

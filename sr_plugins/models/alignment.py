@@ -54,6 +54,10 @@ def _codes(x: Tensor) -> Tensor:
 def _around(x: Tensor) -> Tensor:
     """Sums over 7 x 7 pixels of each channel, borders replicated: of two, of four, and of seven."""
     x = F.pad(x, (REACH,) * 4, mode="replicate")
+    if torch.compiler.is_exporting():  # the same sums in two nodes of a graph, slower here
+        count, side = x.shape[1], 2 * REACH + 1
+        ones = x.new_ones(count, 1, side, 1)
+        return F.conv2d(F.conv2d(x, ones, groups=count), ones.mT, groups=count)
     for axis in (-2, -1):
         length = x.shape[axis] - 2 * REACH
         pairs = x.narrow(axis, 0, length + 5) + x.narrow(axis, 1, length + 5)
