@@ -32,17 +32,19 @@ def aligned(middle: Tensor, others: Tensor, distance: int) -> Tensor:
     """
     with torch.autocast(middle.device.type, enabled=False):
         height, width = middle.shape[-2:]
-        padded = F.pad(others, (distance,) * 4, mode="replicate")
-        now, then = _codes(middle), _codes(padded)
+        margin = distance + REACH
+        padded = F.pad(others, (margin,) * 4, mode="replicate")
+        now, then = _codes(F.pad(middle, (REACH,) * 4, mode="replicate")), _codes(padded)
         least, result = now, others
         for number, (dy, dx) in enumerate(moves(distance)):
-            rows, columns = slice(distance + dy, distance + dy + height), slice(distance + dx, distance + dx + width)
-            cost = _around((now - then[..., rows, columns]).abs())
+            y, x = distance + dy, distance + dx
+            cost = _sums((now - then[..., y : y + height + 2 * REACH, x : x + width + 2 * REACH]).abs())
             if number == 0:
                 least = cost
                 continue
             cost = cost + (RESTING + FARTHER * max(abs(dy), abs(dx)))
-            result = torch.where(cost < least, padded[..., rows, columns], result)
+            moved = padded[..., y + REACH : y + REACH + height, x + REACH : x + REACH + width]
+            result = torch.where(cost < least, moved, result)
             least = torch.minimum(least, cost)
         return result
 
@@ -51,10 +53,9 @@ def _codes(x: Tensor) -> Tensor:
     return (x * CODES).round().clamp(-BEYOND, CODES + BEYOND)
 
 
-def _around(x: Tensor) -> Tensor:
-    """Sums over 7 x 7 pixels of each channel, borders replicated: of two, of four, and of seven."""
-    x = F.pad(x, (REACH,) * 4, mode="replicate")
-    if torch.compiler.is_exporting():  # the same sums in two nodes of a graph, slower here
+def _sums(x: Tensor) -> Tensor:
+    """Of each channel over all 7 x 7 pixels that fit: (N, C, H, W) to (N, C, H - 6, W - 6)."""
+    if torch.compiler.is_exporting():  # the same in two nodes of a graph, slower here
         count, side = x.shape[1], 2 * REACH + 1
         ones = x.new_ones(count, 1, side, 1)
         return F.conv2d(F.conv2d(x, ones, groups=count), ones.mT, groups=count)
