@@ -26,6 +26,7 @@ WHAT_FOR = {
     "auto": "looks at each picture or film and takes fast or restore: the default",
     "fast": "clean pictures and films",
     "restore": "JPEGs and films that were compressed: takes their traces away",
+    "film": "films that were compressed: looks at five frames for each",
     "quality": "clean pictures, the best and slowest",
     "realtime": "a little less than fast, for films in a hurry",
     "tiny": "the fastest, still far better than bicubic",
