@@ -2,7 +2,7 @@
 
 Block matching by whole pixels: of all moves up to a distance, each pixel takes the one whose picture differs least
 around it. What is left to a network are moves of less than a pixel, which hold what the middle frame lacks, and places
-that no move explains. Everything is slices, sums and choices, which every backend has.
+that no move explains. Everything is slices, sums and choices.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ def aligned(middle: Tensor, others: Tensor, distance: int) -> Tensor:
     """``others`` (N, T, H, W), each moved by up to ``distance`` pixels, at each pixel to be like ``middle`` around it.
 
     ``middle`` is (N, 1, H, W). Borders are replicated. Of moves that are as good the shortest wins.
+
+    Raises:
+        NotImplementedError: it is exported as a graph: of so many moves torch makes one in minutes only.
     """
+    if torch.compiler.is_exporting():
+        raise NotImplementedError("its search for moves is no graph")
     with torch.autocast(middle.device.type, enabled=False):
         height, width = middle.shape[-2:]
         margin = distance + REACH
@@ -55,10 +60,6 @@ def _codes(x: Tensor) -> Tensor:
 
 def _sums(x: Tensor) -> Tensor:
     """Of each channel over all 7 x 7 pixels that fit: (N, C, H, W) to (N, C, H - 6, W - 6)."""
-    if torch.compiler.is_exporting():  # the same in two nodes of a graph, slower here
-        count, side = x.shape[1], 2 * REACH + 1
-        ones = x.new_ones(count, 1, side, 1)
-        return F.conv2d(F.conv2d(x, ones, groups=count), ones.mT, groups=count)
     for axis in (-2, -1):
         length = x.shape[axis] - 2 * REACH
         pairs = x.narrow(axis, 0, length + 5) + x.narrow(axis, 1, length + 5)
