@@ -64,7 +64,8 @@ class TestOneCluster:
     """What the same two machines do, one film after the other."""
 
     @pytest.fixture(scope="class")
-    def cluster(self, nodes: RayNodes) -> Iterator[Cluster]:
+    @classmethod
+    def cluster(cls, nodes: RayNodes) -> Iterator[Cluster]:
         with Cluster(**MODEL) as cluster:
             yield cluster
 
