@@ -19,7 +19,8 @@ from sr_plugins.images.further_formats import cure_for, register
 from sr_plugins.images.gain_map import stored_map
 from sr_plugins.images.light_files import LightFile
 from sr_plugins.images.metadata import Metadata, metadata_of
-from sr_plugins.images.pillow_filter import OutputSize, Picture, check_output_size, upscale_pictures
+from sr_plugins.images.output_size import OutputSize, check_output_size
+from sr_plugins.images.pillow_filter import Picture, upscale_pictures
 from sr_plugins.images.saving import check_place, size_of, write_pages, write_pictures
 from sr_plugins.images.sixteen_bit import DeepPages
 from sr_plugins.images.tiff_reader import PHOTOMETRIC, check_readable, pages_of, pictures_of

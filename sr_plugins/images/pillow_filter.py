@@ -30,6 +30,7 @@ from sr_plugins.images.choosing import choose_for_image, scale_of
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.metadata import metadata_of
 from sr_plugins.images.modes import image_to_frame
+from sr_plugins.images.output_size import check_output_size
 from sr_plugins.images.pixel_art import is_nearest, repeated, wrapped
 from sr_plugins.images.spare_memory import give_back
 from sr_plugins.images.tiff_reader import black_of, no_data_of, page_of
@@ -47,10 +48,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sr_plugins")
 
 Picture = Image.Image | Frame | WideSamples
-OutputSize = Callable[[int, int], tuple[int, int]]  # what a picture of this width and height becomes
-
-# More than this is refused before any work: four bytes each are what an image of it takes.
-MAX_OUTPUT_PIXELS = 1 << 30
 
 _FRAME_INFO = ("duration", "disposal", "loop", "default_image")
 
@@ -177,7 +174,12 @@ def upscale_image(
 
 
 def upscale_pictures(
-    pictures: Iterable[Picture], upscaler: Upscaler, with_metadata: bool = True, wrap: bool = False, film: bool = False
+    pictures: Iterable[Picture],
+    upscaler: Upscaler,
+    *,
+    with_metadata: bool = True,
+    wrap: bool = False,
+    film: bool = False,
 ) -> Iterator[Picture]:
     """Images, frames and samples, enlarged in order; several are in work at once. Images as by :func:`upscale_image`.
 
@@ -212,20 +214,6 @@ def upscale_pictures(
         picture = backs.popleft()(result)
         del result  # while the picture is written, its planes take no memory
         yield picture
-
-
-def check_output_size(output_size: OutputSize, size: tuple[int, int], pictures: int = 1) -> tuple[int, int]:
-    """(width, height) that a picture of ``size`` becomes; ``ImageError`` where that many pixels are not sensible."""
-    if 0 in size:
-        raise FrameError(f"the picture is {size[0]} x {size[1]}: there is nothing to enlarge")
-    width, height = output_size(*size)
-    if width * height * pictures > MAX_OUTPUT_PIXELS:
-        count = f"{pictures} pictures of " if pictures > 1 else ""
-        raise ImageError(
-            f"the result would be {count}{width} x {height} pixels, more than {MAX_OUTPUT_PIXELS} in all: "
-            "choose a smaller scale, or cut the picture into parts"
-        )
-    return width, height
 
 
 def _prepared(
