@@ -181,13 +181,13 @@ def main() -> None:
             "openvino": lambda: openvino_alone(path, x, hint, seconds),
             "onnxruntime": lambda: onnxruntime_alone(path, x, seconds),
             "cv2": lambda: opencv_alone(path, x, seconds),
-            "ncnn": lambda: ncnn_alone(path, x, seconds),
+            "ncnn pnnx": lambda: ncnn_alone(path, x, seconds),
         }
-        for package, make in peers.items():
-            if find_spec(package):
+        for packages, make in peers.items():
+            if all(map(find_spec, packages.split())):
                 rows |= make()
             else:
-                print(f"{package} is not installed: left out")
+                print(f"{packages}: not installed, left out")
         rounds = [{row: rate() for row, rate in rows.items()} for _ in range(asked.rounds)]
     print(f"\n{loaded.spec.label}, {asked.size}, {torch.get_num_threads()} threads, {asked.rounds} rounds\n")
     print("| | fps | core / this |\n|---|---:|---:|")
