@@ -54,8 +54,8 @@ HELP = {
     "reuse": "Take the parts of a frame that rest from the frame before, where that is exact.",
     "strength": "How much of what the network adds to the interpolated picture is kept, 0 to 1.",
     "overlap": "Input pixels that tiles read beyond themselves, for networks whose tiles are not exact.",
-    "cuts": "Where models that see neighbouring frames look no further: at cuts found in the frames (auto), nowhere "
-    "(none), where VapourSynth's _SceneChangePrev and _SceneChangeNext say, if frames have them (properties).",
+    "cuts": "Where models that see time look no further: at cuts found in frames (auto), nowhere (none), where "
+    "VapourSynth's _SceneChangePrev and _SceneChangeNext say (properties).",
 }
 
 DEFAULTS: Settings = {

@@ -139,7 +139,7 @@ def test_hook_sr_exporters(install: Install, fresh_plugins: None, tmp_path: Path
         arguments = ["tiny", "-o", str(target), *format]
         done = CliRunner().invoke(export.command, arguments, catch_exceptions=False)
         assert done.output.endswith("tiny x2, names of its tensors\n")
-        assert target.read_text().splitlines()[0] == "head.weight"
+        assert "head.weight" in target.read_text().splitlines()
     with pytest.raises(PluginError, match=r"plugin sr-plugins-names: build of wrong returned files .* \.a, \.b"):
         CliRunner().invoke(export.command, ["tiny", "-o", str(tmp_path / "x.b")], catch_exceptions=False)
     with pytest.raises(ArgumentError, match="format names does not take --opset"):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sr_plugins")
 
 _BITS, _CMYK = 258, 5  # TIFF 6.0
+_LIKELY = 10_000  # frames
 
 
 @contextmanager
@@ -64,7 +65,10 @@ def count_pictures(source: Image.Image) -> int:
     """Frames of an animation or pages of a TIFF; 1 for all others, also where a camera hid previews in the file."""
     if source.format == "TIFF":
         return len(pictures_of(source))
-    return int(getattr(source, "n_frames", 1)) if source.format in ANIMATIONS else 1
+    count = int(getattr(source, "n_frames", 1)) if source.format in ANIMATIONS else 1
+    if source.format == "PNG" and count > _LIKELY:  # its head may claim billions; each frame has a part that begins it
+        return min(count, 1 + sum(part.kind == b"fcTL" for part in parts_of(source)))
+    return count
 
 
 def read_pictures(path: Path, source: Image.Image, format: str) -> Iterator[Picture]:

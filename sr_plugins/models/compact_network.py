@@ -108,17 +108,9 @@ class CompactNetwork(nn.Module):
 
         What the network computes in floating point stays.
         """
-        y = self._leveled(x.float())
+        y, ranges = self._leveled(x.float()), []
         for layer, following in pairwise((self.head, *self.body, self.tail)):
             equalize(layer, following, F.leaky_relu(layer(y), SLOPE))
-            y = F.leaky_relu(layer(y), SLOPE)
-        self.take_int8_ranges(x)
-
-    @torch.no_grad()
-    def take_int8_ranges(self, x: Tensor) -> None:
-        """Take the ranges that the layers have on ``x``, a batch of luma; kernels stay as they are."""
-        y, ranges = self._leveled(x.float()), []
-        for layer in (self.head, *self.body):
             y = F.leaky_relu(layer(y), SLOPE)
             ranges.append(extremes(y))
         self.register_buffer(RANGES, torch.stack(ranges))

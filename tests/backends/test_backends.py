@@ -1,5 +1,6 @@
 """Every backend gives torch's picture, tiled or not, from any number of threads, and says what it lacks."""
 
+import copy
 import subprocess
 import sys
 import threading
@@ -20,7 +21,6 @@ from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, cached_graph
 from sr_plugins.backends.openvino_int8 import around_zero
 from sr_plugins.backends.selection import INT8_LOSS, precision_for
-from sr_plugins.devices import int8_is_faster
 from sr_plugins.engine.engine import Engine
 from sr_plugins.engine.job import Job
 from sr_plugins.errors import DeviceError, ModelOutputError, PluginError
@@ -70,7 +70,12 @@ def changed(module: nn.Module, change: Callable[[str, Values], Values]) -> OnnxN
     """The network's graph with other weights: to export the network with them again would take seconds."""
     graph = onnx.load_from_string(cached_graph(module, 1))
     found = {tensor.name: tensor for tensor in graph.graph.initializer}
-    assert {name for name, _ in module.named_parameters()} <= found.keys()
+    if not {name for name, _ in module.named_parameters()} <= found.keys():  # the exporter made others of them
+        module = copy.deepcopy(module)
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                parameter.copy_(torch.from_numpy(change(name, parameter.numpy().copy())))
+        return OnnxNetwork(cached_graph(module, 1), INPUT, OUTPUT)
     for name, tensor in found.items():
         other = onnx.numpy_helper.from_array(change(name, onnx.numpy_helper.to_array(tensor).copy()), name)
         assert (other.data_type, other.dims) == (tensor.data_type, tensor.dims), name
@@ -108,7 +113,7 @@ def test_every_backend_gives_torchs_picture(name: str, scale: int) -> None:
         assert (runner(x) - interpolated).abs().max() <= 2e-6
 
 
-@pytest.mark.parametrize(("name", "scale"), [("realtime", 2), ("realtime", 4), ("tiny", 2), ("fast", 2)])
+@pytest.mark.parametrize(("name", "scale"), [("realtime", 2), ("fast", 2)])
 def test_bfloat16_and_int8_keep_psnr_on_set5(name: str, scale: int, shared_data: Path) -> None:
     """int8 within what ``auto`` may lose, if the card says so."""
     from sr_plugins.evaluation.quality import evaluate, upscale_with
@@ -126,9 +131,8 @@ def test_bfloat16_and_int8_keep_psnr_on_set5(name: str, scale: int, shared_data:
     for upscaler in upscalers.values():
         upscaler.close()
     exact = psnr.pop("torch float32")
-    cut_off = 0.0 if int8_is_faster("cpu") else 0.01  # large sums, without VNNI
-    most = INT8_LOSS + cut_off if loss is not None and loss <= INT8_LOSS else 0.1
-    assert exact - psnr.pop("openvino int8") <= most, psnr
+    least = INT8_LOSS if loss is not None and loss <= INT8_LOSS else 0.05 if name == "realtime" else 0.1
+    assert exact - psnr.pop("openvino int8") <= least, psnr
     assert all(abs(value - exact) <= 0.05 for value in psnr.values()), psnr
 
 

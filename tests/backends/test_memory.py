@@ -86,11 +86,11 @@ common = {"precision": "float32", "device": "cpu", "reuse": False}
 with Upscaler("tiny", 2, backend=sys.argv[1], tile=4096, **common) as upscaler:
     upscaler.upscale(picture(64, 64))
     resource.setrlimit(resource.RLIMIT_AS, (in_use() + (int(sys.argv[2]) << 20), resource.RLIM_INFINITY))
-    result = upscaler.upscale(large).planes[0].astype(int)
+    result = upscaler.upscale(large).planes[0]
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     side = upscaler.devices[0].side
 with Upscaler("tiny", 2, backend="torch", **common) as upscaler:
-    print(side, np.abs(result - upscaler.upscale(large).planes[0]).max())
+    print(side, np.abs(result.astype(int) - upscaler.upscale(large).planes[0]).max())
 """
 
 
@@ -99,7 +99,7 @@ def test_a_large_picture_is_made_in_smaller_tiles_where_memory_is_short(backend:
     """At once it would take 220 (onnxruntime) to 330 MB beyond what the runtime has mapped before the first picture."""
     if plugins().backend(backend).missing():
         pytest.skip("not installed")
-    done = python("-c", LARGE, backend, 120, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=200)
+    done = python("-c", LARGE, backend, 160, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=200)
     assert done.returncode == 0, done
     side, apart = map(int, done.stdout.split())
     assert side < 1000

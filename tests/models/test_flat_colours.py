@@ -14,7 +14,7 @@ MODELS = [spec for spec in Plugins(installed=False).models() if spec.usable]
 # trained with an adversarial loss: it draws a pattern of single pixels on flat areas, up to so many codes
 DRAWS = {"perceptual x4": 4}
 # near the border, where layers see zeros beside the picture: codes of 8 bits at most
-BORDER = {"perceptual x4": 6}
+BORDER = {"perceptual x4": 6, "film x2": 2}
 
 
 def codes(network: nn.Module, spec: ModelSpec, values: Tensor, reach: int) -> tuple[Tensor, Tensor]:
@@ -22,6 +22,8 @@ def codes(network: nn.Module, spec: ModelSpec, values: Tensor, reach: int) -> tu
     reach = max(1, reach)
     side = 2 * reach + 2
     x = ((values - 16) / 219).view(-1, 1, 1, 1).expand(-1, spec.planes_in, side, side).contiguous()
+    if any(spec.window):
+        x = x[:, None].expand(-1, sum(spec.window) + 1, -1, -1, -1).contiguous()
     with torch.inference_mode():
         y = network(x) * 219 + 16
     change = y.round() - values.view(-1, 1, 1, 1)

@@ -176,7 +176,10 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "short tensor": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 2**40), "holds 864 bytes"),
     "negative": (lambda m: m.graph.initializer[0].dims.__setitem__(0, -8), "has a negative side"),
     "no nodes": (lambda m: m.graph.ClearField("node"), "is no ONNX graph"),
-    "fraction": (lambda m: m.graph.output[0].CopyFrom(helper.make_tensor_value_info("z", 1, None)), "picture"),
+    "fraction": (
+        lambda m: m.graph.output[0].CopyFrom(helper.make_tensor_value_info("z", 1, None)),
+        "only networks of 1",
+    ),
 }
 
 

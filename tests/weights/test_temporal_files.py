@@ -19,6 +19,9 @@ from sr_plugins.weights.open_model import open_model
 
 RGB = FrameFormat(family="rgb")
 
+# of the exporter that such files are made with
+pytestmark = pytest.mark.filterwarnings("ignore:You are using the legacy:DeprecationWarning")
+
 
 class Channels(nn.Module):
     """As exporters of such networks have it: frames are channels."""
