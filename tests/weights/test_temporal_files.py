@@ -20,7 +20,7 @@ from sr_plugins.weights.open_model import open_model
 RGB = FrameFormat(family="rgb")
 
 # of the exporter that such files are made with
-pytestmark = pytest.mark.filterwarnings("ignore:You are using the legacy:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 class Channels(nn.Module):
