@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ class _Shared:
 
 _lock = threading.RLock()  # a clip may be collected, and let go, while another is made
 _shared: dict[Any, _Shared] = {}
+_released: deque[tuple[Any, _Shared]] = deque()  # no longer needed, once for each holder
 
 
 def shared_upscaler(model: str | Path | LoadedModel, settings: Settings) -> tuple[Upscaler, Callable[[], None]]:
@@ -33,27 +35,46 @@ def shared_upscaler(model: str | Path | LoadedModel, settings: Settings) -> tupl
     A weights file that was written anew meanwhile is another model.
     """
     key = _key(model, checked(settings))
-    with _lock:  # also while it is made: of two calls at once the second is to share
-        found = _shared.get(key)
-        if found is None:
-            # Whatever a plugin prints while it loads must not reach stdout: under vspipe, stdout is the video.
-            with contextlib.redirect_stdout(sys.stderr):
-                found = _Shared(Upscaler(model, **settings))
-            _shared[key] = found
-        found.holders += 1
+    try:
+        with _lock:  # also while it is made: of two calls at once the second is to share
+            found = _shared.get(key)
+            if found is None:
+                # Whatever a plugin prints while it loads must not reach stdout: under vspipe, stdout is the video.
+                with contextlib.redirect_stdout(sys.stderr):
+                    found = _Shared(Upscaler(model, **settings))
+                _shared[key] = found
+            found.holders += 1
+    finally:
+        _settle()  # what was let go meanwhile
     lease = contextlib.ExitStack()
     lease.callback(_let_go, key, found)
     return found.upscaler, lease.close  # which lets go once, however often it is called
 
 
 def _let_go(key: Any, shared: _Shared) -> None:
-    with _lock:
-        shared.holders -= 1
-        if shared.holders:
-            return
-        if _shared.get(key) is shared:
-            del _shared[key]
-    shared.upscaler.close()
+    """Never waits: clips are collected in any thread, also in one that the holder of the lock waits for."""
+    _released.append((key, shared))
+    _settle()
+
+
+def _settle() -> None:
+    """Close what nobody holds any longer; where another thread is at it, or makes an upscaler, that one will."""
+    while _released and _lock.acquire(blocking=False):
+        unheld = []
+        try:
+            with contextlib.suppress(IndexError):  # all; a clip that is collected within this settles, too
+                while True:
+                    key, shared = _released.popleft()
+                    shared.holders -= 1
+                    if shared.holders:
+                        continue
+                    unheld.append(shared.upscaler)
+                    if _shared.get(key) is shared:
+                        del _shared[key]
+        finally:
+            _lock.release()
+        for upscaler in unheld:
+            upscaler.close()
 
 
 def _key(model: object, settings: Settings) -> Any:

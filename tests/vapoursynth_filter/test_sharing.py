@@ -14,8 +14,9 @@ import vapoursynth as vs
 from fakes import blur, nearest
 from vapoursynth_clips import clip_of, planes_of
 
+from sr_plugins import Upscaler
 from sr_plugins.weights.pretrained import pretrained
-from vapoursynth_filter import upscale
+from vapoursynth_filter import shared_upscalers, upscale
 
 SETTINGS = {"device": "cpu", "backend": "torch", "precision": "float32"}
 
@@ -107,3 +108,28 @@ def test_a_second_clip_costs_at_most_its_frames() -> None:
         seen.append(resident())
     # the core's own caches grow by leaps at times, and an engine would be in each
     assert sorted(b - a for a, b in pairwise(seen))[1] <= 20, seen
+
+
+def test_a_clip_is_let_go_while_another_thread_makes_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a clip is collected by a thread that whoever makes the engine waits for: that would wait for ever."""
+    before = lanes()
+    clip = upscale(clip_of(vs.YUV420P8), "tiny", **SETTINGS)  # type: ignore[arg-type]
+    making, go_on = threading.Event(), threading.Event()
+
+    class Slow(Upscaler):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            making.set()
+            go_on.wait()
+            super().__init__(*arguments, **settings)
+
+    monkeypatch.setattr(shared_upscalers, "Upscaler", Slow)
+    made: list[vs.VideoNode] = []
+    other = threading.Thread(target=lambda: made.append(upscale(clip_of(vs.GRAY8), "tiny", scale=3, **SETTINGS)))  # type: ignore[arg-type]
+    other.start()
+    making.wait()
+    del clip
+    gc.collect()  # returns, though the other thread is not done
+    go_on.set()
+    other.join()
+    made.clear()
+    assert lanes() == before
