@@ -142,7 +142,7 @@ def _expect(holds: bool, message: str) -> None:
 def _picture(spec: ModelSpec, count: int, height: int, width: int, kind: torch.dtype) -> Tensor:
     """Random input of a network: (N, C, H, W), or (N, T, C, H, W) where it sees other frames."""
     generator = torch.Generator().manual_seed(height * 1009 + width)
-    frames = (sum(spec.window) + 1,) if any(spec.window) else ()
+    frames = (spec.frames,) if any(spec.window) else ()
     return torch.rand((count, *frames, spec.planes_in, height, width), generator=generator, dtype=kind)
 
 

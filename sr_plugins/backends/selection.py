@@ -184,7 +184,7 @@ def _tried(
     spec = loaded.spec
     side = max(TRIED[0], spec.minimum_size)
     side = -(-side // spec.size_multiple) * spec.size_multiple
-    channels = (sum(spec.window) + 1) * spec.planes_in
+    channels = spec.frames * spec.planes_in
     shapes = ((side, side),) if backend.fixed_shapes else ()
     try:
         if cure := backend.missing():
@@ -274,7 +274,7 @@ def network_for(backend: BackendSpec, loaded: LoadedModel) -> Network:
             f"{loaded.spec.label} is one of {loaded.network.form}: use backend 'auto'"
         )
     if loaded.spec.window != (0, 0) and isinstance(network, TorchNetwork):  # runners take frames as channels
-        return TorchNetwork(FramesAsChannels(network.runnable(), sum(loaded.spec.window) + 1))
+        return TorchNetwork(FramesAsChannels(network.runnable(), loaded.spec.frames))
     return network
 
 
@@ -287,9 +287,8 @@ def precision_for(backend: BackendSpec, loaded: LoadedModel, device: str, asked:
     """
     if not backend.precisions(device):
         raise DeviceError(f"backend {backend.name} does not run on {device}: use another device, or backend 'auto'")
-    available = _precisions(backend, loaded, device)
-    chosen = next((p for p in available if asked in ("auto", p)), None)
+    chosen = _precision(backend, loaded, device, asked)
     if chosen is None:
         what = f"precision of backend {backend.name} on {device} for {loaded.spec.label}"
-        raise UnknownNameError(what, asked, available)
+        raise UnknownNameError(what, asked, _precisions(backend, loaded, device))
     return chosen

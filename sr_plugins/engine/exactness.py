@@ -23,7 +23,7 @@ def exact_in_parts(run: Callable[[Tensor], Tensor], spec: ModelSpec, size: tuple
     generator = torch.Generator().manual_seed(1)
     height, width = (length if length <= PROBE else PROBE + length % ALIGN for length in size)
     radius, scale = spec.reads, spec.scale
-    frames = (sum(spec.window) + 1,) if any(spec.window) else ()
+    frames = (spec.frames,) if any(spec.window) else ()
     x = torch.rand(1, *frames, spec.planes_in, height, width, generator=generator)
     whole = run(x)
     for _ in range(PROBES):

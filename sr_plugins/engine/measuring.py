@@ -84,7 +84,7 @@ def speeds(make: Make, spec: ModelSpec, device: str, candidates: Sequence[Candid
 
 def _probe(runner: Runner, spec: ModelSpec, device: str) -> tuple[float, float]:
     """Seconds of a call on a picture of the probe's size, and which share of the processor time there was it got."""
-    channels = (sum(spec.window) + 1) * spec.planes_in
+    channels = spec.frames * spec.planes_in
     height, width = (-(-max(s, spec.minimum_size) // spec.size_multiple) * spec.size_multiple for s in PROBE)
     x = torch.rand(1, channels, height, width, device=device)
     runner(x)
@@ -104,7 +104,7 @@ def _frames_a_second(engine: MeasuredEngine, spec: ModelSpec, size: tuple[int, i
     done, start = 0, time.perf_counter()
     while True:
         while len(waiting) < engine.lookahead:
-            job = Job((frame,) * (sum(spec.window) + 1), target, frame.format)
+            job = Job((frame,) * spec.frames, target, frame.format)
             engine.queue.put(job)
             waiting.append(job.future)
         waiting.popleft().result()

@@ -145,6 +145,11 @@ class ModelSpec:
         return self.output_channels or (1 if self.channels == "luma" else 3)
 
     @property
+    def frames(self) -> int:
+        """How many frames it sees at once, the one to enlarge included: T."""
+        return sum(self.window) + 1
+
+    @property
     def blends(self) -> bool:
         """Whether its tiles blend, because the network mixes the whole picture."""
         return self.receptive_radius is None

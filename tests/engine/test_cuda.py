@@ -98,7 +98,7 @@ SHIPPED = [spec for spec in plugins().models() if spec.usable]
 @pytest.mark.parametrize("spec", SHIPPED, ids=lambda spec: f"{spec.name}-x{spec.scale}")
 def test_no_shipped_network_waits_for_the_device(spec: Any) -> None:
     module = load_model(spec).torch().runnable()
-    channels, frames = 1 if spec.channels == "luma" else 3, (sum(spec.window) + 1,) if any(spec.window) else ()
+    channels, frames = 1 if spec.channels == "luma" else 3, (spec.frames,) if any(spec.window) else ()
     with FakeTensorMode(), torch.inference_mode():
         runner, x = pretended(module), torch.empty(2, *frames, channels, 24, 40, device="cuda")
         with StaysOnTheDevice():

@@ -23,7 +23,7 @@ def codes(network: nn.Module, spec: ModelSpec, values: Tensor, reach: int) -> tu
     side = 2 * reach + 2
     x = ((values - 16) / 219).view(-1, 1, 1, 1).expand(-1, spec.planes_in, side, side).contiguous()
     if any(spec.window):
-        x = x[:, None].expand(-1, sum(spec.window) + 1, -1, -1, -1).contiguous()
+        x = x[:, None].expand(-1, spec.frames, -1, -1, -1).contiguous()
     with torch.inference_mode():
         y = network(x) * 219 + 16
     change = y.round() - values.view(-1, 1, 1, 1)

@@ -139,7 +139,7 @@ def test_kernels_are_not_taken_from_another_symmetry() -> None:
 @pytest.mark.parametrize("spec", MODELS, ids=label)
 def test_a_model_treats_those_positions_alike_that_it_says_and_no_others(spec: ModelSpec) -> None:
     module = random_network(spec.build)
-    frames = (sum(spec.window) + 1,) if any(spec.window) else ()
+    frames = (spec.frames,) if any(spec.window) else ()
     x = torch.rand(1, *frames, 1 if spec.channels == "luma" else 3, 10, 7)
     every = positions(8)
     with torch.inference_mode():
