@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from sr_plugins.weights.digest import fingerprint
 
 if TYPE_CHECKING:
     import onnx
-    from torch import nn
+    from torch import Tensor, nn
 
 logger = logging.getLogger("sr_plugins")
 
@@ -69,6 +70,24 @@ def own_network(network: Network, backend: str, cure: str | None) -> TorchNetwor
         raise PluginError(f"backend {backend} cannot be used here: {cure}")
     assert isinstance(network, TorchNetwork | OnnxNetwork)
     return TorchNetwork(network.runnable()) if isinstance(network, TorchNetwork) else network
+
+
+def in_steps(network: TorchNetwork | OnnxNetwork) -> tuple[Callable[[Tensor], Tensor], TorchNetwork | OnnxNetwork]:
+    """What torch does to a picture before it goes to a graph, and what is to be made a graph of."""
+    steps = getattr(network.module, "steps", None) if isinstance(network, TorchNetwork) else None
+    found: tuple[nn.Module, nn.Module] | None = steps() if callable(steps) else None
+    if found is None:
+        return lambda x: x, network
+    first, rest = found
+
+    def without_gradients(x: Tensor) -> Tensor:
+        import torch
+
+        with torch.inference_mode():
+            y: Tensor = first(x)
+        return y
+
+    return without_gradients, TorchNetwork(rest)
 
 
 def name_of(network: TorchNetwork | OnnxNetwork) -> str:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.backends.loading import cannot_load
-from sr_plugins.backends.onnx_graph import PACKAGES, graph_of, name_of, own_network
+from sr_plugins.backends.onnx_graph import PACKAGES, graph_of, in_steps, name_of, own_network
 from sr_plugins.errors import PluginError, SRError, one_line
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.hookspecs import hookimpl
@@ -53,7 +53,8 @@ class OnnxRuntimeRunner:
     def __init__(self, network: TorchNetwork | OnnxNetwork, device: str) -> None:
         import torch
 
-        self._network, self._device = network, device
+        self._first, self._network = in_steps(network)
+        self._device = device
         self._threads = max(1, torch.get_num_threads() // lanes(device))
         self._session: onnxruntime.InferenceSession | None = None
         self._graph: OnnxNetwork | None = None
@@ -62,7 +63,7 @@ class OnnxRuntimeRunner:
     def __call__(self, x: Tensor) -> Tensor:
         import torch
 
-        array = x.cpu().contiguous().numpy()
+        array = self._first(x).cpu().contiguous().numpy()
         try:
             with self._starting:
                 if self._session is None or self._graph is None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sr_plugins.backends import torch_eager
 from sr_plugins.backends.loading import cannot_load
-from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, graph_of, name_of, own_network
+from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, graph_of, in_steps, name_of, own_network
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.backends.openvino_codes import PHASES, coded, in_place
 from sr_plugins.backends.openvino_int8 import quantized
@@ -70,7 +70,8 @@ class OpenVINORunner:
     def __init__(self, network: TorchNetwork | OnnxNetwork, device: str, precision: Precision) -> None:
         import torch
 
-        self._network, self._precision = network, precision
+        self._first, self._network = in_steps(network)
+        self._precision = precision
         self._lanes, self._threads = lanes(device), torch.get_num_threads()
         self._model: openvino.Model | None = None
         self._scale = 1
@@ -90,12 +91,12 @@ class OpenVINORunner:
         return self._model
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self._joined(x, [self._run(part, None)[0] for part in _one_by_one(x)])
+        return self._joined(x, [self._run(part, None)[0] for part in _one_by_one(self._first(x))])
 
     def codes(self, x: Tensor, coding: Coding) -> Tensor | None:
         import numpy as np
 
-        parts = [self._run(part, coding) for part in _one_by_one(x)]
+        parts = [self._run(part, coding) for part in _one_by_one(self._first(x))]
         finite = all(np.isfinite(total) for _, total in parts)
         return self._joined(x, [codes for codes, _ in parts]) if finite else None
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 class TorchNetwork:
     """A torch module with its weights in it: eval mode, on the CPU.
 
-    The module may have ``plain() -> nn.Module``, returning the equal network that runs faster.
+    The module may have ``plain() -> nn.Module``, returning the equal network that runs faster, and
+    ``steps() -> tuple[nn.Module, nn.Module]``, returning it as two modules one after the other: what no graph can hold,
+    which torch does for every backend, and the rest.
     """
 
     module: nn.Module

@@ -2,7 +2,7 @@
 
 Block matching by whole pixels: of all moves up to a distance, each pixel takes the one whose picture differs least
 around it. What is left to a network are moves of less than a pixel, which hold what the middle frame lacks, and places
-that no move explains. Everything is slices, sums and choices.
+that no move explains. Everything is slices, sums of whole numbers and choices.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CODES = 219.0  # from black to white: what films hold comes out as whole numbers, so that sums are exact in any order
+CODES = 219.0  # from black to white: what films hold comes out as whole numbers
 BEYOND = 40.0  # codes below black and above white that still count
-RESTING = 12.0  # sum of differences by which a move must be better than none
-FARTHER = 1.0  # and by which one must be better than one that is a pixel shorter
-REACH = 3  # of the sums: 7 x 7 pixels
+RESTING = 12  # sum of differences by which a move must be better than none
+FARTHER = 1  # and by which one must be better than one that is a pixel shorter
+REACH = 3  # of the sums: 7 x 7 pixels, which 16 bits hold
+ROWS = 48  # compared at once on a CPU, for what is read again and again to stay in its cache
 
 
 def moves(distance: int) -> list[tuple[int, int]]:
@@ -35,27 +36,45 @@ def aligned(middle: Tensor, others: Tensor, distance: int) -> Tensor:
     """
     if torch.compiler.is_exporting():
         raise NotImplementedError("its search for moves is no graph")
-    with torch.autocast(middle.device.type, enabled=False):
-        height, width = middle.shape[-2:]
-        margin = distance + REACH
-        padded = F.pad(others, (margin,) * 4, mode="replicate")
-        now, then = _codes(F.pad(middle, (REACH,) * 4, mode="replicate")), _codes(padded)
-        least, result = now, others
-        for number, (dy, dx) in enumerate(moves(distance)):
-            y, x = distance + dy, distance + dx
-            cost = _sums((now - then[..., y : y + height + 2 * REACH, x : x + width + 2 * REACH]).abs())
-            if number == 0:
-                least = cost
-                continue
-            cost = cost + (RESTING + FARTHER * max(abs(dy), abs(dx)))
-            moved = padded[..., y + REACH : y + REACH + height, x + REACH : x + REACH + width]
-            result = torch.where(cost < least, moved, result)
-            least = torch.minimum(least, cost)
-        return result
+    height, width = middle.shape[-2:]
+    margin = distance + REACH
+    padded = F.pad(others, (margin,) * 4, mode="replicate")
+    now, then = _codes(F.pad(middle, (REACH,) * 4, mode="replicate")), _codes(padded)
+    rows = ROWS if middle.device.type == "cpu" else height
+    strips = [
+        _best_moves(now.narrow(-2, top, count), then.narrow(-2, top, count + 2 * distance), distance)
+        for top in range(0, height, rows)
+        for count in [min(rows, height - top) + 2 * REACH]
+    ]
+    # each move as a number, its dy and dx as digits; then as the place that its pixel comes from
+    best, digits, stride = torch.cat(strips, -2).long(), 2 * distance + 1, width + 2 * margin
+    dy, dx = best // digits - distance, best % digits - distance
+    y = torch.arange(margin, margin + height, device=best.device)[:, None]
+    x = torch.arange(margin, margin + width, device=best.device)
+    places = (y + dy) * stride + (x + dx)
+    return padded.flatten(2).gather(2, places.flatten(2)).view(others.shape)
+
+
+def _best_moves(now: Tensor, then: Tensor, distance: int) -> Tensor:
+    """The number of each pixel's move, (N, T, H, W), from codes with a margin: (N, 1, H + 6, W + 6) and larger."""
+    height, width = now.shape[-2:]
+    digits = 2 * distance + 1
+    least = best = torch.empty(0)
+    for dy, dx in moves(distance):
+        there = then[..., distance + dy : distance + dy + height, distance + dx : distance + dx + width]
+        cost = _sums((now - there).abs_())
+        number = (dy + distance) * digits + dx + distance
+        if (dy, dx) == (0, 0):
+            least, best = cost, torch.full_like(cost, number)
+            continue
+        cost += RESTING + FARTHER * max(abs(dy), abs(dx))
+        best = torch.where(cost < least, number, best)
+        least = torch.minimum(cost, least)
+    return best
 
 
 def _codes(x: Tensor) -> Tensor:
-    return (x * CODES).round().clamp(-BEYOND, CODES + BEYOND)
+    return (x * CODES).round_().clamp_(-BEYOND, CODES + BEYOND).short()
 
 
 def _sums(x: Tensor) -> Tensor:
@@ -64,5 +83,5 @@ def _sums(x: Tensor) -> Tensor:
         length = x.shape[axis] - 2 * REACH
         pairs = x.narrow(axis, 0, length + 5) + x.narrow(axis, 1, length + 5)
         fours = pairs.narrow(axis, 0, length + 3) + pairs.narrow(axis, 2, length + 3)
-        x = fours.narrow(axis, 0, length) + pairs.narrow(axis, 4, length) + x.narrow(axis, 6, length)
+        x = fours.narrow(axis, 0, length).add_(pairs.narrow(axis, 4, length)).add_(x.narrow(axis, 6, length))
     return x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from sr_plugins.models.alignment import aligned
 from sr_plugins.models.branched_convolution import SLOPE, BranchedConv3x3, load_folded
 from sr_plugins.models.compact_network import LEVEL, CompactNetwork
 from sr_plugins.models.flat_colours import KNOTS, flat_curve, leveled
+from sr_plugins.models.growth import fits_inside, grow
 from sr_plugins.models.interpolation import BicubicUpsample
 
 
@@ -70,15 +71,24 @@ class FilmNetwork(nn.Module):
                 self.tail.conv.weight.mul_(0.1)  # type: ignore[operator, union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.enlarged(self.aligned(x))
+
+    def aligned(self, x: Tensor) -> Tensor:
+        """The window with its frames moved to lie on the middle one: (N, T, 1, H, W) both."""
+        if not self.distance:
+            return x
+        middle = self.frames // 2
+        before, now, after = x[:, :middle, 0], x[:, middle : middle + 1, 0], x[:, middle + 1 :, 0]
+        others = aligned(now, torch.cat((before, after), 1), self.distance)
+        return torch.cat((others[:, :middle], now, others[:, middle:]), 1)[:, :, None]
+
+    def enlarged(self, x: Tensor) -> Tensor:
+        """The middle frame of a window that lies on each other, (N, T, 1, H, W), as (N, 1, H * scale, W * scale)."""
         x = x[:, :, 0]
         if self.level is not None:
             x = torch.cat([leveled(x[:, t : t + 1], self.level) for t in range(self.frames)], 1)
-        middle = self.frames // 2
-        before, now, after = x[:, :middle], x[:, middle : middle + 1], x[:, middle + 1 :]
+        now = x[:, self.frames // 2 : self.frames // 2 + 1]
         found = x
-        if self.distance:
-            others = aligned(now, torch.cat((before, after), 1), self.distance)
-            found = torch.cat((others[:, :middle], now, others[:, middle:]), 1)
         for layer in self.fusion:
             found = F.leaky_relu(layer(found), SLOPE, inplace=True)
         y = F.leaky_relu(self.head(now) + self.found(found), SLOPE, inplace=True)
@@ -87,10 +97,13 @@ class FilmNetwork(nn.Module):
         residual = self.tail(y).float()
         return F.pixel_shuffle(self.base.phases(now) + residual, self.scale)
 
+    def steps(self) -> tuple[nn.Module, nn.Module]:
+        """What no graph can hold, and the rest."""
+        return _Step(self, "aligned"), _Step(self, "enlarged")
+
     @torch.no_grad()
     def keep_flat_colours(self) -> None:
         """Take the curve that this network, as it is now, asks for, where it does not keep flat colours by itself."""
-
         self.level, distance = None, self.distance
         self.distance = 0  # frames that are all alike lie on each other
         self.level = flat_curve(_Still(self), self.layers + self.fusion_layers + 1 + BicubicUpsample.radius, self.scale)
@@ -122,8 +135,25 @@ class FilmNetwork(nn.Module):
         return folded.eval()
 
     def load_folded(self, tensors: Mapping[str, Tensor]) -> list[str]:
-        """Start from a folded network's tensors: this one's, or those of a compact network that sees one frame."""
-        return load_folded(self, CompactNetwork.written_out(self.scale, tensors))
+        """Start from a folded network's tensors: this one's, a smaller one's, or a compact network's of one frame."""
+        tensors = CompactNetwork.written_out(self.scale, tensors)
+        taken = load_folded(self, tensors)
+        if fits_inside(tensors, self.features, self.layers, self.scale**2):
+            layers = cast(list[BranchedConv3x3], [self.head, *self.body, self.tail])
+            grow(layers[0], layers[1:-1], layers[-1], tensors)
+        return taken
+
+
+class _Step(nn.Module):
+    """One method of a network as a module."""
+
+    def __init__(self, network: FilmNetwork, method: str) -> None:
+        super().__init__()
+        self.network, self.method = network, method
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = getattr(self.network, self.method)(x)
+        return y
 
 
 class _Still(nn.Module):

@@ -19,6 +19,16 @@ class FramesAsChannels(nn.Module):
         y: Tensor = self.network(x.reshape(count, self.frames, together // self.frames, height, width))
         return y
 
+    def steps(self) -> tuple[nn.Module, nn.Module] | None:
+        """Both of the network's steps, with frames as channels, if it has such."""
+        steps = getattr(self.network, "steps", None)
+        if steps is None:
+            return None
+        first, rest = steps()
+        return nn.Sequential(FramesAsChannels(first, self.frames), nn.Flatten(1, 2)), FramesAsChannels(
+            rest, self.frames
+        )
+
 
 class ChannelsAsFrames(nn.Module):
     """A network of (N, T * C, H, W), as files hold them, as a module of (N, T, C, H, W)."""

@@ -1,14 +1,20 @@
 """``film``: what it starts as, how its frames come to lie on each other, and that it sees them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from networks import MODELS
 from torch import Tensor
 
+from sr_plugins.interface.backend import Coding, CodingRunner, Placement
+from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.alignment import REACH, aligned
 from sr_plugins.models.film_network import FilmNetwork
+from sr_plugins.plugins import Plugins
 from sr_plugins.testing import random_network
+from sr_plugins.weights.frames_as_channels import FramesAsChannels
 from sr_plugins.weights.pretrained import load_model
 
 FILM = next(spec for spec in MODELS if spec.name == "film")
@@ -75,11 +81,37 @@ def test_it_starts_as_the_network_of_one_frame_it_was_made_of() -> None:
     assert FILM.build_for_training is not None
     film = FILM.build_for_training()
     taken = film.load_folded(restore.state_dict())
-    assert taken == ["head", *(f"body.{i}" for i in range(6)), "tail"]
+    assert {"head", "tail"} < set(taken)
     x = torch.cat([texture(30, seed)[:, None] for seed in range(5)], 1)
     with torch.inference_mode():
         torch.testing.assert_close(film(x), restore(x[:, 2]), rtol=0, atol=1e-5)
         torch.testing.assert_close(film.fold()(x), restore(x[:, 2]), rtol=0, atol=1e-5)
+
+
+def test_a_deeper_one_starts_where_a_trained_one_ended() -> None:
+    smaller = random_network(partial(FilmNetwork, 2, 32, 3, frames=5, fusion=5, distance=DISTANCE))
+    deeper = FilmNetwork(2, 32, 7, frames=5, fusion=5, distance=DISTANCE, branches=True)
+    deeper.load_folded(smaller.state_dict())
+    x = torch.cat([texture(40, seed)[:, None] for seed in range(5)], 1)
+    inner = (..., slice(20, 60), slice(20, 60))  # where no padding is read
+    with torch.inference_mode():
+        torch.testing.assert_close(deeper.fold()(x)[inner], smaller(x)[inner], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_every_backend_gives_what_torch_gives(name: str) -> None:
+    backend = next(backend for backend in Plugins().backends() if backend.name == name)
+    if backend.missing():
+        pytest.skip(f"backend {name} is not installed")
+    network = TorchNetwork(FramesAsChannels(random_network(FILM.build), 5))
+    runner = backend.build(network, Placement(device="cpu", precision="float32"))
+    x = torch.cat([shifted(texture(37), t, -t) for t in range(5)], 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(runner(x), network.module(x), rtol=0, atol=1e-5)
+    if isinstance(runner, CodingRunner):
+        codes = runner.codes(x, Coding(16.0, 219.0, 8))
+        assert codes is not None
+        assert (codes.int() - (network.module(x) * 219 + 16).round().clamp(0, 255).int()).abs().max() <= 1
 
 
 def test_it_starts_from_symmetric_kernels_too() -> None:
