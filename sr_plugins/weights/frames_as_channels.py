@@ -24,10 +24,8 @@ class FramesAsChannels(nn.Module):
         steps = getattr(self.network, "steps", None)
         if steps is None:
             return None
-        first, rest = steps()
-        return nn.Sequential(FramesAsChannels(first, self.frames), nn.Flatten(1, 2)), FramesAsChannels(
-            rest, self.frames
-        )
+        first, rest = (FramesAsChannels(step, self.frames) for step in steps())
+        return nn.Sequential(first, nn.Flatten(1, 2)), rest
 
 
 class ChannelsAsFrames(nn.Module):
