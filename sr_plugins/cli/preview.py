@@ -1,17 +1,22 @@
-"""``srp video FILM --preview``: some frames through several models on one page, and how long the film would take."""
+"""``srp video FILM --preview``: some frames through several models on one page, and how long the film would take.
+``--tune``: which model keeps up with the film here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sr_plugins.cli.files import obstacle
-from sr_plugins.cli.options import make_upscaler
+from sr_plugins.cli.options import checked_options, make_upscaler
 from sr_plugins.errors import PipeError
 from sr_plugins.interface.words import AUTO, PLAIN
+
+if TYPE_CHECKING:
+    from sr_plugins.upscaler import Upscaler
+    from sr_plugins.video.preview import Still, Stills
 
 
 def preview(
@@ -23,9 +28,7 @@ def preview(
     say: Callable[[str], None],
 ) -> int:
     """Write the page; ``video`` holds the options of films and ``options`` those of the upscaler."""
-    if len(inputs) != 1:
-        raise click.UsageError("--preview looks at one film")
-    source = Path(inputs[0])
+    source = _one(inputs, "--preview")
     target = Path(output) if output else source.with_name(f"{source.stem}-preview.html")
     if target.suffix.lower() not in (".html", ".htm"):
         raise click.BadParameter(f"{target} is no page: with --preview its name ends in .html", param_hint="--output")
@@ -33,33 +36,87 @@ def preview(
         raise PipeError(told)
     from sr_plugins.comparison.page import Scene, ShownPicture, write_comparison
     from sr_plugins.estimation.choice import RESTORING
-    from sr_plugins.video.decode import DecodeOptions
-    from sr_plugins.video.ffmpeg_process import find_ffmpeg
-    from sr_plugins.video.preview import as_rgb, enlarged, stills
+    from sr_plugins.video.pace import pace
+    from sr_plugins.video.preview import as_rgb
 
-    decode = DecodeOptions(video["deinterlace"], video["progressive"], video["hwaccel"])
-    film, found = stills(source, at, decode, find_ffmpeg(video["ffmpeg"]), video["rate"])
+    film = _stills(source, at, video)
+    found, count = film.seen(), len(film.source.timeline)
     shown = [[ShownPicture.of(source.name, as_rgb(still.frame))] for still in found]
     asked = options.pop("model")
-    models = [PLAIN, RESTORING] if asked == AUTO else [name.strip() for name in asked.split(",")]
-    for model in models:
-        with make_upscaler(model=model, **options) as upscaler:
-            window, own = upscaler.loaded.spec.window, found
-            if window != (0, 0):
-                where, cuts = (
-                    (source, at, decode, find_ffmpeg(video["ffmpeg"]), video["rate"]),
-                    upscaler.settings["cuts"],
-                )
-                _, own = stills(*where, window=window, cuts=cuts)
-            results, seconds = enlarged(upscaler, own)
+    models = (PLAIN, RESTORING) if asked == AUTO else _named(asked)
+    for model, upscaler, stills in _through(models, film, options):
+        results, seconds = pace(upscaler, [still.seen for still in stills])
         note = f"{seconds:.3g} s a frame"
         for pictures, result in zip(shown, results, strict=True):
             pictures.append(ShownPicture.of(Path(model).name, as_rgb(result), note))
-        say(f"{model}: {note}, {clock(seconds * len(film.timeline))} for all {len(film.timeline)} frames, but encoding")
+        say(f"{model}: {note}, {clock(seconds * count)} for all {count} frames, but encoding")
     scenes = [Scene(_place(still.time), pictures) for still, pictures in zip(found, shown, strict=True)]
     write_comparison(target, scenes, f"{source.name}: {', '.join(models)}")
     say(f"{target}: {len(scenes)} frames, {len(models)} models; open it in a browser")
     return 0
+
+
+def tune(
+    inputs: tuple[str, ...],
+    at: tuple[float, ...],
+    video: dict[str, Any],
+    options: dict[str, Any],
+    say: Callable[[str], None],
+) -> int:
+    """Print how many frames a second each model makes, and the best that keeps up with the film.
+
+    Without ``--model`` ours are tried, from the best for what the film shows to the cheapest; else those that it
+    names, in its order.
+    """
+    source = _one(inputs, "--tune")
+    from sr_plugins.estimation.choice import BEST_FIRST
+    from sr_plugins.video.choosing import choose_for_film
+    from sr_plugins.video.pace import estimated_pace
+    from sr_plugins.video.tuning import Measured, line, running_least, table
+
+    film, asked = _stills(source, at, video), options.pop("model")
+    if asked == AUTO:
+        choice = choose_for_film(source, options["scale"])
+        say(f"{source.name}: {choice.seen}")
+        size = film.source.width, film.source.height
+        models = running_least(BEST_FIRST[choice.model], checked_options(options), size)
+    else:
+        models = _named(asked)
+    rate = float(film.source.rate)
+    found: list[Measured] = []
+    for model, upscaler, stills in _through(models, film, options):
+        seconds, whole = estimated_pace(upscaler, [still.seen for still in stills])
+        found.append(Measured(model, upscaler.description, 1 / seconds, whole))
+    click.echo("\n".join([*table(found, rate), line(found, rate)]))
+    return 0
+
+
+def _one(inputs: tuple[str, ...], option: str) -> Path:
+    if len(inputs) != 1:
+        raise click.UsageError(f"{option} looks at one film")
+    return Path(inputs[0])
+
+
+def _named(models: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in models.split(","))
+
+
+def _stills(source: Path, at: tuple[float, ...], video: dict[str, Any]) -> Stills:
+    from sr_plugins.video.decode import DecodeOptions
+    from sr_plugins.video.ffmpeg_process import find_ffmpeg
+    from sr_plugins.video.preview import Stills
+
+    decode = DecodeOptions(video["deinterlace"], video["progressive"], video["hwaccel"])
+    return Stills(source, at, decode, find_ffmpeg(video["ffmpeg"]), video["rate"])
+
+
+def _through(
+    models: tuple[str, ...], film: Stills, options: dict[str, Any]
+) -> Iterator[tuple[str, Upscaler, list[Still]]]:
+    """Each model with its upscaler and the frames as it sees them; to be measured, nothing is remembered."""
+    for model in models:
+        with make_upscaler(model=model, **{**options, "reuse": False}) as upscaler:
+            yield model, upscaler, film.seen(upscaler.loaded.spec.window, upscaler.settings["cuts"])
 
 
 def _place(seconds: float) -> str:

@@ -20,6 +20,7 @@ from sr_plugins.cli.film_progress import reporter, say, summary, with_cheaper_wa
 from sr_plugins.cli.films import beside, film_obstacle, films_of
 from sr_plugins.cli.options import Upscalers, checked_options, make_upscaler, upscaler_options
 from sr_plugins.cli.preview import preview
+from sr_plugins.cli.preview import tune as tuned
 from sr_plugins.errors import PipeError, SRError, one_line
 from sr_plugins.interface.words import AUTO
 
@@ -99,12 +100,14 @@ def _rate_of(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     show_default=True,
     help="Work here, or on all machines of a Ray cluster.",
 )
+@click.option("--keep-playable", is_flag=True, help="If stopped, also leave what is finished as a film beside OUT.")
 @click.option("--resume", is_flag=True, help="Continue a batch: films that are there already are done.")
 @click.option("--restart", is_flag=True, help="Begin anew instead of continuing an unfinished film.")
 @click.option("--overwrite", is_flag=True, help="Replace films that are there already.")
 @click.option("--ffmpeg", type=click.Path(dir_okay=False), help="The ffmpeg to use. [default: the system's]")
 @click.option("--preview", "look", is_flag=True, help="Write a page with some frames through --model A,B,... instead.")
-@click.option("--at", callback=_times, metavar="TIMES", help="Of --preview: 1:30,12:00. [default: three of the film]")
+@click.option("--tune", is_flag=True, help="Say how fast models are here, and the best that is real time, instead.")
+@click.option("--at", callback=_times, metavar="TIMES", help="Of both: frames at 1:30,12:00. [default: three]")
 @upscaler_options(AUTO)
 @click.pass_context
 def command(
@@ -116,6 +119,7 @@ def command(
     chunk: int,
     jobs: str,
     look: bool,
+    tune: bool,
     at: tuple[float, ...],
     **options: Any,
 ) -> int:
@@ -124,13 +128,18 @@ def command(
     IN is a file, a folder, a pattern such as 'season1/*.mkv', or numbered pictures: frames/f_%05d.png, which OUT may
     be as well. Stop it at any moment: the same command continues.
     """
-    names = ("start", "end", "deinterlace", "progressive", "hwaccel", "restart", "overwrite", "ffmpeg", "rate")
+    names = ["start", "end", "deinterlace", "progressive", "hwaccel", "restart", "overwrite", "ffmpeg", "rate"]
+    names += ["keep_playable"]
     video = {name: options.pop(name) for name in names}
     video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
-    if look:
-        return preview(inputs, output, at, video, options, say)
+    if look or tune:
+        if jobs != "local" or (look and tune) or (tune and output):
+            raise click.UsageError("--preview writes a page, --tune measures and writes nothing, both here alone")
+        if look:
+            return preview(inputs, output, at, video, options, say)
+        return tuned(inputs, at, video, options, say)
     if at:
-        raise click.UsageError("--at names the frames of --preview")
+        raise click.UsageError("--at names the frames of --preview and --tune")
     failed: list[tuple[Path, str]] = []
     try:
         if output is None:

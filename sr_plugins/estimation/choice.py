@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from sr_plugins.plugins import Plugins
 
 RESTORING, HARMLESS, BEST = "restore", "bicubic", "quality"
+# Our models from the best to the cheapest, by what is chosen for a film that may take its time: on clean pictures by
+# PSNR (docs/models.md), on what codecs left by docs/temporal.md; `realtime` costs what `restore` does.
+BEST_FIRST = {
+    PLAIN: (BEST, PLAIN, "realtime", "tiny"),
+    RESTORING: ("film", RESTORING, "tiny"),
+    HARMLESS: (HARMLESS,),
+}
 
 COARSE = 88  # quality of JPEG up to which taking its traces away gains more than it costs in detail
 COARSE_PLAIN = 83  # the same for pictures with little detail, of which JPEG takes less

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
-import numpy as np
-
-from sr_plugins.pixels.frame import Frame, FrameFormat
+from sr_plugins.engine.windows import Seen
+from sr_plugins.estimation.choice import BEST_FIRST
+from sr_plugins.interface.words import PLAIN
+from sr_plugins.pixels.frame import FrameFormat
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.video.pace import SMALL, noise, pace
 
-QUICKER = ("realtime", "tiny")  # by quality
+QUICKER = BEST_FIRST[PLAIN][BEST_FIRST[PLAIN].index(PLAIN) + 1 :]
 WORTHWHILE = 0.6  # of the time: less is not worth another model
-SIZE = (180, 320)  # height and width of what is measured
-ROUNDS = 3
 
 
 def cheaper_model(upscaler: Upscaler) -> tuple[str, float] | None:
@@ -35,11 +33,4 @@ def cheaper_model(upscaler: Upscaler) -> tuple[str, float] | None:
 
 
 def _seconds(upscaler: Upscaler) -> float:
-    """What a frame takes: the quickest of a few, after one that makes ready."""
-    frame = Frame([np.random.default_rng(0).integers(0, 256, SIZE, dtype=np.uint8)], FrameFormat(family="gray"))
-    spent = []
-    for _ in range(1 + ROUNDS):
-        begun = time.perf_counter()
-        upscaler.upscale(frame)
-        spent.append(time.perf_counter() - begun)
-    return min(spent[1:])
+    return pace(upscaler, [Seen(noise(FrameFormat(family="gray"), *SMALL), (), ())])[1]

@@ -254,9 +254,9 @@ class Journal:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(self.folder / record.file)
+        self.records.append(record)  # first: Ctrl-C may come while the list is written
         sync_folder(self.folder)
         self._write(record.line())
-        self.records.append(record)
 
     def finish(self, joined: Path, target: Path) -> None:
         """Give the film its name, so that a crash leaves no doubt whether it has it; nothing else of the job stays."""

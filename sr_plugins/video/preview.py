@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -16,12 +15,10 @@ from sr_plugins.errors import PipeError
 from sr_plugins.interface.words import Cuts
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.pixels.matrix import matrix_in_use
-from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.decode import DecodeOptions, Decoder
 from sr_plugins.video.decoder_choice import as_decoded
 from sr_plugins.video.pixel_formats import frame_format, to_frame, to_picture
 from sr_plugins.video.probe import probe
-from sr_plugins.video.source import Source
 
 _PLACES = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))  # of the film, where none are named
 # libswscale's codes of matrices (SWS_CS_*), by those of H.273; all others are BT.601.
@@ -40,36 +37,45 @@ class Still:
         return self.seen.frame
 
 
-def stills(
-    path: Path,
-    at: Sequence[float],
-    options: DecodeOptions,
-    executable: str,
-    rate: Fraction | None = None,
-    *,
-    window: tuple[int, int] = (0, 0),
-    cuts: Cuts = "auto",
-) -> tuple[Source, list[Still]]:
-    """The film, and its frames that are shown at these seconds; of a quarter, half and three quarters for none.
-
-    Each comes with the neighbours that a model with this ``window`` sees.
+class Stills:
+    """Frames of a film: those that are shown at these seconds; of a quarter, half and three quarters for none.
 
     Raises:
         PipeError: the film cannot be read, or does not last so long.
     """
-    source = as_decoded(executable, probe(path, given_rate=rate))
-    if source.turned:
-        source, options = source.upright(), replace(options, turn=True)
-    first, base = source.timeline[0], source.time_base
-    lasting = source.finish - first * base
-    places = [Fraction(t).limit_denominator(10**6) for t in at] or [lasting * part for part in _PLACES]
-    found = []
-    for place in places:
-        if place >= lasting:
-            raise PipeError(f"{path}: there is no frame at {float(place):g} s: it lasts {float(lasting):.3f} s")
+
+    def __init__(
+        self, path: Path, at: Sequence[float], options: DecodeOptions, executable: str, rate: Fraction | None = None
+    ) -> None:
+        source = as_decoded(executable, probe(path, given_rate=rate))
+        if source.turned:
+            source, options = source.upright(), replace(options, turn=True)
+        self.source, self._options, self._executable = source, options, executable
+        first, base = source.timeline[0], source.time_base
+        lasting = source.finish - first * base
+        self._places = [Fraction(t).limit_denominator(10**6) for t in at] or [lasting * part for part in _PLACES]
+        for place in self._places:
+            if place >= lasting:
+                raise PipeError(f"{path}: there is no frame at {float(place):g} s: it lasts {float(lasting):.3f} s")
+        self._found: dict[tuple[tuple[int, int], Cuts], list[Still]] = {}
+
+    def seen(self, window: tuple[int, int] = (0, 0), cuts: Cuts = "auto") -> list[Still]:
+        """The frames, each with the neighbours that a model with this ``window`` sees.
+
+        Raises:
+            PipeError: one of them cannot be decoded.
+        """
+        key = window, "auto" if window == (0, 0) else cuts
+        if key not in self._found:
+            self._found[key] = [self._still(place, *key) for place in self._places]
+        return self._found[key]
+
+    def _still(self, place: Fraction, window: tuple[int, int], cuts: Cuts) -> Still:
+        source = self.source
+        first, base = source.timeline[0], source.time_base
         number = max(n for n, t in enumerate(source.timeline) if (t - first) * base <= place)
         tick = source.timeline[number]
-        decoder = Decoder(executable, source, options, since=source.timeline[max(0, number - window[0])])
+        decoder = Decoder(self._executable, source, self._options, since=source.timeline[max(0, number - window[0])])
         format = frame_format(source.pix_fmt, source.colors)
         frames = ((when, to_frame(picture, format)) for when, picture in decoder)
         try:
@@ -77,25 +83,13 @@ def stills(
         finally:
             decoder.close()
         if seen is None:
-            raise PipeError(f"{path}: the frame at {float(place):g} s cannot be decoded")
-        found.append(Still(float((tick - first) * base), _copied(seen)))
-    return source, found
+            raise PipeError(f"{source.path}: the frame at {float(place):g} s cannot be decoded")
+        return Still(float((tick - first) * base), _copied(seen))
 
 
 def _copied(seen: Seen) -> Seen:
     before, after = (tuple(frame.copied() for frame in frames) for frames in (seen.before, seen.after))
     return Seen(seen.frame.copied(), before, after)
-
-
-def enlarged(upscaler: Upscaler, found: Sequence[Still]) -> tuple[list[Frame], float]:
-    """The frames, larger, and how many seconds one takes: of two rounds, the first of which readies all, the faster."""
-    seconds = []
-    for _ in range(2):
-        begun = time.perf_counter()
-        futures = [upscaler.submit(seen.frame, seen.before, seen.after) for seen in (still.seen for still in found)]
-        results = [future.result() for future in futures]
-        seconds.append((time.perf_counter() - begun) / len(found))
-    return results, min(seconds)
 
 
 def as_rgb(frame: Frame) -> NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.plan import FilmPlan, check_target, plan_film
 from sr_plugins.video.rehearsal import rehearse
 from sr_plugins.video.sequence import FIRST, is_sequence
+from sr_plugins.video.so_far import write_so_far
 from sr_plugins.video.verify import verify_target
 from sr_plugins.video.ways import Way, way_of
 
@@ -81,6 +82,7 @@ def upscale_video(
     overwrite: bool = False,
     ffmpeg: str | Path | None = None,
     rate: float | Fraction | None = None,
+    keep_playable: bool = False,
     progress: Callable[[FilmProgress], None] = lambda _: None,
     notice: Callable[[str], None] = logger.warning,
 ) -> VideoResult:
@@ -103,6 +105,8 @@ def upscale_video(
         overwrite: replace ``target`` if it exists.
         ffmpeg: the executable to use; by default the system's, else the bundled one.
         rate: of numbered pictures, in frames a second; 25 if not given.
+        keep_playable: if ``KeyboardInterrupt`` or ``SystemExit`` ends the work, leave what is finished as a film of its
+            own beside ``target``.
         progress: called after every frame; about once a second while a cluster works.
         notice: called with a line for everything that cannot be kept, before work begins, and for frames that could
             not be decoded, at the end.
@@ -112,6 +116,8 @@ def upscale_video(
         SRError: what the upscaler raises.
     """
     source, target = Path(source), Path(target)
+    if keep_playable and is_sequence(target):
+        raise PipeError(f"{target}: numbered pictures are written at the end: no film can be kept on the way")
     try:
         way = way_of(upscaler)
         finished = clear_finished(target)
@@ -144,7 +150,7 @@ def upscale_video(
         ) as journal:
             if journal.notice:
                 notice(journal.notice)
-            return _run(plan, journal, way, progress, notice)
+            return _run(plan, journal, way, progress, notice, keep_playable)
     except OSError as error:
         raise PipeError(f"{error.filename or target}: {error.strerror or error}") from error
 
@@ -155,6 +161,7 @@ def _run(
     way: Way,
     progress: Callable[[FilmProgress], None],
     notice: Callable[[str], None],
+    keep_playable: bool,
 ) -> VideoResult:
     begun = time.monotonic()
     total = sum(chunk.frames for chunk in plan.chunks)
@@ -174,14 +181,22 @@ def _run(
         spent = time.monotonic() - begun
         progress(FilmProgress(done + written, total, chunk, len(plan.chunks), resumed, reused + same, spent))
 
-    left = plan.chunks[len(journal.records) :]
-    with closing(way.make(plan.film, left, journal.records[-1:], journal.partial, advance)) as made:
-        for record in made:
-            if journal.records and record.header != journal.records[-1].header:
-                encoder = plan.film.encoding.encoder
-                raise PipeError(f"{encoder} gave chunk {record.index} other parameters than those before")
-            journal.add(record, journal.partial(record.index))
-            done, reused = done + len(record.times), reused + record.reused
+    try:
+        left = plan.chunks[len(journal.records) :]
+        with closing(way.make(plan.film, left, journal.records[-1:], journal.partial, advance)) as made:
+            for record in made:
+                if journal.records and record.header != journal.records[-1].header:
+                    encoder = plan.film.encoding.encoder
+                    raise PipeError(f"{encoder} gave chunk {record.index} other parameters than those before")
+                journal.add(record, journal.partial(record.index))
+                done, reused = done + len(record.times), reused + record.reused
+    except (KeyboardInterrupt, SystemExit):
+        if keep_playable:
+            try:
+                notice(write_so_far(plan, journal, joined))
+            except PipeError as error:
+                notice(f"what is finished cannot be made a film: {error}")
+        raise
     if lacking := undecoded(plan.chunks, journal.records):
         notice(f"{plan.film.source.path.name}: {lacking}")
     times = [time for record in journal.records for time in record.times]

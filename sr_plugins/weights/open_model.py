@@ -97,7 +97,7 @@ def open_model(
         assert isinstance(model, str)
         if model in TAKEN_OUT and not any(spec.name == model and spec.usable for spec in found.models()):
             model, scale = _stand_in(model, scale)
-        native = int(scale) if exact and scale is not None else _trained(model, scale, found)
+        native = int(scale) if exact and scale is not None else trained_scale(model, scale, found)
         spec = found.model(model, native)
         loaded = kept_model(spec, found) or load_model(spec)
     if exact and scale not in (None, loaded.spec.scale):
@@ -127,7 +127,12 @@ def _stand_in(name: str, scale: float | None) -> tuple[str, float]:
     return stand_in, scale or own
 
 
-def _trained(name: str, scale: float | None, plugins: Plugins) -> int | None:
+def trained_scale(name: str, scale: float | None, plugins: Plugins) -> int | None:
+    """The factor of the network of this name that is taken for ``scale``; ``None``: it has none that is usable.
+
+    Raises:
+        UnknownModelError: nothing is called so.
+    """
     plugins.model(name)  # raises for an unknown name before scales are looked at
     trained = sorted(spec.scale for spec in plugins.models() if spec.name == name and spec.usable)
     enough = [s for s in trained if scale is None or s >= scale]

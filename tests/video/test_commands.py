@@ -103,7 +103,8 @@ def test_patterns_and_usage(clip: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_leave_journal_and_no_process(number: signal.Signals, status: int, clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
-    command = [*SRP, "video", clip, "-o", target, *MODEL, "--chunk", "4", *FAST]
+    keep = ["--keep-playable"] if number == signal.SIGINT else []
+    command = [*SRP, "video", clip, "-o", target, *MODEL, "--chunk", "4", *keep, *FAST]
     # A shell's background job, as a test run may be, ignores SIGINT, and so would what it starts.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -127,6 +128,9 @@ def test_signals_leave_journal_and_no_process(number: signal.Signals, status: in
         time.sleep(0.02)
     records = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
     assert records
+    kept = [path for path in tmp_path.iterdir() if path.suffix == ".mkv"]
+    assert len(kept) == len(keep)
+    assert all(len(pictures(path)) // 4 - len(records) in (0, 1) for path in kept)  # one may not be noted yet
     code, said = _srp(*map(str, command[3:]))
     assert code == 0, said
     assert "of them from before" in said

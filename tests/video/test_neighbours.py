@@ -19,9 +19,10 @@ from sr_plugins.video.chunks import Chunk, Film, FrameReader, digest, frame_befo
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.ffmpeg_process import find_ffmpeg
 from sr_plugins.video.output_options import OutputOptions
+from sr_plugins.video.pace import pace
 from sr_plugins.video.pipe import upscale_pipe
 from sr_plugins.video.plan import plan_film
-from sr_plugins.video.preview import enlarged, stills
+from sr_plugins.video.preview import Stills
 from sr_plugins.video.transcode import FilmProgress, upscale_video
 from sr_plugins.video.ways import Here
 
@@ -177,6 +178,6 @@ def test_the_pipe_gives_what_the_stream_gives(upscaler: Upscaler) -> None:
 
 def test_the_preview_shows_the_films_own_frames(clip: Path, expected: list[Any], upscaler: Upscaler) -> None:
     places = [0.0, 8 / 25, 9 / 25, 12 / 25, 37 / 25]
-    _, found = stills(clip, places, DecodeOptions(), find_ffmpeg(None), window=WINDOW)
-    results, _ = enlarged(upscaler, found)
+    found = Stills(clip, places, DecodeOptions(), find_ffmpeg(None)).seen(WINDOW)
+    results, _ = pace(upscaler, [still.seen for still in found])
     assert same([result.planes[0] for result in results], [expected[round(t * 25)] for t in places])

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,16 @@ import pytest
 from click.testing import CliRunner
 from video_clips import BUNDLED, ffmpeg_run, moving
 
+from sr_plugins import Upscaler
 from sr_plugins.cli.main import srp
+from sr_plugins.engine.windows import Seen
 from sr_plugins.errors import PipeError
+from sr_plugins.estimation.choice import BEST_FIRST
+from sr_plugins.pixels.frame import Frame, FrameFormat
 from sr_plugins.video.decode import DecodeOptions
-from sr_plugins.video.preview import as_rgb, stills
+from sr_plugins.video.pace import estimated_pace, noise
+from sr_plugins.video.preview import Stills, as_rgb
+from sr_plugins.video.tuning import Measured, line, running_least, runs_for, table
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +33,10 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_frames_at_their_times_in_their_colours(film: Path, tmp_path: Path) -> None:
-    source, found = stills(film, [0.0, 1.25, 3.99], DecodeOptions(), BUNDLED)
+    chosen = Stills(film, [0.0, 1.25, 3.99], DecodeOptions(), BUNDLED)
+    found = chosen.seen()
     assert [round(still.time, 3) for still in found] == [0.0, 1.2, 3.9]
-    assert [round(s.time, 1) for s in stills(film, [], DecodeOptions(), BUNDLED)[1]] == [1.0, 2.0, 3.0]
+    assert [round(s.time, 1) for s in Stills(film, [], DecodeOptions(), BUNDLED).seen()] == [1.0, 2.0, 3.0]
     for still in found:
         shown = tmp_path / "shown.png"
         number = round(still.time * 10)
@@ -37,8 +46,8 @@ def test_frames_at_their_times_in_their_colours(film: Path, tmp_path: Path) -> N
         with Image.open(shown) as image:
             assert np.abs(np.asarray(image.convert("RGB")).astype(int) - as_rgb(still.frame)).max() <= 3
     with pytest.raises(PipeError, match=r"in\.mkv: there is no frame at 4 s: it lasts 4\.000 s"):
-        stills(film, [4.0], DecodeOptions(), BUNDLED)
-    assert source.timeline[-1] * source.time_base < 4
+        Stills(film, [4.0], DecodeOptions(), BUNDLED)
+    assert chosen.source.timeline[-1] * chosen.source.time_base < 4
 
 
 def test_the_page_of_a_command(film: Path, tmp_path: Path) -> None:
@@ -60,3 +69,82 @@ def test_the_page_of_a_command(film: Path, tmp_path: Path) -> None:
     assert "exists: --overwrite" in str(again.exception)
     alone = CliRunner().invoke(srp, ["video", str(film), "-o", str(tmp_path / "o.mkv"), "--at", "1"])
     assert "--at names the frames of --preview" in alone.output
+
+
+def _tune(film: Path, *words: str) -> tuple[list[str], str]:
+    done = CliRunner().invoke(
+        srp, ["video", str(film), "--tune", "--device", "cpu", "--backend", "torch", *words], standalone_mode=False
+    )
+    assert done.exception is None, done.output
+    return done.stdout.splitlines(), done.stderr
+
+
+def test_the_best_model_that_is_real_time(film: Path, tmp_path: Path) -> None:
+    (head, *rows, told), said = _tune(film, "--at", "1")
+    assert said.startswith("srp: in.mkv: ")
+    assert head.split() == ["model", "frames", "a", "second", "times", "real", "time"]
+    models = [row.split()[0] for row in rows]
+    assert models == list(BEST_FIRST["fast"])
+    speeds = {row.split()[0]: float(row.split()[1]) for row in rows}
+    assert speeds["tiny"] > speeds["quality"]
+    assert all(abs(float(row.split()[1]) / 10 / float(row.split()[2]) - 1) < 0.02 for row in rows)
+    quick = [model for model in models if speeds[model] >= 10]
+    if quick:
+        assert f"{quick[0]} x2 on torch, cpu, float32: the best that is real time here" in told
+        assert told.endswith(f"the film has 10: --model {quick[0]}")
+    assert [p.name for p in film.parent.iterdir()] == ["in.mkv"]
+
+
+def test_models_that_run_twice_are_left_out() -> None:
+    clean, coded = BEST_FIRST["fast"], BEST_FIRST["restore"]
+    assert running_least(clean, {"scale": 4}, (64, 48)) == ("fast", "realtime")
+    assert running_least(clean, {"scale": 1.5}, (64, 48)) == clean
+    assert running_least(clean, {"size": (128, None)}, (64, 48)) == clean
+    assert running_least(clean, {"size": (256, None)}, (64, 48)) == clean  # all are x2, run twice
+    assert running_least(coded, {}, (64, 48)) == coded
+    assert [runs_for(2, 2), runs_for(2, 2.01), runs_for(2, 8), runs_for(3, 9), runs_for(2, 1), runs_for(1, 1)] == [
+        *(1, 2, 3, 2, 1, 1)
+    ]
+
+
+def test_models_that_are_named(film: Path) -> None:
+    (_, *rows, _), said = _tune(film, "--at", "1", "--size", "128x", "--model", "bicubic, tiny")
+    assert [row.split()[0] for row in rows] == ["bicubic", "tiny"]
+    assert said == ""
+    both = CliRunner().invoke(srp, ["video", str(film), "--tune", "-o", "out.mkv"])
+    assert "--tune measures and writes nothing" in both.output
+
+
+def test_which_is_named() -> None:
+    slow, middle, quick = (Measured(n, f"{n} x2", f, n != "a") for n, f in (("a", 0.5), ("b", 24.0), ("c", 61.25)))
+    assert line([slow, middle, quick], 24.0) == (
+        "b x2: the best that is real time here: 24 frames a second without encoding, the film has 24: --model b"
+    )
+    assert line([slow, middle], 25.0) == (
+        "none is real time here: b x2, the quickest, makes 24 frames a second, the film has 25: "
+        "the film takes 1.04 times as long as it plays"
+    )
+    assert table([slow, quick], 25.0)[1:] == [
+        "a            about 0.5             0.02",
+        "c                 61.2             2.45",
+    ]
+
+
+def test_a_large_slow_frame_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [Seen(noise(FrameFormat(family="yuv", subsampling=(1, 1)), 640, 180), (), ())]
+    with Upscaler("bicubic", 2, device="cpu", backend="torch", reuse=False) as upscaler:
+        asked: list[int] = []
+        submit = upscaler.submit
+
+        def watched(frame: Frame, *neighbours: Sequence[Frame], size: tuple[int, int] | None = None) -> Future[Frame]:
+            asked.append(frame.width)
+            return submit(frame, *neighbours, size=size)
+
+        monkeypatch.setattr(upscaler, "submit", watched)
+        monkeypatch.setattr("sr_plugins.video.pace.PATIENCE", 0.0)
+        seconds, whole = estimated_pace(upscaler, frames)
+        assert (set(asked), whole) == ({320}, False)
+        monkeypatch.setattr("sr_plugins.video.pace.PATIENCE", 1e9)
+        exactly, whole = estimated_pace(upscaler, frames)
+        assert (asked[-1], whole) == (640, True)
+        assert 0 < exactly / seconds < 100
