@@ -57,6 +57,10 @@ def graph_of(network: TorchNetwork | OnnxNetwork, channels: int) -> OnnxNetwork:
     """The network as an ONNX graph: as it is, or exported for so many channels."""
     if isinstance(network, OnnxNetwork):
         return network
+    written = getattr(network.module, "graph", None)
+    graph: onnx.ModelProto | None = written(INPUT, OUTPUT) if callable(written) else None
+    if graph is not None:
+        return OnnxNetwork(_noted(graph, network.module).SerializeToString(), INPUT, OUTPUT)
     return OnnxNetwork(cached_graph(network.module, channels), INPUT, OUTPUT)
 
 
@@ -145,11 +149,18 @@ def to_graph(
             talker.setLevel(level)
     assert program is not None
     content: onnx.ModelProto = program.model_proto
-    names = picture_nodes(content, {name for name, _ in module.named_parameters()})
     for node in content.graph.node:
         del node.metadata_props[:]  # stack traces with the paths of this machine
     for value in (*content.graph.input, *content.graph.output, *content.graph.value_info, *content.graph.initializer):
         del value.metadata_props[:]
+    return _noted(content, module)
+
+
+def _noted(content: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
+    """With a note of the nodes that carry the picture."""
+    parameters = {f".{name}" for name, _ in module.named_parameters()}  # behind the names of what is around them
+    tensors = {tensor.name for tensor in content.graph.initializer}
+    names = picture_nodes(content, {t for t in tensors if any(name.endswith(f".{t}") for name in parameters)})
     content.metadata_props.add(key=PICTURE_NOTE, value="\n".join(names))
     return content
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from PIL import Image
 
+from sr_plugins.backends.loading import import_torch
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import expanded, is_film_name, obstacle, own_scale
 from sr_plugins.cli.options import Upscalers, checked_options, upscaler_options
@@ -189,6 +190,7 @@ def _check(source: Path, target: Path, size_of: Callable[[int, int], tuple[int, 
     """``ImageError`` or ``FrameError`` for whatever shows without the work that ``target`` cannot be made."""
     if told := obstacle(source, target, replace=replace):
         raise ImageError(told)
+    import_torch()
     from sr_plugins.images.files import check_file
 
     check_file(source, target, size_of)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 from click.shell_completion import CompletionItem
 
+from sr_plugins.backends.loading import import_torch
 from sr_plugins.errors import ArgumentError, SRError
 from sr_plugins.interface.words import AUTO
 from sr_plugins.settings import DEFAULTS, HELP, PRECISIONS, Settings, checked
@@ -125,6 +126,7 @@ def checked_options(settings: Mapping[str, object]) -> Settings:
 def make_upscaler(*, model: str, **settings: Any) -> Upscaler:
     """The Upscaler that the shared options ask for; the parameters are those options' values."""
     asked = checked_options(settings)
+    import_torch()
     from sr_plugins.upscaler import Upscaler
 
     return Upscaler(model, **asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from itertools import pairwise
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from sr_plugins.models.flat_colours import KNOTS, flat_curve, leveled
 from sr_plugins.models.growth import depth, fits_inside, grow
 from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.models.symmetric_convolution import SymmetricConv3x3, phase_sets
+
+if TYPE_CHECKING:
+    import onnx
 
 RANGES = "int8_ranges"
 LEVEL = "level"
@@ -157,6 +160,23 @@ class CompactNetwork(nn.Module):
         changed.register_buffer(LEVEL, self.level)
         changed.int8 = self.int8
         return changed.eval()
+
+    def graph(self, picture: str, enlarged: str) -> onnx.ModelProto | None:
+        """The network as an ONNX graph with these names; ``None`` in training, or with symmetric kernels."""
+        from sr_plugins.models.written_graph import WrittenGraph
+
+        if self.int8 or not all(isinstance(layer, nn.Conv2d) for layer in (self.head, *self.body, self.tail)):
+            return None
+        graph = WrittenGraph(self)
+        x = picture if self.level is None else graph.leveled(picture, self.level)
+        y = graph.layer(x, self.head)
+        for layer in (*self.body, self.tail):
+            y = graph.layer(graph.activated(y), layer)
+        phases = graph.added(graph.filtered(x, self.base.kernel), y)
+        if self.back_projection is not None:
+            lacking = graph.added(x, graph.filtered(phases, self.back_projection.kernel))
+            phases = graph.added(phases, graph.filtered(lacking, self.base.kernel))
+        return graph.finished(phases, self.scale, picture=picture, channels=1, enlarged=enlarged)
 
     def load_folded(self, tensors: Mapping[str, Tensor]) -> list[str]:
         """Start from a folded network's tensors: grown from a smaller one of this scale, else wherever shapes fit.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from sr_plugins.models.compact_network import LEVEL, CompactNetwork
 from sr_plugins.models.flat_colours import KNOTS, flat_curve, leveled
 from sr_plugins.models.growth import fits_inside, grow
 from sr_plugins.models.interpolation import BicubicUpsample
+
+if TYPE_CHECKING:
+    import onnx
 
 
 class FilmNetwork(nn.Module):
@@ -99,7 +102,27 @@ class FilmNetwork(nn.Module):
 
     def steps(self) -> tuple[nn.Module, nn.Module]:
         """What no graph can hold, and the rest."""
-        return _Step(self, "aligned"), _Step(self, "enlarged")
+        return _Aligned(self), _Enlarged(self)
+
+    def graph(self, picture: str, enlarged: str) -> onnx.ModelProto | None:
+        """The second step as an ONNX graph with these names, frames as channels; ``None`` in training."""
+        from sr_plugins.models.written_graph import WrittenGraph
+
+        layers = (self.head, *self.fusion, self.found, *self.body, self.tail)
+        if not all(isinstance(layer, nn.Conv2d) for layer in layers):
+            return None
+        graph = WrittenGraph(self)
+        frames = graph.channels(picture, self.frames)
+        if self.level is not None:
+            frames = [graph.leveled(frame, self.level) for frame in frames]
+        now, found = frames[self.frames // 2], graph.joined(frames)
+        for layer in self.fusion:
+            found = graph.activated(graph.layer(found, layer))
+        y = graph.activated(graph.added(graph.layer(now, self.head), graph.layer(found, self.found)))
+        for layer in self.body:
+            y = graph.activated(graph.layer(y, layer))
+        phases = graph.added(graph.filtered(now, self.base.kernel), graph.layer(y, self.tail))
+        return graph.finished(phases, self.scale, picture=picture, channels=self.frames, enlarged=enlarged)
 
     @torch.no_grad()
     def keep_flat_colours(self) -> None:
@@ -144,16 +167,26 @@ class FilmNetwork(nn.Module):
         return taken
 
 
-class _Step(nn.Module):
-    """One method of a network as a module."""
+class _Aligned(nn.Module):
+    """The first step of a network."""
 
-    def __init__(self, network: FilmNetwork, method: str) -> None:
+    def __init__(self, network: FilmNetwork) -> None:
         super().__init__()
-        self.network, self.method = network, method
+        self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = getattr(self.network, self.method)(x)
-        return y
+        return self.network.aligned(x)
+
+
+class _Enlarged(nn.Module):
+    """The second step of a network."""
+
+    def __init__(self, network: FilmNetwork) -> None:
+        super().__init__()
+        self.network, self.graph = network, network.graph
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.enlarged(x)
 
 
 class _Still(nn.Module):

@@ -11,6 +11,7 @@ class FramesAsChannels(nn.Module):
     def __init__(self, network: nn.Module, frames: int) -> None:
         super().__init__()
         self.network, self.frames = network, frames
+        self.graph = getattr(network, "graph", None)  # which has frames as channels, too
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,82 @@
+"""Graphs that we write ourselves: what ONNX Runtime computes from them is what the networks compute."""
+
+from functools import partial
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, PICTURE_NOTE, graph_of, to_graph
+from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.models.compact_network import LEVEL, CompactNetwork
+from sr_plugins.models.film_network import FilmNetwork
+from sr_plugins.models.flat_colours import KNOTS
+from sr_plugins.testing import random_network
+from sr_plugins.weights.frames_as_channels import FramesAsChannels
+
+NETWORKS = {
+    "compact": partial(CompactNetwork, 2, 8, 2),
+    "x3": partial(CompactNetwork, 3, 8, 2),
+    "back-projection": partial(CompactNetwork, 4, 8, 1, back_projection=True),
+    "film": partial(FilmNetwork, 2, 8, 2, frames=3, fusion=3, distance=1),
+}
+
+
+def made(name: str, *, level: bool = False) -> nn.Module:
+    network = random_network(NETWORKS[name])
+    if level:
+        generator = torch.Generator().manual_seed(4)
+        network.register_buffer(LEVEL, torch.rand(KNOTS, 2, generator=generator) * 0.2)
+    if name != "film":
+        return network
+    steps = FramesAsChannels(network, 3).steps()
+    assert steps is not None
+    return steps[1]
+
+
+def computed(graph: bytes, x: torch.Tensor) -> torch.Tensor:
+    session = onnxruntime.InferenceSession(graph)
+    return torch.from_numpy(session.run([OUTPUT], {INPUT: x.numpy()})[0])
+
+
+@pytest.mark.parametrize("level", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_computes_what_the_network_does(name: str, level: bool) -> None:
+    module = made(name, level=level)
+    channels = 3 if name == "film" else 1
+    graph = graph_of(TorchNetwork(module), channels).graph
+    onnx.checker.check_model(onnx.load_from_string(graph), full_check=True)
+    for count, height, width in ((1, 23, 31), (2, 6, 5), (1, 1, 1)):
+        x = torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(height))
+        with torch.inference_mode():
+            torch.testing.assert_close(computed(graph, x), module(x), rtol=0, atol=2e-6)
+
+
+def test_it_is_the_very_graph_that_torch_exports_and_marks_the_same_nodes() -> None:
+    module = made("back-projection", level=True)
+    ours = onnx.load_from_string(graph_of(TorchNetwork(module), 1).graph)
+    exported = to_graph(module, 1)
+    x = torch.rand(1, 1, 19, 26, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(computed(ours.SerializeToString(), x), computed(exported.SerializeToString(), x))
+    assert kinds(ours) == kinds(exported)
+    assert noted(ours) == noted(exported)
+
+
+def kinds(graph: onnx.ModelProto) -> list[str]:
+    return sorted(node.op_type for node in graph.graph.node)
+
+
+def noted(graph: onnx.ModelProto) -> list[str]:
+    """The kinds of nodes that carry the picture."""
+    (note,) = (note.value for note in graph.metadata_props if note.key == PICTURE_NOTE)
+    names = set(note.split("\n"))
+    assert names <= {node.name for node in graph.graph.node}
+    return sorted(node.op_type for node in graph.graph.node if node.name in names)
+
+
+@pytest.mark.parametrize("name", ["compact", "film"])
+def test_what_is_still_in_training_is_left_to_torch(name: str) -> None:
+    module = NETWORKS[name](branches=True)
+    assert module.graph(INPUT, OUTPUT) is None
