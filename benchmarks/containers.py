@@ -28,7 +28,7 @@ from sr_plugins.video.probe import probe
 from sr_plugins.video.rehearsal import rehearse
 from sr_plugins.video.ways import Here
 
-TARGETS = ("mkv", "mp4", "mov", "webm", "ts", "avi", "mpg", "wmv", "ogv", "gif", "webp", "apng")
+TARGETS = ("mkv", "mp4", "mov", "webm", "ts", "avi", "mpg", "wmv", "ogv", "gif", "webp", "apng", "h264", "hevc", "m2v")
 ENCODERS = {
     "none named": "",
     "x264": "-c:v libx264 -preset ultrafast",
@@ -45,7 +45,12 @@ ENCODERS = {
     "WMV 8": "-c:v wmv2 -q:v 2",
 }
 SOUND = ("aac", "ac3", "mp3", "flac", "opus", "vorbis", "pcm_s16le")
-OWN = {"mpg": "-c:v mpeg2video -q:v 2", "wmv": "-c:v wmv2 -q:v 2", "webm": "-c:v libvpx-vp9 -deadline realtime"}
+OWN = {
+    "m2v": "-c:v mpeg2video -q:v 2",
+    "mpg": "-c:v mpeg2video -q:v 2",
+    "wmv": "-c:v wmv2 -q:v 2",
+    "webm": "-c:v libvpx-vp9 -deadline realtime",
+}
 
 
 def clip(folder: Path, maker: str) -> tuple[Path, Path]:

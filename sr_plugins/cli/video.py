@@ -87,7 +87,11 @@ def _rate_of(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option("--deinterlace", is_flag=True, help="Deinterlace with bwdif before upscaling.")
 @click.option("--progressive", is_flag=True, help="Take a film marked interlaced as progressive.")
 @click.option(
-    "--fps", "rate", callback=_rate_of, metavar="RATE", help="Of numbered pictures, such as 24000/1001. [default: 25]"
+    "--fps",
+    "rate",
+    callback=_rate_of,
+    metavar="RATE",
+    help="Of pictures or a bare .h264, as 24000/1001. [default: 25, its own]",
 )
 @click.option("--hwaccel", metavar="NAME", help="Decode with this hardware interface: auto, cuda, vaapi, ...")
 @click.option(

@@ -14,6 +14,7 @@ _PALETTE = (
     "[picture][palette]paletteuse=new=1:dither=bayer:bayer_scale=5"
 )
 _MARKS = frozenset({"comment", "visual_impaired", "descriptions", "forced", "hearing_impaired", "captions"})
+GOOD = ("-preset", "medium", "-crf", "16")
 _MPEG_SOUND = frozenset({"ac3", "dts", "mp1", "mp2", "mp3"})
 
 
@@ -42,6 +43,7 @@ class Container:
         marks: which of ffmpeg's dispositions it holds, beside ``default``.
         finish: the encoder with which the last step writes the film anew from ``encoder``'s lossless pictures, and its
             options, where the codec cannot be put together from chunks.
+        bare: no container at all, but a codec's stream: the order of frames is all it tells.
     """
 
     muxer: str
@@ -67,6 +69,7 @@ class Container:
     titles: bool = False
     marks: frozenset[str] = frozenset()
     finish: tuple[str, ...] = ()
+    bare: bool = False
 
 
 def _program(muxer: str, *suffixes: str) -> Container:
@@ -80,6 +83,11 @@ def _program(muxer: str, *suffixes: str) -> Container:
         encoders=("mpeg2video", "mpeg1video"),
         tags=False,
     )
+
+
+def _bare(muxer: str, *encoder: str, suffixes: tuple[str, ...] = ()) -> Container:
+    """A codec's own stream."""
+    return Container(muxer=muxer, suffixes=suffixes, codecs=frozenset(), encoder=encoder, tags=False, bare=True)
 
 
 CONTAINERS = (
@@ -172,6 +180,13 @@ CONTAINERS = (
     _program("vob"),
     _program("dvd"),
     _program("svcd"),
+    # Codecs' own streams, without a container: nothing but the frames.
+    _bare("h264", "libx264", *GOOD, suffixes=("264", "avc")),
+    _bare("hevc", "libx265", *GOOD, suffixes=("h265", "265")),
+    _bare("mpeg2video", "mpeg2video", "-q:v", "2", suffixes=("m2v",)),
+    _bare("mpeg1video", "mpeg1video", "-q:v", "2", suffixes=("m1v",)),
+    _bare("mjpeg", "mjpeg", "-q:v", "2", suffixes=("mjpg",)),
+    _bare("obu", "libsvtav1", "-crf", "20"),
     Container(muxer="asf", suffixes=("wmv",), encoders=("wmv2", "wmv1"), chapters=True),
     Container(muxer="nut", chapters=True, titles=True, marks=frozenset({"comment"})),
     Container(muxer="gif", encoder=("png",), finish=("gif", "-filter:v", _PALETTE), tags=False),

@@ -11,7 +11,7 @@ from itertools import pairwise
 import av
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.containers import Container
+from sr_plugins.video.containers import GOOD, Container
 from sr_plugins.video.encoded_colors import encoded_colors
 from sr_plugins.video.ffmpeg_process import encoder_formats
 from sr_plugins.video.output_options import FILTERS, OutputOptions
@@ -130,14 +130,13 @@ def _asked_format(asked: OutputOptions) -> str | None:
 
 
 def _default_encoder(layout: PixelLayout, plain: bool) -> tuple[str, ...]:
-    quality = ("-preset", "medium", "-crf", "16")
     if (layout.alpha or layout.bits > 12) and not plain:
         return ("ffv1",)  # no lossy encoder here holds it
     if layout.bits > 8:
-        return ("libx265", *quality)
+        return ("libx265", *GOOD)
     if layout.family == "rgb" and not layout.alpha:
-        return ("libx264rgb", *quality)
-    return ("libx264", *quality)
+        return ("libx264rgb", *GOOD)
+    return ("libx264", *GOOD)
 
 
 def nearest_format(layout: PixelLayout, offered: tuple[str, ...]) -> str:

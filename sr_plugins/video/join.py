@@ -18,7 +18,7 @@ from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child, compiled, file_url
 from sr_plugins.video.join_plan import DISPLAY_OPTIONS, Join, subtitle_file
 from sr_plugins.video.join_settings import (
     cover_settings,
-    duration_settings,
+    packet_settings,
     packet_times,
     seconds,
     shape_settings,
@@ -41,12 +41,11 @@ def join_chunks(
     """
     with opened(chunks[0][0]) as first:
         video = first.streams.video[0]
-        settings = [*stream_settings(join), *shape_settings(join, video)]
+        settings = [*stream_settings(join), *shape_settings(join, video), *packet_settings(join, video, chunks)]
         if video.codec_context.name == "hevc" and container_named(join.plan.muxer).quicktime:
             settings += [f"-tag:{join.place}", "hvc1"]  # Apple's players take no other
     settings += cover_settings(join, target.parent)
     _cut_subtitles(join, target.parent)
-    settings += duration_settings(join, chunks)
     keys = key_settings(join.source, join.plan.muxer, join.options)
     extra = (*settings, *join.options.join, *keys, *extra)
     carrier = carrier_of(video.codec_context.codec.canonical_name)

@@ -16,6 +16,7 @@ from sr_plugins.video.source import StreamInfo, opened
 from sr_plugins.video.streams import EXPERIMENTAL
 from sr_plugins.video.timeline import fraction
 
+_KEPT_APART = {"h264", "hevc", "mpeg4"}
 # What tags say about a stream's old bytes: Matroska's statistics, and that transparency lies beside the picture.
 _STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate", "alpha_mode")
 
@@ -102,7 +103,16 @@ def cover_settings(join: Join, folder: Path) -> list[str]:
     return said
 
 
-def duration_settings(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> list[str]:
+def packet_settings(join: Join, video: VideoStream, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> list[str]:
+    """What is done to the packets of the film, by bitstream filters."""
+    muxer, codec = container_named(join.plan.muxer), video.codec_context.codec.canonical_name
+    # NUT keeps what decoders must know first apart from the packets; these have no other place for it.
+    within = codec in _KEPT_APART if muxer.bare else (muxer.muxer, codec) == ("mpegts", "mpeg4")
+    filters = [*(["dump_extra"] if within else ()), *_lasting(join, chunks)]
+    return [f"-bsf:{join.place}", ",".join(filters)] if filters else []
+
+
+def _lasting(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> list[str]:
     """How long the last frame is shown, which NUT does not tell: muxers would repeat the gap before, or hide it."""
     path, times = chunks[-1]
     if join.finish is None or not times:
@@ -125,8 +135,7 @@ def duration_settings(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]
         ticks = str(round(lasting / (Fraction(1, 1000) if milliseconds else join.clock)))
     else:
         ticks = f"{lasting.numerator}/{lasting.denominator}/TB"
-    duration = f"if(eq(N\\,{number})\\,{ticks}\\,DURATION)"
-    return [f"-bsf:{join.place}", f"setts=pts=PTS:dts=DTS:duration={duration}"]
+    return [f"setts=pts=PTS:dts=DTS:duration=if(eq(N\\,{number})\\,{ticks}\\,DURATION)"]
 
 
 def packet_times(path: Path) -> list[int]:

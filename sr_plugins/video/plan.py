@@ -10,7 +10,7 @@ from pathlib import Path
 from sr_plugins.errors import PipeError
 from sr_plugins.video.captions import inserter
 from sr_plugins.video.chunks import Chunk, Film, plan_chunks
-from sr_plugins.video.containers import container_named
+from sr_plugins.video.containers import Container, container_named
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.decoder_choice import as_decoded
 from sr_plugins.video.encode import plan_encoding
@@ -91,7 +91,9 @@ def plan_film(
         aspect = Fraction(1)  # a side that was rounded leaves square pixels square
     container = picture_container(target) if is_sequence(target) else container_named(muxer)
     encoding = plan_encoding(executable, source, size, aspect, options, container)
-    if is_sequence(target) and (line := _uneven(source)):
+    if container.bare and encoding.codec != (held := replace(encoding, encoder=container.encoder[0]).codec):
+        raise PipeError(f"{target}: such a stream is {held}, {encoding.encoder} makes {encoding.codec}: choose another")
+    if (is_sequence(target) or container.bare) and (line := _uneven(source, container)):
         encoding = replace(encoding, notices=(*encoding.notices, line))
     if source.captions and inserter(encoding.codec) is None:
         line = f"closed captions inside the video are dropped: {encoding.encoder} has no place for them; libx264 has"
@@ -115,11 +117,12 @@ def plan_film(
     return FilmPlan(film, target, size, join, tuple(chunks), identity)
 
 
-def _uneven(source: Source) -> str | None:
+def _uneven(source: Source, container: Container) -> str | None:
     gaps = [(b - a) * source.time_base for a, b in pairwise(source.timeline)]
     if all(abs(gap - 1 / source.rate) <= source.time_base for gap in gaps):
         return None
-    return "its frames come at uneven times, which numbered pictures do not tell; .mkv does"
+    kind = "streams without a container" if container.bare else "numbered pictures"
+    return f"its frames come at uneven times, which {kind} do not tell; .mkv does"
 
 
 def _finish(source: Source, end: Fraction | None) -> Fraction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,16 @@ from sr_plugins.video.matroska import is_whole
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.sequence import DEFAULT_RATE, Numbered, is_sequence
 from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, opened
-from sr_plugins.video.timeline import Timeline, equal_times, fraction, nominal_rate, refuse_jumps, scan
+from sr_plugins.video.timeline import (
+    Timeline,
+    bare_clock,
+    equal_times,
+    fraction,
+    is_bare,
+    nominal_rate,
+    refuse_jumps,
+    scan,
+)
 
 _SAMPLES = 24  # places in the film, at most, at which frames are looked at
 _MATRIX_KEY = "display_matrix"
@@ -28,14 +37,12 @@ _MATRIX_KEY = "display_matrix"
 def probe(path: Path, end: float | None = None, given_rate: Fraction | None = None) -> Source:
     """Read everything a transcode needs to know. The whole file is read once (not decoded) for its time stamps, and
     some frames are decoded, of those before ``end`` (in seconds from its beginning). ``given_rate`` is that of numbered
-    pictures, and of them alone.
+    pictures and of bare streams, and of them alone.
 
     Raises:
         PipeError: no such file, not a video, truncated, no time stamps or such of several clocks.
     """
     numbered = Numbered.found(path, given_rate or DEFAULT_RATE) if is_sequence(path) else None
-    if given_rate is not None and numbered is None:
-        raise PipeError(f"{path}: a film has its own rate: only numbered pictures are given one")
     given = numbered.given if numbered else {}
     with opened(path, given) as container:
         streams = tuple(_describe(stream) for stream in container.streams)
@@ -50,10 +57,15 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         aspect = stream.sample_aspect_ratio
         start = Fraction(container.start_time or 0, av.time_base)
         length = Fraction(container.duration or 0, av.time_base)
-        found = scan(container, main)
+        bare, found = is_bare(container.format), scan(container, main)
+        if given_rate is not None and not (numbered or bare):
+            raise PipeError(f"{path}: a film has its own rate: only numbered pictures and bare streams are given one")
         chapters = len(container.chapters())
         name, coded = container.format.name, dict(stream.codec_context.coded_side_data)
         metadata = dict(container.metadata)
+    if bare and found.packets:
+        rate = given_rate or next((r for r in reversed(rates) if 0 < r <= 1000), DEFAULT_RATE)
+        time_base, found, length, start = 1 / rate, bare_clock(found), Fraction(0), Fraction(0)
     if not found.times:
         cure = "ffmpeg -r 25 -i IN -c:v ffv1 OUT.mkv, with its own rate; or mkvmerge -o OUT.mkv IN"
         raise PipeError(f"{path}: its video has no time stamps; give it some first: {cure}")
@@ -78,7 +90,8 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     level = side.get(SideData.CONTENT_LIGHT_LEVEL, coded.get("content_light_level"))
     crop = _crop(coded.get("frame_cropping"), (first.width, first.height))
     matrix = side.get(SideData.DISPLAYMATRIX, coded.get(_MATRIX_KEY))
-    rate = nominal_rate(found.times, time_base, rates)
+    rate = 1 / time_base if bare else nominal_rate(found.times, time_base, rates)
+    captions = any(SideData.A53_CC in picture.side_data.keys() for picture in pictures)  # noqa: SIM118
     equal = equal_times(path, found.times, time_base, rate, start)
     return Source(
         path=path,
@@ -108,11 +121,13 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
             *_untold(side, coded, streams[main].metadata),
             *filter(None, [equal]),
             *([f"{numbered.count} pictures, {numbered.rate} a second"] if numbered and given_rate is None else ()),
+            *(_bare(rate, captions, assumed=given_rate is None) if bare else ()),
         ),
         crop=crop,
         metadata=metadata,
         pictures=numbered,
-        captions=any(SideData.A53_CC in picture.side_data.keys() for picture in pictures),  # noqa: SIM118
+        captions=captions and not bare,
+        bare=bare,
     )
 
 
@@ -121,6 +136,14 @@ def _finish(found: Timeline, time_base: Fraction, rate: Fraction) -> Fraction:
     *before, last = found.times[-2:]
     gap = last - before[0] if before and last > before[0] else 0
     return (last + (found.rest or gap)) * time_base if found.rest or gap else last * time_base + 1 / rate
+
+
+def _bare(rate: Fraction, captions: bool, *, assumed: bool) -> Iterator[str]:
+    """What a stream without a container lacks."""
+    if assumed:
+        yield f"a stream without times: {float(rate):.6g} frames a second are taken; --fps names another rate"
+    if captions:
+        yield "closed captions inside the video are dropped: without times nothing says where they belong"
 
 
 def _describe(stream: Any) -> StreamInfo:
@@ -147,7 +170,7 @@ def _look(
                 if number:
                     container.seek(place, stream=stream)
                 for picture in islice(container.decode(stream), 3):
-                    if picture.pts is None or picture.pts <= timeline[-1]:  # seeking may lead too far
+                    if not number or picture.pts is None or picture.pts <= timeline[-1]:  # seeking may lead too far
                         found.append(picture)
                         aspects.add(fraction(stream.codec_context.sample_aspect_ratio or 0))
     if not found:

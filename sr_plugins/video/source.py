@@ -91,8 +91,8 @@ class Source:
     each stream's packets are presented. ``origin`` is the time that counts as zero in the result: 0, or where
     a broadcast recording begins. ``crop`` is what is still to be cut off (left, right, top, bottom); the size is
     that of the rest. ``decoder`` is one that ffmpeg would not take by itself. ``metadata`` holds the file's own tags.
-    ``captions``: there are closed ones inside the video. ``pictures`` says which they are where the film is numbered
-    pictures and ``path`` their pattern.
+    ``captions``: there are closed ones inside the video. ``bare``: a codec's own stream, whose frames are counted.
+    ``pictures`` says which they are where the film is numbered pictures and ``path`` their pattern.
     """
 
     path: Path
@@ -124,10 +124,13 @@ class Source:
     metadata: dict[str, str] = field(default_factory=dict)
     pictures: Numbered | None = None
     captions: bool = False
+    bare: bool = False
 
     @property
     def given(self) -> dict[str, str]:
         """Options with which ffmpeg reads it."""
+        if self.bare:  # one of its own, or the times of its packets, whatever this ffmpeg makes of them
+            return {"r": f"{self.rate.numerator}/{self.rate.denominator}"}
         return self.pictures.given if self.pictures else {}
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from av.container import InputContainer
+from av.format import ContainerFormat, Flags
 
 from sr_plugins.errors import PipeError
 
@@ -52,14 +53,28 @@ def fraction(value: Any) -> Fraction:
     return Fraction(value.numerator, value.denominator)
 
 
+def is_bare(format: ContainerFormat) -> bool:
+    """Whether it is a codec's own stream in no container (``.h264``): it tells no times."""
+    return Flags.no_timestamps in Flags(format.flags)
+
+
+def bare_clock(found: Timeline) -> Timeline:
+    """Of a bare stream, whose frames are counted: a tick each, beginning at zero. Nothing can be found in it."""
+    times = tuple(range(found.packets))
+    return replace(found, times=times, keyframes=times[:1], decoding=(), rest=1, spans={}, begin=Fraction(0))
+
+
 def scan(container: InputContainer, main: int) -> Timeline:
     """Read every packet of a file."""
+    bare = is_bare(container.format)
     times, keys, decoding, count, end, rest = [], [], [], 0, Fraction(0), (0, 0)
     found: dict[int, list[Any]] = {}  # of each stream: see Span
     context: Any = container.streams[main].codec_context
     codec = context.codec.canonical_name if context is not None else ""
     for packet in container.demux():
         time = packet.pts if packet.pts is not None else packet.dts
+        if bare and time is None and packet.size:
+            time = count
         # An empty packet is the end, or a chunk of AVI that shows nothing new; Theora's say the frame before again.
         if time is None or packet.time_base is None or (packet.size == 0 and codec != "theora"):
             continue

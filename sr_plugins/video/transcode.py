@@ -104,7 +104,7 @@ def upscale_video(
         restart: begin anew, even if there are finished chunks.
         overwrite: replace ``target`` if it exists.
         ffmpeg: the executable to use; by default the system's, else the bundled one.
-        rate: of numbered pictures, in frames a second; 25 if not given.
+        rate: of numbered pictures (25 if not given) or of a bare stream (its own), in frames a second.
         keep_playable: if ``KeyboardInterrupt`` or ``SystemExit`` ends the work, leave what is finished as a film of its
             own beside ``target``.
         progress: called after every frame; about once a second while a cluster works.

@@ -210,15 +210,3 @@ def test_equal_times_without_room_are_refused_with_a_cure_that_cures(tmp_path: P
     words = str(refused.value).partition("ffmpeg -i IN ")[2].removesuffix(" OUT.mkv").split()
     ffmpeg_run("-i", source, *words, cured)
     assert upscale_video(cured, target, doubled, options=FAST, notice=lambda _: None).frames == 50
-
-
-def test_a_stream_without_times_is_refused_with_a_cure_that_cures(tmp_path: Path, doubled: Upscaler) -> None:
-    source, cured, target = (tmp_path / name for name in ("in.h264", "cured.mkv", "out.mkv"))
-    ffmpeg_run(*moving("64x48"), "-bf", "2", source)
-    with pytest.raises(PipeError, match="its video has no time stamps") as refused:
-        upscale_video(source, target, doubled)
-    words = str(refused.value).partition(": ffmpeg ")[2].partition(" OUT.mkv, ")[0].split()
-    ffmpeg_run(*[source if word == "IN" else word for word in words], cured)
-    assert upscale_video(cured, target, doubled, options=FAST, notice=lambda _: None).frames == 25
-    steps = np.diff([float(t) for t in times(target)])
-    assert np.allclose(steps, 0.04, atol=0.002)
