@@ -45,12 +45,8 @@ ENCODERS = {
     "WMV 8": "-c:v wmv2 -q:v 2",
 }
 SOUND = ("aac", "ac3", "mp3", "flac", "opus", "vorbis", "pcm_s16le")
-OWN = {
-    "m2v": "-c:v mpeg2video -q:v 2",
-    "mpg": "-c:v mpeg2video -q:v 2",
-    "wmv": "-c:v wmv2 -q:v 2",
-    "webm": "-c:v libvpx-vp9 -deadline realtime",
-}
+HEAD = [*SOUND, "srt", "ass", "fonts", "covers", "chapters", "title", "titles of streams", "forced"]
+OWN = {"webm": "-deadline realtime"}
 
 
 def clip(folder: Path, maker: str) -> tuple[Path, Path]:
@@ -98,7 +94,7 @@ def streams(source: Path, target: Path, executable: str, upscaler: Upscaler) -> 
     try:
         upscale_video(source, target, upscaler, options=words, ffmpeg=executable, notice=lambda _: None)
     except SRError as error:
-        return [f"refused: {error}"] * (len(SOUND) + 8)
+        return [f"refused: {error}"] * len(HEAD)
     film = probe(target)
     with av.open(str(target)) as container:
         chapters = len(container.chapters())
@@ -162,8 +158,10 @@ def main() -> None:
         for suffix in arguments.targets:
             target = folder / f"full.{suffix}"
             rows[suffix] = gather(executables, lambda e, t=target: streams(full, t.with_stem(version(e)), e, upscaler))
-        head = [*SOUND, "srt", "ass", "fonts", "covers", "chapters", "title", "titles of streams", "forced"]
-        table(head, rows)
+        refused = {suffix: cells[0] for suffix, cells in rows.items() if "refused" in "".join(cells[0].values())}
+        table(HEAD, {suffix: cells for suffix, cells in rows.items() if suffix not in refused})
+        for suffix, told in refused.items():
+            print("\n".join(f"`.{suffix}` ({number}): {error}" for number, error in told.items()))
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ def _program(muxer: str, *suffixes: str) -> Container:
         codecs=_MPEG_SOUND | {"pcm_dvd", "dvd_subtitle", "h264", "mpeg1video", "mpeg2video"},
         sure=_MPEG_SOUND,
         sound="mp2",
+        encoder=("mpeg2video", "-q:v", "2"),
         encoders=("mpeg2video", "mpeg1video"),
         tags=False,
     )
@@ -187,7 +188,7 @@ CONTAINERS = (
     _bare("mpeg1video", "mpeg1video", "-q:v", "2", suffixes=("m1v",)),
     _bare("mjpeg", "mjpeg", "-q:v", "2", suffixes=("mjpg",)),
     _bare("obu", "libsvtav1", "-crf", "20"),
-    Container(muxer="asf", suffixes=("wmv",), encoders=("wmv2", "wmv1"), chapters=True),
+    Container(muxer="asf", suffixes=("wmv",), encoder=("wmv2", "-q:v", "2"), encoders=("wmv2", "wmv1"), chapters=True),
     Container(muxer="nut", chapters=True, titles=True, marks=frozenset({"comment"})),
     Container(muxer="gif", encoder=("png",), finish=("gif", "-filter:v", _PALETTE), tags=False),
     Container(muxer="apng", encoder=("png",), finish=("apng", "-plays", "0"), tags=False),

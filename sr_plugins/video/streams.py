@@ -86,9 +86,9 @@ def plan_streams(source: Source, target: Path, options: OutputOptions, executabl
     """
     muxer = muxer_of(target, options)
     known = picture_container(target) if is_sequence(target) else container_named(muxer)
-    if known.encoders and options.encoder not in known.encoders:
-        encoder = known.encoders[0]
-        raise PipeError(f"{target}: this container keeps the time of every frame only with -- -c:v {encoder} -q:v 2")
+    if known.encoders and options.encoder not in (None, *known.encoders):
+        names = " or ".join(known.encoders)
+        raise PipeError(f"{target}: this container keeps the time of every frame only with -c:v {names}")
     container = _Target(known, target.suffix.lower() or muxer, version_number(executable))
     kept: list[Kept] = []
     strict = False

@@ -39,14 +39,16 @@ SOURCES = {
 def test_a_bare_stream_becomes_a_film(ffmpeg: str, suffix: str, tmp_path: Path, doubled: Upscaler) -> None:
     """Every frame, in order, at the stream's own rate or at the one that is named."""
     source, target, said = tmp_path / f"in.{suffix}", tmp_path / "out.mkv", list[str]()
-    ffmpeg_run(*moving(seconds=0.6, rate="24000/1001"), "-pix_fmt", "yuv420p", *SOURCES[suffix], source)
+    ffmpeg_run(*moving("64x48", 0.6, "24000/1001"), "-pix_fmt", "yuv420p", *SOURCES[suffix], source)
     count = len(pictures(source))
     rate = None if suffix != "mjpeg" else FILM
     result = upscale_video(
         source, target, doubled, ffmpeg=ffmpeg, rate=rate, chunk_frames=6, options=["-c:v", "ffv1"], notice=said.append
     )
     assert result.frames == count >= 14
-    assert [float(time) for time in times(target)] == pytest.approx([float(number / FILM) for number in range(count)], abs=0.001)
+    assert [float(time) for time in times(target)] == pytest.approx(
+        [float(number / FILM) for number in range(count)], abs=0.001
+    )
     told = f"in.{suffix}: a stream without times: 23.976 frames a second are taken; --fps names another rate"
     assert said == ([] if rate else [told])
     small, large = pictures(source), pictures(target)
