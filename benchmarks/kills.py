@@ -89,6 +89,17 @@ def started(work: Callable[[], None]) -> int:
     os._exit(status)
 
 
+def killed(child: int, after: float) -> bool:
+    """Kill a process after so many seconds; ``False``: it had ended by then."""
+    deadline = time.monotonic() + after
+    while time.monotonic() < deadline:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return False
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
 def left_behind(folder: Path) -> list[str]:
     """Processes that name the folder, five seconds after one was killed at the latest."""
     deadline = time.monotonic() + 5
@@ -147,13 +158,12 @@ def kill_often(kind: str, times: int, folder: Path, chance: random.Random) -> tu
         others.clear()
 
     while kills < times:
-        child = started(lambda: make(source, target, settings))
-        time.sleep(chance.uniform(0, lasting))
-        os.kill(child, signal.SIGKILL)
-        if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+        begun = time.monotonic()
+        if killed(started(lambda: make(source, target, settings)), chance.uniform(0, lasting)):
             kills += 1
         else:
             late += 1
+            lasting = min(lasting, time.monotonic() - begun)  # the first run may have shared the machine
         faults += [f"{kind}: left behind: {line}" for line in left_behind(folder)]
         if finished(target):
             compare()

@@ -40,6 +40,8 @@ def encoded_colors(source: Source, size: tuple[int, int], encoder: str, pix_fmt:
     carrier, target = PixelLayout.of(pipe_format(source.pix_fmt)), PixelLayout.of(pix_fmt)
     format = frame_format(source.pix_fmt, source.colors)
     told, notices = source.colors, list[str]()
+    if carrier.family == "gray" and told.matrix == _GBR:  # so says the decoder of PNG, also of what has one channel
+        told = replace(told, matrix=Matrix.UNSPECIFIED)
     if carrier.family == "yuv" and told.matrix == Matrix.UNSPECIFIED:
         matrix = matrix_in_use(format, source.width, source.height)
         # A film that players take for the same at its new size stays untagged.

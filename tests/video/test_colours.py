@@ -128,6 +128,18 @@ def test_untagged_films_are_tagged_where_players_would_guess_otherwise(
     assert said == ["in.mp4: untagged: taken as smpte170m, as players do at its size, and tagged so"] * (matrix == 6)
 
 
+@both_ffmpegs
+@pytest.mark.parametrize("pix_fmt", ["gray", "monow"])
+def test_gray_pictures_are_not_tagged_as_rgb(ffmpeg: str, pix_fmt: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """The decoder of PNG says RGB also of what has one channel."""
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg_run(*moving("64x48", 0.2, "10"), "-pix_fmt", pix_fmt, "-c:v", "png", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-preset", "ultrafast", "-crf", "1"])
+    assert probe(target).colors.matrix == 2
+    was, now = _shown(source).mean(), _shown(target).mean()
+    assert abs(was - now) < 2
+
+
 def test_every_hardware_encoder_is_planned() -> None:
     """Their lists of formats name surfaces of graphics cards, which are no pixels."""
     from sr_plugins.video.encode import nearest_format
