@@ -45,7 +45,9 @@ class UnknownModelError(UnknownNameError):
     """No model of this name, or it has no weights at a usable scale."""
 
     def __init__(self, name: str, known: Iterable[str], note: str = "") -> None:
-        super().__init__("model", name, known, note)
+        names = list(known)
+        others = "; other people's weights are named by their file" if names and not _close(name, names) else ""
+        super().__init__("model", name, names, others + note)
 
 
 class WeightsError(SRError):
@@ -105,9 +107,14 @@ def one_line(error: BaseException) -> str:
 def offered(name: str, known: Iterable[str]) -> str:
     """What to say to someone who asked for a ``name`` that is not among the ``known``: close ones, or all."""
     names = sorted(set(known))
-    if close := get_close_matches(name, names, n=3, cutoff=0.5):
+    if close := _close(name, names):
         return f"did you mean {' or '.join(repr(c) for c in close)}?"
     return f"there is {', '.join(names)}" if names else "none is installed"
+
+
+def _close(name: str, known: Iterable[str]) -> list[str]:
+    """Those that someone may have meant; of short names a letter is a third."""
+    return get_close_matches(name.lower(), known, n=3, cutoff=0.65 if len(name) > 3 else 0.5)
 
 
 def is_lack_of_memory(error: BaseException) -> bool:

@@ -58,6 +58,9 @@ BUILT_IN = (
 )
 
 
+_DEVICES = ("cpu", "cuda", "gpu", "mps", "vulkan")  # what people name where a backend is asked for
+
+
 class Plugins:
     """Everything that is registered: the built-in plugins and those of installed distributions.
 
@@ -206,7 +209,8 @@ class Plugins:
         offers = self.collect("sr_models", attrgetter("name", "scale"))
         scales = sorted(s for n, s in offers if n == name)
         if not scales:
-            raise UnknownModelError(name, (n for n, _ in offers), self._note())
+            usable_names = (n for (n, _), p in offers.items() if any(spec.usable for _, spec in p))
+            raise UnknownModelError(name, usable_names, self._note())
         if scale is None:
             usable = [s for s in scales if any(spec.usable for _, spec in offers[name, s])]
             scale = (usable or scales)[0]
@@ -222,6 +226,9 @@ class Plugins:
 
     def backend(self, name: str) -> BackendSpec:
         """The backend called ``name``; raises ``PluginError`` with the cure when its library is not installed."""
+        if name.partition(":")[0] in _DEVICES:
+            known = (spec.name for spec in self.backends())
+            raise UnknownNameError("backend", name, known, f"; {name} is a device")
         spec: BackendSpec = self.named("sr_backends", "backend", name)
         if missing := spec.missing():
             raise PluginError(f"backend {name} cannot be used here: {missing}")

@@ -13,7 +13,8 @@ source = globals().get("source", "input.mkv")
 if isinstance(source, bytes):  # vspipe -a gives bytes
     source = source.decode()
 
-# The source filter is a plugin of its own: pip install vapoursynth-bestsource
+if not hasattr(core, "bs"):  # whatever opens films is a plugin of its own; any other will do
+    raise ImportError("BestSource is needed to open films: pip install vapoursynth-bestsource")
 clip = core.bs.VideoSource(source)
 
 # Any constant format goes in, the same format comes out. `srp models` lists the models.

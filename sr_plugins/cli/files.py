@@ -176,6 +176,14 @@ def place_beside(source: Path, suffix: str, asked: Mapping[str, Any]) -> Path:
     return source.with_name(f"{source.stem}-{told}{suffix}")
 
 
+def without_results(tasks: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """Those whose source is not what another's enlargement is called: a pattern matches an earlier run's, too."""
+    targets = {target for _, target in tasks}
+    for results in (source for source, _ in tasks if source in targets):
+        click.echo(f"{results} is an earlier result: left out", err=True)
+    return [task for task in tasks if task[0] not in targets]
+
+
 def own_scale(model: str) -> int:
     """The scale of a model that is asked for none."""
     from sr_plugins.interface.words import AUTO, PLAIN

@@ -15,6 +15,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import batch_suffix
 from sr_plugins.video.sequence import existing, is_picture, is_sequence, pattern_of
 
+_SOUND = {".aac", ".ac3", ".aif", ".aiff", ".flac", ".mp2", ".mp3", ".oga", ".opus", ".wav", ".wma"}
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
 
@@ -33,8 +34,26 @@ def beside(source: Path, options: dict[str, Any]) -> tuple[Path, Path]:
         source = _numbered(source) or source
     if source.is_dir():
         raise click.UsageError(f"{source} is a folder: say with -o where its films go, for example -o larger/")
+    check_film(source)
     name = _called(source)
     return source, place_beside(source.with_name(name.name), name.suffix, options)
+
+
+def check_film(source: Path) -> None:
+    """Wrong usage where one picture, not a number of them, is to be a film."""
+    if is_picture(source) and source.is_file() and not _moves(source):
+        raise click.UsageError(f"{source} is a picture: srp image {source}; numbered ones are a film: f_%05d.png")
+
+
+def _moves(picture: Path) -> bool:
+    """Whether it is an animation."""
+    from PIL import Image
+
+    try:
+        with Image.open(picture) as image:
+            return int(getattr(image, "n_frames", 1)) > 1
+    except Exception:  # whoever reads it says more
+        return True
 
 
 def films_of(inputs: tuple[str, ...], wanted: str, failed: list[tuple[Path, str]]) -> list[tuple[Path, Path]]:
@@ -59,6 +78,9 @@ def films_of(inputs: tuple[str, ...], wanted: str, failed: list[tuple[Path, str]
     alone = len(inputs) == 1 and (is_sequence(sources[0]) or (sources == [Path(inputs[0])] and not sources[0].is_dir()))
     if not wanted.endswith(_SEPARATORS) and not output.is_dir():
         if alone:
+            check_film(sources[0])
+            if output.suffix.lower() in _SOUND:
+                raise click.UsageError(f"no film fits into {output.suffix}: -o {output.with_suffix('.mkv')}")
             return [(sources[0], output)]
         if output.suffix:
             raise click.UsageError(f"{output} is no folder, and several films need one")

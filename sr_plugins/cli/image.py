@@ -23,8 +23,9 @@ import click
 from PIL import Image
 
 from sr_plugins.backends.loading import import_torch
+from sr_plugins.cli.as_typed import target_among
 from sr_plugins.cli.examples import examples
-from sr_plugins.cli.files import expanded, is_film_name, obstacle, own_scale
+from sr_plugins.cli.files import expanded, is_film_name, obstacle, own_scale, without_results
 from sr_plugins.cli.options import Upscalers, checked_options, upscaler_options
 from sr_plugins.cli.picture_progress import PictureProgress
 from sr_plugins.cli.picture_tasks import STREAM, place_for, stream_copy, suffix_of, tasks_for
@@ -46,7 +47,7 @@ MOST_PIXELS = 60_000_000  # of results under way together; a larger picture is a
         "srp image holiday/ -o larger/ --format webp --skip-existing",
     )
 )
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option(
     "-o", "--output", metavar="OUT", help="A file, or a folder for several; - for stdout. [default: IN-2x beside IN]"
 )
@@ -62,7 +63,7 @@ MOST_PIXELS = 60_000_000  # of results under way together; a larger picture is a
     help=f"Largest picture to open. [default: {2 * (Image.MAX_IMAGE_PIXELS or 0)}]",
 )
 def command(
-    inputs: tuple[Path, ...],
+    inputs: tuple[str, ...],
     output: str | None,
     ending: str | None,
     skip_existing: bool,
@@ -77,13 +78,12 @@ def command(
     PNG, JPEG, WebP, TIFF, AVIF, BMP, GIF and what else Pillow reads; colour profile, EXIF, resolution and every frame
     of an animation are kept. A picture that fails does not stop the others; they are listed at the end.
     """
-    if film := next((path for path in inputs if is_film_name(path)), None):
+    words, output = target_among(inputs, output)
+    if film := next(filter(is_film_name, words), None):
         raise click.UsageError(f"{film} is a film: srp video {film}" + (f" -o {output}" if output else ""))
     if skip_existing and overwrite:
         raise click.UsageError("--skip-existing and --overwrite contradict each other")
-    sources = list(expanded(inputs))
-    if output is None and len(sources) == 2 and sources[0] != STREAM and not exists(sources[1]):
-        output = str(sources.pop())  # as with cp: what to read, and what to write
+    sources = list(expanded(map(Path, words)))
     to_stdout = output == str(STREAM) or (output is None and sources == [STREAM])
     if to_stdout and len(sources) > 1:
         raise click.UsageError("stdout holds one picture: name a folder with -o")
@@ -98,7 +98,7 @@ def command(
                 Path(folder, "stdout").with_suffix(suffix_of(ending) or place_for(sources[0], None, options).suffix)
             )
         if output is None:
-            tasks = [(path, place_for(path, ending, options)) for path in sources]
+            tasks = without_results([(path, place_for(path, ending, options)) for path in sources])
         else:
             tasks = tasks_for(sources, output, ending, failures)
         skipped = [task for task in tasks if skip_existing and exists(task[1])]

@@ -141,6 +141,8 @@ def listed(as_json: bool) -> None:
         told = [{"name": e.name, **{k: str(getattr(e, v)) for k, v in names.items()}, **e.told} for e in found]
         click.echo(json.dumps(told, indent=2))
         return
+    if not found:
+        click.echo("none was added yet: srp models add FILE; srp models lists the others", err=True)
     wide = max((len(entry.label) for entry in found), default=0)
     for entry in found:
         click.echo(f"{entry.label:{wide}}  {entry.digest[:16]}  {entry.license}  {entry.source}")

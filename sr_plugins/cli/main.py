@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -57,21 +58,15 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """``srp photo.jpg`` means ``srp image photo.jpg``, and ``srp film.mkv`` ``srp video film.mkv``."""
-        return super().resolve_command(ctx, args if args[0] in COMMANDS else [*_meant(args[0]), *args])
+        if args and not ctx.resilient_parsing:
+            from sr_plugins.cli.as_typed import as_typed, unknown_command
 
-
-def _meant(word: str) -> list[str]:
-    """The command that a file's name stands for; none if ``word`` is no name of a picture or a film."""
-    suffix = os.path.splitext(word)[1].lower()  # noqa: PTH122  # a word may be anything
-    if not suffix:
-        return []
-    from sr_plugins.cli.files import is_film_name, is_picture_name
-
-    return ["video"] if is_film_name(word) else ["image"] if is_picture_name(word) else []
+            args = as_typed(args, COMMANDS)
+            if args[0] not in (*COMMANDS, *ctx.help_option_names, "--version"):
+                raise click.UsageError(unknown_command(args[0], COMMANDS), ctx)
+        return super().parse_args(ctx, args)
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -118,8 +113,11 @@ def _main() -> None:
     try:
         status = srp.main(prog_name="srp", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
-    except click.UsageError as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(2)
+    except click.UsageError as error:
+        click.echo(f"srp: {_told(error)}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
@@ -132,3 +130,10 @@ def _main() -> None:
     except SRError as error:
         click.echo(f"srp: {one_line(error)}", err=True)
         sys.exit(1)
+
+
+def _told(error: click.UsageError) -> str:
+    """Wrong usage in one line, with the page that helps where the line itself does not say what to type."""
+    told = one_line(error if isinstance(error, SRError) else SRError(error.format_message()))
+    page = f"{error.ctx.command_path} --help" if error.ctx else "srp --help"
+    return told if "srp " in told or re.search(r" --?\w+[^:]*[:?]| -o ", told) else f"{told.rstrip('.')} ({page})"

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from sr_plugins.backends.loading import import_torch
+from sr_plugins.cli.as_typed import size_meant
 from sr_plugins.errors import ArgumentError, SRError
 from sr_plugins.interface.words import AUTO
 from sr_plugins.settings import DEFAULTS, HELP, PRECISIONS, Settings, checked
@@ -36,7 +37,9 @@ def _scale(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     try:
         return float(value.lower().strip().removeprefix("x").removesuffix("x"))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no number, such as 2 or 1.5") from None
+        percent = re.fullmatch(r"\s*(\d+)\s*%\s*", value)
+        told = f"no number of times: {int(percent[1]) / 100:g} is {value}" if percent else "no number, such as 2 or 1.5"
+        raise click.BadParameter(f"{value!r} is {told}") from None
 
 
 def parse_size(
@@ -47,7 +50,10 @@ def parse_size(
         return None
     sides = re.fullmatch(r"([0-9]*)x([0-9]*)|([0-9]+)p", value.strip().lower())
     if sides is None or not any(sides.groups()):
-        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT, WIDTHx, xHEIGHT or HEIGHTp")
+        meant = size_meant(value.strip())
+        raise click.BadParameter(
+            f"{value!r} is not WIDTHxHEIGHT, WIDTHx, xHEIGHT or HEIGHTp" + (f": {meant}" if meant else "")
+        )
     width, height, lines = (int(side) if side else None for side in sides.groups())
     return width, lines or height
 

@@ -63,7 +63,9 @@ def suffix_of(ending: str | None) -> str | None:
     """``--format`` as an ending; wrong usage where it cannot be written."""
     suffix = f".{ending.lower().lstrip('.')}" if ending else None
     if suffix and not is_writable(suffix):
-        raise click.BadParameter(f"{ending!r} is no picture format that can be written", param_hint="--format")
+        raise click.BadParameter(
+            f"{ending!r} is no picture format that can be written, such as png, jpg or webp", param_hint="--format"
+        )
     return suffix
 
 

@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from types import FrameType
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sr_plugins.cli.as_typed import target_among
 from sr_plugins.cli.examples import examples
-from sr_plugins.cli.files import expanded
+from sr_plugins.cli.files import expanded, without_results
 from sr_plugins.cli.film_progress import reporter, say, summary, with_cheaper_way
 from sr_plugins.cli.films import beside, film_obstacle, films_of
 from sr_plugins.cli.options import Upscalers, checked_options, make_upscaler, upscaler_options
@@ -37,7 +39,13 @@ class _WithFfmpegOptions(click.Command):
         if "--" in args:
             split = args.index("--")
             args, ctx.meta[_OPTIONS_KEY] = args[:split], args[split + 1 :]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7):
+                raise
+            cure = "those of ffmpeg stand after --, as in: srp video film.mkv -- -c:v libx265"
+            raise click.UsageError(f"no option {error.option_name}; {cure}", ctx) from None
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "[-- FFMPEG OUTPUT OPTIONS]"]
@@ -144,10 +152,12 @@ def command(
         return tuned(inputs, at, video, options, say)
     if at:
         raise click.UsageError("--at names the frames of --preview and --tune")
+    words, output = target_among(inputs, output)
+    inputs = tuple(words)
     failed: list[tuple[Path, str]] = []
     try:
         if output is None:
-            films = [beside(path, options) for path in expanded(map(Path, inputs))]
+            films = without_results([beside(path, options) for path in expanded(map(Path, inputs))])
         else:
             films = films_of(inputs, output, failed)
     except OSError as error:

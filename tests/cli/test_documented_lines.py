@@ -9,6 +9,7 @@ import click
 import pytest
 from documented_commands import PAGES, commands
 
+from sr_plugins.cli.as_typed import as_typed
 from sr_plugins.cli.main import COMMANDS, srp
 
 DOCUMENTED = [
@@ -48,6 +49,7 @@ def test_a_documented_line_is_one_that_srp_takes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     _, *words = shlex.split(line, comments=True)
+    words = as_typed(words, COMMANDS)
     for word in words:  # files that it names are there; what is in them is not looked at
         if re.fullmatch(r"[\w/.-]+\.\w+", word) and not Path(word).is_absolute():
             (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """What is in the way is told before anything takes long: no upscaler is made for what cannot be done."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,12 +83,21 @@ def test_obstacles_are_told_before_torch_is_imported(
         (["in.png", "--size", "50x"], "in-50x.png", (50, 38)),
         (["image", "in.png", "--format", "webp"], "in-2x.webp", (32, 24)),
         (["image", "i?.p*g", "-o", "larger/"], "larger/in.png", (32, 24)),
+        (["--scale", "3", "in.png"], "in-3x.png", (48, 36)),
+        (["image", "in.png", "link.png", "both/"], "both/link.png", (32, 24)),
+        (["image", "in.png", "link.png", "guard"], "guard/in.png", (32, 24)),
+        (["in.png", "--output=~/larger.png"], "home/larger.png", (32, 24)),
+        (["~/at-home.png"], "home/at-home-2x.png", (32, 24)),
+        (["image", "in.png", "in-2x.png"], "in-2x.png", (32, 24)),
     ],
 )
 def test_pictures_as_people_ask_for_them(
     words: list[str], target: str, size: tuple[int, int], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
+    (folder / "home").mkdir()
+    shutil.copy("in.png", folder / "home" / "at-home.png")
+    monkeypatch.setenv("HOME", str(folder / "home"))
     done = CliRunner().invoke(srp, [*words, "--model", "tiny"])
     assert done.exit_code == 0, done.output
     with Image.open(folder / target) as image:
@@ -101,17 +111,75 @@ def test_pictures_as_people_ask_for_them(
         (["image", "in.mkv"], "in.mkv is a film: srp video in.mkv"),
         (["image", "guard"], "guard is a folder: say with -o"),
         (["video", "guard"], "guard is a folder: say with -o"),
-        (["guard"], "No such command 'guard'"),
-        (["in.txt"], "No such command 'in.txt'"),
+        (["guard"], "guard is a folder: srp image guard -o larger/"),
+        (["in.txt"], "in.txt is no picture or film by its name: srp image in.txt or srp video in.txt"),
+        (["imgae", "in.png"], "did you mean srp image?"),
+        (["enlarge", "in.png"], "no command called 'enlarge': srp photo.jpg enlarges a picture, srp film.mkv a film"),
+        (["-x"], "a command comes before -x: srp image -x"),
+        (["in.png", "4x"], "4x is no file: did you mean --scale 4?"),
+        (["in.png", "3.5"], "did you mean --scale 3.5?"),
+        (["image", "fast", "in.png"], "did you mean --model fast?"),
+        (["in.mkv", "1080p"], "did you mean --size 1080p?"),
+        (["in.mkv", "4k"], "did you mean --size 3840x?"),
+        (["in.png", "out"], "out is not there: -o out/ makes a folder"),
+        (["in.png", "--size", "4k"], "3840x is 4k"),
+        (["in.png", "--size", "1920"], "1920x is a width, x1920 a height"),
+        (["in.png", "--size", "640*480"], "640x480"),
+        (["in.png", "--scale", "150%"], "1.5 is 150%"),
+        (["image", "https://example.org/a.png"], "https://example.org/a.png is an address"),
+        (["video", "in.png"], "in.png is a picture: srp image in.png"),
+        (["video", "in.png", "-o", "x.mkv"], "in.png is a picture: srp image in.png"),
+        (["in.mkv", "-o", "x.mp3"], "no film fits into .mp3: -o x.mkv"),
+        (["in.mkv", "-c:v", "libx265"], "those of ffmpeg stand after --"),
+        (["in.mkv", "--crf", "18"], "those of ffmpeg stand after --"),
+        (["in.mkv", "--scal", "2"], "--scale"),
     ],
 )
 def test_other_words_are_answered_with_what_to_type(
     words: list[str], says: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
+    before = {path.name for path in folder.iterdir()}
     done = CliRunner().invoke(srp, words)
     assert done.exit_code == 2
     assert says in done.stderr
+    assert {path.name for path in folder.iterdir()} == before
+
+
+def test_an_earlier_result_is_not_enlarged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for _ in range(2):  # the second time the pattern matches what the first made
+        done = CliRunner().invoke(srp, ["image", "in*.png", "--model", "nearest", "--overwrite"])
+        assert done.exit_code == 0, done.output
+    assert "in-2x.png is an earlier result: left out" in done.stderr
+    assert not Path("in-2x-2x.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["imgae"], "srp: no command called 'imgae': did you mean srp image?"),
+        (["image"], "srp: Missing argument 'IN...' (srp image --help)"),
+        (["image", "in.mkv"], "srp: in.mkv is a film: srp video in.mkv"),
+        (
+            ["image", "in.png", "--scal", "2"],
+            "srp: No such option '--scal'. Did you mean '--scale'? (srp image --help)",
+        ),
+        (["help", "image"], None),
+        (["help"], None),
+        (["version"], None),
+    ],
+)
+def test_wrong_usage_is_one_line(words: list[str], says: str | None, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sr_plugins.cli", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == ((0, "") if says is None else (2, f"{says}\n"))
 
 
 def test_a_film_alone_goes_beside_its_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,128 @@
+"""Command lines as people type them: what a shell left to us, files without a command, words that are options."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+from os.path import exists, isdir
+
+import click
+
+from sr_plugins.cli.files import is_film_name, is_picture_name
+
+# os.path asks without raising; a word may be anything.
+# ruff: noqa: PTH110, PTH111, PTH112, PTH122
+
+_ASKS = ("-h", "--help", "--version")
+_IN_OTHER_WORDS = {"help": "--help", "version": "--version"}
+
+
+def as_typed(words: Sequence[str], commands: Collection[str]) -> list[str]:
+    """A whole command line with its command: ``photo.jpg`` is ``image photo.jpg``, ``-m fast a.mkv`` is for video.
+
+    ``~/`` is the home folder also where a shell leaves it alone: within quotes, and in ``--output=~/larger``.
+    """
+    ours = list(words[: words.index("--")]) if "--" in words else list(words)
+    rest = list(words[len(ours) :])
+    ours = [_at_home(word) for word in ours]
+    if not ours or ours[0] in (*commands, *_ASKS):
+        return [*ours, *rest]
+    if ours[0] in _IN_OTHER_WORDS:
+        asked = [word for word in ours[1:] if word in commands]
+        return [*asked, "--help"] if asked else [_IN_OTHER_WORDS[ours[0]]]
+    candidates = ours if ours[0].startswith("-") else ours[:1]
+    for command, is_named in (("video", is_film_name), ("image", is_picture_name)):
+        if any(os.path.splitext(word)[1] and is_named(word) for word in candidates):
+            return [command, *ours, *rest]
+    return [*ours, *rest]
+
+
+def _at_home(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if value.startswith("~") and not exists(value):
+        return option + equals + os.path.expanduser(value)
+    return word
+
+
+def unknown_command(word: str, commands: Collection[str]) -> str:
+    """What to say to someone whose first word is no command and no picture's or film's name."""
+    if word.startswith("-"):
+        return f"a command comes before {word}: srp image {word} ..."
+    if isdir(word):
+        return (
+            f"{word} is a folder: srp image {word} -o larger/ does its pictures, srp video {word} -o larger/ its films"
+        )
+    if exists(word) or os.path.splitext(word)[1] or os.sep in word:
+        return f"{word} is no picture or film by its name: srp image {word} or srp video {word} looks into it"
+    if close := get_close_matches(word.lower(), commands, n=1):
+        return f"no command called {word!r}: did you mean srp {close[0]}?"
+    return (
+        f"no command called {word!r}: srp photo.jpg enlarges a picture, srp film.mkv a film; srp --help lists the rest"
+    )
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Wrong usage where an input that is not there is what an option takes (``srp photo.jpg 4x``), or an address."""
+    for word in words:
+        if re.match(r"\w+://", word):
+            raise click.UsageError(f"{word} is an address, and srp opens files: download it first, then srp FILE")
+        if word != "-" and not exists(word) and (option := _option_meant(word)):
+            raise click.UsageError(f"{word} is no file: did you mean {option}?")
+
+
+def _option_meant(word: str) -> str | None:
+    if found := re.fullmatch(r"x?(\d{1,2}(?:\.\d+)?)x?", word, re.IGNORECASE):
+        return f"--scale {found[1]}"
+    if re.fullmatch(r"\d+x\d*|x\d+|\d+p", word, re.IGNORECASE):
+        return f"--size {word}"
+    if sides := _WIDTHS.get(word.lower()):
+        return f"--size {sides}"
+    if re.fullmatch(r"\w+", word):
+        from sr_plugins.plugins import plugins
+
+        return f"--model {word}" if word in {"auto", *(spec.name for spec in plugins().models())} else None
+    return None
+
+
+_WIDTHS = {
+    "hd": "1280x",
+    "fullhd": "1920x",
+    "fhd": "1920x",
+    "2k": "2048x",
+    "4k": "3840x",
+    "uhd": "3840x",
+    "8k": "7680x",
+}
+
+
+def size_meant(word: str) -> str:
+    """What to type instead of a size that is none; empty where nothing comes to mind."""
+    if sides := _WIDTHS.get(word.lower()):
+        return f"{sides} is {word}"
+    if found := re.fullmatch(r"(\d+)(px)?", word, re.IGNORECASE):
+        return f"{found[1]}x is a width, x{found[1]} a height"
+    if found := re.fullmatch(r"(\d+)\D(\d+)", word):
+        return f"{found[1]}x{found[2]}"
+    return ""
+
+
+def target_among(words: Sequence[str], output: str | None) -> tuple[list[str], str | None]:
+    """As with ``cp``: without ``-o`` the last of several names is where to, if it is a folder or not there yet.
+
+    Returns what to read and where to; wrong usage where the last name is neither a file's nor plainly a folder's.
+    """
+    check_words(words)
+    *before, last = words
+    if output is not None or not before or words[0] == "-":
+        return list(words), output
+    if isdir(last):
+        return before, os.path.join(last, "")  # noqa: PTH118
+    if exists(last) or last == "-":
+        return list(words), None
+    if last.endswith(("/", os.sep)):
+        return before, last
+    if not os.path.splitext(last)[1] and not re.search(r"[*?\[]", last):
+        raise click.UsageError(f"{last} is not there: -o {last}/ makes a folder of this name")
+    return (before, last) if len(before) == 1 and not re.search(r"[*?\[]", last) else (list(words), None)
