@@ -44,9 +44,9 @@ $(VENV)/.installed-docs: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
-# Every command of README and docs, run in scratch folders; takes several minutes.
+# Every command of README and docs, run in scratch folders; takes up to half an hour. PAGES=docs/gimp.md: of that page only
 docs-check: install
-	$(BIN)/python tests/documented_commands.py
+	$(BIN)/python tests/documented_commands.py $(PAGES)
 
 # The shaders in the package, from the weights beside them; a test fails where they are of others.
 shaders: install

@@ -1,7 +1,8 @@
 """What pyproject.toml cannot say: where this copy of the project comes from, and README with links that lead there.
 
 Pictures and pages beside README are not beside the description that a package index shows. The address is
-``SR_PLUGINS_ADDRESS`` (``https://host/owner/name``), else that of git's remote ``origin``; without either, links stay.
+``SR_PLUGINS_ADDRESS`` (``https://host/owner/name``), else that of git's remote ``origin``. Without either nothing there
+leads nowhere: links become their words, and pictures are left out.
 """
 
 import os
@@ -26,10 +27,11 @@ def address() -> str:
 
 
 def described(home: str) -> str:
-    """README; its links to files become links to the project's page."""
+    """README; its links to files become links to the project's page, or words where that is not known."""
     text = (ROOT / "README.md").read_text("utf-8")
     if not home:
-        return text
+        text = re.sub(r"!\[[^\]]*\]\((?!\w+:|#)[^)]*\)\n*", "", text)
+        return re.sub(r"\[([^\]]*)\]\((?!\w+:|#)[^)]*\)", r"\1", text)
     text = re.sub(r"(!\[[^\]]*\]\()(?!\w+:|#)", rf"\1{home}/raw/main/", text)
     return re.sub(r"((?<!!)\[[^\]]*\]\()(?!\w+:|#)", rf"\1{home}/blob/main/", text)
 

@@ -66,6 +66,7 @@ STANDS_FOR = {
     r"--degradation FILE": "--degradation soft.toml",
     r" \[--write-card\]": "",
     r"srp train (sr_plugins|benchmarks)/\S+": "srp train recipe.toml",
+    r"srp degradation learn ": "srp degradation learn --iterations 2 ",
     r"RECIPE\.toml": "recipe.toml",
     r"--size 1920x ": "--size 160x ",
     r"--nproc-per-node=4": "--nproc-per-node=2",
@@ -144,6 +145,11 @@ def make_inputs(folder: Path) -> None:
         range_ = ["-color_range", "pc"] if name == "full.mkv" else []
         ffmpeg_run(*short, "-c:v", "libx264", "-pix_fmt", "yuv420p", *range_, folder / name)
     ffmpeg_run(*short, "-c:v", "libx264", "-pix_fmt", "yuv420p10le", folder / "hdr.mp4")
+    ffmpeg_run(
+        "-f", "lavfi", "-i", "testsrc2=s=160x96:d=2", "-c:v", "libx264", folder / "big-buck-bunny-480p-30sec.mp4"
+    )
+    (folder / "Vid4").mkdir()
+    ffmpeg_run("-f", "lavfi", "-i", "testsrc2=s=96x64:d=1", "-c:v", "ffv1", folder / "Vid4" / "city.mkv")
     (folder / "script.vpy").write_text(
         "import vapoursynth as vs\n"
         "vs.core.std.BlankClip(format=vs.YUV420P8, width=64, height=48, length=4).set_output()\n"
@@ -152,6 +158,9 @@ def make_inputs(folder: Path) -> None:
     (folder / "queue.toml").write_text('data = "PICTURES"\n[[run]]\nrecipe = "recipe.toml"\n')
     (folder / "soft.toml").write_text('[[degradation]]\nname = "bicubic"\n')
     _make_weights(folder)
+    trained = folder / "runs" / "film-x2" / "film-x2.safetensors"
+    trained.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "sr_plugins" / "weights" / "pretrained" / trained.name, trained)
     for place in ("benchmarks", "tests", "sr_plugins", "Makefile"):
         (folder / place).symlink_to(ROOT / place)
 

@@ -50,7 +50,8 @@ def command(
 ) -> None:
     """Adapt a model to pictures or a film, from them alone; the weights go into --model of every command.
 
-    Some frames are held out, and what comes out is never worse on them than the model it began with.
+    Some frames are held out (not trained on, but judged by); on those the result is never worse than the model it
+    began with.
     """
     from sr_plugins.training.adaptation.adapt_source import adapt_source
     from sr_plugins.training.adaptation.adaptation import Step

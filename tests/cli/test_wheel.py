@@ -60,6 +60,21 @@ def test_it_says_where_the_project_is_and_its_pictures_are_seen_from_anywhere(wh
     assert told["License-Expression"] == "MIT"
 
 
+def test_without_an_address_nothing_leads_nowhere(wheel: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(wheel.parent / "tree", tree, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    words = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)]
+    surroundings = {**os.environ, "SR_PLUGINS_ADDRESS": "", "GIT_CEILING_DIRECTORIES": str(tmp_path)}
+    subprocess.run(words, cwd=tree, env=surroundings, check=True, capture_output=True)
+    told = email.message_from_string((tmp_path / "sr_plugins.egg-info" / "PKG-INFO").read_text("utf-8"))
+    assert told.get_all("Project-URL") is None
+    description = told.get_payload()
+    assert isinstance(description, str)
+    assert "models and how they compare" in description  # the words of a link stay
+    assert all(re.match(r"https?://|#", link) for link in re.findall(r"\]\(([^)\s]+)\)", description))
+    assert "docs/pictures" not in description
+
+
 def test_all_files_of_ours_that_programs_read_are_in_it(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
