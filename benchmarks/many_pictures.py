@@ -1,8 +1,11 @@
-"""What becomes of all picture files in a folder: ``python benchmarks/many_pictures.py FOLDER [--model tiny]``.
+"""What becomes of all picture files in folders: ``python benchmarks/many_pictures.py FOLDER... [--model nearest]``.
 
-Every file that is one by its ending, and every file without one, is enlarged into a temporary folder. The table counts
+Every file that is a picture by its ending is enlarged into a temporary folder. The table counts
 what was done, refused with one line, and what no program should do: a traceback, no answer within a minute, or a tag
-of exiftool's that is gone or changed without a line about it. Lists of refused and changed files follow with --list.
+of exiftool's that is gone or changed without a line about it. ``--list`` names every file that is not simply done.
+
+What is asked is what becomes of files, not how good they look: ``--model nearest`` does it quickest. Pictures of more
+than ``--most-pixels`` in all frames are counted as left out.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import shutil
 import subprocess
 import tempfile
@@ -24,7 +28,7 @@ from PIL import Image
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import SRError, one_line
-from sr_plugins.images.files import upscale_file
+from sr_plugins.images.files import count_pictures, open_image, upscale_file
 from sr_plugins.images.formats import format_of
 from sr_plugins.images.further_formats import cure_for, register
 
@@ -32,24 +36,18 @@ SECONDS = 60
 # what says how pixels are stored or how large they are, and what must change: orientation, thumbnails, sizes
 STORED = (
     *("File:", "System:", "Composite:", "ExifTool:", "SourceFile", "IFD1:", "PNG:", "GIF:", "ICC", "MPF", "MPImage"),
-    *("JFIF:", "RIFF:", "Meta:", "APP14:", "PNG-pHYs:", "QuickTime:", "Jpeg2000:", "Photoshop:"),
+    *("JFIF:", "RIFF:", "Meta:", "APP14:", "PNG-pHYs:", "QuickTime:", "Jpeg2000:", "Photoshop:", "XMP-GPano:"),
 )
-CHANGES = (
+CHANGES = {
     *("ImageWidth", "ImageHeight", "ImageLength", "Orientation", "Compression", "StripOffsets", "StripByteCounts"),
     *("RowsPerStrip", "Predictor", "BitsPerSample", "SamplesPerPixel", "PhotometricInterpretation", "ExtraSamples"),
     *("PlanarConfiguration", "SampleFormat", "TileWidth", "TileLength", "TileOffsets", "TileByteCounts", "FillOrder"),
     *("ExifImageWidth", "ExifImageHeight", "RelatedImageWidth", "RelatedImageHeight", "SubfileType", "ColorMap"),
-    *(
-        "FocalPlaneXResolution",
-        "FocalPlaneYResolution",
-        "SubjectArea",
-        "SubjectLocation",
-        "PixelScale",
-        "ThumbnailImage",
-    ),
-    *("ThumbnailOffset", "ThumbnailLength", "XMPToolkit", "PreviewImage", "PreviewImageStart", "YCbCrPositioning"),
-    *("YCbCrSubSampling", "YCbCrCoefficients", "OldSubfileType", "JPEGTables", "T4Options", "T6Options"),
-)
+    *("FocalPlaneXResolution", "FocalPlaneYResolution", "SubjectArea", "SubjectLocation", "PixelScale"),
+    *("ThumbnailImage", "ThumbnailTIFF", "ThumbnailOffset", "ThumbnailLength", "PreviewImage", "PreviewImageStart"),
+    *("XMPToolkit", "HasExtendedXMP", "DirectoryItemLength", "JPEGTables", "T4Options", "T6Options"),
+    *("YCbCrPositioning", "YCbCrSubSampling", "YCbCrCoefficients", "OldSubfileType"),
+}
 
 
 class Lines(logging.Handler):
@@ -71,23 +69,58 @@ def pictures(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def tags_of(path: Path) -> dict[str, Any]:
-    """Metadata by exiftool's word; none where it is not installed."""
-    if not shutil.which("exiftool"):
-        return {}
-    told = subprocess.run(["exiftool", "-j", "-n", "-G1", str(path)], capture_output=True, check=False).stdout
-    return dict(json.loads(told)[0]) if told else {}
+class ExifTool:
+    """Metadata by exiftool's word, from one process; none where it is not installed."""
+
+    def __init__(self) -> None:
+        command = ["exiftool", "-stay_open", "True", "-@", "-"]
+        pipe = subprocess.PIPE
+        self._process = (
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+            if shutil.which("exiftool")
+            else None
+        )
+
+    def tags_of(self, path: Path) -> dict[str, Any]:
+        if self._process is None:
+            return {}
+        assert self._process.stdin
+        assert self._process.stdout
+        asked = f"-j\n-n\n-G1\n{path}\n-execute\n"
+        self._process.stdin.write(os.fsencode(asked))
+        self._process.stdin.flush()
+        told = bytearray()
+        while not told.endswith(b"{ready}\n"):
+            line = self._process.stdout.readline()
+            if not line:
+                raise SystemExit("exiftool has ended")
+            told += line
+        told = told.removesuffix(b"{ready}\n")
+        return dict(json.loads(told.decode("utf-8", "replace"))[0]) if told.strip() else {}
+
+    def changed(self, source: Path, target: Path) -> list[str]:
+        """Tags that are gone or say something else."""
+        before, after = self.tags_of(source), self.tags_of(target)
+        kept = {k: v for k, v in before.items() if not k.startswith(STORED) and k.split(":")[-1] not in CHANGES}
+        by_name = {k.split(":")[-1]: v for k, v in after.items()}
+        return [
+            name
+            for name, value in kept.items()
+            if after.get(name, by_name.get(name.split(":")[-1])) != value
+            and not str(value).startswith('{"shape"')  # tifffile's note of how it laid the samples out
+        ]
 
 
-def changed(source: Path, target: Path) -> list[str]:
-    """Tags that are gone or say something else."""
-    before, after = tags_of(source), tags_of(target)
-    kept = {k: v for k, v in before.items() if not k.startswith(STORED) and k.split(":")[-1] not in CHANGES}
-    by_name = {k.split(":")[-1]: v for k, v in after.items()}
-    return [k for k, v in kept.items() if after.get(k, by_name.get(k.split(":")[-1])) != v]
+def pixels_of(path: Path) -> int:
+    """Pixels in all frames by what the file says; 0 where it cannot be told, which is found out when it is read."""
+    try:
+        with open_image(path) as image:
+            return image.width * image.height * count_pictures(image)
+    except Exception:
+        return 0
 
 
-def one(path: Path, folder: Path, upscaler: Upscaler, lines: Lines) -> tuple[str, str]:
+def one(path: Path, folder: Path, upscaler: Upscaler, lines: Lines, exiftool: ExifTool) -> tuple[str, str]:
     """What became of a file, and in words how."""
     lines.lines.clear()
     suffix = path.suffix.lower()
@@ -114,7 +147,7 @@ def one(path: Path, folder: Path, upscaler: Upscaler, lines: Lines) -> tuple[str
     if not outcome:
         return "no answer", f"within {SECONDS} s"
     if outcome[0][0] == "done":
-        differs = changed(path, target)
+        differs = exiftool.changed(path, target)
         if differs and not lines.lines:
             return "changed in silence", ", ".join(differs[:8])
         return ("done, with a line" if lines.lines else "done"), "; ".join(lines.lines)
@@ -123,30 +156,31 @@ def one(path: Path, folder: Path, upscaler: Upscaler, lines: Lines) -> tuple[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--most-pixels", type=int, default=1 << 30)
     parser.add_argument("--list", action="store_true", help="name every file that is not simply done")
     chosen = parser.parse_args()
-    lines = Lines()
+    lines, exiftool = Lines(), ExifTool()
     logging.getLogger("sr_plugins").addHandler(lines)
     logging.getLogger("sr_plugins").propagate = False
     counts: Counter[tuple[str, str]] = Counter()
-    with Upscaler(chosen.model) as upscaler, tempfile.TemporaryDirectory() as folder:
-        for path in pictures(chosen.folder):
-            outcome, words = one(path, Path(folder), upscaler, lines)
-            counts[path.suffix.lower(), outcome] += 1
-            if chosen.list and outcome != "done":
-                print(f"{outcome}: {path.relative_to(chosen.folder)}: {words}", flush=True)
-    outcomes = ["done", "done, with a line", "refused", "changed in silence", "traceback", "no answer"]
-    print("| ending | " + " | ".join(outcomes) + " |")
-    print("|---|" + "---|" * len(outcomes))
-    for ending in sorted({ending for ending, _ in counts}):
-        print(f"| {ending} | " + " | ".join(str(counts[ending, outcome]) for outcome in outcomes) + " |")
-    print(
-        "| all | "
-        + " | ".join(str(sum(n for (_, o), n in counts.items() if o == outcome)) for outcome in outcomes)
-        + " |"
-    )
+    outcomes = ["done", "done, with a line", "refused", "changed in silence", "traceback", "no answer", "left out"]
+    with Upscaler(chosen.model) as upscaler, tempfile.TemporaryDirectory() as temporary:
+        for folder in chosen.folders:
+            for path in pictures(folder):
+                if pixels_of(path) > chosen.most_pixels:
+                    counts[folder.name, "left out"] += 1
+                    continue
+                outcome, words = one(path, Path(temporary), upscaler, lines, exiftool)
+                counts[folder.name, outcome] += 1
+                if chosen.list and outcome != "done":
+                    print(f"{outcome}: {path}: {words}", flush=True)
+    print("| folder | files | " + " | ".join(outcomes) + " |")
+    print("|---|---|" + "---|" * len(outcomes))
+    for folder in [folder.name for folder in chosen.folders]:
+        found = [counts[folder, outcome] for outcome in outcomes]
+        print(f"| {folder} | {sum(found)} | " + " | ".join(map(str, found)) + " |")
 
 
 if __name__ == "__main__":

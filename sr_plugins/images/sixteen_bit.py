@@ -51,7 +51,7 @@ class DeepPages:
 
     def __init__(self, path: Path, source: Image.Image) -> None:
         self._png = path if source.format == "PNG" and _is_deep_png(source) else None
-        self._moves = int(getattr(source, "n_frames", 1)) > 1
+        self._moves = self._png is not None and int(getattr(source, "n_frames", 1)) > 1
         self._read: NDArray[Any] | None = None
         self._light = source if isinstance(source, LightFile) else None
         self._map = deep_pixmap(path) if source.format == "PPM" and source.mode == "RGB" else None

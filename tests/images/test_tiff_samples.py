@@ -234,3 +234,19 @@ def test_what_cannot_be_enlarged_is_refused_with_a_cure(
     with pytest.raises(ImageError, match="save"):
         upscale_file(tmp_path / "in.tif", tmp_path / "out.tif", repeat)
     assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+@pytest.mark.parametrize("photometric", ["mask", "minisblack"])
+def test_a_mask_behind_the_picture_is_left_out_and_told(
+    photometric: str, kind: str, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As GDAL stores which pixels count: one bit each, NewSubfileType 4; Pillow knows no such page."""
+    source, mask = samples(kind, 3), np.ones((HEIGHT, WIDTH), bool)
+    with tifffile.TiffWriter(tmp_path / "in.tif") as file:
+        file.write(source, photometric="rgb", metadata=None)
+        file.write(mask, photometric=photometric, bitspersample=1, subfiletype=4, metadata=None)
+    with caplog.at_level(logging.WARNING), enlarged(tmp_path, repeat) as result:
+        assert len(result.pages) == 1
+        assert_doubled(result.pages[0].asarray(), source)
+    assert "1 masks" in " ".join(caplog.messages)
