@@ -1,7 +1,7 @@
 """What becomes of all picture files in folders: ``python benchmarks/many_pictures.py FOLDER... [--model nearest]``.
 
 Every file that is a picture by its ending is enlarged into a temporary folder. The table counts
-what was done, refused with one line, and what no program should do: a traceback, no answer within a minute, or a tag
+what was done, refused with one line, and what no program should do: a traceback, no answer in time, or a tag
 of exiftool's that is gone or changed without a line about it. ``--list`` names every file that is not simply done.
 
 What is asked is what becomes of files, not how good they look: ``--model nearest`` does it quickest. Pictures of more
@@ -32,11 +32,22 @@ from sr_plugins.images.files import count_pictures, open_image, upscale_file
 from sr_plugins.images.formats import format_of
 from sr_plugins.images.further_formats import cure_for, register
 
-SECONDS = 60
 # what says how pixels are stored or how large they are, and what must change: orientation, thumbnails, sizes
 STORED = (
     *("File:", "System:", "Composite:", "ExifTool:", "SourceFile", "IFD1:", "PNG:", "GIF:", "ICC", "MPF", "MPImage"),
-    *("JFIF:", "RIFF:", "Meta:", "APP14:", "PNG-pHYs:", "QuickTime:", "Jpeg2000:", "Photoshop:", "XMP-GPano:"),
+    *(
+        "JFIF:",
+        "RIFF:",
+        "Meta:",
+        "Adobe:",
+        "AdobeCM:",
+        "PNG-pHYs:",
+        "QuickTime:",
+        "Jpeg2000:",
+        "Photoshop:",
+        "OpenEXR:",
+    ),
+    *("XMP-GPano:", "XMP-mwg-rs:", "Ducky:Quality"),
 )
 CHANGES = {
     *("ImageWidth", "ImageHeight", "ImageLength", "Orientation", "Compression", "StripOffsets", "StripByteCounts"),
@@ -46,7 +57,17 @@ CHANGES = {
     *("FocalPlaneXResolution", "FocalPlaneYResolution", "SubjectArea", "SubjectLocation", "PixelScale"),
     *("ThumbnailImage", "ThumbnailTIFF", "ThumbnailOffset", "ThumbnailLength", "PreviewImage", "PreviewImageStart"),
     *("XMPToolkit", "HasExtendedXMP", "DirectoryItemLength", "JPEGTables", "T4Options", "T6Options"),
-    *("YCbCrPositioning", "YCbCrSubSampling", "YCbCrCoefficients", "OldSubfileType"),
+    *("PreviewImageLength", "InkSet", "ReferenceBlackWhite", "ModelTransform", "ModelTiePoint", "PageNumber"),
+    *(
+        "MinSampleValue",
+        "MaxSampleValue",
+        "SMinSampleValue",
+        "SMaxSampleValue",
+        "YCbCrPositioning",
+        "YCbCrSubSampling",
+        "YCbCrCoefficients",
+        "OldSubfileType",
+    ),
 }
 
 
@@ -96,7 +117,7 @@ class ExifTool:
                 raise SystemExit("exiftool has ended")
             told += line
         told = told.removesuffix(b"{ready}\n")
-        return dict(json.loads(told.decode("utf-8", "replace"))[0]) if told.strip() else {}
+        return _in_inches(json.loads(told.decode("utf-8", "replace"))[0]) if told.strip() else {}
 
     def changed(self, source: Path, target: Path) -> list[str]:
         """Tags that are gone or say something else."""
@@ -111,6 +132,21 @@ class ExifTool:
         ]
 
 
+def _in_inches(tags: dict[str, Any]) -> dict[str, Any]:
+    """Resolutions in dots per inch, without those that say nothing."""
+    for unit in [name for name in tags if name.endswith(":ResolutionUnit")]:
+        group = unit.split(":")[0]
+        if tags[unit] == 3:
+            tags[unit] = 2
+            for name in (f"{group}:XResolution", f"{group}:YResolution"):
+                tags[name] = tags.get(name, 0) * 2.54
+    return {
+        name: round(value, 3) if isinstance(value, float) else value
+        for name, value in tags.items()
+        if not (name.endswith(("XResolution", "YResolution")) and value in (0, 1))
+    }
+
+
 def pixels_of(path: Path) -> int:
     """Pixels in all frames by what the file says; 0 where it cannot be told, which is found out when it is read."""
     try:
@@ -120,7 +156,9 @@ def pixels_of(path: Path) -> int:
         return 0
 
 
-def one(path: Path, folder: Path, upscaler: Upscaler, lines: Lines, exiftool: ExifTool) -> tuple[str, str]:
+def one(
+    path: Path, folder: Path, upscaler: Upscaler, lines: Lines, exiftool: ExifTool, seconds: int
+) -> tuple[str, str]:
     """What became of a file, and in words how."""
     lines.lines.clear()
     suffix = path.suffix.lower()
@@ -143,9 +181,9 @@ def one(path: Path, folder: Path, upscaler: Upscaler, lines: Lines, exiftool: Ex
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(SECONDS)
+    thread.join(seconds)
     if not outcome:
-        return "no answer", f"within {SECONDS} s"
+        return "no answer", f"within {seconds} s"
     if outcome[0][0] == "done":
         differs = exiftool.changed(path, target)
         if differs and not lines.lines:
@@ -159,6 +197,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--most-pixels", type=int, default=1 << 30)
+    parser.add_argument("--seconds", type=int, default=60, help="after which a picture has given no answer")
     parser.add_argument("--list", action="store_true", help="name every file that is not simply done")
     chosen = parser.parse_args()
     lines, exiftool = Lines(), ExifTool()
@@ -172,7 +211,7 @@ def main() -> None:
                 if pixels_of(path) > chosen.most_pixels:
                     counts[folder.name, "left out"] += 1
                     continue
-                outcome, words = one(path, Path(temporary), upscaler, lines, exiftool)
+                outcome, words = one(path, Path(temporary), upscaler, lines, exiftool, chosen.seconds)
                 counts[folder.name, outcome] += 1
                 if chosen.list and outcome != "done":
                     print(f"{outcome}: {path}: {words}", flush=True)

@@ -34,6 +34,7 @@ from sr_plugins.images.xmp import area_of
 _SUBJECT_AREA, _SUBJECT_LOCATION = 0x9214, 0xA214
 _FOCAL_X, _FOCAL_Y = 0xA20E, 0xA20F
 _MAP = {PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, RPC, GEO_KEYS, 34736, 34737, NO_DATA, 42112}
+_TIFF_HEAD = re.compile(rb"II\*\0|MM\0\*")
 _UPRIGHT_ORIENTATIONS = range(1, 9)
 
 
@@ -73,8 +74,9 @@ def stored_exif(source: Image.Image, page: Page | None) -> bytes | None:
         return found
     if source.format == "PNG":
         for keyword in ("Raw profile type exif", "Raw profile type APP1"):
-            if (profile := raw_profile(source.info.get(keyword))) and b"II*\0" in profile[:20] + b"MM\0*":
-                return profile if profile[:2] in (b"II", b"MM") else profile[profile.index(HEAD) :]
+            profile = raw_profile(source.info.get(keyword)) or b""
+            if found_head := _TIFF_HEAD.search(profile[:20]):
+                return HEAD + profile[found_head.start() :]
     if source.format == "PSD":
         return dict(source_resources(source)).get(1058)
     # images that were made in memory and given EXIF by Pillow's own means
@@ -133,6 +135,15 @@ def mended_exif(data: bytes, to: Placement) -> ExifBlock | None:
     if DESCRIPTION in first and (text := _described(first[DESCRIPTION].value, to)) is not None:
         block.add([field_of(DESCRIPTION, 2, text, order)])
     return block if block.first() else None
+
+
+def mended_map(data: bytes, to: Placement) -> bytes | None:
+    """A block that says where on the map the picture lies, as GeoJP2 holds it; ``None`` where it would not be true."""
+    block = ExifBlock(data)
+    if to.orientation != 1:
+        return None
+    block.add(_on_map(block.first(), block.order, to))
+    return bytes(block).removeprefix(HEAD)
 
 
 def _overwrite(block: ExifBlock, field: Field, values: list[float | Fraction]) -> bool:

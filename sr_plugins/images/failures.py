@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,19 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from sr_plugins.errors import FrameError, ImageError, SRError, is_lack_of_memory, one_line
+from sr_plugins.images.codec_messages import codec_messages
+
+logger = logging.getLogger("sr_plugins")
+
+# functions of libtiff that read directories: what it says there is not about the samples
+_OF_TAGS = (
+    "TIFFFetch",
+    "TIFFReadDirectory",
+    "TIFFReadCustomDirectory",
+    "_TIFF",
+    "TIFFAdvanceDirectory",
+    "TIFFSetField",
+)
 
 
 @contextmanager
@@ -31,23 +45,33 @@ def named(path: Path, target: Path) -> Iterator[None]:
 
 @contextmanager
 def told(path: Path, what: str) -> Iterator[None]:
-    """Turns whatever a codec raises into one line about the file, and keeps codecs' warnings to ourselves."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except ImageError as error:
-        raise error if str(path) in str(error) else ImageError(f"{path}: {error}") from error
-    except SRError:
-        raise
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is not a picture that can be read") from error
-    except Image.DecompressionBombError as error:
-        cure = "--max-pixels allows more (in Python PIL.Image.MAX_IMAGE_PIXELS)"
-        raise ImageError(f"{path} {what}: {str(error).rstrip('.')}: {cure}") from error
-    except MemoryError:
-        raise
-    except OSError as error:
-        raise ImageError(f"{path} {what}: {error.strerror or error}") from error
-    except Exception as error:  # codecs raise what they like on damaged data
-        raise ImageError(f"{path} {what}: {error or type(error).__name__}") from error
+    """Turns whatever a codec raises into one line about the file, and keeps what codecs say themselves to ourselves."""
+    with codec_messages() as messages:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        except ImageError as error:
+            raise error if str(path) in str(error) else ImageError(f"{path}: {error}") from error
+        except SRError:
+            raise
+        except UnidentifiedImageError as error:
+            raise ImageError(f"{path} is not a picture that can be read") from error
+        except Image.DecompressionBombError as error:
+            cure = "--max-pixels allows more (in Python PIL.Image.MAX_IMAGE_PIXELS)"
+            raise ImageError(f"{path} {what}: {str(error).rstrip('.')}: {cure}") from error
+        except MemoryError:
+            raise
+        except OSError as error:
+            reason = messages[0] if messages else error.strerror or str(error)
+            raise ImageError(f"{path} {what}: {_plain(reason)}") from error
+        except Exception as error:  # codecs raise what they like on damaged data
+            raise ImageError(f"{path} {what}: {_plain(str(error)) or type(error).__name__}") from error
+        if damages := [message for message in messages if not message.startswith(_OF_TAGS)]:
+            more = f", and {len(damages) - 1} more" if len(damages) > 1 else ""
+            logger.warning("%s is damaged in places, which were guessed (%s%s)", path, damages[0].rstrip("."), more)
+
+
+def _plain(reason: str) -> str:
+    """pillow-jxl-plugin tells developers how to build libjxl."""
+    return "libjxl cannot decode it" if "libjxl" in reason else reason

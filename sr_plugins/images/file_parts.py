@@ -16,7 +16,7 @@ _LARGEST_PART = 1 << 26  # more is passed over: no metadata is so large
 _MOST_PARTS = 100_000
 _BOXES_WITHIN = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}  # box -> bytes before the boxes in it
 _GIF_XMP = b"XMP DataXMP"
-_BOXES = (b"ftyp", b"colr", b"pixi", b"av1C", b"iinf", b"clli", b"mdcv", b"ihdr", b"xml ", b"brob")
+_BOXES = (b"ftyp", b"colr", b"pixi", b"av1C", b"iinf", b"clli", b"mdcv", b"ihdr", b"xml ", b"brob", b"uuid")
 
 
 class Part(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -249,8 +249,8 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
     for sidecar in (path.with_name(f"{path.name}.xmp"), path.with_suffix(".xmp")):
         if sidecar.is_file():
             logger.warning("%s: %s beside it is not taken along: it tells of the smaller picture", path, sidecar.name)
-    if isinstance(source, LightFile) and source.left_out:
-        logger.warning("%s: %s of its header are left out", path, ", ".join(source.left_out))
+    if isinstance(source, LightFile) and (told := source.told(format)):
+        logger.warning("%s: %s of its header are left out", path, ", ".join(told))
     if bands := sum(page.further_bands for page in pages if not page.is_mask and not page.is_overview):
         logger.warning("%s: %d further bands, neither colours nor transparency, are left out", path, bands)
     if any(page.value(PHOTOMETRIC, 1) == _CMYK and page.value(_BITS, 8) > 8 for page in pages):
@@ -263,11 +263,13 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
     ):
         if count and len(pages) > 1:
             logger.warning("%s: %d %s of its pages are left out", path, count, what)
-    further = int(getattr(source, "n_frames", 1)) - 1 if source.format in ("MPO", "PSD") else 0
+    further = 0
+    with suppress(Exception):  # a layer that cannot be read: the flat picture can
+        further = int(getattr(source, "n_frames", 1)) - 1 if source.format in ("MPO", "PSD") else 0
     if format == "JPEG" and stored_map(source):
         further -= 1
     if further > 0:
-        what = "pictures behind the first one (previews, depth, a second view)"
-        logger.warning("%s: %d %s are left out", path, further, "layers go flat" if source.format == "PSD" else what)
+        what = "pictures behind the first one (previews, depth, a second view) are left out"
+        logger.warning("%s: %d %s", path, further, "layers are flattened" if source.format == "PSD" else what)
     if source.format == "ICO" and format != "ICO" and len(source.info.get("sizes", ())) > 1:
         logger.warning("%s: the smaller pictures of the icon are left out", path)

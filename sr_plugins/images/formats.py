@@ -41,6 +41,7 @@ _MODES: dict[str, tuple[str, ...]] = {
     "HEIF": ("RGB", "RGBA"),
     "ICNS": ("RGB", "RGBA"),
     "ICO": ("RGB", "RGBA"),
+    "J2K": ("L", "LA", "RGB", "RGBA", "I;16"),
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
     "JPEG2000": ("L", "LA", "RGB", "RGBA", "I;16", "YCbCr"),
     "JXL": ("L", "LA", "RGB", "RGBA", "I;16"),
@@ -57,8 +58,9 @@ _MODES: dict[str, tuple[str, ...]] = {
     "TIFF": tuple(PHOTOMETRIC),
     "WEBP": ("RGB", "RGBA"),
 }
+_CODESTREAMS = dict.fromkeys((".j2k", ".j2c", ".jpc"), "J2K")  # JPEG 2000 without the boxes that tell of it
 _PORTABLE = {".pbm": "PBM", ".pgm": "PGM", ".ppm": "PPM", ".pnm": "PPM", ".pfm": "PFM"}
-_BY_THEIR_ENDING = ("PBM", "PGM", "PFM", "EXR", "HDR")
+_BY_THEIR_ENDING = ("PBM", "PGM", "PFM", "EXR", "HDR", "J2K")
 _NOT_32_BIT = "{} cannot hold samples of 32 bits: write .tiff, or convert the picture first"
 _NO_COLOURS = "{} holds no colours: use .ppm or .png"
 _COLOURED = ("RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "RGBa")
@@ -72,7 +74,7 @@ def format_of(path: Path) -> str:
     """
     register()
     ending = path.suffix.lower()
-    format = _PORTABLE.get(ending) or ENDINGS.get(ending) or Image.EXTENSION.get(ending, "")
+    format = _PORTABLE.get(ending) or _CODESTREAMS.get(ending) or ENDINGS.get(ending) or Image.EXTENSION.get(ending, "")
     format = "JPEG" if format == "MPO" else format
     if format not in _MODES or (format not in _BY_THEIR_ENDING and format not in Image.SAVE):
         what = f"{path.suffix} pictures cannot be written" if path.suffix else "a name without ending says no format"
@@ -82,6 +84,8 @@ def format_of(path: Path) -> str:
 
 def pillow_name(format: str) -> str:
     """What Pillow calls a format."""
+    if format == "J2K":
+        return "JPEG2000"
     return "PPM" if format in _BY_THEIR_ENDING else format
 
 
@@ -165,8 +169,11 @@ def encoder_arguments(format: str, source: Image.Image, quality: int | None, nam
             "quality": quality or (100 if is_lossless(source, "AVIF") else 90),
             "subsampling": "4:4:4",
         }
-    if format == "JPEG2000" and (ratio := jpeg2000_ratio(source)):  # as much smaller as it was
-        return {"irreversible": True, "quality_mode": "rates", "quality_layers": [max(1.0, ratio)]}
+    if format in ("JPEG2000", "J2K"):
+        arguments: dict[str, Any] = {"no_jp2": format == "J2K"}
+        if ratio := jpeg2000_ratio(source):  # as much smaller as it was
+            arguments |= {"irreversible": True, "quality_mode": "rates", "quality_layers": [max(1.0, ratio)]}
+        return arguments
     return {"title": name} if format == "PDF" else {}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageFile, PngImagePlugin
 
 from sr_plugins.images import light_files
 
@@ -20,6 +21,8 @@ _CURES = {
     **{f".{ending}": "save it as a 16-bit or float TIFF first" for ending in ("dpx", "jxr")},
     **{f".{ending}": "export it as PNG or TIFF first" for ending in ("psb", "xcf", "kra", "ora", "afphoto", "clip")},
 }
+# bytes of one text or profile of a PNG, unpacked: cameras and editors leave more than a megabyte
+_PILLOWS_LARGEST_TEXT, _LARGEST_TEXT = ImageFile.SAFEBLOCK, 1 << 24
 # modules that are used where they are installed, and what in them makes Pillow read the files
 _READERS = {"pillow_heif": "register_heif_opener", "pillow_jxl": ""}
 
@@ -28,6 +31,8 @@ _READERS = {"pillow_heif": "register_heif_opener", "pillow_jxl": ""}
 def register() -> None:
     """Let Pillow read HEIF and JPEG XL where a reader for them is installed."""
     Image.init()
+    if PngImagePlugin.MAX_TEXT_CHUNK == _PILLOWS_LARGEST_TEXT:  # nobody has chosen another
+        PngImagePlugin.MAX_TEXT_CHUNK = _LARGEST_TEXT
     light_files.register()
     for module, function in _READERS.items():
         try:
@@ -44,4 +49,6 @@ def cure_for(path: Path) -> str | None:
     ending = path.suffix.lower()
     if ending.lstrip(".") in _RAW:
         return _DEVELOP
+    if ending in (".eps", ".ps") and not shutil.which("gs"):
+        return "install Ghostscript, which draws it, or save it as PNG in the size that is needed"
     return None if ending in Image.EXTENSION else _CURES.get(ending)

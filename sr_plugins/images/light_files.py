@@ -5,8 +5,9 @@ Pillow reads none of them. :func:`register` tells it that they are pictures; the
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -24,6 +25,9 @@ _USUAL = {
     *("screenWindowCenter", "screenWindowWidth", "tiles", "chunkCount", "name", "dwaCompressionLevel"),
 }
 _MOST_ATTRIBUTES = 1000
+# how the scan lines of a Radiance picture run (ra_pic file format): usually from above, each from the left
+_SCAN = re.compile(rb"([-+])([XY]) (\d+) ([-+])([XY]) (\d+)\n")
+_LONGEST_HEADER = 1 << 16
 
 
 class LightFile(ImageFile.ImageFile):
@@ -31,6 +35,7 @@ class LightFile(ImageFile.ImageFile):
 
     format = "EXR"
     format_description = "light in float"
+    header: tuple[bytes, ...] = ()  # lines of a Radiance picture: exposure, view, programs
 
     def _open(self) -> None:
         import imagecodecs
@@ -41,7 +46,7 @@ class LightFile(ImageFile.ImageFile):
             if data.startswith(_EXR):
                 samples = imagecodecs.exr_decode(data)
             elif data.startswith(_RADIANCE):
-                self.format, samples = "HDR", imagecodecs.rgbe_decode(data)
+                self.format, (samples, self.header) = "HDR", _radiance(data)
             else:
                 self.format, samples = "PFM", _colour_map(data)
         except (RuntimeError, ValueError) as error:
@@ -53,6 +58,15 @@ class LightFile(ImageFile.ImageFile):
         self.left_out = list(_attributes(data)) if self.format == "EXR" else []
         self._size, self.tile = (samples.shape[1], samples.shape[0]), []
         self._mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
+
+    def told(self, format: str) -> list[str]:
+        """Names of what its header says and a file of ``format`` will not."""
+        if self.format == format == "HDR":
+            return []
+        names = [
+            line.split(b"=")[0].decode("latin-1").strip()[:20] for line in self.header if not line.startswith(b"#")
+        ]
+        return [*self.left_out, *dict.fromkeys(names)]
 
     def load(self) -> Any:
         """What a display of 8 bits shows of it: light above white is cut off."""
@@ -76,8 +90,14 @@ def light_of(source: LightFile) -> WideSamples:
     return WideSamples(np.concatenate((straight, alpha), axis=2), has_alpha=True, is_light=True)
 
 
-def write_light(file: IO[bytes], format: str, picture: WideSamples) -> None:
+def write_light(file: IO[bytes], format: str, picture: WideSamples, header: Sequence[bytes] = ()) -> None:
     """An OpenEXR (the type stays), Radiance or portable float map file.
+
+    Args:
+        file: open for writing.
+        format: one of ``LIGHT_FORMATS``.
+        picture: its samples.
+        header: further lines for a Radiance picture.
 
     Raises:
         ImageError: the format has no place for alpha.
@@ -96,7 +116,9 @@ def write_light(file: IO[bytes], format: str, picture: WideSamples) -> None:
         return
     values = np.ascontiguousarray(values, np.float32)
     if format == "HDR":
-        file.write(imagecodecs.rgbe_encode(values if values.shape[2] == 3 else values.repeat(3, axis=2)))
+        data = bytes(imagecodecs.rgbe_encode(values if values.shape[2] == 3 else values.repeat(3, axis=2)))
+        first, rest = data.split(b"\n", 1)
+        file.write(b"\n".join((first, *header, rest)))
         return
     kind = b"PF" if values.shape[2] == 3 else b"Pf"
     file.write(b"%s\n%d %d\n-1.0\n" % (kind, picture.width, picture.height) + values[::-1].astype("<f4").tobytes())
@@ -108,6 +130,30 @@ def register() -> None:
     for ending, format in ENDINGS.items():
         if ending not in Image.EXTENSION:
             Image.register_extension(format, ending)
+
+
+def _radiance(data: bytes) -> tuple[NDArray[np.float32], tuple[bytes, ...]]:
+    """Upright samples, and the header's lines but for the format's."""
+    import imagecodecs
+
+    end = data.index(b"\n\n", 0, _LONGEST_HEADER)
+    lines = data[:end].split(b"\n")[1:]
+    if b"FORMAT=32-bit_rle_xyze" in lines:
+        raise ImageError("its colours are CIE XYZ: convert it first (ra_xyze -r of Radiance)")
+    scan = _SCAN.match(data, end + 2)
+    if scan is None:
+        raise ValueError("no size in its header")
+    sign, axis, slow, other, across, fast = scan.groups()
+    if axis == across:
+        raise ValueError("its scan lines run nowhere")
+    plain = data[: end + 2] + b"-Y %s +X %s\n" % (slow, fast) + data[scan.end() :]
+    samples: NDArray[np.float32] = imagecodecs.rgbe_decode(plain)
+    # a first axis X runs from the left by +, Y from above by -
+    samples = samples[::-1] if sign == (b"+" if axis == b"Y" else b"-") else samples
+    samples = samples[:, ::-1] if other == (b"+" if across == b"Y" else b"-") else samples
+    samples = samples.swapaxes(0, 1) if axis == b"X" else samples
+    kept = tuple(line for line in lines if line.strip() and not line.startswith(b"FORMAT"))
+    return np.ascontiguousarray(samples), kept
 
 
 def _colour_map(data: bytes) -> NDArray[np.float32]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +12,15 @@ from PIL.ExifTags import Base
 
 from sr_plugins.images.avif_file import bits_of
 from sr_plugins.images.color_signals import ColorSignals, colors_of
-from sr_plugins.images.exif import exif_of, mended_exif, source_resources, stored_exif
-from sr_plugins.images.exif_block import RATIONAL, SHORT, ExifBlock, field_of
+from sr_plugins.images.exif import exif_of, mended_exif, mended_map, source_resources, stored_exif
+from sr_plugins.images.exif_block import HEAD, RATIONAL, SHORT, ExifBlock, field_of
 from sr_plugins.images.file_parts import bodies
 from sr_plugins.images.gain_map import GainMap, gain_map_of, stored_map
+from sr_plugins.images.jpeg_2000 import MAP, box_of
+from sr_plugins.images.jpeg_segments import LARGEST_SEGMENT, extended_xmp, segments_for
+from sr_plugins.images.left_behind import left_behind
 from sr_plugins.images.modern_files import jxl_xmp, told_of
-from sr_plugins.images.photoshop import resources_of
+from sr_plugins.images.photoshop import iptc_of, resources_of
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.png_texts import Text, as_comment, texts_of
 from sr_plugins.images.tiff_reader import (
@@ -35,12 +37,12 @@ from sr_plugins.images.xmp import Xmp
 
 logger = logging.getLogger("sr_plugins")
 
-_JPEG_SEGMENT = 65533
-_XMP_HEAD, _EXTENDED_HEAD = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _GIF_XMP_END = b"\x01\xff\xfe\xfd"
 _WITHOUT_MAP = "the gain map (HDR) is left out"
 # dots per inch that a format's field holds: whole dots of 16 bits, dots per metre of 31
-_MOST_DPI = {"JPEG": 65535.0, "PNG": (2**31 - 1) * 0.0254, "BMP": (2**31 - 1) * 0.0254, "TIFF": 4e9, "WEBP": 4e9}
+_MOST_DPI = {
+    **{"JPEG": 65535.0, "PNG": (2**31 - 1) * 0.0254, "BMP": (2**31 - 1) * 0.0254, "TIFF": 4e9, "JPEG2000": 1.6e6},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,7 @@ class Metadata:
         exif: a block with its head; ``resources`` Photoshop's, IPTC among them; ``xmp`` a packet of any length.
         aspect: TIFF's resolution where it has no unit of length: a ratio, or what a program like ImageJ counts in.
         gain_map: what makes a photo an HDR photo; JPEG alone holds it here.
+        map: where on the map it lies, as JPEG 2000 holds it (GeoJP2); TIFF has that in ``exif``.
         told: what is left out whatever the target is.
     """
 
@@ -64,6 +67,7 @@ class Metadata:
     texts: tuple[Text, ...] = ()
     resources: bytes = b""
     gain_map: GainMap | None = None
+    map: bytes | None = None
     told: tuple[str, ...] = ()
 
     @property
@@ -74,7 +78,9 @@ class Metadata:
         """Arguments of ``Image.save`` for a picture of ``mode``; names what ``format`` cannot hold in ``lost``."""
         # profiles are None, not left out: some of Pillow's writers would fall back to the info of the image
         arguments: dict[str, Any] = {"icc_profile": self.colors.profile_for(format, mode, lost)}
-        if format in ("JPEG", "PNG", "TIFF", "BMP") and self.dpi:
+        if self.map and format != "JPEG2000":
+            lost.append("its place on the map (GeoJP2)")
+        if format in _MOST_DPI and self.dpi:
             if max(self.dpi) <= _MOST_DPI[format]:
                 arguments["dpi"] = self.dpi
             else:
@@ -91,10 +97,17 @@ class Metadata:
             self._exif_for(format, arguments, lost)
             if self.xmp and format in ("WEBP", "AVIF", "HEIF", "JXL"):
                 arguments["xmp"] = self.xmp
+        elif format == "JPEG2000":
+            exif = self.exif.removeprefix(HEAD) if self.exif else None
+            arguments |= {"exif": exif, "xmp": self.xmp, "iptc": iptc_of(self.resources), "map": self.map}
+            if self.resources and len(self.resources) > len(arguments["iptc"] or b"") + 13:
+                lost.append("Photoshop's notes")
         elif self.exif or self.xmp:
             lost.append(" and ".join(name for name, there in (("EXIF", self.exif), ("XMP", self.xmp)) if there))
         if format == "JPEG":
-            arguments["extra"] = self._jpeg_segments(lost) + (self.gain_map.segments() if self.gain_map else b"")
+            comments = [*self.comments, *map(as_comment, self.texts)]
+            segments = segments_for(self.xmp, self.resources, comments, lost)
+            arguments["extra"] = segments + (self.gain_map.segments() if self.gain_map else b"")
         elif format == "PNG":
             arguments["pnginfo"] = self.colors.png_chunks(self.texts, self.comments, self.xmp, self.resources)
         elif format == "GIF":
@@ -102,7 +115,7 @@ class Metadata:
             arguments |= {"comment": b"\n".join(comments)} if comments else {}
         else:
             self._without_texts(lost)
-        if format not in ("JPEG", "PNG") and self.resources:
+        if format not in ("JPEG", "PNG", "JPEG2000") and self.resources:
             lost.append("IPTC and Photoshop's notes")
         return arguments
 
@@ -129,31 +142,10 @@ class Metadata:
                         fields.append(field_of(tag, RATIONAL, [value], order))
                 block.add([*fields, field_of(RESOLUTION_UNIT, SHORT, [2], order)])
             exif = bytes(block)
-        if exif and format == "JPEG" and len(exif) > _JPEG_SEGMENT:
+        if exif and format == "JPEG" and len(exif) > LARGEST_SEGMENT:
             lost.append(f"EXIF of {len(exif)} bytes")
         elif exif:
             arguments["exif"] = exif
-
-    def _jpeg_segments(self, lost: list[str]) -> bytes:
-        """XMP, IPTC and comments; Pillow's own writer knows one of each, of one segment."""
-        found = b""
-        if self.xmp:
-            try:
-                standard, extended = Xmp(self.xmp).split(_JPEG_SEGMENT - len(_XMP_HEAD))
-                found += _segment(0xE1, _XMP_HEAD + standard)
-                found += b"".join(_segment(0xE1, _EXTENDED_HEAD + part) for part in _pieces(extended))
-            except ValueError as error:
-                lost.append(f"XMP of {len(self.xmp)} bytes ({error})")
-        head = b"Photoshop 3.0\0"
-        step = _JPEG_SEGMENT - len(head)
-        for at in range(0, len(self.resources), step):
-            found += _segment(0xED, head + self.resources[at : at + step])
-        for comment in [*self.comments, *map(as_comment, self.texts)]:
-            if len(comment) > _JPEG_SEGMENT:
-                lost.append(f"a comment of {len(comment)} bytes")
-            else:
-                found += _segment(0xFE, comment)
-        return found
 
 
 def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, gain_map: bool = False) -> Metadata:
@@ -185,6 +177,10 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
     told += told_of(source)
     resources, without = resources_of(source, directory, to)
     told += without
+    on_map = box_of(source, MAP)
+    xmp = _mended_xmp(source, directory, to, told, found_map)
+    # what the notes before told of lies there, too
+    told += left_behind(source, behind=not stored_map(source) and not any("motion photo" in what for what in told))
     dpi = _dpi(source, directory)
     comments = bodies(source, b"\xff\xfe") or bodies(source, b"\xfe")
     if not comments and source.format != "JPEG2000":  # where every encoder leaves its name
@@ -192,13 +188,14 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
     return Metadata(
         colors=colors_of(source, directory),
         exif=exif,
-        xmp=_mended_xmp(source, directory, to, told, found_map),
+        xmp=xmp,
         dpi=to.exchanged(*dpi) if dpi else None,
         aspect=_aspect(directory, to),
         comments=tuple(comments),
         texts=texts_of(source),
         resources=resources,
         gain_map=found_map,
+        map=mended_map(on_map, to) if on_map else None,
         told=tuple(dict.fromkeys(told)),
     )
 
@@ -225,7 +222,7 @@ def _mended_xmp(
         packet = packet or body[: body.rfind(_GIF_XMP_END)]
     if not packet:
         return None
-    xmp = Xmp(packet, _extended(source))
+    xmp = Xmp(packet, extended_xmp(source))
     xmp.place(to)
     xmp.without_video()
     if gain_map is not None:
@@ -234,16 +231,6 @@ def _mended_xmp(
         told.append(_WITHOUT_MAP)
     told += xmp.told
     return bytes(xmp)
-
-
-def _extended(source: Image.Image) -> bytes:
-    """Extended XMP of a JPEG (XMP specification part 3, 1.1.3.1), if it is whole."""
-    parts = bodies(source, b"\xff\xe1", _EXTENDED_HEAD)
-    whole = bytearray()
-    for part in sorted(parts, key=lambda p: p[36:40]):
-        if len(part) > 40 and part[:36] == parts[0][:36] and int.from_bytes(part[36:40], "big") == len(whole):
-            whole += part[40:]
-    return bytes(whole) if parts and len(whole) == int.from_bytes(parts[0][32:36], "big") else b""
 
 
 def _dpi(source: Image.Image, page: Page | None) -> tuple[float, float] | None:
@@ -280,17 +267,3 @@ def _comment(comment: object) -> list[bytes]:
     if isinstance(comment, str):
         return [comment.encode("latin-1", "replace")]
     return [comment] if isinstance(comment, bytes) and comment else []
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
-
-
-def _pieces(extended: bytes) -> Sequence[bytes]:
-    from hashlib import md5
-
-    name = md5(extended, usedforsecurity=False).hexdigest().upper().encode()
-    step = 65000
-    return [
-        name + struct.pack(">II", len(extended), at) + extended[at : at + step] for at in range(0, len(extended), step)
-    ]

@@ -84,15 +84,3 @@ def tell_code_points(avif: bytes, primaries: int, transfer: int) -> bytes:
     if at < 0:
         return avif
     return avif[: at + 8] + struct.pack(">HH", primaries, transfer) + avif[at + 12 :]
-
-
-def with_jp2_profile(jp2: bytes, profile: bytes) -> bytes:
-    """A JPEG 2000 file (ISO 15444-1, I.5.3.3) whose colour is told by a profile instead of a number."""
-    header = jp2.find(b"jp2h") - 4
-    at = jp2.find(b"colr") - 4
-    if header < 0 or at < header:  # a bare codestream has no place for it
-        return jp2
-    (old,) = struct.unpack_from(">I", jp2, at)
-    box = struct.pack(">I4s", 11 + len(profile), b"colr") + b"\2\0\0" + profile
-    (size,) = struct.unpack_from(">I", jp2, header)
-    return jp2[:header] + struct.pack(">I", size - old + len(box)) + jp2[header + 4 : at] + box + jp2[at + old :]

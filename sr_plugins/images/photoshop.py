@@ -8,6 +8,8 @@ from PIL import Image
 
 from sr_plugins.images.exif import raw_profile
 from sr_plugins.images.file_parts import bodies, image_resources
+from sr_plugins.images.jpeg_2000 import IPTC as IPTC_BOX
+from sr_plugins.images.jpeg_2000 import box_of
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.tiff_reader import IPTC, PHOTOSHOP, Page
 
@@ -25,6 +27,9 @@ def resources_of(source: Image.Image, page: Page | None, to: Placement) -> tuple
     found = _stored(source, page)
     kept, told = b"", []
     for number, whole, content in image_resources(found):
+        if not whole.startswith(b"8BIM"):  # numbers of another program
+            kept += whole + b"\0" * (len(whole) % 2)
+            continue
         if number in _OF_THE_PIXELS or (source.format == "PSD" and number not in _FROM_PSD):
             continue
         if to.orientation != 1 and (number in _PATHS or number == _GUIDES):
@@ -57,6 +62,9 @@ def _stored(source: Image.Image, page: Page | None) -> bytes:
         return b""
     if source.format == "PSD":
         return b"".join(bodies(source, b"8BIM"))
+    if source.format == "JPEG2000":
+        records = box_of(source, IPTC_BOX)
+        return _resource(_IPTC, records) if records else b""
     return b"".join(bodies(source, b"\xff\xed", b"Photoshop 3.0\0"))
 
 

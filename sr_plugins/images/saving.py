@@ -14,17 +14,17 @@ import numpy as np
 from PIL import Image
 
 from sr_plugins.errors import ImageError, SRError, one_line
+from sr_plugins.images import jpeg_2000
 from sr_plugins.images.animations import animation_of, timing_of
 from sr_plugins.images.avif_file import bits_for, matrix_of, write_avif
 from sr_plugins.images.color_signals import ColorSignals
 from sr_plugins.images.formats import encoder_arguments, fitted, pillow_name
-from sr_plugins.images.light_files import LIGHT_FORMATS, write_light
+from sr_plugins.images.light_files import LIGHT_FORMATS, LightFile, write_light
 from sr_plugins.images.losses import is_lossless
 from sr_plugins.images.metadata import Metadata
 from sr_plugins.images.modern_files import heif_codes, write_heif, write_jxl
 from sr_plugins.images.own_formats import (
     tell_code_points,
-    with_jp2_profile,
     write_bmp,
     write_deep_map,
     write_icns,
@@ -135,7 +135,7 @@ def _write(
         _write_avif(file, first, source, colors, arguments[0], further["quality"])
         return
     if isinstance(first, WideSamples):
-        write_light(file, format, first)
+        write_light(file, format, first, source.header if isinstance(source, LightFile) else ())
         return
     if isinstance(first, Frame) and format == "HEIF":
         write_heif(file, interleaved(first), further["quality"], arguments[0] | heif_codes(colors.code_points))
@@ -160,10 +160,12 @@ def _write(
         write_pfm(file, first)
     elif format == "ICO":
         first.save(file, "ICO", sizes=[image.size for image in images], append_images=images[1:])
-    elif format == "JPEG2000" and arguments[0]["icc_profile"]:
-        whole = io.BytesIO()
+    elif format == "JPEG2000":
+        whole, told = io.BytesIO(), arguments[0]
         first.save(whole, "JPEG2000", **further)
-        file.write(with_jp2_profile(whole.getvalue(), arguments[0]["icc_profile"]))
+        uuids = {"exif": jpeg_2000.EXIF, "xmp": jpeg_2000.XMP, "iptc": jpeg_2000.IPTC, "map": jpeg_2000.MAP}
+        contents = [(uuid, told[name]) for name, uuid in uuids.items()]
+        file.write(jpeg_2000.with_boxes(whole.getvalue(), told["icc_profile"], told.get("dpi"), contents))
     elif carried[0].gain_map and format == "JPEG":
         whole = io.BytesIO()
         first.save(whole, "JPEG", **arguments[0], **further)

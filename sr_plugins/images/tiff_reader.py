@@ -32,11 +32,13 @@ from sr_plugins.images.file_parts import kept_with
 # be wrong in the new file. Private tags from 50706 on describe raw sensors (DNG), but for the coefficients of RPC maps.
 _STORAGE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284),
-    *(288, 289, 290, 291, 292, 293, 296, 297, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334),
+    *(288, 289, 290, 291, 292, 293, 296, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334),
     *(336, 337, 338, 339, 340, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 700, 33723),
     *(34377, 34675, 37724),
 }
 _FIRST_DNG_TAG, RPC = 50706, 50844
+# of the private tags from there on: RPC, the camera's model and number, the name of the raw file it was developed from
+_KEPT = {RPC, 50708, 50735, 50827}
 _BULK = {273, 279, 324, 325, 288, 289, 519, 520, 521, 320}  # offsets and tables: never needed here
 WIDTH, HEIGHT, DESCRIPTION, ORIENTATION, XMP, IPTC, PHOTOSHOP = 256, 257, 270, 274, 700, 33723, 34377
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, SAMPLES, PHOTOMETRIC, EXTRA_SAMPLES = 282, 283, 296, 277, 262, 338
@@ -100,7 +102,7 @@ class Page:
 
     def block(self) -> bytes | None:
         """What it carries beside its pixels, as an EXIF block of the same byte order."""
-        kept = [f for tag, f in self.first.items() if tag not in _STORAGE and (tag < _FIRST_DNG_TAG or tag == RPC)]
+        kept = [f for tag, f in self.first.items() if tag not in _STORAGE and (tag < _FIRST_DNG_TAG or tag in _KEPT)]
         # tifffile's note of the array's old shape
         kept = [f for f in kept if not (f.tag == DESCRIPTION and f.value.startswith(b'{"shape"'))]
         kept = [f for f in kept if f.tag not in (EXIF, GPS)]

@@ -9,6 +9,8 @@ from typing import Any
 from PIL import Image, ImageFile
 
 from sr_plugins.images.file_parts import bodies, parts_of
+from sr_plugins.images.jpeg_2000 import XMP as XMP_BOX
+from sr_plugins.images.jpeg_2000 import box_of, exif_in_box
 from sr_plugins.images.tiff_reader import XMP, page_of
 
 # names that Pillow's own entries of info have: a text of that keyword stands in their place
@@ -32,6 +34,9 @@ def make_info_true(image: Image.Image) -> None:
                     image.tile = [type(t)(t[0], (0, 0, *image.size), t[2], t[3]) for t in image.tile]
                 if (told := _told(image, name)) is not None:
                     image.info[name] = told
+    elif image.format == "JPEG2000":
+        told = {"exif": exif_in_box(image), "xmp": box_of(image, XMP_BOX)}
+        image.info |= {name: value for name, value in told.items() if value}
     elif image.format == "TIFF" and not isinstance(image.info.get("xmp", b""), bytes):
         page = page_of(image)
         packet = page.bytes_of(XMP) if page is not None else None

@@ -1,0 +1,59 @@
+"""Segments of a JPEG (ITU-T T.81, B.2.4) that carry metadata, beyond what Pillow's writer knows: one of each."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from hashlib import md5
+
+from PIL import Image
+
+from sr_plugins.images.file_parts import bodies
+from sr_plugins.images.xmp import Xmp
+
+LARGEST_SEGMENT = 65533
+_XMP_HEAD, _EXTENDED_HEAD = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+_PHOTOSHOP_HEAD = b"Photoshop 3.0\0"
+
+
+def segments_for(xmp: bytes | None, resources: bytes, comments: Iterable[bytes], lost: list[str]) -> bytes:
+    """XMP, Photoshop's notes and comments as segments; names in ``lost`` what is too large for them."""
+    found = b""
+    if xmp:
+        try:
+            standard, extended = Xmp(xmp).split(LARGEST_SEGMENT - len(_XMP_HEAD))
+            found += _segment(0xE1, _XMP_HEAD + standard)
+            found += b"".join(_segment(0xE1, _EXTENDED_HEAD + part) for part in _pieces(extended))
+        except ValueError as error:
+            lost.append(f"XMP of {len(xmp)} bytes ({error})")
+    step = LARGEST_SEGMENT - len(_PHOTOSHOP_HEAD)
+    for at in range(0, len(resources), step):
+        found += _segment(0xED, _PHOTOSHOP_HEAD + resources[at : at + step])
+    for comment in comments:
+        if len(comment) > LARGEST_SEGMENT:
+            lost.append(f"a comment of {len(comment)} bytes")
+        else:
+            found += _segment(0xFE, comment)
+    return found
+
+
+def extended_xmp(source: Image.Image) -> bytes:
+    """Extended XMP of a JPEG (XMP specification part 3, 1.1.3.1), if it is whole."""
+    parts = bodies(source, b"\xff\xe1", _EXTENDED_HEAD)
+    whole = bytearray()
+    for part in sorted(parts, key=lambda p: p[36:40]):
+        if len(part) > 40 and part[:36] == parts[0][:36] and int.from_bytes(part[36:40], "big") == len(whole):
+            whole += part[40:]
+    return bytes(whole) if parts and len(whole) == int.from_bytes(parts[0][32:36], "big") else b""
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def _pieces(extended: bytes) -> Sequence[bytes]:
+    name = md5(extended, usedforsecurity=False).hexdigest().upper().encode()
+    step = 65000
+    return [
+        name + struct.pack(">II", len(extended), at) + extended[at : at + step] for at in range(0, len(extended), step)
+    ]

@@ -1,0 +1,102 @@
+"""What lies in a file beside the picture that nothing here takes along, in words: it must not go in silence."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import IO
+
+from PIL import Image
+
+from sr_plugins.images.file_parts import Part, kept_with, parts_of
+from sr_plugins.images.jpeg_2000 import EXIF, IPTC, MAP, XMP
+
+_CREDENTIALS = "its content credentials (C2PA), which would not hold for the enlargement,"
+# what says how pixels are stored, or goes along by other ways; the last one is a quality by Photoshop
+_KNOWN_SEGMENTS = re.compile(
+    rb"JFIF\0|JFXX\0|Exif\0|http://ns\.adobe\.com/|XMP\0|ICC_PROFILE\0|MPF\0|urn:iso:std:iso:ts:21496|Photoshop 3\.0\0"
+    rb"|Adobe_CM\0|Adobe\0|Adobe_Photoshop2|Ducky\0\x01\0\x04.{4}\0\0$",
+    re.DOTALL,
+)
+_KNOWN_CHUNKS = {
+    *(b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD", b"hIST", b"tRNS", b"pHYs"),
+    *(b"sPLT", b"eXIf", b"tIME", b"tEXt", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"fdAT", b"orNT", b"iDOT", b"vpAg"),
+}
+_KNOWN_RIFF = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP "}
+_KNOWN_BOXES = {
+    *(b"jP  ", b"ftyp", b"rreq", b"jp2h", b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef", b"res ", b"jp2c"),
+}
+_PADDING = b"\0\xff \r\n\t"
+
+
+def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
+    """In words; ``behind``: also what follows the picture of a JPEG."""
+    if source.format in ("JPEG", "MPO"):
+        found = _named(filter(None, (_segment_name(part) for part in parts_of(source))))
+        size = kept_with(source, "behind", _behind_the_picture, 0) if behind and source.format == "JPEG" else 0
+        if size:
+            found.append(f"{size} bytes behind the picture are left out")
+        return found
+    if source.format == "PNG":
+        return _named(_chunk_name(part) for part in parts_of(source) if _is_unknown_chunk(part.kind))
+    if source.format == "WEBP":
+        return _named(_chunk_name(part) for part in parts_of(source) if part.kind not in _KNOWN_RIFF)
+    if source.format in ("FITS", "PCD"):
+        return ["what its header tells is left out"]
+    if source.format == "JPEG2000":
+        return _named(filter(None, map(_box_name, parts_of(source))))
+    return []
+
+
+def _named(names: object) -> list[str]:
+    distinct = list(dict.fromkeys(names))  # type: ignore[call-overload]
+    found = [f"{_CREDENTIALS} are left out"] if _CREDENTIALS in distinct else []
+    others = [str(name) for name in distinct if name != _CREDENTIALS]
+    return [*found, f"what its parts {', '.join(others[:5])} hold is left out"] if others else found
+
+
+def _segment_name(part: Part) -> str | None:
+    """What an application segment of a JPEG calls itself; nothing for those that are no such, or known."""
+    marker = part.kind[1]
+    if not 0xE0 <= marker <= 0xEF or _KNOWN_SEGMENTS.match(part.body):
+        return None
+    if marker == 0xEB and part.body.startswith(b"JP"):  # JUMBF boxes (ISO 19566-5)
+        return _CREDENTIALS if b"c2pa" in part.body else "JUMBF"
+    name = re.match(rb"[ -~]{2,24}", part.body)
+    return f"{name[0].decode().strip()} (APP{marker - 0xE0})" if name else f"APP{marker - 0xE0}"
+
+
+def _is_unknown_chunk(kind: bytes) -> bool:
+    return bool(kind[0] & 0x20) and kind not in _KNOWN_CHUNKS  # small first letter: may be passed over (PNG 5.4)
+
+
+def _chunk_name(part: Part) -> str:
+    return _CREDENTIALS if part.kind in (b"caBX", b"C2PA") else part.kind.decode("latin-1").strip()
+
+
+def _box_name(part: Part) -> str | None:
+    if part.kind == b"uuid" and part.body.startswith((XMP, EXIF, IPTC, MAP)):
+        return None
+    if b"c2pa" in part.body[:200]:
+        return _CREDENTIALS
+    return None if part.kind in _KNOWN_BOXES else part.kind.decode("latin-1").strip()
+
+
+def _behind_the_picture(file: IO[bytes]) -> int:
+    """Bytes behind the end of a JPEG's picture, filling aside."""
+    data = file.read()
+    place = 2
+    while place + 4 <= len(data):
+        if data[place] != 0xFF:
+            place = data.find(b"\xff", place)  # within the entropy-coded data
+            if place < 0:
+                return 0
+            continue
+        marker = data[place + 1]
+        if marker == 0xD9:
+            return len(data[place + 2 :].strip(_PADDING))
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
+            place += 1 if marker == 0xFF else 2
+            continue
+        place += 2 + struct.unpack_from(">H", data, place + 2)[0]
+    return 0

@@ -1,0 +1,121 @@
+"""JPEG 2000: what its boxes tell goes along, into its own kind and out of others; bare codestreams are bare."""
+
+import io
+import logging
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import nearest
+from PIL import Image
+from PIL.ExifTags import Base
+
+from sr_plugins import Upscaler
+from sr_plugins.images.exif_block import ExifBlock, numbers
+from sr_plugins.images.files import upscale_file
+from sr_plugins.images.jpeg_2000 import EXIF, IPTC, MAP, XMP, with_boxes
+from sr_plugins.images.photoshop import iptc_of
+
+PACKET = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
+RECORDS = b"\x1c\x02\x05\x00\x06Muewen"
+
+
+@pytest.fixture(scope="module")
+def repeat() -> Iterator[Upscaler]:
+    with Upscaler(nearest(channels="rgb")) as upscaler:
+        yield upscaler
+
+
+def boxes(path: Path) -> list[tuple[bytes, bytes]]:
+    """Kind and content of the outermost boxes, by ISO 15444-1, I.4."""
+    data, at, found = path.read_bytes(), 0, []
+    while at < len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        found.append((kind, data[at + 8 : at + length]))
+        at += length or len(data)
+    return found
+
+
+def named(path: Path, uuid: bytes) -> bytes | None:
+    return next((body[16:] for kind, body in boxes(path) if kind == b"uuid" and body[:16] == uuid), None)
+
+
+def exif(orientation: int = 1) -> bytes:
+    block = Image.Exif()
+    block[Base.Artist], block[Base.Orientation] = "Erika", orientation
+    return block.tobytes().removeprefix(b"Exif\0\0")
+
+
+def written(path: Path, *contents: tuple[bytes, bytes], size: tuple[int, int] = (20, 10)) -> None:
+    file = io.BytesIO()
+    Image.effect_noise(size, 60).convert("RGB").save(file, "JPEG2000")
+    path.write_bytes(with_boxes(file.getvalue(), None, (300, 150), contents))
+
+
+def test_everything_goes_along(tmp_path: Path, repeat: Upscaler) -> None:
+    written(tmp_path / "in.jp2", (EXIF, exif()), (XMP, PACKET), (IPTC, RECORDS))
+    upscale_file(tmp_path / "in.jp2", tmp_path / "out.jp2", repeat)
+    assert named(tmp_path / "out.jp2", XMP) == PACKET
+    assert named(tmp_path / "out.jp2", IPTC) == RECORDS
+    assert b"Erika" in (named(tmp_path / "out.jp2", EXIF) or b"")
+    assert boxes(tmp_path / "out.jp2")[-1][0] == b"jp2c"
+    with Image.open(tmp_path / "out.jp2") as result:
+        assert result.size == (40, 20)
+        assert result.info["dpi"] == pytest.approx((300, 150), rel=1e-3)
+        result.load()
+
+
+def test_into_and_out_of_other_formats(tmp_path: Path, repeat: Upscaler) -> None:
+    written(tmp_path / "in.jp2", (EXIF, exif()), (XMP, PACKET), (IPTC, RECORDS))
+    upscale_file(tmp_path / "in.jp2", tmp_path / "out.jpg", repeat)
+    with Image.open(tmp_path / "out.jpg") as result:
+        assert result.getexif()[Base.Artist] == "Erika"
+        assert result.info["xmp"] == PACKET
+        assert result.info["dpi"] == (300, 150)
+        records = b"".join(body for name, body in result.applist if name == "APP13")
+    assert iptc_of(records.removeprefix(b"Photoshop 3.0\0")) == RECORDS
+    upscale_file(tmp_path / "out.jpg", tmp_path / "back.jp2", repeat)
+    assert named(tmp_path / "back.jp2", IPTC) == RECORDS
+    assert named(tmp_path / "back.jp2", XMP) == PACKET
+    assert b"Erika" in (named(tmp_path / "back.jp2", EXIF) or b"")
+
+
+def test_its_orientation_is_applied_once(tmp_path: Path, repeat: Upscaler) -> None:
+    written(tmp_path / "in.jp2", (EXIF, exif(6)), size=(20, 10))
+    assert upscale_file(tmp_path / "in.jp2", tmp_path / "out.jp2", repeat) == ((20, 10), (20, 40))
+    with Image.open(tmp_path / "in.jp2") as source, Image.open(tmp_path / "out.jp2") as result:
+        turned = source.transpose(Image.Transpose.ROTATE_270)
+        assert result.resize(turned.size, Image.Resampling.NEAREST).tobytes() == turned.tobytes()
+        assert result.info["dpi"] == pytest.approx((150, 300), rel=1e-3)
+    first = ExifBlock(b"Exif\0\0" + (named(tmp_path / "out.jp2", EXIF) or b"")).first()
+    assert int(Base.Orientation) not in first
+
+
+def test_its_place_on_the_map_is_made_true_or_told(
+    tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """GeoJP2: a TIFF of one pixel whose pixel scale must halve."""
+    scale = struct.pack("<3d", 10, 10, 0)
+    entries = [(256, 3, 1, 1), (257, 3, 1, 1), (33550, 12, 3, 50)]
+    head = b"II*\0\x08\0\0\0" + struct.pack("<H", 3)
+    degenerate = head + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    written(tmp_path / "in.jp2", (MAP, degenerate.ljust(50, b"\0") + scale))
+    upscale_file(tmp_path / "in.jp2", tmp_path / "out.jp2", repeat)
+    block = ExifBlock(b"Exif\0\0" + (named(tmp_path / "out.jp2", MAP) or b""))
+    assert [float(value) for value in numbers(block.first()[33550], "<")] == [5, 5, 0]
+    assert [int(value) for value in numbers(block.first()[256], "<")] == [1]
+    with caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / "in.jp2", tmp_path / "out.png", repeat)
+    assert "GeoJP2" in caplog.text
+
+
+@pytest.mark.parametrize("ending", [".j2k", ".j2c", ".jpc"])
+def test_a_codestream_is_one_and_says_what_it_cannot_hold(
+    ending: str, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    written(tmp_path / "in.jp2", (EXIF, exif()), (XMP, PACKET))
+    with caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / "in.jp2", tmp_path / f"out{ending}", repeat)
+    assert (tmp_path / f"out{ending}").read_bytes().startswith(b"\xff\x4f\xff\x51")
+    assert "J2K cannot hold EXIF and XMP" in caplog.text

@@ -1,0 +1,150 @@
+"""What no enlargement holds is told: parts of cameras and editors, what follows the picture, messages of codecs."""
+
+import io
+import logging
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tifffile
+from fakes import nearest
+from PIL import Image, PngImagePlugin
+
+from sr_plugins import Upscaler
+from sr_plugins.errors import ImageError
+from sr_plugins.images.files import upscale_file
+
+
+@pytest.fixture(scope="module")
+def repeat() -> Iterator[Upscaler]:
+    with Upscaler(nearest(channels="rgb")) as upscaler:
+        yield upscaler
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture, tmp_path: Path, repeat: Upscaler):
+    def told(name: str, data: bytes, target: str = "out.png") -> str:
+        (tmp_path / name).write_bytes(data)
+        with caplog.at_level(logging.WARNING):
+            caplog.clear()
+            upscale_file(tmp_path / name, tmp_path / target, repeat)
+        return "\n".join(caplog.messages)
+
+    return told
+
+
+def jpeg(*segments: tuple[int, bytes], behind: bytes = b"", **arguments: object) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((40, 30), 60).convert("RGB").save(file, "JPEG", **arguments)
+    data = file.getvalue()
+    added = b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
+    return data[:2] + added + data[2:] + behind
+
+
+def png(*chunks: tuple[bytes, bytes]) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (20, 10), "red").save(file, "PNG")
+    data = file.getvalue()
+    added = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    return data[:33] + added + data[33:]
+
+
+@pytest.mark.parametrize(
+    ("marker", "body", "name"),
+    [
+        (0xE1, b"FLIR\0\1\0\0thermal", "FLIR (APP1)"),
+        (0xE1, b"QVCI\0\0casio", "QVCI (APP1)"),
+        (0xE2, b"FPXR\0\0\1", "FPXR (APP2)"),
+        (0xE5, b"RMETA\0\0", "RMETA (APP5)"),
+        (0xE6, b"GoPro\0GPMF", "GoPro (APP6)"),
+        (0xE9, b"\1\2\3", "APP9"),
+        (0xEB, b"JP\0\1\0\0\0\1jumb....c2pa", "content credentials (C2PA)"),
+        (0xEC, b"Ducky\0\2\0\x0e\0\0\0\5h\0e\0l\0l\0o\0\0", "Ducky (APP12)"),
+    ],
+)
+def test_segments_of_cameras_and_editors(marker: int, body: bytes, name: str, told) -> None:
+    assert name in told("in.jpg", jpeg((marker, body)))
+    assert name in told("in.jpg", jpeg((marker, body)), "out.jpg")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_ordinary_jpegs_need_no_word(progressive: bool, told) -> None:
+    known = (0xEE, b"Adobe\0d\0\0\0\0\1"), (0xEC, b"Ducky\0\1\0\4\0\0\0P\0\0"), (0xED, b"Adobe_CM\0\2")
+    data = jpeg(*known, progressive=progressive, comment=b"made by hand", dpi=(300, 300), behind=b"\0\0\xff" * 200)
+    assert told("in.jpg", data, "out.jpg") == ""
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_what_follows_the_picture(progressive: bool, told) -> None:
+    assert "8 bytes behind the picture" in told("in.jpg", jpeg(behind=b"AFCP-IPT", progressive=progressive))
+
+
+def test_a_thumbnail_within_is_not_the_end(told) -> None:
+    """The end marker of a picture within a segment is not that of the picture."""
+    thumbnail = b"\0\0" + jpeg()
+    assert "behind" not in told("in.jpg", jpeg((0xE9, thumbnail)))
+
+
+def test_chunks_of_a_png(told) -> None:
+    assert "content credentials (C2PA)" in told("in.png", png((b"caBX", b"jumbf")))
+    assert "teST" in told("in.png", png((b"teST", b"anything"), (b"gAMA", struct.pack(">I", 45455))))
+    assert told("in.png", png((b"bKGD", b"\0\1\0\1\0\1"), (b"tIME", b"\x07\xe8\1\1\0\0\0"))) == ""
+
+
+def test_large_texts_of_a_png_stay(told, tmp_path: Path) -> None:
+    """Pillow alone refuses more than a megabyte of unpacked text."""
+    words = "word " * 400_000
+    assert told("in.png", png((b"zTXt", b"Comment\0\0" + zlib.compress(words.encode())))) == ""
+    with Image.open(tmp_path / "out.png") as result:
+        assert result.info["Comment"] == words
+
+
+def test_texts_without_an_end_are_still_refused(told) -> None:
+    assert PngImagePlugin.MAX_TEXT_CHUNK < 1 << 26
+    with pytest.raises(ImageError, match="too large"):
+        told("in.png", png((b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1 << 27)))))
+
+
+def damaged_tiff(folder: Path, compression: str) -> bytes:
+    path = folder / "whole.tif"
+    image = Image.effect_noise((200, 150), 80)
+    (image.convert("1") if compression == "group4" else image).save(path, compression=compression)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        at, size = file.pages[0].dataoffsets[0], file.pages[0].databytecounts[0]
+    data[at + size // 2 : at + size // 2 + 40] = b"\xff\0" * 20
+    return bytes(data)
+
+
+def test_libtiffs_words_become_a_line_about_the_file(told, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A fax with a bad line is decoded by guesses: libtiff prints that without a name, and Pillow says nothing."""
+    line = told("fax.tif", damaged_tiff(tmp_path, "group4"))
+    assert "fax.tif is damaged in places" in line
+    assert "Bad code word" in line
+    assert "code word" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate"])
+def test_a_tiff_that_cannot_be_decoded_is_refused_in_one_line(
+    compression: str, told, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ImageError, match=r"in\.tif is damaged: (?!decoder error)\w"):
+        told("in.tif", damaged_tiff(tmp_path, compression))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("head", [b"", b"Exif\0\0"])
+def test_exif_in_imagemagicks_profile_stays(order: str, head: bytes, told, tmp_path: Path) -> None:
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    artist = struct.pack(order + "HHI4s", 0x013B, 2, 4, b"Eva\0")
+    block = mark + struct.pack(order + "IH", 8, 1) + artist + bytes(4)
+    text = b"\nexif\n%8d\n%s\n" % (len(head + block), (head + block).hex().encode())
+    assert told("in.png", png((b"tEXt", b"Raw profile type exif\0" + text))) == ""
+    with Image.open(tmp_path / "out.png") as result:
+        assert result.getexif()[0x013B] == "Eva"
+        assert result.info["exif"].removeprefix(b"Exif\0\0").startswith(mark)
