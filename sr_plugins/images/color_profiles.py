@@ -61,6 +61,24 @@ def srgb_profile() -> bytes:
 
 
 @cache
+def is_srgb(profile: bytes) -> bool:
+    """Whether the colours of a profile are those of sRGB, whatever it calls itself: to 2 codes of 8 bits."""
+    mode = {b"GRAY": "L", b"RGB ": "RGB"}.get(profile[16:20])
+    if mode is None:
+        return False
+    steps = np.arange(0, 256, 51, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(*[steps] * 3), axis=-1).reshape(1, -1, 3)
+    image = Image.fromarray(colours if mode == "RGB" else colours[..., 0])
+    try:
+        opened, srgb = (ImageCms.ImageCmsProfile(io.BytesIO(data)) for data in (profile, srgb_profile()))
+        seen = ImageCms.profileToProfile(image, opened, srgb, INTENT, "RGB", flags=FLAGS)
+    except (ImageCms.PyCMSError, OSError):
+        return False
+    found = np.asarray(seen).astype(int)
+    return bool(np.abs(found - np.asarray(image.convert("RGB"))).max() <= 2)
+
+
+@cache
 def matrix_profile(primaries: int, transfer: int) -> bytes | None:
     """A profile (ICC.1:2022, 8.4.2) for primaries and a transfer of ITU-T H.273; ``None`` for codes that need more.
 

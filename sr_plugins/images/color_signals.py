@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from sr_plugins.images.avif_file import light_levels
-from sr_plugins.images.color_profiles import matrix_profile, profile_fits
+from sr_plugins.images.color_profiles import is_srgb, matrix_profile, profile_fits
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.png_texts import Text, put_texts
 from sr_plugins.images.tiff_reader import Page
@@ -56,7 +56,7 @@ class ColorSignals:
             if not profile_fits(profile, mode):
                 lost.append("an ICC profile that is none of its colours")
                 return None
-            if format not in _HOLD_PROFILES and b"sRGB" not in profile:
+            if format not in _HOLD_PROFILES and not is_srgb(profile):
                 lost.append("its ICC profile")
             return profile
         if self.code_points and format not in ("PNG", "AVIF", "HEIF"):

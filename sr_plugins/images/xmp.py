@@ -34,7 +34,7 @@ class Xmp:
     """A packet, changed as a tree; its bytes stay as they came where nothing changes."""
 
     def __init__(self, packet: bytes, extended: bytes = b"") -> None:
-        self._packet = packet.rstrip(b"\0")
+        self._packet = _in_utf8(packet).rstrip(b"\0")
         self._tree: ElementTree.Element | None = None
         self._changed = False
         self.told: list[str] = []
@@ -260,6 +260,16 @@ def area_of(values: list[float], to: Placement) -> list[float]:
     if len(values) == 3:
         return [x, y, values[2] * (to.factors[0] * to.factors[1]) ** 0.5]
     return [x, y, *to.extent(*values[2:])] if len(values) == 4 else [x, y]
+
+
+def _in_utf8(packet: bytes) -> bytes:
+    """The packet as files hold it; ISO 16684-1, 7.1 allows UTF-16 as well."""
+    little, big = "utf-16-le", "utf-16-be"
+    code = {b"\xff\xfe": little, b"<\0": little, b"\xfe\xff": big, b"\0<": big}.get(packet[:2])
+    if code is None:
+        return packet
+    text = packet[: len(packet) // 2 * 2].decode(code, "replace").removeprefix("\ufeff")
+    return re.sub("""(<\\?xml[^>]*encoding=.)UTF-16""", r"\1UTF-8", text, flags=re.IGNORECASE).encode()
 
 
 def _parsed(packet: bytes) -> ElementTree.Element:

@@ -361,19 +361,24 @@ def test_crash_of_the_worker_leaves_the_image(gimp: GimpInChroot, ran: str) -> N
 def test_cancel_leaves_the_image_and_no_process(gimp: GimpInChroot, ran: str) -> None:
     workers_before = len(gimp.host.workers)
     gimp.host.started.clear()
-    killed = []
+    killed: list[int] = []
+    ended = threading.Event()
 
     def cancel() -> None:
         """As GIMP's Cancel button does: end the plug-in, while its worker computes."""
-        gimp.host.started.wait(60)
-        for pid in gimp.plug_ins():
-            os.kill(pid, signal.SIGKILL)
-            killed.append(pid)
+        while not killed and not ended.is_set():
+            if gimp.host.started.wait(1):
+                for pid in gimp.plug_ins():
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
 
     thread = threading.Thread(target=cancel)
     thread.start()
-    said = gimp.run([ENDLESS])
-    thread.join()
+    try:
+        said = gimp.run([ENDLESS])
+    finally:
+        ended.set()
+        thread.join()
     assert killed
     outcome = Outcome(gimp, ENDLESS)
     assert outcome.error

@@ -124,3 +124,15 @@ def test_gray_profile_stays_with_gray(tmp_path: Path) -> None:
     save_like(image, tmp_path / "out.png", image)
     with Image.open(tmp_path / "out.png") as result:
         assert result.info["icc_profile"] == gray
+
+
+def test_srgb_is_known_by_its_colours_and_not_by_its_name() -> None:
+    from sr_plugins.images.color_profiles import is_srgb, matrix_profile, srgb_profile
+
+    assert is_srgb(srgb_profile())
+    assert is_srgb(srgb_profile().replace(b"s\0R\0G\0B", b"o\0t\0h\0e"))
+    assert is_srgb(matrix_profile(1, 13) or b"")
+    for other in (matrix_profile(12, 13), matrix_profile(9, 13), matrix_profile(1, 8), srgb_profile()[:200], b""):
+        assert not is_srgb(other or b"")
+    named = (matrix_profile(12, 13) or b"") + b"sRGB"
+    assert not is_srgb(named)

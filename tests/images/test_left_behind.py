@@ -148,3 +148,19 @@ def test_exif_in_imagemagicks_profile_stays(order: str, head: bytes, told, tmp_p
     with Image.open(tmp_path / "out.png") as result:
         assert result.getexif()[0x013B] == "Eva"
         assert result.info["exif"].removeprefix(b"Exif\0\0").startswith(mark)
+
+
+@pytest.mark.parametrize("code", ["utf-8", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("marked", [False, True])
+def test_xmp_of_every_encoding_is_made_true(code: str, marked: bool, told, tmp_path: Path) -> None:
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Artist="Möwe"'
+        ' tiff:ImageWidth="40"/></rdf:RDF></x:xmpmeta>'
+    )
+    body = (("\ufeff" if marked else "") + packet).encode(code)
+    assert told("in.jpg", jpeg((0xE1, b"http://ns.adobe.com/xap/1.0/\0" + body)), "out.jpg") == ""
+    with Image.open(tmp_path / "out.jpg") as result:
+        kept = result.info["xmp"].decode("utf-8")
+    assert 'tiff:ImageWidth="80"' in kept
+    assert "Möwe" in kept
