@@ -139,7 +139,7 @@ def _in_inches(tags: dict[str, Any]) -> dict[str, Any]:
         if tags[unit] == 3:
             tags[unit] = 2
             for name in (f"{group}:XResolution", f"{group}:YResolution"):
-                tags[name] = tags.get(name, 0) * 2.54
+                tags[name] = value * 2.54 if isinstance(value := tags.get(name), int | float) else value
     return {
         name: round(value, 3) if isinstance(value, float) else value
         for name, value in tags.items()
