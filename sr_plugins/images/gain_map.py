@@ -18,6 +18,7 @@ from PIL import Image
 
 from sr_plugins.images.exif_block import ExifBlock, field_of, numbers, read_directory
 from sr_plugins.images.file_parts import bodies, kept_with
+from sr_plugins.images.jpeg_segments import jpeg_segment
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.upright import turned_by
 
@@ -57,8 +58,8 @@ class GainMap:
 
     def segments(self) -> bytes:
         """What the picture has to hold: ISO's note, and room for the index that :meth:`behind` puts in."""
-        note = _segment(_APP2, self.told) if self.told else b""
-        return note + _segment(_APP2, (_INDEX + _HOLE).ljust(len(_index(0, 0, 0)), b"\0"))
+        note = jpeg_segment(_APP2, self.told) if self.told else b""
+        return note + jpeg_segment(_APP2, (_INDEX + _HOLE).ljust(len(_index(0, 0, 0)), b"\0"))
 
     def behind(self, picture: bytes) -> bytes:
         """The picture, whose segments hold ours, with its index filled and the map behind it."""
@@ -85,7 +86,7 @@ def gain_map_of(source: Image.Image, to: Placement) -> GainMap | None:
     samples = turned_by(samples, to.orientation)
     size = max(1, round(samples.width * across)), max(1, round(samples.height * down))
     kept = b"".join(
-        _segment(segment.marker, segment.body)
+        jpeg_segment(segment.marker, segment.body)
         for segment in segments_of(stored)
         if (segment.marker == _APP1 and segment.body.startswith(_XMP))
         or (segment.marker == _APP2 and segment.body.startswith((ISO, b"ICC_PROFILE\0")))
@@ -190,7 +191,3 @@ def _index(first: int, second: int, second_at: int) -> bytes:
         value = field.value if len(field.value) <= 4 else struct.pack("<I", at)
         records += struct.pack("<HHI", field.tag, field.kind, field.amount) + value
     return _INDEX + b"II*\0\x08\0\0\0" + struct.pack("<H", len(fields)) + records + bytes(4) + rows
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body

@@ -22,18 +22,18 @@ def segments_for(xmp: bytes | None, resources: bytes, comments: Iterable[bytes],
     if xmp:
         try:
             standard, extended = Xmp(xmp).split(LARGEST_SEGMENT - len(_XMP_HEAD))
-            found += _segment(0xE1, _XMP_HEAD + standard)
-            found += b"".join(_segment(0xE1, _EXTENDED_HEAD + part) for part in _pieces(extended))
+            found += jpeg_segment(0xE1, _XMP_HEAD + standard)
+            found += b"".join(jpeg_segment(0xE1, _EXTENDED_HEAD + part) for part in _pieces(extended))
         except ValueError as error:
             lost.append(f"XMP of {len(xmp)} bytes ({error})")
     step = LARGEST_SEGMENT - len(_PHOTOSHOP_HEAD)
     for at in range(0, len(resources), step):
-        found += _segment(0xED, _PHOTOSHOP_HEAD + resources[at : at + step])
+        found += jpeg_segment(0xED, _PHOTOSHOP_HEAD + resources[at : at + step])
     for comment in comments:
         if len(comment) > LARGEST_SEGMENT:
             lost.append(f"a comment of {len(comment)} bytes")
         else:
-            found += _segment(0xFE, comment)
+            found += jpeg_segment(0xFE, comment)
     return found
 
 
@@ -47,7 +47,8 @@ def extended_xmp(source: Image.Image) -> bytes:
     return bytes(whole) if parts and len(whole) == int.from_bytes(parts[0][32:36], "big") else b""
 
 
-def _segment(marker: int, body: bytes) -> bytes:
+def jpeg_segment(marker: int, body: bytes) -> bytes:
+    """One segment; ``marker`` is the second byte of its marker."""
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
