@@ -14,6 +14,8 @@ from pathlib import Path
 import PIL
 from PIL import features
 
+from sr_plugins.images.file_parts import in_letters
+
 _LONGEST = 500
 _heard = threading.local()
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
@@ -45,7 +47,7 @@ def _listening() -> bool:
     def hear(module: bytes | None, form: bytes, values: int) -> None:
         buffer = ctypes.create_string_buffer(_LONGEST)
         formatted(buffer, _LONGEST, form, values)
-        message = ": ".join(part.decode("utf-8", "replace") for part in (module, buffer.value) if part)
+        message = ": ".join(in_letters(part) for part in (module, buffer.value) if part)
         messages: list[str] | None = getattr(_heard, "messages", None)
         if messages is None:
             print(f"{message}.", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import weakref
 from collections.abc import Callable, Iterator
@@ -219,6 +220,11 @@ _WALKS: dict[str, Callable[[IO[bytes]], Iterator[Part]]] = {
     "DIB": _bmp,
     "PSD": _psd,
 }
+
+
+def in_letters(name: bytes) -> str:
+    """A name that a file gives, fit for a line on a terminal."""
+    return re.sub(r"[^ -~]", "?", name.decode("latin-1")).strip()
 
 
 def image_resources(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:

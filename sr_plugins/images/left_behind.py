@@ -8,7 +8,7 @@ from typing import IO
 
 from PIL import Image
 
-from sr_plugins.images.file_parts import Part, kept_with, parts_of
+from sr_plugins.images.file_parts import Part, in_letters, kept_with, parts_of
 from sr_plugins.images.jpeg_2000 import EXIF, IPTC, MAP, XMP
 
 _CREDENTIALS = "its content credentials (C2PA), which would not hold for the enlargement,"
@@ -44,7 +44,9 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
     if source.format in ("FITS", "PCD"):
         return ["what its header tells is left out"]
     if source.format == "JPEG2000":
-        return _named(filter(None, map(_box_name, parts_of(source))))
+        parts = parts_of(source)
+        has_boxes = bool(parts) and parts[0].kind == b"jP  "  # a bare codestream has none
+        return _named(filter(None, map(_box_name, parts))) if has_boxes else []
     return []
 
 
@@ -71,7 +73,7 @@ def _is_unknown_chunk(kind: bytes) -> bool:
 
 
 def _chunk_name(part: Part) -> str:
-    return _CREDENTIALS if part.kind in (b"caBX", b"C2PA") else part.kind.decode("latin-1").strip()
+    return _CREDENTIALS if part.kind in (b"caBX", b"C2PA") else in_letters(part.kind)
 
 
 def _box_name(part: Part) -> str | None:
@@ -79,7 +81,7 @@ def _box_name(part: Part) -> str | None:
         return None
     if b"c2pa" in part.body[:200]:
         return _CREDENTIALS
-    return None if part.kind in _KNOWN_BOXES else part.kind.decode("latin-1").strip()
+    return None if part.kind in _KNOWN_BOXES else in_letters(part.kind)
 
 
 def _behind_the_picture(file: IO[bytes]) -> int:

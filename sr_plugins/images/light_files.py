@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
+from sr_plugins.images.file_parts import in_letters
 from sr_plugins.images.wide_samples import WideSamples
 
 LIGHT_FORMATS = ("EXR", "HDR", "PFM")
@@ -63,9 +64,7 @@ class LightFile(ImageFile.ImageFile):
         """Names of what its header says and a file of ``format`` will not."""
         if self.format == format == "HDR":
             return []
-        names = [
-            line.split(b"=")[0].decode("latin-1").strip()[:20] for line in self.header if not line.startswith(b"#")
-        ]
+        names = [in_letters(line.split(b"=")[0][:20]) for line in self.header if not line.startswith(b"#")]
         return [*self.left_out, *dict.fromkeys(names)]
 
     def load(self) -> Any:
@@ -180,5 +179,5 @@ def _attributes(exr: bytes) -> Iterator[str]:
             return
         (size,) = struct.unpack_from("<I", exr, at)
         at += 4 + size
-        if (told := name.decode("latin-1")) not in _USUAL:
+        if (told := in_letters(name)) not in _USUAL:
             yield told

@@ -119,3 +119,7 @@ def test_a_codestream_is_one_and_says_what_it_cannot_hold(
         upscale_file(tmp_path / "in.jp2", tmp_path / f"out{ending}", repeat)
     assert (tmp_path / f"out{ending}").read_bytes().startswith(b"\xff\x4f\xff\x51")
     assert "J2K cannot hold EXIF and XMP" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):  # nothing in it is taken for a box
+        upscale_file(tmp_path / f"out{ending}", tmp_path / f"again{ending}", repeat)
+    assert caplog.text == ""

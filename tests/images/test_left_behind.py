@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import ImageError
+from sr_plugins.images.file_parts import in_letters
 from sr_plugins.images.files import upscale_file
 
 
@@ -164,3 +165,7 @@ def test_xmp_of_every_encoding_is_made_true(code: str, marked: bool, told, tmp_p
         kept = result.info["xmp"].decode("utf-8")
     assert 'tiff:ImageWidth="80"' in kept
     assert "Möwe" in kept
+
+
+def test_names_of_parts_move_no_cursor() -> None:
+    assert in_letters(b"a\x1b[2J\xff ") == "a?[2J?"
