@@ -19,7 +19,7 @@ from sr_plugins.weights.pretrained import pretrained
 if TYPE_CHECKING:
     from torch import nn
 
-FEATURES, LAYERS, FUSION = 32, 6, 5
+FEATURES, LAYERS, FUSION = 32, 12, 5
 BEFORE = AFTER = 2
 DISTANCE = 3  # pixels by which frames are moved, at most
 SUMS = 3  # the reach of the sums by which they are compared

@@ -4,11 +4,18 @@ A convolution and a pixel shuffle give the same numbers at every position, so a 
 picture's; ``torch.nn.functional.interpolate`` computes positions in float32 and drifts on large pictures.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_plugins.pixels.cubic import cubic_taps
+
+if TYPE_CHECKING:
+    import onnx
 
 
 class BicubicUpsample(nn.Module):
@@ -39,6 +46,14 @@ class BicubicUpsample(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             padded = F.pad(x.float().reshape(n * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
             return F.conv2d(padded, self.kernel.float())
+
+    def graph(self, picture: str, enlarged: str) -> onnx.ModelProto:
+        """What it does to one channel as an ONNX graph with these names."""
+        from sr_plugins.models.written_graph import WrittenGraph
+
+        graph = WrittenGraph(self)
+        phases = graph.filtered(picture, self.kernel)
+        return graph.finished(phases, self.scale, picture=picture, channels=1, enlarged=enlarged)
 
 
 class NearestUpsample(nn.Module):

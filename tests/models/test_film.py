@@ -82,10 +82,11 @@ def test_it_starts_as_the_network_of_one_frame_it_was_made_of() -> None:
     film = FILM.build_for_training()
     taken = film.load_folded(restore.state_dict())
     assert {"head", "tail"} < set(taken)
-    x = torch.cat([texture(30, seed)[:, None] for seed in range(5)], 1)
+    x = torch.cat([texture(50, seed)[:, None] for seed in range(5)], 1)
+    inner = (..., slice(30, 70), slice(30, 70))  # where no padding is read: it is deeper
     with torch.inference_mode():
-        torch.testing.assert_close(film(x), restore(x[:, 2]), rtol=0, atol=1e-5)
-        torch.testing.assert_close(film.fold()(x), restore(x[:, 2]), rtol=0, atol=1e-5)
+        torch.testing.assert_close(film(x)[inner], restore(x[:, 2])[inner], rtol=0, atol=1e-4)
+        torch.testing.assert_close(film.fold()(x)[inner], restore(x[:, 2])[inner], rtol=0, atol=1e-4)
 
 
 def test_a_deeper_one_starts_where_a_trained_one_ended() -> None:

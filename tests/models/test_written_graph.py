@@ -13,6 +13,7 @@ from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.compact_network import LEVEL, CompactNetwork
 from sr_plugins.models.film_network import FilmNetwork
 from sr_plugins.models.flat_colours import KNOTS
+from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.testing import random_network
 from sr_plugins.weights.frames_as_channels import FramesAsChannels
 
@@ -20,13 +21,14 @@ NETWORKS = {
     "compact": partial(CompactNetwork, 2, 8, 2),
     "x3": partial(CompactNetwork, 3, 8, 2),
     "back-projection": partial(CompactNetwork, 4, 8, 1, back_projection=True),
+    "bicubic": partial(BicubicUpsample, 3),
     "film": partial(FilmNetwork, 2, 8, 2, frames=3, fusion=3, distance=1),
 }
 
 
 def made(name: str, *, level: bool = False) -> nn.Module:
     network = random_network(NETWORKS[name])
-    if level:
+    if level and name != "bicubic":
         generator = torch.Generator().manual_seed(4)
         network.register_buffer(LEVEL, torch.rand(KNOTS, 2, generator=generator) * 0.2)
     if name != "film":
