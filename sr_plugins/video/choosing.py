@@ -16,7 +16,7 @@ from sr_plugins.pixels.frame import Frame
 from sr_plugins.video.journal import list_path
 from sr_plugins.video.journal_lines import Lines
 from sr_plugins.video.pixel_formats import Colors, frame_format, pipe_format, to_frame
-from sr_plugins.video.source import opened
+from sr_plugins.video.source import decoded, opened
 
 if TYPE_CHECKING:
     from sr_plugins.plugins import Plugins
@@ -78,7 +78,7 @@ def _dispositions(stream: Any) -> set[str]:
 
 
 def _a_few_behind(container: Any, stream: Any) -> av.VideoFrame | None:
-    pictures = list(islice(container.decode(stream), BEHIND + 1))
+    pictures = list(islice(decoded(container, stream), BEHIND + 1))
     return pictures[-1] if pictures else None
 
 

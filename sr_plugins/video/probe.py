@@ -18,7 +18,7 @@ from sr_plugins.video.containers import DISCONTINUOUS
 from sr_plugins.video.matroska import is_whole
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.sequence import DEFAULT_RATE, Numbered, is_sequence
-from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, opened
+from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, decoded, opened
 from sr_plugins.video.timeline import (
     Timeline,
     bare_clock,
@@ -169,7 +169,7 @@ def _look(
             with contextlib.suppress(*([av.FFmpegError] if number else [])):
                 if number:
                     container.seek(place, stream=stream)
-                for picture in islice(container.decode(stream), 3):
+                for picture in islice(decoded(container, stream), 3):
                     if not number or picture.pts is None or picture.pts <= timeline[-1]:  # seeking may lead too far
                         found.append(picture)
                         aspects.add(fraction(stream.codec_context.sample_aspect_ratio or 0))

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import av
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DISCONTINUOUS
@@ -170,6 +171,14 @@ class Source:
             return self.pictures.digest()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+
+
+def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """The frames of a stream, as ``container.decode`` gives them, but for Theora's empty packets: they say the frame
+    before again, and libavcodec takes them for the end."""
+    for packet in container.demux(stream):
+        if packet.size or packet.pts is None:
+            yield from packet.decode()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import full_disk
 from sr_plugins.video.join_plan import Join
-from sr_plugins.video.source import opened
+from sr_plugins.video.source import decoded, opened
 from sr_plugins.video.timeline import Span, Timeline, bare_clock, fraction, scan
 
 _UNHEARD = Fraction(1, 500)  # seconds; edit lists may count in milliseconds
@@ -110,14 +110,14 @@ def picture_at_both_ends(target: Path, place: int, found: Timeline) -> av.VideoF
     Raises:
         PipeError: it cannot be decoded.
     """
-    first = _decoded(target, place, None)
-    last = _decoded(target, place, found.keyframes[-1]) if found.keyframes else None
+    first = _picture(target, place, None)
+    last = _picture(target, place, found.keyframes[-1]) if found.keyframes else None
     if first is None or last is None:
         raise PipeError(f"{target.name}: its video cannot be decoded again: {_UNREADABLE}")
     return first
 
 
-def _decoded(target: Path, place: int, near: int | None) -> av.VideoFrame | None:
+def _picture(target: Path, place: int, near: int | None) -> av.VideoFrame | None:
     """A frame from the beginning, or from the key frame before a time."""
     with opened(target) as container:
         stream: Any = container.streams[place]
@@ -125,8 +125,8 @@ def _decoded(target: Path, place: int, near: int | None) -> av.VideoFrame | None
             with contextlib.suppress(av.FFmpegError, OSError):  # no index: then from the beginning
                 container.seek(near, stream=stream)
         with contextlib.suppress(av.FFmpegError, ValueError):
-            if (picture := next(container.decode(stream), None)) is not None or near is None:
+            if (picture := next(decoded(container, stream), None)) is not None or near is None:
                 return picture
     with opened(target) as container, contextlib.suppress(av.FFmpegError, ValueError):  # seeking led nowhere
-        return deque(container.decode(container.streams.video[0]), maxlen=1).pop()
+        return deque(decoded(container, container.streams.video[0]), maxlen=1).pop()
     return None

@@ -83,6 +83,19 @@ def test_theora_without_options(ffmpeg: str, tmp_path: Path, doubled: Upscaler) 
     assert len(pictures(target)) == 8
 
 
+def test_theora_as_source_with_a_repeated_frame_at_its_beginning(tmp_path: Path, doubled: Upscaler) -> None:
+    """It is an empty packet, which libavcodec takes for the end of the stream."""
+    source, target = tmp_path / "in.ogv", tmp_path / "out.mkv"
+    still = "testsrc2=s=64x48:r=10:d=0.6,select='eq(n,0)+gte(n,3)',loop=2:1:0,setpts=N/10/TB"
+    ffmpeg_run("-f", "lavfi", "-i", still, "-pix_fmt", "yuv420p", "-c:v", "libtheora", source)
+    with av.open(str(source)) as container:
+        sizes = [packet.size for packet in container.demux() if packet.pts is not None]
+    assert sizes.index(0) == 2
+    upscale_video(source, target, doubled, options=FAST, ffmpeg=BUNDLED)
+    # ffmpeg gives no frame for it: the one before is shown for longer
+    assert [float(time) for time in times(target)] == pytest.approx([0, 0.1, 0.3, 0.4, 0.5], abs=0.001)
+
+
 def test_a_gif_keeps_its_transparency(tmp_path: Path, doubled: Upscaler) -> None:
     source, target = tmp_path / "in.mkv", tmp_path / "out.gif"
     hole = ["-vf", "format=gbrap,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*gt(X,15)',format=bgra"]
