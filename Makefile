@@ -25,9 +25,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/srp demo
 
-# One process a core, one thread each: threads of several processes would fight for the cores.
+# One process a core, one thread each: threads of several processes would fight for the cores. Hundreds of tests start
+# Python again: it keeps the bytecode of our modules.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .
