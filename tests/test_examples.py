@@ -28,7 +28,7 @@ def run(
 
 
 def test_the_vapoursynth_script_gives_frames_twice_as_large(tmp_path: Path) -> None:
-    pytest.importorskip("vapoursynth")
+    vs = pytest.importorskip("vapoursynth")
     programs = Path(sys.executable).parent
     # vspipe finds this Python by a settings file, which is not to be that of whoever runs the tests
     home = {"HOME": str(tmp_path), "SR_PLUGINS_BACKEND": "torch"}
@@ -42,8 +42,9 @@ def test_the_vapoursynth_script_gives_frames_twice_as_large(tmp_path: Path) -> N
     film = tmp_path / "film.mkv"
     ffmpeg_run(*moving(seconds=0.16), "-c:v", "libx264", film)
     done = run(programs / "vspipe", EXAMPLES / "upscale.vpy", "-a", f"source={film}", "--", **home)
-    assert done.returncode == 1
-    assert "no source filter is installed" in done.stderr
+    opens_films = any(hasattr(vs.core, plugin) for plugin in ("bs", "ffms2", "lsmas"))
+    assert done.returncode == (0 if opens_films else 1)
+    assert ("Output 4 frames" if opens_films else "no source filter is installed") in done.stderr
 
 
 def test_a_folder_is_transcoded_and_a_bad_film_stops_nobody(tmp_path: Path) -> None:

@@ -177,8 +177,8 @@ def test_a_plugin_that_fails_to_import_stops_nobody_and_is_named(install: Instal
     assert plugins.model("fast").name == "fast"
     [problem] = plugins.problems
     assert problem == "plugin sr-plugins-broken: sr_plugins_broken could not be loaded: RuntimeError: no such driver"
-    with pytest.raises(UnknownModelError, match=r"did you mean 'good'.*sr-plugins-broken"):
-        plugins.model("goood")
+    with pytest.raises(UnknownModelError, match=r"did you mean 'fast'.*sr-plugins-broken"):
+        plugins.model("fasst")
 
 
 def test_a_plugin_that_fails_while_listing_stops_nobody(install: Install) -> None:

@@ -59,17 +59,18 @@ def _best_moves(now: Tensor, then: Tensor, distance: int) -> Tensor:
     """The number of each pixel's move, (N, T, H, W), from codes with a margin: (N, 1, H + 6, W + 6) and larger."""
     height, width = now.shape[-2:]
     digits = 2 * distance + 1
-    least = best = torch.empty(0)
-    for dy, dx in moves(distance):
+
+    def cost(dy: int, dx: int) -> Tensor:
         there = then[..., distance + dy : distance + dy + height, distance + dx : distance + dx + width]
-        cost = _sums((now - there).abs_())
-        number = (dy + distance) * digits + dx + distance
-        if (dy, dx) == (0, 0):
-            least, best = cost, torch.full_like(cost, number)
-            continue
-        cost += RESTING + FARTHER * max(abs(dy), abs(dx))
-        best = torch.where(cost < least, number, best)
-        least = torch.minimum(cost, least)
+        return _sums((now - there).abs_())
+
+    resting, *others = moves(distance)
+    least = cost(*resting)
+    best = torch.full_like(least, distance * digits + distance)
+    for dy, dx in others:
+        found = cost(dy, dx) + (RESTING + FARTHER * max(abs(dy), abs(dx)))
+        best = torch.where(found < least, (dy + distance) * digits + dx + distance, best)
+        least = torch.minimum(found, least)
     return best
 
 

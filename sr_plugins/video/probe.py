@@ -57,7 +57,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         aspect = stream.sample_aspect_ratio
         start = Fraction(container.start_time or 0, av.time_base)
         length = Fraction(container.duration or 0, av.time_base)
-        bare, found = is_bare(container.format), scan(container, main)
+        bare, found = numbered is None and is_bare(container.format), scan(container, main)
         if given_rate is not None and not (numbered or bare):
             raise PipeError(f"{path}: a film has its own rate: only numbered pictures and bare streams are given one")
         chapters = len(container.chapters())
