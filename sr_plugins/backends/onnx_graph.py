@@ -59,7 +59,7 @@ def graph_of(network: TorchNetwork | OnnxNetwork, channels: int) -> OnnxNetwork:
         return network
     written = getattr(network.module, "graph", None)
     graph: onnx.ModelProto | None = written(INPUT, OUTPUT) if callable(written) else None
-    if graph is not None:
+    if graph is not None and graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value == channels:
         return OnnxNetwork(_noted(graph, network.module).SerializeToString(), INPUT, OUTPUT)
     return OnnxNetwork(cached_graph(network.module, channels), INPUT, OUTPUT)
 
