@@ -46,7 +46,6 @@ ENCODERS = {
 }
 SOUND = ("aac", "ac3", "mp3", "flac", "opus", "vorbis", "pcm_s16le")
 HEAD = [*SOUND, "srt", "ass", "fonts", "covers", "chapters", "title", "titles of streams", "forced"]
-OWN = {"webm": "-deadline realtime"}
 
 
 def clip(folder: Path, maker: str) -> tuple[Path, Path]:
@@ -90,9 +89,8 @@ def made(source: Path, target: Path, words: str, executable: str, upscaler: Upsc
 
 def streams(source: Path, target: Path, executable: str, upscaler: Upscaler) -> list[str]:
     """How each stream and mark of the full film came out."""
-    words = OWN.get(target.suffix[1:], "").split()
     try:
-        upscale_video(source, target, upscaler, options=words, ffmpeg=executable, notice=lambda _: None)
+        upscale_video(source, target, upscaler, ffmpeg=executable, notice=lambda _: None)
     except SRError as error:
         return [f"refused: {error}"] * len(HEAD)
     film = probe(target)
