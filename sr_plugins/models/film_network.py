@@ -104,26 +104,6 @@ class FilmNetwork(nn.Module):
         """What no graph can hold, and the rest."""
         return _Aligned(self), _Enlarged(self)
 
-    def graph(self, picture: str, enlarged: str) -> onnx.ModelProto | None:
-        """The second step as an ONNX graph with these names, frames as channels; ``None`` in training."""
-        from sr_plugins.models.written_graph import WrittenGraph
-
-        layers = (self.head, *self.fusion, self.found, *self.body, self.tail)
-        if not all(isinstance(layer, nn.Conv2d) for layer in layers):
-            return None
-        graph = WrittenGraph(self)
-        frames = graph.channels(picture, self.frames)
-        if self.level is not None:
-            frames = [graph.leveled(frame, self.level) for frame in frames]
-        now, found = frames[self.frames // 2], graph.joined(frames)
-        for layer in self.fusion:
-            found = graph.activated(graph.layer(found, layer))
-        y = graph.activated(graph.added(graph.layer(now, self.head), graph.layer(found, self.found)))
-        for layer in self.body:
-            y = graph.activated(graph.layer(y, layer))
-        phases = graph.added(graph.filtered(now, self.base.kernel), graph.layer(y, self.tail))
-        return graph.finished(phases, self.scale, picture=picture, channels=self.frames, enlarged=enlarged)
-
     @torch.no_grad()
     def keep_flat_colours(self) -> None:
         """Take the curve that this network, as it is now, asks for, where it does not keep flat colours by itself."""
@@ -183,10 +163,31 @@ class _Enlarged(nn.Module):
 
     def __init__(self, network: FilmNetwork) -> None:
         super().__init__()
-        self.network, self.graph = network, network.graph
+        self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network.enlarged(x)
+
+    def graph(self, picture: str, enlarged: str) -> onnx.ModelProto | None:
+        """The step as an ONNX graph with these names, frames as channels; ``None`` in training."""
+        from sr_plugins.models.written_graph import WrittenGraph
+
+        film = self.network
+        layers = (film.head, *film.fusion, film.found, *film.body, film.tail)
+        if not all(isinstance(layer, nn.Conv2d) for layer in layers):
+            return None
+        graph = WrittenGraph(film)
+        frames = graph.channels(picture, film.frames)
+        if film.level is not None:
+            frames = [graph.leveled(frame, film.level) for frame in frames]
+        now, found = frames[film.frames // 2], graph.joined(frames)
+        for layer in film.fusion:
+            found = graph.activated(graph.layer(found, layer))
+        y = graph.activated(graph.added(graph.layer(now, film.head), graph.layer(found, film.found)))
+        for layer in film.body:
+            y = graph.activated(graph.layer(y, layer))
+        phases = graph.added(graph.filtered(now, film.base.kernel), graph.layer(y, film.tail))
+        return graph.finished(phases, film.scale, picture=picture, channels=film.frames, enlarged=enlarged)
 
 
 class _Still(nn.Module):

@@ -81,4 +81,11 @@ def noted(graph: onnx.ModelProto) -> list[str]:
 @pytest.mark.parametrize("name", ["compact", "film"])
 def test_what_is_still_in_training_is_left_to_torch(name: str) -> None:
     module = NETWORKS[name](branches=True)
-    assert module.graph(INPUT, OUTPUT) is None
+    written = module.steps()[1] if name == "film" else module
+    assert written.graph(INPUT, OUTPUT) is None
+
+
+def test_the_graph_of_a_second_step_is_not_taken_for_that_of_both() -> None:
+    film = random_network(NETWORKS["film"])
+    assert not hasattr(film, "graph")
+    assert FramesAsChannels(film, 3).graph is None
