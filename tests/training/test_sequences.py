@@ -194,6 +194,18 @@ def test_batches_cut_the_same_place_of_all_frames(paths: list[Path], tmp_path: P
     assert np.array_equal(np.stack(shared, 1).reshape(low.shape), low)
 
 
+def test_some_scenes_are_of_one_colour_and_often_black(paths: list[Path], tmp_path: Path) -> None:
+    """As coded ones too; what is beside a film's picture is black, and networks see it at every border."""
+    flat = sequences(paths, tmp_path, replace(SMALL, scenes=24, codings=1, flat=1.0))
+    levels = [int(high[0, 0, 0]) for _, high in flat.scenes]
+    for level, (low, high) in zip(levels, flat.scenes, strict=True):
+        assert (high == level).all()
+        assert np.abs(low.astype(int) - level).max() <= 1
+    assert 6 <= levels.count(16) <= 18
+    assert all(16 <= level <= 235 for level in levels)
+    assert len(set(levels)) > 4
+
+
 def test_films_give_sequences_within_a_shot(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     shots = [

@@ -21,7 +21,7 @@ Plane = NDArray[np.float32]
 
 FINER = 2  # samples for each pixel of a frame, along each axis
 STILL = 0.15  # share of layers that do not move
-LOOKS = 3  # parts of a photograph that are looked at; the one with most detail is shown
+LOOKS = 8  # parts of a photograph that are looked at; the one with most detail is shown
 
 
 @dataclass(frozen=True)

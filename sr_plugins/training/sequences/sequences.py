@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 Luma = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 BLACK = 16.0
-FORMAT = 1  # of the files: other ones are made again
+FORMAT = 2  # of the files: other ones are made again
 
 
 class Sequences:
@@ -138,6 +138,9 @@ class Sequences:
         if self._films and rng.random() < settings.films:
             film = _film(self._films[int(rng.integers(len(self._films)))])
             return draw_part(rng, film, side, settings.frames)
+        if settings.flat and rng.random() < settings.flat:
+            code = BLACK if rng.random() < 0.5 else rng.uniform(BLACK, BLACK + LUMA_SPAN)
+            return np.full((settings.frames, side, side), round(code), np.uint8)
         layers: list[Layer] = []
         for nearer in (False, True)[: 2 if rng.random() < settings.layers else 1]:
             path = self._paths[int(rng.integers(len(self._paths)))]

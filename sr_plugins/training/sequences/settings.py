@@ -26,6 +26,7 @@ class SequenceSettings:
         motion: pixels of the low-resolution frame by which a layer moves from frame to frame, at most.
         layers: share of the scenes that have two of them.
         films: share of the scenes that come from the films in the folder, if there are any.
+        flat: share of the others that are of one colour, every second one black: what stands beside many a picture.
     """
 
     scenes: int = 1000
@@ -38,6 +39,7 @@ class SequenceSettings:
     motion: float = 4.0
     layers: float = 0.6
     films: float = 0.1
+    flat: float = 0.0
 
     def __post_init__(self) -> None:
         whole = {"scenes": 1, "codings": 1, "side": 32, "frames": 1, "targets": 1}
@@ -54,6 +56,7 @@ class SequenceSettings:
         check_range("motion", self.motion, 0, 64)
         check_range("layers", self.layers, 0, 1)
         check_range("films", self.films, 0, 1)
+        check_range("flat", self.flat, 0, 1)
 
 
 def read_settings(table: Any, path: Path) -> SequenceSettings:
@@ -63,7 +66,7 @@ def read_settings(table: Any, path: Path) -> SequenceSettings:
     lists = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     if isinstance(codec := lists.get("codec"), str):
         lists["codec"] = (codec,)
-    for name in ("motion", "layers", "films"):
+    for name in ("motion", "layers", "films", "flat"):
         if isinstance(value := lists.get(name), int) and not isinstance(value, bool):
             lists[name] = float(value)
     try:
