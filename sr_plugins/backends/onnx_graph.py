@@ -57,10 +57,8 @@ def graph_of(network: TorchNetwork | OnnxNetwork, channels: int) -> OnnxNetwork:
     """The network as an ONNX graph: as it is, or exported for so many channels."""
     if isinstance(network, OnnxNetwork):
         return network
-    written = getattr(network.module, "graph", None)
-    graph: onnx.ModelProto | None = written(INPUT, OUTPUT) if callable(written) else None
-    if graph is not None and graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value == channels:
-        return OnnxNetwork(_noted(graph, network.module).SerializeToString(), INPUT, OUTPUT)
+    if (graph := written_graph(network.module, channels)) is not None:
+        return OnnxNetwork(graph.SerializeToString(), INPUT, OUTPUT)
     return OnnxNetwork(cached_graph(network.module, channels), INPUT, OUTPUT)
 
 
@@ -97,6 +95,21 @@ def in_steps(network: TorchNetwork | OnnxNetwork) -> tuple[Callable[[Tensor], Te
 def name_of(network: TorchNetwork | OnnxNetwork) -> str:
     """What messages call the network."""
     return type(network.module).__name__ if isinstance(network, TorchNetwork) else "this ONNX graph"
+
+
+def written_graph(
+    module: nn.Module, channels: int, *, size: tuple[int, int] | None = None, half: bool = False
+) -> onnx.ModelProto | None:
+    """The graph of a network that writes itself down (:func:`~sr_plugins.interface.written_graph.written`).
+
+    Arguments are those of :func:`to_graph`, but that ``module`` is of float32 with ``half``, too.
+    """
+    if not hasattr(module, "write"):
+        return None
+    from sr_plugins.interface.written_graph import written
+
+    graph = written(module, channels, picture=INPUT, enlarged=OUTPUT, size=size, half=half)
+    return None if graph is None else _noted(graph, module)
 
 
 def to_graph(

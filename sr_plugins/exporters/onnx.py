@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sr_plugins.backends.onnx_graph import INPUT, missing, to_graph
+from sr_plugins.backends.onnx_graph import INPUT, missing, to_graph, written_graph
 from sr_plugins.errors import ArgumentError, ModelOutputError, PluginError
 from sr_plugins.interface.exporter import Exported, ExporterSpec
 from sr_plugins.interface.hookspecs import hookimpl
@@ -20,6 +20,8 @@ TOLERANCE = 1e-5  # of values in 0..1
 HALF_TOLERANCE = 1 / 255
 OLDEST = 16  # the first with the leaky ReLU of today
 WRITTEN = 18  # the oldest that torch writes
+GREW = {"Pad", "Cast"}  # in types and inputs
+OURS = 20  # that of the graphs that networks write down themselves
 
 
 def build(
@@ -32,6 +34,8 @@ def build(
 ) -> Exported:
     """Input ``picture`` (n, C, h, w), output ``enlarged``, values 0..1; float16 with ``precision="half"``.
 
+    A network that sees several frames takes them one after the other as channels.
+
     What was made is run by ONNX's reference evaluator and compared with torch.
 
     Raises:
@@ -39,27 +43,35 @@ def build(
         PluginError: the network uses something ONNX cannot express.
         ModelOutputError: the graph differs from the network by more than 1e-5, in half precision 1/255.
     """
-    module, planes, half = loaded.torch().runnable(), loaded.spec.planes_in, precision == "half"
-    if channels == "luma" and loaded.spec.channels != "luma":
-        raise ArgumentError(f"{loaded.spec.label} works on R'G'B': it has no graph for luma")
-    if channels == "rgb" and loaded.spec.channels == "luma":
+    spec, half = loaded.spec, precision == "half"
+    module = loaded.torch().runnable()
+    planes = spec.planes_in * spec.frames
+    if any(spec.window):
+        from sr_plugins.weights.frames_as_channels import FramesAsChannels
+
+        module = FramesAsChannels(module, spec.frames)
+    if channels == "luma" and spec.channels != "luma":
+        raise ArgumentError(f"{spec.label} works on R'G'B': it has no graph for luma")
+    if channels == "rgb" and spec.channels == "luma":
         from sr_plugins.exporters.rgb_network import LumaInRgb
 
-        module, planes = LumaInRgb(module, loaded.spec.scale).eval(), 3
-    exact = module
-    if half:
+        module, planes = LumaInRgb(module, spec.scale, spec.frames).eval(), 3 * spec.frames
+    operators = _operators(opset)
+    content = written_graph(module, planes, size=size, half=half) if opset is None or opset <= OURS else None
+    if content is None:
         from sr_plugins.exporters.rgb_network import in_half
 
-        module = in_half(module)
-    content = to_graph(module, planes, size=size, opset=_operators(opset), half=half)
+        content = to_graph(in_half(module) if half else module, planes, size=size, opset=operators, half=half)
     if opset is not None:
         content = _in_version(content, opset)
     content.doc_string = f"{loaded.spec.label}: {loaded.spec.architecture}".rstrip(": ")
-    difference = _difference(content, exact, loaded.spec.label, half)
+    difference = _difference(content, module, loaded.spec.label, half)
     limit = HALF_TOLERANCE if half else TOLERANCE
     if not difference <= limit:
         raise ModelOutputError(f"the exported graph of {loaded.spec.label} differs from torch by {difference:.2g}")
-    told = "luma" if planes == 1 else "rgb"
+    told = "luma" if spec.channels == "luma" and channels != "rgb" else "rgb"
+    if any(spec.window):
+        told += f", {spec.frames} frames as channels"
     return Exported({".onnx": content.SerializeToString()}, f"{told}, within {difference:.1g} of torch")
 
 
@@ -75,7 +87,7 @@ def _operators(opset: int | None) -> int | None:
 def _in_version(content: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """The same graph in an older opset, where every operator in it says the same there.
 
-    onnx's own converter knows no way back for Pad, whose later versions only added types and an input that we lack.
+    onnx's own converter knows no way back for those whose later versions only added types and an input that we lack.
     """
     import onnx
 
@@ -83,7 +95,7 @@ def _in_version(content: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     there = imports[""].version
     for node in content.graph.node if there > opset else ():
         versions = [onnx.defs.get_schema(node.op_type, v, node.domain).since_version for v in (there, opset)]
-        if versions[0] != versions[1] and not (node.op_type == "Pad" and len(node.input) <= 3):
+        if versions[0] != versions[1] and not (node.op_type in GREW and len(node.input) <= 3):
             raise PluginError(f"{node.op_type} of this network's graph is not the same in opset {opset}: take {there}")
     imports[""].version = opset
     onnx.checker.check_model(content, full_check=True)

@@ -18,8 +18,8 @@ class TorchNetwork:
 
     The module may have ``plain() -> nn.Module``, returning the equal network that runs faster, and
     ``steps() -> tuple[nn.Module, nn.Module]``, returning it as two modules one after the other: what no graph can hold,
-    which torch does for every backend, and the rest; and ``graph(picture, enlarged) -> onnx.ModelProto | None``: what
-    torch would export of it, with these names of input and output, written quicker.
+    or none quickly, which torch does for every backend, and the rest; and ``planes`` with ``write(graph, x)``:
+    what torch would export of it, written down at once (:func:`.written_graph.written`).
     """
 
     module: nn.Module

@@ -7,9 +7,15 @@ that no move explains. Everything is slices, sums of whole numbers and choices.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from sr_plugins.interface.written_graph import WrittenGraph
 
 CODES = 219.0  # from black to white: what films hold comes out as whole numbers
 BEYOND = 40.0  # codes below black and above white that still count
@@ -32,10 +38,10 @@ def aligned(middle: Tensor, others: Tensor, distance: int) -> Tensor:
     ``middle`` is (N, 1, H, W). Borders are replicated. Of moves that are as good the shortest wins.
 
     Raises:
-        NotImplementedError: it is exported as a graph: of so many moves torch makes one in minutes only.
+        NotImplementedError: torch exports it, which of so many moves takes minutes (:func:`write_aligned`).
     """
     if torch.compiler.is_exporting():
-        raise NotImplementedError("its search for moves is no graph")
+        raise NotImplementedError("its search for moves is no graph that torch can make")
     height, width = middle.shape[-2:]
     margin = distance + REACH
     padded = F.pad(others, (margin,) * 4, mode="replicate")
@@ -86,3 +92,30 @@ def _sums(x: Tensor) -> Tensor:
         fours = pairs.narrow(axis, 0, length + 3) + pairs.narrow(axis, 2, length + 3)
         x = fours.narrow(axis, 0, length).add_(pairs.narrow(axis, 4, length)).add_(x.narrow(axis, 6, length))
     return x
+
+
+def write_aligned(graph: WrittenGraph, middle: str, others: Sequence[str], distance: int) -> list[str]:
+    """:func:`aligned` into a graph, move by move, a name for each frame; float32 holds its sums of whole numbers."""
+
+    def codes(x: str) -> str:
+        whole = graph.computed("Round", graph.computed("Mul", x, CODES))
+        return graph.computed("Clip", whole, -BEYOND, CODES + BEYOND)
+
+    padded = graph.padded(graph.joined(others), distance + REACH)
+    now, then = codes(graph.padded(middle, REACH)), codes(padded)
+
+    def moved(x: str, dy: int, dx: int, margin: int) -> str:
+        return graph.part(x, [margin + dy, margin + dx], [dy - margin, dx - margin], 2)
+
+    def cost(dy: int, dx: int) -> str:
+        differences = graph.computed("Abs", graph.computed("Sub", now, moved(then, dy, dx, distance)))
+        return graph.summed(differences, len(others), 2 * REACH + 1)
+
+    resting, *farther = moves(distance)
+    least, best = cost(*resting), moved(padded, *resting, distance + REACH)
+    for dy, dx in farther:
+        found = graph.computed("Add", cost(dy, dx), float(RESTING + FARTHER * max(abs(dy), abs(dx))))
+        better = graph.computed("Less", found, least)
+        best = graph.computed("Where", better, moved(padded, dy, dx, distance + REACH), best)
+        least = graph.computed("Min", found, least)
+    return graph.channels(best, len(others))

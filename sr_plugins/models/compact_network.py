@@ -19,7 +19,7 @@ from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.models.symmetric_convolution import SymmetricConv3x3, phase_sets
 
 if TYPE_CHECKING:
-    import onnx
+    from sr_plugins.interface.written_graph import WrittenGraph
 
 RANGES = "int8_ranges"
 LEVEL = "level"
@@ -43,6 +43,7 @@ class CompactNetwork(nn.Module):
         int8: compute so in torch too, rounding as those backends do: for training, and to see what it costs.
     """
 
+    planes = 1
     int8_ranges: Tensor | None
     level: Tensor | None
 
@@ -161,22 +162,20 @@ class CompactNetwork(nn.Module):
         changed.int8 = self.int8
         return changed.eval()
 
-    def graph(self, picture: str, enlarged: str) -> onnx.ModelProto | None:
-        """The network as an ONNX graph with these names; ``None`` in training, or with symmetric kernels."""
-        from sr_plugins.models.written_graph import WrittenGraph
-
+    def write(self, graph: WrittenGraph, x: str) -> str | None:
+        """The network into a graph; ``None`` in training, or with symmetric kernels."""
         if self.int8 or not all(isinstance(layer, nn.Conv2d) for layer in (self.head, *self.body, self.tail)):
             return None
-        graph = WrittenGraph(self)
-        x = picture if self.level is None else graph.leveled(picture, self.level)
+        if self.level is not None:
+            x = graph.leveled(x, self.level)
         y = graph.layer(x, self.head)
         for layer in (*self.body, self.tail):
-            y = graph.layer(graph.activated(y), layer)
+            y = graph.layer(graph.activated(y, SLOPE), layer)
         phases = graph.added(graph.filtered(x, self.base.kernel), y)
         if self.back_projection is not None:
             lacking = graph.added(x, graph.filtered(phases, self.back_projection.kernel))
             phases = graph.added(phases, graph.filtered(lacking, self.base.kernel))
-        return graph.finished(phases, self.scale, picture=picture, channels=1, enlarged=enlarged)
+        return graph.shuffled(phases, self.scale)
 
     def load_folded(self, tensors: Mapping[str, Tensor]) -> list[str]:
         """Start from a folded network's tensors: grown from a smaller one of this scale, else wherever shapes fit.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_plugins.models.alignment import aligned
+from sr_plugins.models.alignment import aligned, write_aligned
 from sr_plugins.models.branched_convolution import SLOPE, BranchedConv3x3, load_folded
 from sr_plugins.models.compact_network import LEVEL, CompactNetwork
 from sr_plugins.models.flat_colours import KNOTS, flat_curve, leveled
@@ -17,7 +17,7 @@ from sr_plugins.models.growth import fits_inside, grow
 from sr_plugins.models.interpolation import BicubicUpsample
 
 if TYPE_CHECKING:
-    import onnx
+    from sr_plugins.interface.written_graph import WrittenGraph
 
 
 class FilmNetwork(nn.Module):
@@ -100,8 +100,38 @@ class FilmNetwork(nn.Module):
         residual = self.tail(y).float()
         return F.pixel_shuffle(self.base.phases(now) + residual, self.scale)
 
+    @property
+    def planes(self) -> int:
+        """Channels of a graph: the frames."""
+        return self.frames
+
+    def write(self, graph: WrittenGraph, x: str) -> str | None:
+        """The network into a graph, frames as channels; ``None`` in training."""
+        frames = graph.channels(x, self.frames)
+        if self.distance:
+            middle = self.frames // 2
+            now = frames.pop(middle)
+            others = write_aligned(graph, now, frames, self.distance)
+            frames = [*others[:middle], now, *others[middle:]]
+        return self.write_enlarged(graph, frames)
+
+    def write_enlarged(self, graph: WrittenGraph, frames: list[str]) -> str | None:
+        """The same from frames that lie on each other, a channel each."""
+        layers = (self.head, *self.fusion, self.found, *self.body, self.tail)
+        if not all(isinstance(layer, nn.Conv2d) for layer in layers):
+            return None
+        if self.level is not None:
+            frames = [graph.leveled(frame, self.level) for frame in frames]
+        now, found = frames[self.frames // 2], graph.joined(frames)
+        for layer in self.fusion:
+            found = graph.activated(graph.layer(found, layer), SLOPE)
+        y = graph.activated(graph.added(graph.layer(now, self.head), graph.layer(found, self.found)), SLOPE)
+        for layer in self.body:
+            y = graph.activated(graph.layer(y, layer), SLOPE)
+        return graph.shuffled(graph.added(graph.filtered(now, self.base.kernel), graph.layer(y, self.tail)), self.scale)
+
     def steps(self) -> tuple[nn.Module, nn.Module]:
-        """What no graph can hold, and the rest."""
+        """The search, which torch does faster than any graph, and the rest."""
         return _Aligned(self), _Enlarged(self)
 
     @torch.no_grad()
@@ -168,26 +198,12 @@ class _Enlarged(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.network.enlarged(x)
 
-    def graph(self, picture: str, enlarged: str) -> onnx.ModelProto | None:
-        """The step as an ONNX graph with these names, frames as channels; ``None`` in training."""
-        from sr_plugins.models.written_graph import WrittenGraph
+    @property
+    def planes(self) -> int:
+        return self.network.frames
 
-        film = self.network
-        layers = (film.head, *film.fusion, film.found, *film.body, film.tail)
-        if not all(isinstance(layer, nn.Conv2d) for layer in layers):
-            return None
-        graph = WrittenGraph(film)
-        frames = graph.channels(picture, film.frames)
-        if film.level is not None:
-            frames = [graph.leveled(frame, film.level) for frame in frames]
-        now, found = frames[film.frames // 2], graph.joined(frames)
-        for layer in film.fusion:
-            found = graph.activated(graph.layer(found, layer))
-        y = graph.activated(graph.added(graph.layer(now, film.head), graph.layer(found, film.found)))
-        for layer in film.body:
-            y = graph.activated(graph.layer(y, layer))
-        phases = graph.added(graph.filtered(now, film.base.kernel), graph.layer(y, film.tail))
-        return graph.finished(phases, film.scale, picture=picture, channels=film.frames, enlarged=enlarged)
+    def write(self, graph: WrittenGraph, x: str) -> str | None:
+        return self.network.write_enlarged(graph, graph.channels(x, self.network.frames))
 
 
 class _Still(nn.Module):

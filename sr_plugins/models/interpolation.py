@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from sr_plugins.pixels.cubic import cubic_taps
 
 if TYPE_CHECKING:
-    import onnx
+    from sr_plugins.interface.written_graph import WrittenGraph
 
 
 class BicubicUpsample(nn.Module):
@@ -47,13 +47,11 @@ class BicubicUpsample(nn.Module):
             padded = F.pad(x.float().reshape(n * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
             return F.conv2d(padded, self.kernel.float())
 
-    def graph(self, picture: str, enlarged: str) -> onnx.ModelProto:
-        """What it does to one channel as an ONNX graph with these names."""
-        from sr_plugins.models.written_graph import WrittenGraph
+    planes = 1  # as a graph: one channel
 
-        graph = WrittenGraph(self)
-        phases = graph.filtered(picture, self.kernel)
-        return graph.finished(phases, self.scale, picture=picture, channels=1, enlarged=enlarged)
+    def write(self, graph: WrittenGraph, x: str) -> str:
+        """What it does, into a graph."""
+        return graph.shuffled(graph.filtered(x, self.kernel), self.scale)
 
 
 class NearestUpsample(nn.Module):

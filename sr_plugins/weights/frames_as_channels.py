@@ -11,7 +11,10 @@ class FramesAsChannels(nn.Module):
     def __init__(self, network: nn.Module, frames: int) -> None:
         super().__init__()
         self.network, self.frames = network, frames
-        self.graph = getattr(network, "graph", None)  # which has frames as channels, too
+        self.write, self.planes = (
+            getattr(network, "write", None),
+            getattr(network, "planes", None),
+        )  # frames as channels
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:

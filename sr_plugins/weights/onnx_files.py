@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 DOMAINS = {"", "ai.onnx", "com.microsoft"}
 LOOPS = {"Loop", "If", "Scan", "SequenceMap"}
+SHAPES = {"Shape", "Size", "ConstantOfShape"}  # what comes of them does not depend on what the picture shows
+CHOICES = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "ArgMin", "ArgMax", "TopK", "GridSample"}
 
 
 def open_graph(path: Path) -> LoadedModel:
@@ -69,14 +71,15 @@ def open_graph(path: Path) -> LoadedModel:
         if border is not None:
             surround(model, border)
             run = _runner(path, _network(model))
-        found = probe(_repeated(run, frames), channels, path, in_torch=False, sides=sides)
+        still = frames == 1 or not _chooses(model)  # else its reach is no matter of films that stand still
+        found = probe(_repeated(run, frames), channels, path, in_torch=False, sides=sides, strips=still)
         multiple, minimum = found.size_multiple, found.minimum_size
         side = -(-max(24, minimum) // multiple) * multiple
         x = torch.cat([picture(channels, side, side + multiple, seed) for seed in range(1, frames + 1)], 1)
         module = translated(_network(model), run, x)
         if module is not None:  # only torch lets what is not a number through, and knows half precision
             run = _repeated(module, frames)
-            found = probe(run, channels, path, multiple=multiple, minimum=minimum, sides=sides)
+            found = probe(run, channels, path, multiple=multiple, minimum=minimum, sides=sides, strips=still)
         how = {"border": None if border is None else asdict(border), "in_torch": module is not None, "frames": frames}
         return json.dumps(asdict(found) | how).encode()
 
@@ -126,6 +129,17 @@ def _frames(path: Path, run: Run, together: int, sides: tuple[int, ...]) -> int:
             f"frame or of {', '.join(map(str, FRAMES))}"
         )
     return together // made
+
+
+def _chooses(model: onnx.ModelProto) -> bool:
+    """Whether where it reads may depend on what pictures show: a search for moves, optical flow."""
+    shown = {model.graph.input[0].name}
+    for node in model.graph.node:  # sorted
+        if node.op_type not in SHAPES and shown.intersection(node.input):
+            if node.op_type in CHOICES:
+                return True
+            shown.update(node.output)
+    return False
 
 
 def _network(model: onnx.ModelProto) -> OnnxNetwork:

@@ -1,6 +1,7 @@
 """ONNX for colour, in half precision, for one size and in older operators: run by ONNX Runtime and OpenVINO."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ from sr_plugins.cli.export import command
 from sr_plugins.errors import ArgumentError
 from sr_plugins.exporters.files import export
 
-RGB = FrameFormat(family="rgb")
+RGB, GRAY = FrameFormat(family="rgb"), FrameFormat(family="gray")
 
 
 def picture(height: int, width: int) -> NDArray[np.uint8]:
@@ -43,6 +44,7 @@ def runtimes(path: Path):  # type: ignore[no-untyped-def]
         (4, True, "half", None),
         (2, True, "half", 18),
         (2, False, "full", 16),
+        (2, False, "half", 21),  # torch's exporter: ours writes 20
     ],
 )
 def test_other_runtimes_make_the_cores_colours(
@@ -75,6 +77,35 @@ def test_a_file_for_one_size(tmp_path: Path) -> None:
     assert {v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)} == {onnx.TensorProto.FLOAT16}
     for run in runtimes(path):
         assert run(np.zeros((1, 3, 30, 40), np.float16)).shape == (1, 3, 60, 80)
+
+
+@pytest.mark.parametrize("options", [{}, {"channels": "rgb"}, {"channels": "rgb", "precision": "half"}, {"opset": 16}])
+def test_a_network_of_five_frames_in_one_file(options: dict[str, Any], tmp_path: Path) -> None:
+    """With its search for moves; what others run of it, and we by our own reader, is the model's own film."""
+    path = tmp_path / "film.onnx"
+    label, exported = export("film", path, **options)
+    assert label == "film x2"
+    assert "5 frames as channels" in exported.note
+    colors, half = options.get("channels") == "rgb", options.get("precision") == "half"
+    wide = picture(30, 60)
+    frames = [wide[:, :, at : at + 48].copy() for at in (0, 1, 3, 6, 7)]
+    shots = [Frame(list(frame), RGB) if colors else Frame([frame[1]], GRAY) for frame in frames]
+
+    def enlarged(model: str | Path) -> list[NDArray[np.int64]]:
+        with Upscaler(model, device="cpu", backend="torch", precision="float32", cuts="none") as upscaler:
+            results = upscaler.stream(shots)
+            return [np.stack(result.planes).astype(np.int64) for result in results]
+
+    expected = enlarged("film")
+    planes = np.concatenate(frames) if colors else np.concatenate([frame[1:2] for frame in frames])
+    x = (planes[None] / 255).astype(np.float16 if half else np.float32)
+    for run in runtimes(path):
+        codes = np.rint(run(x)[0].astype(np.float64) * 255).clip(0, 255)
+        assert np.abs(codes - expected[2]).max() <= (2 if half else 1)
+    if options:
+        return
+    for ours, theirs in zip(enlarged(path), expected, strict=True):
+        assert np.abs(ours - theirs).max() <= 1
 
 
 def test_what_cannot_be_is_told(tmp_path: Path) -> None:

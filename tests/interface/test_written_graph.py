@@ -4,11 +4,12 @@ from functools import partial
 
 import onnx
 import onnxruntime
+import openvino
 import pytest
 import torch
 from torch import nn
 
-from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, PICTURE_NOTE, graph_of, to_graph
+from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, PICTURE_NOTE, graph_of, to_graph, written_graph
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.compact_network import LEVEL, CompactNetwork
 from sr_plugins.models.film_network import FilmNetwork
@@ -81,11 +82,32 @@ def noted(graph: onnx.ModelProto) -> list[str]:
 @pytest.mark.parametrize("name", ["compact", "film"])
 def test_what_is_still_in_training_is_left_to_torch(name: str) -> None:
     module = NETWORKS[name](branches=True)
-    written = module.steps()[1] if name == "film" else module
-    assert written.graph(INPUT, OUTPUT) is None
+    for part in (module, *(module.steps()[1:] if name == "film" else ())):
+        assert written_graph(part, part.planes) is None
 
 
-def test_the_graph_of_a_second_step_is_not_taken_for_that_of_both() -> None:
-    film = random_network(NETWORKS["film"])
-    assert not hasattr(film, "graph")
-    assert FramesAsChannels(film, 3).graph is None
+def test_a_graph_is_for_its_own_number_of_channels() -> None:
+    assert written_graph(random_network(NETWORKS["compact"]), 3) is None
+    assert written_graph(random_network(NETWORKS["film"]), 1) is None
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_the_search_for_moves_finds_the_same_ones(backend: str) -> None:
+    """Of the whole network, and not of its second step alone; a shape that moves, and noise that does not."""
+    film = random_network(partial(FilmNetwork, 2, 8, 1, frames=5, fusion=3, distance=3))
+    generator = torch.Generator().manual_seed(5)
+    wide = torch.rand(1, 1, 40, 60, generator=generator)
+    frames = torch.cat([wide[..., 4:36, 4 + dx : 46 + dx] for dx in (-3, -1, 0, 2, 4)], 1)
+    frames[..., 10:20, 20:] = torch.rand(1, 5, 10, 22, generator=generator)
+    frames = frames * 1.3 - 0.15  # below black and above white, too
+    network = FramesAsChannels(film, 5)
+    graph = graph_of(TorchNetwork(network), 5).graph
+    with torch.inference_mode():
+        expected, unmoved = network(frames), FramesAsChannels(network.network, 5).steps()[1](frames)  # type: ignore[index]
+    assert (expected - unmoved).abs().max() > 1e-3
+    if backend == "openvino":
+        core, settings = openvino.Core(), {"INFERENCE_PRECISION_HINT": "f32"}
+        made = torch.from_numpy(core.compile_model(core.read_model(graph), "CPU", settings)(frames.numpy())[0])
+    else:
+        made = computed(graph, frames)
+    torch.testing.assert_close(made, expected, rtol=0, atol=2e-6)

@@ -1,0 +1,183 @@
+"""ONNX graphs of our networks, written down: torch takes ten seconds to export what is a list of convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+OPSET, IR = 20, 10  # as torch's exporter writes; exporters.onnx says it again
+
+
+def written(
+    module: nn.Module,
+    channels: int,
+    *,
+    picture: str,
+    enlarged: str,
+    half: bool = False,
+    size: tuple[int, int] | None = None,
+) -> onnx.ModelProto | None:
+    """A network that can write itself down as a graph; ``None`` where it cannot, as it is now, for so many channels.
+
+    Such a network has ``planes``, how many channels go in (frames are channels, too), and ``write(graph, x)``, which
+    adds to a :class:`WrittenGraph` what is to be done to ``x`` and gives the name of what comes out, or ``None``.
+
+    Args:
+        module: of float32, also where the graph is to be of float16.
+        channels: of the picture.
+        picture, enlarged: names of what goes in and comes out.
+        half: float16 in and out; trained layers compute so, and all else in float32.
+        size: (width, height) of the one picture that it will take; ``None``: batch, height and width are free.
+    """
+    write = getattr(module, "write", None)
+    if not callable(write) or getattr(module, "planes", None) != channels:
+        return None
+    graph = WrittenGraph(module, half=half)
+    result = write(graph, graph.full(picture, half=half))
+    return None if result is None else graph.finished(result, picture, channels, enlarged, size)
+
+
+class WrittenGraph:
+    """Nodes and tensors in the order in which they are added; methods give the name of what they add.
+
+    Args:
+        module: whose tensors keep their names in the graph.
+        half: trained layers compute in float16.
+    """
+
+    def __init__(self, module: nn.Module, *, half: bool = False) -> None:
+        self._tensor_names = {id(t): name for name, t in (*module.named_parameters(), *module.named_buffers())}
+        self._nodes: list[onnx.NodeProto] = []
+        self._tensors: dict[str, onnx.TensorProto] = {}
+        self._half, self._halves = half, set[str]()
+
+    def full(self, x: str, *, half: bool = False) -> str:
+        """``x`` in float32; ``half``: it is known to be of float16."""
+        return self._node("Cast", x, to=TensorProto.FLOAT) if half or x in self._halves else x
+
+    def layer(self, x: str, layer: nn.Module) -> str:
+        """A plain convolution that keeps the size, padded with zeros."""
+        plain = cast("nn.Conv2d", layer)
+        side = plain.weight.shape[-1]
+        if self._half and x not in self._halves:
+            x = self._node("Cast", x, to=TensorProto.FLOAT16)
+        tensors = [self.tensor(t, half=self._half) for t in (plain.weight, plain.bias) if t is not None]
+        y = self._node("Conv", x, *tensors, kernel_shape=[side, side], pads=[side // 2] * 4)
+        return self._marked(y, half=self._half)
+
+    def activated(self, x: str, slope: float) -> str:
+        """A leaky ReLU."""
+        return self._marked(self._node("LeakyRelu", x, alpha=slope), half=x in self._halves)
+
+    def padded(self, x: str, margin: int) -> str:
+        """Edges repeated."""
+        pads = self._constant(np.array([0, 0, margin, margin] * 2, np.int64), f"pads_{margin}")
+        return self._node("Pad", x, pads, mode="edge")
+
+    def filtered(self, x: str, kernel: Tensor) -> str:
+        """By a fixed kernel, edges repeated."""
+        return self.convolved(self.padded(x, kernel.shape[-1] // 2), self.tensor(kernel), kernel.shape[-2:])
+
+    def convolved(self, x: str, kernel: str, shape: Sequence[int], groups: int = 1) -> str:
+        """By a kernel of a shape, without padding, each group of channels by itself."""
+        grouped = {"group": groups} if groups > 1 else {}
+        return self._node("Conv", x, kernel, kernel_shape=list(shape), pads=[0] * 4, **grouped)
+
+    def summed(self, x: str, channels: int, side: int) -> str:
+        """Each of ``channels`` over all ``side`` x ``side`` pixels that fit, along one axis and then the other."""
+        for shape in ((side, 1), (1, side)):
+            ones = self._constant(np.ones((channels, 1, *shape), np.float32), f"ones_{channels}_{shape[0]}_{shape[1]}")
+            x = self.convolved(x, ones, shape, channels)
+        return x
+
+    def added(self, x: str, y: str) -> str:
+        """In float32, unless both are of float16."""
+        if both := {x, y} <= self._halves:
+            return self._marked(self._node("Add", x, y), half=both)
+        return self._node("Add", self.full(x), self.full(y))
+
+    def computed(self, kind: str, *inputs: str | float) -> str:
+        """An operator without attributes, on values in float32 and numbers."""
+        return self._node(kind, *(x if isinstance(x, str) else self.number(x) for x in inputs))
+
+    def number(self, value: float) -> str:
+        return self._constant(np.array(value, np.float32), f"number_{value:g}")
+
+    def shuffled(self, phases: str, scale: int) -> str:
+        """As :func:`torch.nn.functional.pixel_shuffle`."""
+        return self._node("DepthToSpace", phases, blocksize=scale, mode="CRD")
+
+    def leveled(self, x: str, curve: Tensor) -> str:
+        """:func:`sr_plugins.models.flat_colours.leveled`, step by step."""
+        values = curve.numpy().astype(np.float32)
+        places, bends = (self._constant(values[1:, i].reshape(1, -1, 1, 1), f"level_{i}") for i in (0, 1))
+        offset, slope = (self._constant(values[0, i], f"level_line_{i}") for i in (0, 1))
+        bent = self._node("Mul", self._node("Relu", self._node("Sub", x, places)), bends)
+        line = self.added(self._node("Mul", x, slope), offset)
+        axis = self._constant(np.array([1], np.int64), "axis")
+        return self.added(self.added(x, line), self._node("ReduceSum", bent, axis, keepdims=1))
+
+    def part(self, x: str, starts: Sequence[int], ends: Sequence[int], first_axis: int) -> str:
+        """From ``starts`` to before ``ends``, those below zero (0 as an end, too) counted from the end of an axis."""
+        far = np.iinfo(np.int64).max
+        given = {
+            "starts": list(starts),
+            "ends": [end or far for end in ends],
+            "axes": list(range(first_axis, first_axis + len(starts))),
+        }
+        names = [
+            self._constant(np.array(values, np.int64), "_".join(("part", kind, *map(str, values))))
+            for kind, values in given.items()
+        ]
+        return self._node("Slice", x, *names)
+
+    def channels(self, x: str, count: int) -> list[str]:
+        """Each alone."""
+        return [self.part(x, [i], [i + 1], 1) for i in range(count)]
+
+    def joined(self, parts: Sequence[str], axis: int = 1) -> str:
+        return self._node("Concat", *parts, axis=axis)
+
+    def finished(
+        self, result: str, picture: str, channels: int, enlarged: str, size: tuple[int, int] | None
+    ) -> onnx.ModelProto:
+        """The graph that takes ``picture``, (N, ``channels``, H, W), and gives ``result`` as ``enlarged``."""
+        kind = TensorProto.FLOAT16 if self._half else TensorProto.FLOAT
+        if self._half:
+            result = self._node("Cast", result, to=kind)
+        (last,) = (node for node in self._nodes if node.output[0] == result)
+        last.output[0] = enlarged
+        sides: list[str | int] = ["n", channels, "h", "w"] if size is None else [1, channels, size[1], size[0]]
+        taken = helper.make_tensor_value_info(picture, kind, sides)
+        given = helper.make_tensor_value_info(enlarged, kind, None)
+        graph = helper.make_graph(self._nodes, "main_graph", [taken], [given], list(self._tensors.values()))
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+        given.CopyFrom(onnx.shape_inference.infer_shapes(model, strict_mode=True).graph.output[0])
+        model.graph.output[0].CopyFrom(given)
+        return model
+
+    def _node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"{kind.lower()}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, inputs, [name], name=f"node_{name}", **attributes))
+        return name
+
+    def _marked(self, x: str, *, half: bool) -> str:
+        if half:
+            self._halves.add(x)
+        return x
+
+    def tensor(self, tensor: Tensor, *, half: bool = False) -> str:
+        values = tensor.detach().float().numpy()
+        return self._constant(values.astype(np.float16) if half else values, self._tensor_names[id(tensor)])
+
+    def _constant(self, array: NDArray[np.generic], name: str) -> str:
+        self._tensors.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
