@@ -47,13 +47,16 @@ _MAY_HAVE_HOLES = ("L", "RGB", "I;16", "I;16B", "I", "F")
 _CONVERTED_BACK = ("La", "RGBa", "HSV")
 
 
-def image_to_frame(image: Image.Image, *, negative: int = 0, no_data: float | None = None) -> tuple[Frame, Back]:
+def image_to_frame(
+    image: Image.Image, *, negative: int = 0, no_data: float | None = None, colored: bool = False
+) -> tuple[Frame, Back]:
     """The picture as a frame, and what turns the enlarged frame into an image again.
 
     Args:
         image: of any mode.
         negative: the number that stands for black in samples of I;16, I and F whose 0 is white; 0: 0 is black.
         no_data: a pixel all of whose samples are this has no value.
+        colored: a palette stands for R'G'B' even where it is gray: as the other frames of an animation come.
 
     The image that comes back has the mode of the given one, except that 1 comes back as L, P and PA as the colours they
     stand for, and a colour marked as transparent (``info["transparency"]``) as alpha. It carries no ``info``.
@@ -72,7 +75,7 @@ def image_to_frame(image: Image.Image, *, negative: int = 0, no_data: float | No
     if mode in ("I", "F"):
         return _float(image, negative)
     if mode in ("P", "PA") or (mode in ("1", "L", "RGB") and "transparency" in image.info):
-        return image_to_frame(_plain(image))
+        return image_to_frame(_plain(image, colored))
     if mode in ("CMYK", "LAB"):
         profile = image.info.get("icc_profile")
         frame, back = image_to_frame(to_srgb(image, profile))
@@ -140,14 +143,14 @@ def _merged(mode: str, planes: Sequence[NDArray[Any]]) -> Image.Image:
     return result
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """The picture without palette and transparent colour; gray where every colour is."""
+def _plain(image: Image.Image, colored: bool) -> Image.Image:
+    """The picture without palette and transparent colour; gray where every colour is, unless ``colored``."""
     transparent = image.mode == "PA" or image.has_transparency_data
     if image.mode in ("1", "L"):
         return image.convert("LA")
     plain = image.convert("RGBA" if transparent else "RGB")
     profile = image.info.get("icc_profile")
-    if image.mode == "RGB" or (profile and not profile_fits(profile, "L")):
+    if colored or image.mode == "RGB" or (profile and not profile_fits(profile, "L")):
         return plain
     red, green, blue = (plain.getchannel(band) for band in "RGB")
     if red.tobytes() == green.tobytes() == blue.tobytes():

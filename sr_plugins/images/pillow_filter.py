@@ -201,7 +201,7 @@ def upscale_pictures(
                 frame, restore = picture.as_frame()
                 back = partial(_simplest, restore)
             else:
-                frame, back = _prepared(picture, upscaler, with_metadata=with_metadata)
+                frame, back = _prepared(picture, upscaler, with_metadata=with_metadata, film=film)
             if wrap:
                 frame, cut = wrapped(frame, upscaler)
                 backs.append(partial(_then, cut, back))
@@ -217,7 +217,7 @@ def upscale_pictures(
 
 
 def _prepared(
-    image: Image.Image, upscaler: Upscaler, *, with_metadata: bool
+    image: Image.Image, upscaler: Upscaler, *, with_metadata: bool, film: bool
 ) -> tuple[Frame, Callable[[Frame], Image.Image]]:
     page = page_of(image)  # asked now: Pillow forgets the file when it loads
     settled = settled_image(image)
@@ -231,7 +231,7 @@ def _prepared(
     info |= {name: image.info[name] for name in _FRAME_INFO if name in image.info}
     if (disposal := getattr(image, "disposal_method", None)) is not None:  # GIF keeps it outside of info
         info["disposal"] = disposal
-    frame, restore = image_to_frame(turned, negative=black_of(page), no_data=no_data_of(page))
+    frame, restore = image_to_frame(turned, negative=black_of(page), no_data=no_data_of(page), colored=film)
 
     def back(result: Frame) -> Image.Image:
         enlarged = restore(result)

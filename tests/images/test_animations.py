@@ -179,7 +179,7 @@ def test_progress_counts_frames(tmp_path: Path, repeat: Upscaler) -> None:
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-@pytest.mark.parametrize("ending", ["png", "webp", "tiff"])
+@pytest.mark.parametrize("ending", ["png", "webp", "gif", "tiff"])
 def test_models_that_see_neighbours_are_shown_those_of_an_animation(ending: str, tmp_path: Path) -> None:
     """And pages of a document are no animation."""
     frames = film([3, 4])
