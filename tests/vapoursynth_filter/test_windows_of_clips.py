@@ -62,6 +62,20 @@ def test_all_frames_of_a_window_are_asked_for_at_once_and_no_others() -> None:
     assert set(asked) == {3, 4, 5, 6}
 
 
+def test_the_last_frame_of_ten_hours_costs_one_window() -> None:
+    asked: list[int] = []
+    source = vs.core.std.BlankClip(width=WIDE, height=HIGH, format=vs.GRAY8, length=10 * 3600 * 25)
+
+    def noted(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        asked.append(n)
+        return f
+
+    clip = upscale(source.std.ModifyFrame(source, noted), mixing((2, 2)), backend="torch")
+    last = clip.num_frames - 1
+    clip.get_frame(last).close()
+    assert set(asked) <= {0, last - 2, last - 1, last}  # 0: looked at when the filter is built
+
+
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_clips_shorter_than_a_window(length: int) -> None:
     frames = film([length], format=LIMITED)
