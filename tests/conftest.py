@@ -1,5 +1,6 @@
 """Fixtures every test may use."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,22 +15,36 @@ REPOSITORY = Path(__file__).parent.parent
 # By file: what takes longest begins first, so that at the end no worker is alone with it. (xdist keeps this order, see
 # Makefile.)
 LONGEST = (
-    "gimp_bridge/test_gimp3.py",
-    "video/test_cluster.py",
-    "cli/test_cli.py",
     "backends/test_backends.py",
+    "video/test_cluster.py",
+    "gimp_bridge/test_gimp3.py",
+    "training/test_trainer.py",
+    "cli/test_cli.py",
     "cli/test_nothing_leaves.py",
-    "vapoursynth_filter/test_vspipe.py",
-    "exporters/test_onnx.py",
-    "training/test_queue.py",
     "backends/test_memory.py",
-    "evaluation/test_speed.py",
+    "vapoursynth_filter/test_vspipe.py",
+    "video/test_resume.py",
+    "training/test_adaptation.py",
     "backends/test_selection.py",
+    "evaluation/test_speed.py",
+    "training/test_queue.py",
+    "estimation/test_choice.py",
+    "exporters/test_onnx.py",
+    "engine/test_reuse.py",
     "training/test_degradation_learning.py",
+    "test_docs.py",
+    "test_examples.py",
+    "test_same_bytes.py",
 )
 
 # Which backend is fastest depends on what else the machine does; tests of that choice unset it.
 os.environ.setdefault("SR_PLUGINS_BACKEND", "torch")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: tests that count what is collected need not look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

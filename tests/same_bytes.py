@@ -9,7 +9,6 @@ by a measurement. ``probe`` says where the digests hold.
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import vapoursynth as vs
+import warm_python
 from PIL import Image
 from torch.nn import functional as F
 
@@ -123,15 +123,14 @@ def _pictures(random: np.random.Generator, folder: Path) -> Iterator[tuple[str, 
 
 
 def _srp(*arguments: str, given: bytes = b"") -> bytes:
-    command = [
-        sys.executable,
-        "-m",
-        "sr_plugins.cli",
-        *arguments,
-        *(f"--{key}={value}" for key, value in FIXED.items()),
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, input=given, env=environment, capture_output=True, check=True).stdout
+    command = ["-m", "sr_plugins.cli", *arguments, *(f"--{key}={value}" for key, value in FIXED.items())]
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
+        stdin.write(given)
+        stdin.seek(0)
+        streams = {"stdin": stdin.fileno(), "stdout": stdout.fileno()}
+        assert warm_python.start(*command, **streams, env={**os.environ, "OMP_NUM_THREADS": "1"}).wait() == 0
+        stdout.seek(0)
+        return stdout.read()
 
 
 if __name__ == "__main__":

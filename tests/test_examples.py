@@ -9,22 +9,29 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import warm_python
 from PIL import Image
 from video_clips import ffmpeg_run, moving, tone
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def run(
-    *command: object, path: Path | None = None, cwd: Path | None = None, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    """The command with this checkout on its import path, and with what ``path`` holds."""
+def environment(path: Path | None = None, **variables: str) -> dict[str, str]:
+    """This checkout is on the import path, and what ``path`` holds."""
     folders = [str(EXAMPLES.parent), *([str(path)] if path else [])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1", **variables}
-    environment.pop("XDG_CONFIG_HOME", None)
+    given = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1", **variables}
+    given.pop("XDG_CONFIG_HOME", None)
+    return given
+
+
+def run(*command: object, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*map(str, command)], env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=250
+        [*map(str, command)], env=environment(**variables), capture_output=True, text=True, check=False, timeout=250
     )
+
+
+def python(*command: object, path: Path | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return warm_python.python(*command, env=environment(path), cwd=cwd, timeout=250)
 
 
 def test_the_vapoursynth_script_gives_frames_twice_as_large(tmp_path: Path) -> None:
@@ -33,12 +40,11 @@ def test_the_vapoursynth_script_gives_frames_twice_as_large(tmp_path: Path) -> N
     # vspipe finds this Python by a settings file, which is not to be that of whoever runs the tests
     home = {"HOME": str(tmp_path), "SR_PLUGINS_BACKEND": "torch"}
     assert run(programs / "vapoursynth", "config", **home).returncode == 0
-    done = run(programs / "vspipe", "--info", EXAMPLES / "upscale.vpy", "-", **home)
-    assert done.returncode == 0, done.stderr
-    assert "Width: 320\nHeight: 180" in done.stdout
-    done = run(programs / "vspipe", EXAMPLES / "upscale.vpy", "--", **home)
+    made = tmp_path / "made.y4m"
+    done = run(programs / "vspipe", "-c", "y4m", EXAMPLES / "upscale.vpy", made, **home)
     assert done.returncode == 0, done.stderr
     assert "Output 3 frames" in done.stderr
+    assert b" W320 H180 " in made.read_bytes().partition(b"\n")[0]
     film = tmp_path / "film.mkv"
     ffmpeg_run(*moving(seconds=0.16), "-c:v", "libx264", film)
     done = run(programs / "vspipe", EXAMPLES / "upscale.vpy", "-a", f"source={film}", "--", **home)
@@ -52,8 +58,8 @@ def test_a_folder_is_transcoded_and_a_bad_film_stops_nobody(tmp_path: Path) -> N
     season.mkdir()
     ffmpeg_run(*moving(seconds=0.16), *tone(0.16), "-c:v", "libx264", season / "good.mp4")
     (season / "bad.mkv").write_bytes(b"no film")
-    script = (sys.executable, EXAMPLES / "transcode_folder.py", season, tmp_path / "out", "--model", "tiny")
-    done = run(*script)
+    script = (EXAMPLES / "transcode_folder.py", season, tmp_path / "out", "--model", "tiny")
+    done = python(*script)
     assert done.returncode == 1
     assert "good.mkv: 4 frames" in done.stdout
     assert "bad.mkv" in done.stderr
@@ -62,7 +68,7 @@ def test_a_folder_is_transcoded_and_a_bad_film_stops_nobody(tmp_path: Path) -> N
         a, b = small.streams.video[0], large.streams.video[0]
         assert (b.width, b.height) == (2 * a.width, 2 * a.height)
     made = (tmp_path / "out" / "good.mkv").stat().st_mtime_ns
-    assert run(*script).returncode == 1
+    assert python(*script).returncode == 1
     assert (tmp_path / "out" / "good.mkv").stat().st_mtime_ns == made, "what is there is left alone"
 
 
@@ -73,7 +79,7 @@ def test_pictures_become_larger_and_keep_what_they_carry(tmp_path: Path) -> None
     frames = [Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8)) for _ in range(3)]
     frames[0].save(tmp_path / "dance.gif", save_all=True, append_images=frames[1:], duration=70)
     out = tmp_path / "out"
-    done = run(sys.executable, EXAMPLES / "pillow_thumbnails.py", out, tmp_path / "photo.jpg", tmp_path / "dance.gif")
+    done = python(EXAMPLES / "pillow_thumbnails.py", out, tmp_path / "photo.jpg", tmp_path / "dance.gif")
     assert done.returncode == 0, done.stderr
     assert "photo.jpg: 40x30 -> 80x60" in done.stdout
     with Image.open(out / "photo.jpg") as larger, Image.open(out / "dance.gif") as dance:
@@ -91,18 +97,16 @@ def test_the_plugin_is_installed_by_pip_and_its_model_and_degradation_work(tmp_p
     pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
     done = run(*pip, "--no-build-isolation", "--target", site, source)
     assert done.returncode == 0, done.stderr
-    done = run(sys.executable, "-m", "sr_plugins.cli", "models", path=site)
+    done = python("-m", "sr_plugins.cli", "models", path=site)
     assert "sharpened-cubic" in done.stdout
     Image.new("RGB", (20, 10), (200, 100, 50)).save(tmp_path / "in.png")
     arguments = ["in.png", "-o", "out.png", "--model", "sharpened-cubic", "--backend", "torch"]
-    done = run(sys.executable, "-m", "sr_plugins.cli", "image", *arguments, path=site, cwd=tmp_path)
+    done = python("-m", "sr_plugins.cli", "image", *arguments, path=site, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "out.png") as picture:
         assert picture.size == (40, 20)
         assert np.abs(np.asarray(picture).astype(int) - (200, 100, 50)).max() <= 1, "a flat colour stays"
-    done = run(
-        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", source / "tests", path=site, cwd=tmp_path
-    )
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", source / "tests", path=site, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
     chain = (
@@ -113,5 +117,5 @@ def test_the_plugin_is_installed_by_pip_and_its_model_and_degradation_work(tmp_p
     (tmp_path / "chain.toml").write_text(
         '[[degradation]]\nname = "scan-lines"\ndepth = 0.2\n[[degradation]]\nname = "bicubic"\n'
     )
-    done = run(sys.executable, "-c", chain, tmp_path / "chain.toml", path=site)
+    done = python("-c", chain, tmp_path / "chain.toml", path=site)
     assert done.stdout.strip() == "(4, 4, 3)", done.stderr

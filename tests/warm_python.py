@@ -79,7 +79,10 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
 ) -> Started:
-    """``python COMMAND`` on these descriptors; the command begins with ``-c`` or ``-m``, or with ``-P`` before it."""
+    """``python COMMAND`` on these descriptors.
+
+    The command begins with ``-c``, ``-m`` (or ``-P`` before it) or the path of a script.
+    """
     environment = dict(os.environ if env is None else env)
     return Started([*map(str, command)], stdin, stdout, stderr, env=environment, cwd=str(cwd or Path.cwd()))
 
@@ -191,9 +194,14 @@ def _run(request: dict[str, Any], before: list[str]) -> None:
     if command[0] == "-P":
         command = command[1:]
     else:
-        sys.path.insert(0, "" if command[0] == "-c" else request["cwd"])
-    kind, what, *rest = command
-    sys.argv = [kind, *rest]
+        first = {"-c": "", "-m": request["cwd"]}.get(command[0], str(Path(command[0]).absolute().parent))
+        sys.path.insert(0, first)
+    kind = command[0] if command[0] in ("-c", "-m") else "script"
+    what, *rest = command if kind == "script" else command[1:]
+    sys.argv = [what if kind == "script" else kind, *rest]
+    if kind == "script":
+        runpy.run_path(what, run_name="__main__")
+        return
     if kind == "-m":
         runpy.run_module(what, run_name="__main__", alter_sys=True)
         return

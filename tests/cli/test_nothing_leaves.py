@@ -36,7 +36,7 @@ COMMANDS = {
     "export": ["export", "tiny", "-o", "{}/out.onnx"],
     "estimate": ["degradation", "estimate", "{}/in.png", "-o", "{}/out.toml"],
     "adapt": ["adapt", "{}/in.png", "-o", "{}/out.safetensors", "--model", "tiny", "--iterations", "0"],
-    "bench": ["bench", "--models", "tiny", "--sizes", "64x48", "--seconds", "0.1"],
+    "bench": ["bench", "--models", "tiny", "--backends", "torch", "--sizes", "64x48", "--seconds", "0.1"],
 }
 
 

@@ -1,5 +1,6 @@
 """vspipe as people run it, without touching the settings of whoever runs the tests."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -8,6 +9,13 @@ from pathlib import Path
 import pytest
 
 import sr_plugins
+
+
+@pytest.fixture(autouse=True, scope="module")
+def little_to_collect() -> None:
+    """Tests that count lanes collect often: what is there before them, all of torch, stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from sr_plugins.video.journal import Journal
 from sr_plugins.video.transcode import FilmProgress, upscale_video
 
 CHUNK = 5
+KILLS = 5
 FAST = ["-preset", "ultrafast", "-bf", "2"]
 
 
@@ -57,13 +58,13 @@ def _work(source: Path, target: Path, told: Connection) -> None:
         )
 
 
-def test_killed_ten_times(clip: Path, tmp_path: Path, blurred: Upscaler) -> None:
+def test_killed_again_and_again(clip: Path, tmp_path: Path, blurred: Upscaler) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "av", "sr_plugins.video.transcode", "fakes"])
     chance = random.Random(4)
     target, straight = tmp_path / "out.mkv", tmp_path / "straight.mkv"
     lost = 0
-    for _ in range(10):
+    for _ in range(KILLS):
         listen, tell = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(clip, target, tell))
         process.start()
