@@ -77,10 +77,11 @@ PRECISIONS = ("auto", *get_args(Precision))
 CUTS = get_args(Cuts)
 
 
-def checked(settings: Mapping[str, object] | Settings) -> Settings:
+def checked(settings: Mapping[str, object] | Settings, beside: Iterable[str] = ("model",)) -> Settings:
     """All settings: those given, in one form each, and the defaults for the others. Every value is hashable.
 
-    Scripts pass numbers of numpy, lists for tuples, and ``None`` for no scale; what cannot be meant is refused.
+    Scripts pass numbers of numpy, lists for tuples, and ``None`` for no scale; what cannot be meant is refused. Where a
+    name is mistyped, ``beside`` are what else the host takes: it may be meant.
 
     Raises:
         ArgumentError: no setting has this name, a value is of another kind or out of its range, or scale and size are
@@ -88,7 +89,7 @@ def checked(settings: Mapping[str, object] | Settings) -> Settings:
     """
     for name in settings:
         if name not in DEFAULTS:
-            raise ArgumentError(f"no setting called {name!r}: {offered(name, DEFAULTS)}")
+            raise ArgumentError(f"no setting called {name!r}: {offered(name, [*DEFAULTS, *beside])}")
     found: dict[str, Any] = {name: _CHECKS[name](name, value) for name, value in settings.items()}
     if found.get("scale") is not None and found.get("size") is not None:
         raise ArgumentError("scale and size exclude each other: give one of them")

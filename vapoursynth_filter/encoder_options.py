@@ -5,14 +5,16 @@ Codes are those of ITU-T H.273, as VapourSynth's frame properties have them; nam
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import vapoursynth as vs
 
-from sr_plugins.errors import ArgumentError, FrameError
-from vapoursynth_filter.filter import as_vapoursynth_errors
+from sr_plugins.errors import ArgumentError, FrameError, one_line
+from vapoursynth_filter.filter import as_vapoursynth_errors, checked_clip
+from vapoursynth_filter.frames import frame_format, said
 
 Encoder = Literal["x264", "x265", "svt-av1", "ffmpeg"]
 
@@ -46,9 +48,23 @@ TRANSFER = {
     17: "smpte428",
     18: "arib-std-b67",
 }
-MATRIX = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
-FFMPEG_TRANSFER = TRANSFER | {4: "gamma22", 5: "gamma28", 9: "log100", 10: "log316", 12: "bt1361e"}
+MATRIX = {
+    1: "bt709",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "ycgco",
+    9: "bt2020nc",
+    10: "bt2020c",
+    11: "smpte2085",
+    12: "chroma-derived-nc",
+    13: "chroma-derived-c",
+    14: "ictcp",
+}
+FFMPEG_TRANSFER = TRANSFER | {4: "gamma22", 5: "gamma28"}
 UNKNOWN = 2
+X265_DEPTHS = (8, 10, 12)  # of what it writes; it takes more and rounds
 
 
 def encoder_options(clip: vs.VideoNode, encoder: Encoder = "x264") -> str:
@@ -58,131 +74,125 @@ def encoder_options(clip: vs.VideoNode, encoder: Encoder = "x264") -> str:
     takes from no option there: it is set behind, by ``-vf setsar``, and left out here.
 
     Args:
-        clip: what will be encoded.
+        clip: what will be encoded, GRAY or YUV of integers as y4m holds them; what ``vs.get_output()`` gives, too.
         encoder: ``x264``, ``x265``, ``svt-av1`` or ``ffmpeg``.
 
     Raises:
-        vs.Error: another encoder, or a property out of its range.
+        vs.Error: another encoder, a clip that y4m does not hold, or a property out of its range.
     """
     with as_vapoursynth_errors():
         if encoder not in get_args(Encoder):
             raise ArgumentError(f"encoder {encoder!r} is not one of {', '.join(get_args(Encoder))}")
-        said = _numbers(clip.get_frame(0).props)
-        if encoder in ("x264", "x265") and clip.format.color_family == vs.RGB:
+        clip = checked_clip(clip, "encoder_options")
+        if clip.format.color_family == vs.RGB:
             raise FrameError("a y4m stream holds no RGB: convert the clip to YUV first")
-        return shlex.join(_OPTIONS[encoder](said, clip.format.bits_per_sample))
+        if clip.format.sample_type == vs.FLOAT:
+            raise FrameError("a y4m stream holds no floating point: convert the clip to integers first")
+        with clip.get_frame(0) as frame:
+            try:
+                frame_format(frame.format, frame.props)  # its range and siting
+                return shlex.join(_OPTIONS[encoder](frame.props, clip.format.bits_per_sample))
+            except FrameError as error:
+                raise FrameError(f"frame 0: {one_line(error)}") from None
 
 
-Numbers = Mapping[str, list[float]]
-
-
-def _numbers(props: vs.FrameProps) -> Numbers:
-    """The properties that are numbers, each as a list."""
-    found = {}
-    for name, value in props.items():
-        values = list(value) if isinstance(value, list | tuple) else [value]
-        if values and all(isinstance(v, int | float) for v in values):
-            found[name] = values
-    return found
-
-
-def _first(said: Numbers, name: str) -> int | None:
-    return int(said[name][0]) if name in said else None
-
-
-def _named(said: Numbers, name: str, names: Mapping[int, str]) -> str | None:
-    code = _first(said, name)
-    if code is None or code == UNKNOWN:
+def _named(props: vs.FrameProps, name: str, names: Mapping[int, str]) -> str | None:
+    code = said(props, name, UNKNOWN)
+    if code == UNKNOWN:
         return None
     if code not in names:
-        raise FrameError(f"frame 0: its {name} property is {code}, for which encoders have no name")
+        raise FrameError(f"its {name} property is {code}, for which encoders have no name")
     return names[code]
 
 
-def _colours(said: Numbers, options: tuple[str, str, str], transfer: Mapping[int, str] = TRANSFER) -> list[str]:
-    """Primaries, transfer and matrix by the names of their options."""
+def _colours(props: vs.FrameProps, options: tuple[str, str, str], *names: Mapping[int, str]) -> list[str]:
+    """Primaries, transfer and matrix by the names of their options, and the names of their codes."""
     found = []
-    names = (("_Primaries", PRIMARIES), ("_Transfer", transfer), ("_Matrix", MATRIX))
-    for option, (name, table) in zip(options, names, strict=True):
-        if (value := _named(said, name, table)) is not None:
+    for option, name, table in zip(options, ("_Primaries", "_Transfer", "_Matrix"), names, strict=True):
+        if (value := _named(props, name, table)) is not None:
             found += [option, value]
     return found
 
 
-def _range(said: Numbers, option: str, limited: str, full: str) -> list[str]:
-    code = _first(said, "_Range")
-    return [] if code is None else [option, full if code == vs.RANGE_FULL else limited]
+def _range(props: vs.FrameProps, option: str, limited: str, full: str) -> list[str]:
+    code = said(props, "_Range", -1)
+    return [] if code == -1 else [option, full if code == vs.RANGE_FULL else limited]
 
 
-def _aspect(said: Numbers) -> str | None:
-    across, down = _first(said, "_SARNum"), _first(said, "_SARDen")
-    return f"{across}:{down}" if across and down and across != down else None
+def _aspect(props: vs.FrameProps) -> list[str]:
+    across, down = said(props, "_SARNum", 0), said(props, "_SARDen", 0)
+    return ["--sar", f"{across}:{down}"] if across > 0 and down > 0 and across != down else []
 
 
-def _x264(said: Numbers, bits: int) -> list[str]:
-    found = _range(said, "--range", "tv", "pc") + _colours(said, ("--colorprim", "--transfer", "--colormatrix"))
-    return found + (["--sar", aspect] if (aspect := _aspect(said)) else [])
+def _x264(props: vs.FrameProps, bits: int) -> list[str]:
+    found = _range(props, "--range", "tv", "pc")
+    found += _colours(props, ("--colorprim", "--transfer", "--colormatrix"), PRIMARIES, TRANSFER, MATRIX)
+    return found + _aspect(props)
 
 
-def _x265(said: Numbers, bits: int) -> list[str]:
-    found = ["-D", str(bits), *_range(said, "--range", "limited", "full")]
-    found += _colours(said, ("--colorprim", "--transfer", "--colormatrix"))
-    found += ["--sar", aspect] if (aspect := _aspect(said)) else []
-    if (display := _mastering(said)) is not None:
+def _x265(props: vs.FrameProps, bits: int) -> list[str]:
+    depth = next((depth for depth in X265_DEPTHS if depth >= bits), X265_DEPTHS[-1])
+    found = ["-D", str(depth), *_range(props, "--range", "limited", "full")]
+    found += _colours(props, ("--colorprim", "--transfer", "--colormatrix"), PRIMARIES, TRANSFER, MATRIX)
+    found += _aspect(props)
+    if (display := _mastering(props)) is not None:
         (red, green, blue), white, (low, high) = display
         points = [f"{n}({x * 50000:.0f},{y * 50000:.0f})" for n, (x, y) in (("G", green), ("B", blue), ("R", red))]
         points.append(f"WP({white[0] * 50000:.0f},{white[1] * 50000:.0f})L({high * 10000:.0f},{low * 10000:.0f})")
         found += ["--hdr10", "--master-display", "".join(points)]
-    if (light := _light(said)) is not None:
+    if (light := _light(props)) is not None:
         found += ["--max-cll", light]
     return found
 
 
-def _svt_av1(said: Numbers, bits: int) -> list[str]:
-    found = []
-    for option, name in (
-        ("--color-primaries", "_Primaries"),
-        ("--transfer-characteristics", "_Transfer"),
-        ("--matrix-coefficients", "_Matrix"),
-    ):
-        code = _first(said, name)
-        found += [] if code in (None, UNKNOWN) else [option, str(code)]
-    found += _range(said, "--color-range", "0", "1")
-    if (display := _mastering(said)) is not None:
+def _svt_av1(props: vs.FrameProps, bits: int) -> list[str]:
+    options = "--color-primaries", "--transfer-characteristics", "--matrix-coefficients"
+    codes = [{code: str(code) for code in names} for names in (PRIMARIES, TRANSFER, MATRIX)]
+    found = _colours(props, options, *codes)
+    found += _range(props, "--color-range", "0", "1")
+    if (display := _mastering(props)) is not None:
         (red, green, blue), white, (low, high) = display
         points = "".join(
             f"{n}({x:.4f},{y:.4f})" for n, (x, y) in (("G", green), ("B", blue), ("R", red), ("WP", white))
         )
         found += ["--mastering-display", f"{points}L({high:.4f},{low:.4f})"]
-    if (light := _light(said)) is not None:
+    if (light := _light(props)) is not None:
         found += ["--content-light", light]
     return found
 
 
-def _ffmpeg(said: Numbers, bits: int) -> list[str]:
-    colours = _colours(said, ("-color_primaries", "-color_trc", "-colorspace"), FFMPEG_TRANSFER)
-    return _range(said, "-color_range", "tv", "pc") + colours
+def _ffmpeg(props: vs.FrameProps, bits: int) -> list[str]:
+    options = "-color_primaries", "-color_trc", "-colorspace"
+    return _range(props, "-color_range", "tv", "pc") + _colours(props, options, PRIMARIES, FFMPEG_TRANSFER, MATRIX)
 
 
 Point = tuple[float, float]
 
 
-def _mastering(said: Numbers) -> tuple[tuple[Point, Point, Point], Point, Point] | None:
+def _numbers(props: vs.FrameProps, name: str) -> list[float]:
+    """A property's values, empty where any is no finite number."""
+    value: Any = props.get(name, ())
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    return values if all(isinstance(v, int | float) and math.isfinite(v) for v in values) else []
+
+
+def _mastering(props: vs.FrameProps) -> tuple[tuple[Point, Point, Point], Point, Point] | None:
     """Red, green and blue, white, and (lowest, highest) luminance in cd/m2, where all are there."""
-    xs, ys = said.get("MasteringDisplayPrimariesX", []), said.get("MasteringDisplayPrimariesY", [])
-    others = ["WhitePointX", "WhitePointY", "MinLuminance", "MaxLuminance"]
-    if len(xs) != 3 or len(ys) != 3 or not all(f"MasteringDisplay{name}" in said for name in others):
+    xs, ys = (_numbers(props, f"MasteringDisplayPrimaries{axis}") for axis in "XY")
+    names = ("WhitePointX", "WhitePointY", "MinLuminance", "MaxLuminance")
+    others = [_numbers(props, f"MasteringDisplay{name}")[:1] for name in names]
+    if len(xs) != 3 or len(ys) != 3 or not all(others):
         return None
-    x, y, low, high = (said[f"MasteringDisplay{name}"][0] for name in others)
+    (x,), (y,), (low,), (high,) = others
     return ((xs[0], ys[0]), (xs[1], ys[1]), (xs[2], ys[2])), (x, y), (low, high)
 
 
-def _light(said: Numbers) -> str | None:
-    most, average = _first(said, "ContentLightLevelMax"), _first(said, "ContentLightLevelAverage")
-    return None if most is None or average is None else f"{most},{average}"
+def _light(props: vs.FrameProps) -> str | None:
+    most, average = (_numbers(props, f"ContentLightLevel{name}")[:1] for name in ("Max", "Average"))
+    return f"{int(most[0])},{int(average[0])}" if most and average else None
 
 
-_OPTIONS: Mapping[str, Callable[[Numbers, int], list[str]]] = {
+_OPTIONS: Mapping[str, Callable[[vs.FrameProps, int], list[str]]] = {
     "x264": _x264,
     "x265": _x265,
     "svt-av1": _svt_av1,

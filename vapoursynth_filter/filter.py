@@ -23,9 +23,26 @@ from vapoursynth_filter.pool import enlarged
 from vapoursynth_filter.prints import keep_prints_out
 from vapoursynth_filter.shared_upscalers import shared_upscaler
 
+LONGEST = (1 << 31) - 1  # pixels of a side
 LOOKED_AT = 5  # frames, for the model that suits a clip
 
 OnError = Literal["raise", "copy"]
+
+BESIDE = ("model", "scale", "width", "height", "planes", "on_error")  # what upscale() takes beside the settings
+
+# what vs-mlrt and vs-realesrgan call it, and what it is here
+ELSEWHERE = {
+    "fp16": 'precision="float16"',
+    "bf16": 'precision="bfloat16"',
+    "num_streams": "batch, or nothing: enough frames are in flight by themselves",
+    "batch_size": "batch",
+    "tilesize": "tile",
+    "tile_pad": "overlap, or nothing: tiles are exact",
+    "device_id": 'device="cuda:0"',
+    "device_index": 'device="cuda:0"',
+    "model_path": "model",
+    "network_path": "model",
+}
 
 
 def upscale(
@@ -65,7 +82,11 @@ def upscale(
     """
     keep_prints_out(inspect.currentframe())
     with as_vapoursynth_errors():
-        clip = _checked(clip)
+        for name in settings:
+            if name in ELSEWHERE:
+                raise ArgumentError(f"no setting called {name!r}: here it is {ELSEWHERE[name]}")
+        checked(settings, BESIDE)
+        clip = checked_clip(clip, "upscale")
         subset = _planes(planes, clip.format.num_planes)
         if on_error not in get_args(OnError):
             raise ArgumentError(f"on_error {on_error!r} is neither 'raise' nor 'copy'")
@@ -120,14 +141,19 @@ def _on_planes(
     return whole.std.CopyFrameProps(upscaled)  # also where the first plane, whose properties count, was resized
 
 
-def _checked(clip: Any) -> vs.VideoNode:
-    """The clip in memory that a host can read, with the alpha of an output as its frames' property."""
+def checked_clip(clip: Any, function: str) -> vs.VideoNode:
+    """The clip in memory that a host can read, with the alpha of an output as its frames' property.
+
+    Raises:
+        ArgumentError: it is no clip; ``function`` is who was given it.
+        FrameError: a format or size that varies or that no model takes.
+    """
     if isinstance(clip, vs.VideoOutputTuple):
         clip, alpha = clip.clip, clip.alpha
         if alpha is not None:
             clip = clip.std.ClipToProp(alpha, prop="_Alpha")
     if not isinstance(clip, vs.VideoNode):
-        raise ArgumentError(f"upscale() takes a clip, got {type(clip).__name__}")
+        raise ArgumentError(f"{function}() takes a clip, got {type(clip).__name__}")
     if not (clip.width and clip.height):
         raise FrameError("the clip's size varies: split it by size, or resize it to one size first")
     frame_format(clip.format)
@@ -157,6 +183,8 @@ def _output_size(clip: vs.VideoNode, upscaler: Upscaler) -> tuple[int, int]:
     """(width, height) of the result; ``ArgumentError`` where the clip's subsampling does not allow it."""
     size = upscaler.output_size(clip.width, clip.height, frame_format(clip.format))
     steps = 1 << clip.format.subsampling_w, 1 << clip.format.subsampling_h
+    if max(size) > LONGEST:
+        raise ArgumentError(f"a clip cannot be {size[0]}x{size[1]}: VapourSynth counts sides up to {LONGEST}")
     wrong = [i for i in (0, 1) if size[i] % steps[i]]
     if wrong:
         names = "width", "height"

@@ -24,25 +24,25 @@ def frame_format(video_format: vs.VideoFormat, props: vs.FrameProps | None = Non
     """
     if video_format.color_family not in _FAMILIES:
         raise FrameError("the clip's format varies or is unknown: split it by format, or convert it with resize")
-    full_range = _said(props, "_Range", vs.RANGE_FULL if video_format.color_family == vs.RGB else vs.RANGE_LIMITED)
+    full_range = said(props, "_Range", vs.RANGE_FULL if video_format.color_family == vs.RGB else vs.RANGE_LIMITED)
     if full_range not in (vs.RANGE_FULL, vs.RANGE_LIMITED):
         raise FrameError(
             f"its _Range property is {full_range}, which is neither full nor limited: set it with "
             "clip.std.SetFrameProps(_Range=vs.RANGE_LIMITED)"
         )
-    located = _said(props, "_ChromaLocation", ChromaLocation.LEFT)
+    located = said(props, "_ChromaLocation", ChromaLocation.LEFT)
     return FrameFormat(
         family=_FAMILIES[video_format.color_family],
         bits=video_format.bits_per_sample,
         is_float=video_format.sample_type == vs.FLOAT,
         subsampling=(video_format.subsampling_w, video_format.subsampling_h),
         full_range=full_range == vs.RANGE_FULL,
-        matrix=_said(props, "_Matrix", Matrix.UNSPECIFIED),
+        matrix=said(props, "_Matrix", Matrix.UNSPECIFIED),
         chroma_location=ChromaLocation.LEFT if located == -1 else located,  # the core's word for absent
     )
 
 
-def _said(props: vs.FrameProps | None, name: str, absent: int) -> int:
+def said(props: vs.FrameProps | None, name: str, absent: int) -> int:
     """A property's number: of several values the first, as VapourSynth's own filters read it."""
     value: object = None if props is None else props.get(name)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -63,7 +63,13 @@ def to_frame(source: vs.VideoFrame) -> Frame:
     Raises:
         FrameError: an interlaced frame, or an ``_Alpha`` that does not belong to it.
     """
-    if _said(source.props, "_FieldBased", vs.FIELD_PROGRESSIVE) != vs.FIELD_PROGRESSIVE:
+    fields = said(source.props, "_FieldBased", vs.FIELD_PROGRESSIVE)
+    if fields not in (vs.FIELD_PROGRESSIVE, vs.FIELD_TOP, vs.FIELD_BOTTOM):
+        raise FrameError(
+            f"its _FieldBased property is {fields}, which is neither progressive nor a field: say what it is with "
+            "clip.std.SetFieldBased(0)"
+        )
+    if fields != vs.FIELD_PROGRESSIVE:
         raise FrameError(
             "the frame is interlaced (_FieldBased): deinterlace the clip first, or, if it is progressive in truth, "
             "say so with clip.std.SetFieldBased(0)"
@@ -92,6 +98,11 @@ def _alpha_plane(source: vs.VideoFrame, alpha: object) -> Plane:
             f"{source.width}x{source.height}: give it the same size and depth"
         )
     return np.asarray(alpha[0])
+
+
+def all_finite(plane: Plane) -> bool:
+    """Whether every sample is a number."""
+    return plane.dtype.kind != "f" or bool(np.isfinite(plane).all())
 
 
 def to_video_frame(frame: Frame, source: vs.VideoFrame) -> vs.VideoFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import vapoursynth as vs
 
 from sr_plugins.errors import ArgumentError
-from vapoursynth_filter.filter import as_vapoursynth_errors, upscale
+from vapoursynth_filter.filter import as_vapoursynth_errors, checked_clip, upscale
 
 # vs-mlrt's backends by the names of their classes: ours, and the device without its number
 BACKENDS = {
@@ -27,7 +28,9 @@ def inference(
     overlap: int | tuple[int, int] | None = None,
     tilesize: int | tuple[int, int] | None = None,
     backend: object = "auto",
+    input_name: str = "input",
     batch_size: int = 1,
+    path_is_serialization: bool = False,
     **settings: Any,
 ) -> vs.VideoNode:
     """The network of a file on a clip, at the network's own scale.
@@ -38,8 +41,10 @@ def inference(
         overlap: taken and not needed: tiles read what the network sees, so that tiled equals untiled.
         tilesize: largest side of a tile in input pixels, or (width, height), of which the larger counts.
         backend: ours by name, or one of vs-mlrt's ``Backend`` objects: CPU and CUDA, with its ``device_id``, ``fp16``
-            and ``bf16``.
+            and ``bf16``. ``None``: auto.
+        input_name: taken and not needed: a network has one input, whatever its name.
         batch_size: frames that may go through the network at once.
+        path_is_serialization: must be false: networks come from files.
         settings: further ones of ours, as :func:`~vapoursynth_filter.upscale` takes them.
 
     Raises:
@@ -51,22 +56,34 @@ def inference(
             raise ArgumentError(
                 f"inference() takes one clip, got {len(several)}: networks of several are not supported"
             )
+        clip = checked_clip(several[0], "inference")
+        if path_is_serialization or not isinstance(network_path, str | os.PathLike):
+            raise ArgumentError(f"network_path is {type(network_path).__name__}: give the path of the network's file")
         path = Path(network_path)
         if not path.is_file():
-            raise ArgumentError(f"no network file at {path}")
+            raise ArgumentError(f"no network file at {network_path}")
+        if "model" in settings:
+            raise ArgumentError("inference() runs the network of network_path: leave model out")
         given: dict[str, Any] = {**_backend(backend), **settings}
         if tilesize is not None:
             given["tile"] = max(tilesize) if isinstance(tilesize, list | tuple) else tilesize
         if batch_size != 1:
             given["batch"] = batch_size
-    return upscale(several[0], path, **given)
+    return upscale(clip, path, **given)
+
+
+def _class_of(backend: object) -> type:
+    """Scripts give an object, or its class for one with its defaults."""
+    return backend if isinstance(backend, type) else type(backend)
 
 
 def _backend(backend: object) -> dict[str, str]:
     """Settings of ours for a backend of ours by name, or for one of vs-mlrt's."""
-    if isinstance(backend, str):
+    if backend is None:
+        return {}
+    if isinstance(backend, str) and backend not in BACKENDS:
         return {"backend": backend}
-    name = type(backend).__name__
+    name = backend if isinstance(backend, str) else _class_of(backend).__name__
     if name not in BACKENDS:
         raise ArgumentError(
             f"backend {name} of vs-mlrt has no counterpart here: use a name that srp doctor lists, or "

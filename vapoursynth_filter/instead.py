@@ -11,7 +11,7 @@ import vapoursynth as vs
 from sr_plugins.errors import FrameError
 from sr_plugins.pixels.frame import Frame, FrameFormat, Plane
 from sr_plugins.pixels.resampling import resized_frame
-from vapoursynth_filter.frames import frame_format, with_props
+from vapoursynth_filter.frames import all_finite, frame_format, with_props
 
 logger = logging.getLogger("sr_plugins")
 
@@ -68,6 +68,4 @@ def _meaning(source: vs.VideoFrame) -> FrameFormat:
 
 def _finite(plane: Plane) -> Plane:
     """A sample that is no number would spread."""
-    if plane.dtype.kind != "f" or np.isfinite(plane).all():
-        return plane
-    return np.nan_to_num(plane, nan=0.0, posinf=1.0, neginf=0.0)
+    return plane if all_finite(plane) else np.nan_to_num(plane, nan=0.0, posinf=1.0, neginf=0.0)

@@ -14,9 +14,11 @@ from sr_plugins.errors import FrameError
 from sr_plugins.interface.words import Cuts
 from sr_plugins.pixels.cuts import Reduced, is_cut, reduced
 from sr_plugins.pixels.frame import Frame
-from vapoursynth_filter.frames import to_frame
+from vapoursynth_filter.frames import all_finite, to_frame
 
-REMEMBERED = 64  # frames of which is known whether a shot begins with them, and what they look like in small
+REMEMBERED = (
+    64  # frames of which is known whether a shot begins with them, whether they hold numbers, and their looks in small
+)
 
 
 class Neighbouring:
@@ -38,6 +40,7 @@ class Neighbouring:
         self.clips = [_shifted(clip, by) for by in range(-window[0], window[1] + 1)]
         self._small: OrderedDict[int, Reduced] = OrderedDict()
         self._begins: OrderedDict[int, bool] = OrderedDict()
+        self._finite: OrderedDict[int, bool] = OrderedDict()
         self._lock = threading.Lock()
 
     def now(self, frames: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
@@ -50,9 +53,9 @@ class Neighbouring:
         Raises:
             FrameError: the frame itself cannot be upscaled; where a neighbour cannot, the shot ends.
         """
-        frame = to_frame(self.now(frames))
         if isinstance(frames, vs.VideoFrame):
-            return Seen(frame, (), ())
+            return Seen(to_frame(frames), (), ())
+        frame = self._usable(n, self.now(frames))
         first = max(0, n - self._window[0])
         there = list(frames)[first - n + self._window[0] : self._length - n + self._window[0]]
         made: dict[int, Frame | None] = {n - first: frame}
@@ -60,7 +63,7 @@ class Neighbouring:
         def at(place: int) -> Frame | None:
             if place not in made:
                 try:
-                    made[place] = to_frame(there[place])
+                    made[place] = self._usable(first + place, there[place])
                 except FrameError:
                     made[place] = None
             return made[place]
@@ -71,6 +74,14 @@ class Neighbouring:
         before, after = neighbours(len(there), n - first, self._window, cut)
         around = [tuple(f for f in map(at, places) if f is not None) for places in (before, after)]
         return Seen(frame, *around)
+
+    def _usable(self, n: int, source: vs.VideoFrame) -> Frame:
+        """``FrameError`` also where a sample is no number: it would go over to the frames beside it."""
+        frame = to_frame(source)
+        planes = [*frame.planes, *([] if frame.alpha is None else [frame.alpha])]
+        if not self._remembered(self._finite, n, lambda: all(map(all_finite, planes))):
+            raise FrameError("the frame holds samples that are not a number or infinite")
+        return frame
 
     def _cut(self, first: int, there: Sequence[vs.VideoFrame], at: Callable[[int], Frame | None], place: int) -> bool:
         earlier, later = at(place - 1), at(place)
@@ -114,6 +125,7 @@ def _told(earlier: vs.VideoFrame, later: vs.VideoFrame) -> bool | None:
 def _shifted(clip: vs.VideoNode, by: int) -> vs.VideoNode:
     """The clip whose frame ``n`` is ``n + by``; the first or the last frame stands in for what lies beyond."""
     length, away = len(clip), min(abs(by), len(clip) - 1)
-    if by < 0 and away:
-        return (clip[0] * away + clip)[:length]
-    return (clip + clip[length - 1] * away)[away:] if away else clip
+    if not away:
+        return clip
+    # never longer than the clip, which may be as long as a clip can be (players do not know the end)
+    return clip[0] * away + clip[: length - away] if by < 0 else clip[away:] + clip[length - 1] * away

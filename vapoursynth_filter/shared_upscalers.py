@@ -79,11 +79,11 @@ def _settle() -> None:
 
 def _key(model: object, settings: Settings) -> Any:
     named: Any = model
-    if isinstance(model, LoadedModel):
+    if not isinstance(model, str | os.PathLike):  # one that is opened, or a mistake that the upscaler will tell
         named = id(model)  # which the upscaler keeps alive
     else:
-        with contextlib.suppress(OSError, TypeError, ValueError):
-            path = Path(model)  # type: ignore[arg-type]
+        with contextlib.suppress(OSError, ValueError):
+            path = Path(model)
             state = path.stat()
             named = str(path.resolve()), state.st_mtime_ns, state.st_size
     return named, tuple(sorted(settings.items())), id(plugins()), os.environ.get("SR_PLUGINS_BACKEND")

@@ -22,6 +22,8 @@ from sr_plugins.weights.pretrained import load_model
 
 logger = logging.getLogger("sr_plugins")
 
+TOLD = 60  # letters of what was given as a model and is none
+
 # models that were shipped once: what stands in, their own scale, and why they went
 TAKEN_OUT = {"perceptual": ("fast", 4, "it drew dotted stitches along edges")}
 
@@ -86,7 +88,9 @@ def open_model(
     if isinstance(model, LoadedModel):
         loaded = model
     elif not isinstance(model, str | os.PathLike):
-        raise UnknownModelError(str(model), (spec.name for spec in found.models()))
+        told = str(model)
+        told = told if len(told) <= TOLD else f"{told[:TOLD]} ..."
+        raise UnknownModelError(told, (spec.name for spec in found.models()))
     elif model == AUTO:
         raise UnknownModelError(AUTO, (), ": it stands for what suits a picture, and choose_model(frames) says it")
     elif links := links_of(model, found):

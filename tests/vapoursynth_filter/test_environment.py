@@ -175,21 +175,23 @@ def test_inference_runs_a_file_as_vs_mlrt_names_it(format: int, tmp_path: Path) 
     clip = clip_of(format, 70, 50)
     expected = planes_of(upscale(clip, "tiny", backend="torch", precision="float32").get_frame(0))
 
-    class OV_CPU:
+    class OV_CPU:  # an object of it or, for its defaults, itself
         fp16, num_streams = True, 2
 
     for given in (
         inference(clip, path, backend="torch", precision="float32"),
         inference([clip], str(path), (8, 8), (40, 48), backend="torch", precision="float32", batch_size=2),
         inference(clips=[clip], network_path=path, overlap=16, tilesize=40, backend="torch", precision="float32"),
+        inference(clip, path, (0, 0), None, "torch", "input", 1, False, precision="float32"),  # by position
     ):
         for a, b in zip(planes_of(given.get_frame(0)), expected, strict=True):  # of floats, tiles move the last bits
             assert np.abs(a.astype(float) - b).max() <= (1e-5 if format == vs.GRAYS else 0)
-    by_object = planes_of(inference(clip, path, backend=OV_CPU(), precision="float32").get_frame(0))
-    assert all(
-        np.abs(a.astype(float) - b).max() <= (1e-4 if format == vs.GRAYS else 1)
-        for a, b in zip(by_object, expected, strict=True)
-    )
+    for backend in (OV_CPU(), OV_CPU, "OV_CPU", None):
+        by_object = planes_of(inference(clip, path, backend=backend, precision="float32").get_frame(0))
+        assert all(
+            np.abs(a.astype(float) - b).max() <= (1e-4 if format == vs.GRAYS else 1)
+            for a, b in zip(by_object, expected, strict=True)
+        )
 
 
 def test_what_inference_cannot_do_is_told(tmp_path: Path) -> None:
@@ -202,9 +204,14 @@ def test_what_inference_cannot_do_is_told(tmp_path: Path) -> None:
         (([clip, clip], "net.onnx"), r"takes one clip, got 2: networks of several are not supported"),
         ((clip, "net.onnx"), r"no network file at net.onnx"),
         ((clip, __file__, None, None, MIGX()), r"backend MIGX of vs-mlrt has no counterpart here"),
+        ((clip, b"\x08", None, None, None, "input", 1, True), r"network_path is bytes: give the path"),
+        ((clip, None), r"network_path is NoneType: give the path"),
+        ((vs.core.std.BlankAudio(length=9), __file__), r"inference\(\) takes a clip, got AudioNode"),
     ):
         with pytest.raises(vs.Error, match=rf"^sr_plugins: .*{says}"):
             inference(*arguments)  # type: ignore[arg-type]
+    with pytest.raises(vs.Error, match="leave model out"):
+        inference(clip, __file__, model="tiny")
 
 
 def test_both_sides_that_do_not_fit_are_named_at_once() -> None:

@@ -208,6 +208,14 @@ def test_filter_twice_and_two_clips_at_once() -> None:
                 ({"device": ["cpu", 0]}, "device 0 is not a name"),
                 ({"model": None}, "no model called 'None': there is"),
                 ({"model": 3}, "no model called '3'"),
+                ({"model": ["tiny"]}, "no model called \"['tiny']\": did you mean 'tiny'"),
+                ({"model": nearest().spec}, "no model called 'ModelSpec("),
+                ({"modle": "tiny"}, "no setting called 'modle': did you mean 'model'?"),
+                ({"hieght": 64}, "no setting called 'hieght': did you mean 'height'?"),
+                ({"onerror": "copy"}, "did you mean 'on_error'?"),
+                ({"plane": 0}, "did you mean 'planes'?"),
+                ({"fp16": True}, "no setting called 'fp16': here it is precision=\"float16\""),
+                ({"width": 1e20, "height": 64}, "a clip cannot be 100000000000000000000x64: VapourSynth counts sides"),
                 ({"planes": "0"}, "planes='0': '0' is no plane's number: give 0 to 2, or a list"),
                 ({"planes": 1.0}, "1.0 is no plane's number"),
                 ({"planes": ["0"]}, "'0' is no plane's number"),
@@ -317,6 +325,7 @@ def test_of_several_values_the_first_counts(props: dict[str, Any], same_as: dict
         ({"_Matrix": 1.0}, "its _Matrix property is 1.0, which is no whole number"),
         ({"_Matrix": "bt709"}, "its _Matrix property is 'bt709'"),
         ({"_FieldBased": [2, 0]}, "interlaced"),
+        ({"_FieldBased": 7}, "its _FieldBased property is 7, which is neither progressive nor a field"),
     ],
 )
 def test_a_property_that_cannot_be_meant_is_named(props: dict[str, Any], says: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import imageio_ffmpeg
@@ -229,6 +230,57 @@ def test_what_a_frame_does_not_say_is_left_out_and_nonsense_is_refused() -> None
         encoder_options(clip_with(_Primaries=99), "x264")
     with pytest.raises(vs.Error, match=r"^sr_plugins: encoder 'x266' is not one of x264, x265"):
         encoder_options(clip_with(), "x266")  # type: ignore[arg-type]
+    assert "--sar" not in encoder_options(clip_with(_SARNum=-4, _SARDen=3), "x264")
+
+
+@pytest.mark.parametrize("encoder", ["x264", "x265", "svt-av1", "ffmpeg"])
+@pytest.mark.parametrize(
+    ("props", "says"),
+    [
+        ({"_Range": 2}, "its _Range property is 2, which is neither full nor limited"),
+        ({"_Matrix": -1}, "its _Matrix property is -1, for which encoders have no name"),
+        ({"_Primaries": 9.7}, "its _Primaries property is 9.7, which is no whole number"),
+        ({"_Transfer": float("nan")}, "its _Transfer property is nan"),
+    ],
+)
+def test_nonsense_is_refused_for_every_encoder(encoder: Any, props: dict[str, Any], says: str) -> None:
+    with pytest.raises(vs.Error) as caught:
+        encoder_options(clip_with(**props), encoder)
+    assert str(caught.value).startswith(f"sr_plugins: frame 0: {says}")
+
+
+@pytest.mark.parametrize("encoder", ["x264", "x265", "svt-av1", "ffmpeg"])
+def test_what_y4m_does_not_hold_is_refused(encoder: Any) -> None:
+    blank = vs.core.std.BlankClip
+    split = vs.core.std.Splice([blank(width=32, length=1), blank(width=64, length=1)], mismatch=True)
+    for clip, says in (
+        (blank(format=vs.RGB24), "a y4m stream holds no RGB"),
+        (blank(format=vs.YUV444PS), "a y4m stream holds no floating point"),
+        (split, "the clip's size varies"),
+        (vs.core.std.BlankAudio(length=9), r"encoder_options\(\) takes a clip, got AudioNode"),
+        (None, r"encoder_options\(\) takes a clip, got NoneType"),
+    ):
+        with pytest.raises(vs.Error, match=f"^sr_plugins: {says}"):
+            encoder_options(clip, encoder)  # type: ignore[arg-type]
+
+
+def test_depths_that_x265_writes_and_all_matrices_of_h273() -> None:
+    depths = {9: "10", 10: "10", 12: "12", 14: "12", 16: "12"}
+    for bits, depth in depths.items():
+        format = vs.core.query_video_format(vs.YUV, vs.INTEGER, bits, 1, 1)
+        assert encoder_options(vs.core.std.BlankClip(format=format), "x265") == f"-D {depth}"
+    for matrix, name in ((8, "ycgco"), (12, "chroma-derived-nc"), (14, "ictcp")):
+        assert encoder_options(clip_with(_Matrix=matrix), "x264") == f"--colormatrix {name}"
+        assert encoder_options(clip_with(_Matrix=matrix), "ffmpeg") == f"-colorspace {name}"
+        assert encoder_options(clip_with(_Matrix=matrix), "svt-av1") == f"--matrix-coefficients {matrix}"
+
+
+def test_an_output_is_taken_as_it_is() -> None:
+    clip_with(_Matrix=1).set_output(7, alpha=vs.core.std.BlankClip(clip_with(), format=vs.GRAY8))
+    try:
+        assert encoder_options(vs.get_output(7), "ffmpeg") == "-colorspace bt709"  # type: ignore[arg-type]
+    finally:
+        vs.clear_output(7)
 
 
 @pytest.mark.parametrize("program", ["x264", "x265", "SvtAv1EncApp"])

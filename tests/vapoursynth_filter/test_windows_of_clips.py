@@ -14,7 +14,7 @@ from fakes import mixing
 from shots import LIMITED, film, shots_of
 from vapoursynth_clips import clip_of, planes_of
 
-from sr_plugins import Frame, Upscaler
+from sr_plugins import Frame, FrameFormat, Upscaler
 from sr_plugins.interface.words import Cuts
 from vapoursynth_filter import upscale
 
@@ -112,6 +112,30 @@ def test_properties_overrule_only_where_the_user_says_so() -> None:
     for frames, props, cuts, expected in told:
         clip = upscale(clip_with(frames, props), mixing(), backend="torch", cuts=cuts)
         assert [np.array_equal(luma(clip, n), expected[n]) for n in range(6)] == [True] * 6, (cuts, props(3))
+
+
+def test_a_sample_that_is_no_number_stays_with_its_frame() -> None:
+    """Whichever frame is asked for first; the others see the nearest frame that they may."""
+    frames = [Frame([f.planes[0].astype(np.float32) / 255], FrameFormat("gray", 32, is_float=True)) for f in film([7])]
+    frames[3].planes[0][9, 9] = np.nan
+    with Upscaler(mixing(), backend="torch") as upscaler:
+        expected = [*upscaler.stream(frames[:3]), None, *upscaler.stream(frames[4:])]
+    for order in (range(7), range(6, -1, -1), (3, 4, 2, 0, 1, 5, 6)):
+        source = clip_of(vs.GRAYS, WIDE, HIGH, 7, plane_of=lambda n, plane, shape: frames[n].planes[0])
+        clip = upscale(source, mixing(), backend="torch", on_error="copy")
+        for n in order:
+            with clip.get_frame(n) as frame:
+                wanted = expected[n]
+                assert ("sr_plugins_error" in frame.props) == (wanted is None), (n, order)
+                assert wanted is None or np.array_equal(planes_of(frame)[0], wanted.planes[0]), (n, order)
+
+
+def test_a_clip_as_long_as_a_clip_can_be() -> None:
+    """As players hand it over, who do not know where a film ends."""
+    longest = vs.core.std.BlankClip(format=vs.GRAY8, width=16, height=16, length=(1 << 31) - 1, keep=True)
+    clip = upscale(longest, mixing((2, 2)), backend="torch")
+    assert len(clip) == len(longest)
+    assert [clip.get_frame(n).width for n in (0, 1000, len(clip) - 1)] == [32] * 3
 
 
 def test_what_cannot_be_upscaled_is_nobodys_neighbour() -> None:
