@@ -106,7 +106,7 @@ class Decoder:
 
     def _read(self) -> None:
         try:
-            for item in self._pictures():
+            for item in self._repeated(self._pictures()):
                 if not self._put(item):
                     return
             self._child.finish()
@@ -138,6 +138,20 @@ class Decoder:
                 if told := self._watch.next():
                     self._told.append((when, told))
                 yield when, picture
+
+    def _repeated(self, pictures: Iterator[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The pictures, and each once more wherever the source says so: ffmpeg leaves that out."""
+        repeats = deque(self._source.repeats)
+        last: av.VideoFrame | None = None
+        for when, picture in pictures:
+            while repeats and repeats[0] <= when:
+                again = repeats.popleft()
+                if last is not None and again < when:
+                    yield again, last
+            yield when, picture
+            last = picture
+        if last is not None:
+            yield from ((again, last) for again in repeats)
 
     def _put(self, item: tuple[int, av.VideoFrame] | BaseException | None) -> bool:
         while not self._stopped.is_set():

@@ -128,6 +128,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         pictures=numbered,
         captions=captions and not bare,
         bare=bare,
+        repeats=found.repeats,
     )
 
 

@@ -92,6 +92,7 @@ class Source:
     each stream's packets are presented. ``origin`` is the time that counts as zero in the result: 0, or where
     a broadcast recording begins. ``crop`` is what is still to be cut off (left, right, top, bottom); the size is
     that of the rest. ``decoder`` is one that ffmpeg would not take by itself. ``metadata`` holds the file's own tags.
+    ``repeats``: times at which the frame before is shown once more, for which a decoder gives nothing.
     ``captions``: there are closed ones inside the video. ``bare``: a codec's own stream, whose frames are counted.
     ``pictures`` says which they are where the film is numbered pictures and ``path`` their pattern.
     """
@@ -126,6 +127,7 @@ class Source:
     pictures: Numbered | None = None
     captions: bool = False
     bare: bool = False
+    repeats: tuple[int, ...] = ()
 
     @property
     def given(self) -> dict[str, str]:

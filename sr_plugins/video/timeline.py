@@ -36,7 +36,7 @@ class Span:
 class Timeline:
     """Of the main stream, in its time base: sorted times, times of key frames, number of packets, decoding times as
     they come, and how long the last frame is shown (0: not told); of all streams, in seconds: where they begin and
-    end, together and each."""
+    end, together and each; ``repeats``: times of frames that are the one before again, without a picture."""
 
     times: tuple[int, ...]
     keyframes: tuple[int, ...]
@@ -46,6 +46,7 @@ class Timeline:
     begin: Fraction
     end: Fraction
     spans: dict[int, Span]
+    repeats: tuple[int, ...] = ()
 
 
 def fraction(value: Any) -> Fraction:
@@ -67,7 +68,8 @@ def bare_clock(found: Timeline) -> Timeline:
 def scan(container: InputContainer, main: int) -> Timeline:
     """Read every packet of a file."""
     bare = is_bare(container.format)
-    times, keys, decoding, count, end, rest = [], [], [], 0, Fraction(0), (0, 0)
+    times, keys, decoding, count, end, rest, still = [], [], [], 0, Fraction(0), (0, 0), 0
+    repeats = []
     found: dict[int, list[Any]] = {}  # of each stream: see Span
     context: Any = container.streams[main].codec_context
     codec = context.codec.canonical_name if context is not None else ""
@@ -75,8 +77,12 @@ def scan(container: InputContainer, main: int) -> Timeline:
         time = packet.pts if packet.pts is not None else packet.dts
         if bare and time is None and packet.size:
             time = count
+        if time is None or packet.time_base is None:
+            continue
         # An empty packet is the end, or a chunk of AVI that shows nothing new; Theora's say the frame before again.
-        if time is None or packet.time_base is None or (packet.size == 0 and codec != "theora"):
+        if packet.size == 0 and codec != "theora":
+            if packet.stream_index == main:
+                still = max(still, time + (packet.duration or 0))
             continue
         span = found.setdefault(packet.stream_index, [time, None, time, packet.time_base, 0])
         span[0], span[2] = min(span[0], time), max(span[2], time)
@@ -95,11 +101,25 @@ def scan(container: InputContainer, main: int) -> Timeline:
         if not packet.is_discard:  # before the edit list's start: decoded, never shown
             times.append(time)
             rest = max(rest, (time, packet.duration or 0))
-            if packet.is_keyframe:
+            if packet.size == 0:
+                repeats.append(time)
+            elif packet.is_keyframe:
                 keys.append(time)
+    if times and still > sum(rest):
+        rest = rest[0], still - rest[0]
     spans = {index: _span(*parts) for index, parts in found.items()}
     begin = min((span.first for span in spans.values()), default=Fraction(0))
-    return Timeline(tuple(sorted(times)), tuple(sorted(keys)), count, tuple(decoding), rest[1], begin, end, spans)
+    return Timeline(
+        tuple(sorted(times)),
+        tuple(sorted(keys)),
+        count,
+        tuple(decoding),
+        rest[1],
+        begin,
+        end,
+        spans,
+        tuple(sorted(repeats)),
+    )
 
 
 def apart(times: Sequence[int]) -> list[int]:
@@ -160,8 +180,12 @@ def nominal_rate(times: Sequence[int], time_base: Fraction, declared: Sequence[F
     mean = (len(times) - 1) / ((times[-1] - times[0]) * time_base)
     if told := next((r for r in declared if abs(r / mean - 1) < Fraction(1, 500)), None):
         return told
+    gaps = [b - a for a, b in pairwise(times)]
+    usual = max(1, _median(gaps)) * time_base
+    # Some frames are left out of a steady film (they repeat the one before), all others lie on its grid.
+    if 1 / usual in declared and all(gap * time_base % usual == 0 for gap in gaps):
+        return 1 / usual
     # The mean counts pauses in, but a coarse clock shows no single gap as it is.
-    usual = max(1, _median([b - a for a, b in pairwise(times)])) * time_base
     likely = [mean, *(r for r in declared if r)]
     rate = next((r for r in likely if abs(1 / r - usual) <= time_base), 1 / usual)
     return rate.limit_denominator(1001) or rate

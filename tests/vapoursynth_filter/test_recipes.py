@@ -276,7 +276,7 @@ def test_depths_that_x265_writes_and_all_matrices_of_h273() -> None:
 
 
 def test_an_output_is_taken_as_it_is() -> None:
-    clip_with(_Matrix=1).set_output(7, alpha=vs.core.std.BlankClip(clip_with(), format=vs.GRAY8))
+    clip_with(_Matrix=1).set_output(7, alpha=vs.core.std.BlankClip(clip_with(), format=vs.GRAY10))
     try:
         assert encoder_options(vs.get_output(7), "ffmpeg") == "-colorspace bt709"  # type: ignore[arg-type]
     finally:

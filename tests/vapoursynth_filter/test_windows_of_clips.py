@@ -116,7 +116,8 @@ def test_properties_overrule_only_where_the_user_says_so() -> None:
 
 def test_a_sample_that_is_no_number_stays_with_its_frame() -> None:
     """Whichever frame is asked for first; the others see the nearest frame that they may."""
-    frames = [Frame([f.planes[0].astype(np.float32) / 255], FrameFormat("gray", 32, is_float=True)) for f in film([7])]
+    gray = FrameFormat(family="gray", bits=32, is_float=True)
+    frames = [Frame([f.planes[0].astype(np.float32) / 255], gray) for f in film([7])]
     frames[3].planes[0][9, 9] = np.nan
     with Upscaler(mixing(), backend="torch") as upscaler:
         expected = [*upscaler.stream(frames[:3]), None, *upscaler.stream(frames[4:])]

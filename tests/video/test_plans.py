@@ -150,6 +150,7 @@ MKV = Fraction(1, 1000)
         ([0, 33, 67, 100, 133, 167], MKV, [], Fraction(1000 * 5, 167).limit_denominator(1001)),
         ([0, 20_000_000, 40_000_000], MKV, [], Fraction(1, 20_000)),
         ([0, 94_944_000_000], MKV, [Fraction(25)], Fraction(1, 94_944_000)),
+        ([0, 1, 4, 5], Fraction(1, 10), [Fraction(10)], Fraction(10)),  # repeats left out
         ([7], MKV, [Fraction(90_000), Fraction(30)], Fraction(30)),
         ([7, 7], MKV, [], Fraction(25)),
     ],

@@ -91,9 +91,24 @@ def test_theora_as_source_with_a_repeated_frame_at_its_beginning(tmp_path: Path,
     with av.open(str(source)) as container:
         sizes = [packet.size for packet in container.demux() if packet.pts is not None]
     assert sizes.index(0) == 2
-    upscale_video(source, target, doubled, options=FAST, ffmpeg=BUNDLED)
-    # ffmpeg gives no frame for it: the one before is shown for longer
-    assert [float(time) for time in times(target)] == pytest.approx([0, 0.1, 0.3, 0.4, 0.5], abs=0.001)
+    said = list[str]()
+    upscale_video(source, target, doubled, options=FAST, ffmpeg=BUNDLED, notice=said.append)
+    # ffmpeg gives no frame for it: the one before comes once more
+    assert [float(time) for time in times(target)] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5], abs=0.001)
+    assert said == []
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ogv"])
+def test_theora_that_repeats_frames_up_to_its_end(suffix: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.ogv", tmp_path / f"out.{suffix}"
+    resting = "testsrc2=s=64x48:r=10:d=0.3,tpad=start=3:start_mode=clone:stop=4:stop_mode=clone"
+    ffmpeg_run("-f", "lavfi", "-i", resting, "-pix_fmt", "yuv420p", "-c:v", "libtheora", source)
+    said = list[str]()
+    result = upscale_video(source, target, doubled, ffmpeg=BUNDLED, chunk_frames=3, notice=said.append)
+    assert (said, result.frames) == ([], 10)
+    made = probe(target)  # which sees Theora's repeats, too
+    seconds = [float(time * made.time_base) for time in made.timeline]
+    assert seconds == pytest.approx([n / 10 for n in range(10)], abs=0.001)
 
 
 def test_a_gif_keeps_its_transparency(tmp_path: Path, doubled: Upscaler) -> None:
