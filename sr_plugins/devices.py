@@ -33,6 +33,18 @@ def resolve_devices(asked: str | Sequence[str]) -> list[str]:
     return [_tried(name) for name in names]
 
 
+def device_of_torch(asked: str) -> str:
+    """The one device of torch that ``asked`` means, for training, which uses no other.
+
+    Raises:
+        DeviceError: it is unknown or missing, several were named, or torch does not compute on it.
+    """
+    names = resolve_devices(asked)
+    if len(names) > 1 or names[0].startswith("vulkan"):
+        raise DeviceError(f"device {asked!r}: training runs on one device of PyTorch: use 'auto', 'cpu' or 'cuda'")
+    return names[0]
+
+
 def _tried(name: str) -> str:
     cure = "use 'auto', 'cpu' or 'cuda'"
     if name == "vulkan" or name.startswith("vulkan:"):

@@ -144,6 +144,7 @@ def make_inputs(folder: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         range_ = ["-color_range", "pc"] if name == "full.mkv" else []
         ffmpeg_run(*short, "-c:v", "libx264", "-pix_fmt", "yuv420p", *range_, folder / name)
+    ffmpeg_run(*short, "-c:v", "libx264", "-pix_fmt", "yuv420p", folder / "camera.h264")
     ffmpeg_run(*short, "-c:v", "libx264", "-pix_fmt", "yuv420p10le", folder / "hdr.mp4")
     ffmpeg_run(
         "-f", "lavfi", "-i", "testsrc2=s=160x96:d=2", "-c:v", "libx264", folder / "big-buck-bunny-480p-30sec.mp4"

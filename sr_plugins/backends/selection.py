@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import torch
 
+from sr_plugins.backends.availability import check_runs_on
 from sr_plugins.backends.kept_choice import Choice, kept_choice
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.devices import int8_is_faster, processor
-from sr_plugins.errors import DeviceError, PluginError, UnknownNameError, one_line
+from sr_plugins.errors import PluginError, UnknownNameError, one_line
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import Network, TorchNetwork
@@ -285,8 +286,7 @@ def precision_for(backend: BackendSpec, loaded: LoadedModel, device: str, asked:
         DeviceError: the backend does not run on the device.
         UnknownNameError: not in the precision asked for.
     """
-    if not backend.precisions(device):
-        raise DeviceError(f"backend {backend.name} does not run on {device}: use another device, or backend 'auto'")
+    check_runs_on(backend, device)
     chosen = _precision(backend, loaded, device, asked)
     if chosen is None:
         what = f"precision of backend {backend.name} on {device} for {loaded.spec.label}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sr_plugins.cli.examples import examples
-from sr_plugins.cli.options import setting_options
+from sr_plugins.cli.options import check_way, setting_options
 from sr_plugins.errors import SRError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def command(
     for runtime in runtimes:
         if runtime != "auto":
             found.backend(runtime)
+    check_way({"device": device, "precision": precision})
     runtimes = runtimes or [b.name for b in found.backends() if b.missing() is None]
     through = list(WAYS) if ways == "all" else [name.strip() for name in ways.split(",")]
     for way in through:

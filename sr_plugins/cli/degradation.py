@@ -38,6 +38,10 @@ def estimate_command(
     """
     _check_targets(inputs, output, plot)
     check_targets(overwrite, output, plot)
+    if plot is not None:
+        from sr_plugins.training.estimation.plot import check_plot
+
+        check_plot(plot)
     from sr_plugins.training.estimation.estimation import estimate, write_estimate
     from sr_plugins.training.estimation.source import read_source
 
@@ -94,7 +98,7 @@ def learn_command(
 
     The result is used by a recipe's step: [[degradation]] name = "learned", weights = "FILE.safetensors".
     """
-    from sr_plugins.devices import resolve_devices
+    from sr_plugins.devices import device_of_torch
     from sr_plugins.training.degradations.learning import Learning, learn_degradation, write_generator
     from sr_plugins.training.estimation.source import read_source
     from sr_plugins.training.picture_files import list_pictures, read_rgb
@@ -102,7 +106,7 @@ def learn_command(
 
     check_weights_name(output)
     check_targets(overwrite, output)
-    place = resolve_devices(device)[0]
+    place = device_of_torch(device)
     pictures = [read_rgb(path) for path in list_pictures(clean)]
     wanted = [frame for path in targets for frame in read_source(path, frames).frames]
 

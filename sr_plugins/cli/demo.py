@@ -8,7 +8,7 @@ import click
 
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets
-from sr_plugins.cli.options import make_upscaler, setting_options
+from sr_plugins.cli.options import check_way, make_upscaler, setting_options
 
 
 @click.command(
@@ -31,6 +31,9 @@ from sr_plugins.cli.options import make_upscaler, setting_options
 @setting_options("device")
 def command(output: Path, model: str, device: str) -> None:
     """Shrink real photographs by 2, enlarge them again and draw the result beside the original."""
+    if output.suffix.lower() != ".png":
+        raise click.BadParameter(f"{output} is no picture as this one: its name ends in .png", param_hint="--output")
+    check_way({"device": device})
     from sr_plugins.evaluation.demonstration import demonstrate
 
     check_targets(True, output, output.with_suffix(".html"))

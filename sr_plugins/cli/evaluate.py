@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sr_plugins.cli.examples import examples
-from sr_plugins.cli.options import make_upscaler, upscaler_options
+from sr_plugins.cli.options import check_way, make_upscaler, upscaler_options
 from sr_plugins.errors import PluginError
 
 if TYPE_CHECKING:
@@ -66,10 +66,12 @@ def command(
     from sr_plugins.evaluation import clips
     from sr_plugins.evaluation import quality as evaluation
     from sr_plugins.plugins import plugins
-    from sr_plugins.training.degradations.chain import read_chain
+    from sr_plugins.training.degradations.chain import read_chain, read_tables
+    from sr_plugins.training.picture_files import list_pictures
 
     if options["size"] is not None:
         raise click.UsageError("--size makes no sense here: test pictures have their own; use --scale")
+    check_way(options)
     # each once: the values of a metric named twice would stand in one column
     names = list(dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip()))
     if not names:
@@ -78,6 +80,10 @@ def command(
     for spec in specs:
         if missing := spec.missing():
             raise PluginError(f"metric {spec.name} cannot be used: {missing}")
+    if not clips.find_clips(data, frames_of_one=False):  # told before the upscaler takes its time
+        list_pictures(data)
+    if degradation is not None:
+        read_tables(degradation)
     with make_upscaler(**options) as upscaler:
         factor = upscaler.native_scale if upscaler.scale is None else upscaler.scale
         if factor != int(factor):

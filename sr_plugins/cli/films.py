@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from sr_plugins.cli.files import expanded, is_film_name, obstacle, place_beside, placed, walked
-from sr_plugins.errors import PipeError
+from sr_plugins.errors import PipeError, one_line
 from sr_plugins.video.containers import batch_suffix
+from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.sequence import existing, is_picture, is_sequence, pattern_of
+from sr_plugins.video.streams import muxer_of
 
 _SOUND = {".aac", ".ac3", ".aif", ".aiff", ".flac", ".mp2", ".mp3", ".oga", ".opus", ".wav", ".wma"}
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
 
-def film_obstacle(source: Path, target: Path, *, resume: bool, replace: bool) -> str | None:
-    """See :func:`obstacle`; a target that is there is none to --resume, nor where its own work is not cleared."""
+def film_obstacle(
+    source: Path, target: Path, output_options: Sequence[str] = (), *, resume: bool, replace: bool
+) -> str | None:
+    """See :func:`obstacle`; a target that is there is none to --resume, nor where its own work is not cleared.
+
+    ``output_options`` are ffmpeg's: one of them may name the container, which is otherwise what the target's name says.
+    """
     unfinished = target.with_name(target.name + ".parts").exists()
     if is_sequence(source):
         source = existing(source) or source
     if is_sequence(target) and not (replace or resume or unfinished):
         target = existing(target) or target
-    return obstacle(source, target, replace=replace or resume or unfinished)
+    if told := obstacle(source, target, replace=replace or resume or unfinished):
+        return told
+    try:
+        muxer_of(target, OutputOptions.parse(output_options))
+    except PipeError as error:
+        return one_line(error)
+    return None
 
 
 def beside(source: Path, options: dict[str, Any]) -> tuple[Path, Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sr_plugins.cli.examples import examples
+from sr_plugins.cli.options import check_way
 from sr_plugins.errors import PluginError
 from sr_plugins.version import __version__
 
@@ -42,6 +43,8 @@ def install(gimp_dir: Path | None, python: Path | None, device: str) -> None:
     from gimp_bridge.install import install as install_into
 
     profiles = find_profiles(gimp_dir)
+    if python is None:  # another one's PyTorch may see other devices
+        check_way({"device": device})
     bridge = make_bridge(worker_command(python, device))
     for profile in profiles:
         changed = install_into(profile, bridge)

@@ -26,7 +26,7 @@ from sr_plugins.backends.loading import import_torch
 from sr_plugins.cli.as_typed import target_among
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import expanded, is_film_name, obstacle, own_scale, without_results
-from sr_plugins.cli.options import Upscalers, checked_options, upscaler_options
+from sr_plugins.cli.options import Upscalers, check_way, checked_options, upscaler_options
 from sr_plugins.cli.picture_progress import PictureProgress
 from sr_plugins.cli.picture_tasks import STREAM, place_for, stream_copy, suffix_of, tasks_for
 from sr_plugins.errors import ImageError, SRError, one_line
@@ -83,6 +83,7 @@ def command(
         raise click.UsageError(f"{film} is a film: srp video {film}" + (f" -o {output}" if output else ""))
     if skip_existing and overwrite:
         raise click.UsageError("--skip-existing and --overwrite contradict each other")
+    check_way(options)
     sources = list(expanded(map(Path, words)))
     to_stdout = output == str(STREAM) or (output is None and sources == [STREAM])
     if to_stdout and len(sources) > 1:

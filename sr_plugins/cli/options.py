@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -127,6 +128,28 @@ def checked_options(settings: Mapping[str, object]) -> Settings:
         return checked(settings)
     except ArgumentError as error:
         raise click.UsageError(str(error)) from error
+
+
+def check_way(options: Mapping[str, object]) -> None:
+    """Refuse devices, a backend and a precision that are not here; to be asked before any file is looked at.
+
+    Where none is named nothing can be wrong, and nothing is imported.
+
+    Raises:
+        DeviceError, PluginError, UnknownNameError: see :func:`~.backends.availability.check_way`.
+    """
+    asked = checked_options({name: value for name, value in options.items() if name in DEFAULTS})
+    device, backend, precision = asked["device"], asked["backend"], asked["precision"]
+    from sr_plugins.plugins import plugins
+
+    if name := os.environ.get("SR_PLUGINS_BACKEND") if backend == AUTO else backend:
+        plugins().backend(name)  # one that is not there is told before torch is imported
+    if device in (AUTO, "cpu") and backend == precision == AUTO:
+        return
+    import_torch()
+    from sr_plugins.backends.availability import check_way as check
+
+    check(plugins(), device, backend, precision)
 
 
 def make_upscaler(*, model: str, **settings: Any) -> Upscaler:

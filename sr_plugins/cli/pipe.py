@@ -9,7 +9,7 @@ from typing import Any, Literal
 import click
 
 from sr_plugins.cli.examples import examples
-from sr_plugins.cli.options import Upscalers, upscaler_options
+from sr_plugins.cli.options import Upscalers, check_way, upscaler_options
 from sr_plugins.interface.words import AUTO
 from sr_plugins.pixels.frame import ChromaLocation
 from sr_plugins.pixels.matrix import NAMES
@@ -46,6 +46,7 @@ def command(
     """
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise click.UsageError("stdin and stdout are pipes here: vspipe -c y4m s.vpy - | srp pipe | x265 --y4m - ...")
+    check_way(options)
     from sr_plugins.video.pipe import upscale_pipe
 
     full = None if range_ is None else range_ == "full"

@@ -20,7 +20,7 @@ from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import expanded, without_results
 from sr_plugins.cli.film_progress import reporter, say, summary, with_cheaper_way
 from sr_plugins.cli.films import beside, film_obstacle, films_of
-from sr_plugins.cli.options import Upscalers, checked_options, make_upscaler, upscaler_options
+from sr_plugins.cli.options import Upscalers, check_way, checked_options, make_upscaler, upscaler_options
 from sr_plugins.cli.preview import preview
 from sr_plugins.cli.preview import tune as tuned
 from sr_plugins.errors import PipeError, SRError, one_line
@@ -144,6 +144,8 @@ def command(
     names += ["keep_playable"]
     video = {name: options.pop(name) for name in names}
     video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
+    if jobs == "local":  # other machines have devices and backends of their own
+        check_way(options)
     if look or tune:
         if jobs != "local" or (look and tune) or (tune and output):
             raise click.UsageError("--preview writes a page, --tune measures and writes nothing, both here alone")
@@ -162,7 +164,10 @@ def command(
             films = films_of(inputs, output, failed)
     except OSError as error:
         raise PipeError(f"{error.filename}: {error.strerror}") from error
-    told = [film_obstacle(source, target, resume=resume, replace=video["overwrite"]) for source, target in films]
+    obstacle = functools.partial(
+        film_obstacle, output_options=video["options"], resume=resume, replace=video["overwrite"]
+    )
+    told = [obstacle(source, target) for source, target in films]
     obstacles = [line for line in told if line is not None]
     count = len(films) + len(failed)
     if len(obstacles) == len(films):  # told before the upscaler takes its time to be ready

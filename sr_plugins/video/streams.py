@@ -20,7 +20,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DELAY_IN_MATROSKA, PCM_IN_MP4, Container, container_named, container_of_suffix
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, version_number
 from sr_plugins.video.output_options import OutputOptions
-from sr_plugins.video.sequence import is_sequence, picture_container
+from sr_plugins.video.sequence import is_picture, is_sequence, picture_container
 from sr_plugins.video.source import Source, StreamInfo, opened
 
 # What a player may hear of an encoder's delay before the sound begins, in seconds: every AAC track has some.
@@ -65,16 +65,24 @@ def muxer_of(target: Path, options: OutputOptions) -> str:
     """ffmpeg's name of the target's container, by ``-f`` or by the file name.
 
     Raises:
-        PipeError: ffmpeg knows no such container.
+        PipeError: ffmpeg knows no such container, or one that holds no film.
     """
     if is_sequence(target):
         return picture_container(target).muxer
     asked = [b for a, b in zip(options.join, options.join[1:], strict=False) if a == "-f"]
     name = asked[-1] if asked else container_of_suffix(target.suffix).muxer
+    if not name:
+        raise PipeError(f"{target}: a name without ending names no video container: {target}.mkv does")
     try:
-        av.ContainerFormat(name, "w")
+        with av.open(io.BytesIO(), "w", format=name) as muxer:  # nothing is written before its first packet
+            holds_film = muxer.default_video_codec != "none"
     except ValueError:
-        raise PipeError(f"{target}: no video container is called {name!r}; .mkv holds everything") from None
+        cure = ".mkv holds everything"
+        if is_picture(target):
+            cure = f"numbered pictures are named {target.stem}_%05d{target.suffix}; {cure}"
+        raise PipeError(f"{target}: no video container is called {name!r}; {cure}") from None
+    if not holds_film:
+        raise PipeError(f"{target}: no film fits into {name!r}; .mkv holds everything")
     return name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sr_plugins.devices import resolve_devices
+from sr_plugins.devices import device_of_torch
 from sr_plugins.errors import WeightsError
 from sr_plugins.training.adaptation.adaptation import ITERATIONS, Adaptation, Step, adapt
 from sr_plugins.training.degradations.chain import read_tables
@@ -37,7 +37,7 @@ def adapt_source(
     Raises:
         DataError, PipeError, RecipeError, WeightsError, UnknownModelError, DeviceError: told in one line each.
     """
-    place = resolve_devices(device)[0]
+    place = device_of_torch(device)
     loaded = open_model(model, scale, exact=True)
     if "correction" in loaded.card:
         raise WeightsError(f"{model} is adapted to a source already: start from the model it was made of")

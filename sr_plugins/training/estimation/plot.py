@@ -15,12 +15,25 @@ from sr_plugins.version import extra_command
 from sr_plugins.whole_file import whole_file
 
 
-def plot_estimate(estimate: Estimate, sources: Sequence[Source], path: Path) -> None:
-    """Write the figure; ``PluginError`` without matplotlib (the extra ``plot``), ``DataError`` where it cannot be."""
+def check_plot(path: Path) -> None:
+    """``PluginError`` without matplotlib (the extra ``plot``), ``DataError`` where it knows no picture of this name.
+
+    To be asked before anything is estimated.
+    """
     try:
-        from matplotlib.figure import Figure
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:
         raise PluginError(f"--plot needs matplotlib: {extra_command('plot')}") from error
+    known = FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix and path.suffix.lower().removeprefix(".") not in known:
+        raise DataError(f"{path}: {path.suffix} plots cannot be written: name it .png, .svg or .pdf")
+
+
+def plot_estimate(estimate: Estimate, sources: Sequence[Source], path: Path) -> None:
+    """Write the figure; raises as :func:`check_plot` does, and ``DataError`` where it cannot be written."""
+    check_plot(path)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     kernel = estimate.kernel

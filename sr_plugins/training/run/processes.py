@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from sr_plugins.errors import DeviceError
+from sr_plugins.devices import device_of_torch
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,7 @@ def processes(device: str) -> Iterator[Processes]:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if world > 1 and device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', rank)}"
-    try:
-        place = torch.device(device)
-    except RuntimeError as error:
-        raise DeviceError(f"no device {device!r}: there is auto, cpu, cuda, cuda:1 ...") from error
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"device {device} is not here: torch sees {torch.cuda.device_count()} CUDA devices")
+    place = torch.device(device_of_torch(device))
     if place.type == "cuda":
         torch.cuda.set_device(place)
     if world > 1:
