@@ -48,7 +48,9 @@ def command(
     device: str,
     overwrite: bool,
 ) -> None:
-    """Adapt a model to pictures or a film, from them alone; the weights go into --model of every command.
+    """Adapt a model to pictures, films or folders of them, from them alone.
+
+    The weights go into --model of every command.
 
     Some frames are held out (not trained on, but judged by); on those the result is never worse than the model it
     began with.

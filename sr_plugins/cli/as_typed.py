@@ -16,6 +16,7 @@ from sr_plugins.cli.files import is_film_name, is_picture_name
 # ruff: noqa: PTH110, PTH111, PTH112, PTH122
 
 _ASKS = ("-h", "--help", "--version")
+_MAY_BE_EMPTY = ("--name", "--license")
 _IN_OTHER_WORDS = {"help": "--help", "version": "--version"}
 
 
@@ -26,7 +27,10 @@ def as_typed(words: Sequence[str], commands: Collection[str]) -> list[str]:
     """
     ours = list(words[: words.index("--")]) if "--" in words else list(words)
     rest = list(words[len(ours) :])
-    ours = [_at_home(word) for word in ours]
+    for before, word in zip(["", *ours], ours, strict=False):
+        if (not word and before not in _MAY_BE_EMPTY) or re.fullmatch(r"--(?!name|license)[\w-]+=", word):
+            raise click.UsageError(f"{word or 'a word'} is empty: perhaps a variable of the shell that is not set")
+    ours = [_named(_at_home(word)) for word in ours]
     if not ours or ours[0] in (*commands, *_ASKS):
         return [*ours, *rest]
     if ours[0] in _IN_OTHER_WORDS:
@@ -46,9 +50,17 @@ def _at_home(word: str) -> str:
     return word
 
 
+def _named(word: str) -> str:
+    """A picture or film whose name begins with a dash, in a form that is no option."""
+    is_file = word[:1] == "-" and os.path.splitext(word)[1] and exists(word)
+    return os.path.join(os.curdir, word) if is_file and (is_picture_name(word) or is_film_name(word)) else word  # noqa: PTH118
+
+
 def unknown_command(word: str, commands: Collection[str]) -> str:
     """What to say to someone whose first word is no command and no picture's or film's name."""
     if word.startswith("-"):
+        if close := get_close_matches(word, _ASKS, n=1, cutoff=0.7):
+            return f"no option {word}: did you mean srp {close[0]}?"
         return f"a command comes before {word}: srp image {word} ..."
     if isdir(word):
         return (

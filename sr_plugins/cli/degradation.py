@@ -8,15 +8,17 @@ import click
 
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets, overwrite_option
+from sr_plugins.cli.subcommands import Subcommands
 from sr_plugins.errors import DataError
 
 
 @click.group(
+    cls=Subcommands,
     epilog=examples(
         "srp degradation estimate film.mkv -o film.toml",
         "srp degradation estimate scans/ -o scans.toml --plot scans.png",
         "srp degradation learn tape.mkv --clean PICTURES -o tape.safetensors",
-    )
+    ),
 )
 def command() -> None:
     """Find out how pictures or a film became what they are."""
@@ -32,7 +34,7 @@ def command() -> None:
 def estimate_command(
     inputs: tuple[Path, ...], output: Path, scale: int, frames: int, plot: Path | None, overwrite: bool
 ) -> None:
-    """Estimate blur, noise, compression and earlier enlargement from pictures or films alone.
+    """Estimate blur, noise, compression and earlier enlargement from pictures, films or folders of them alone.
 
     The result is a list of [[degradation]] steps for srp train, srp adapt and srp evaluate --degradation.
     """
@@ -43,8 +45,10 @@ def estimate_command(
 
         check_plot(plot)
     from sr_plugins.training.estimation.estimation import estimate, write_estimate
-    from sr_plugins.training.estimation.source import read_source
+    from sr_plugins.training.estimation.source import read_source, sources_in
 
+    inputs = tuple(sources_in(inputs))
+    _check_targets(inputs, output, plot)
     sources = [read_source(path, frames) for path in inputs]
     found = estimate(sources, scale)
     write_estimate(found, output)
@@ -100,7 +104,7 @@ def learn_command(
     """
     from sr_plugins.devices import device_of_torch
     from sr_plugins.training.degradations.learning import Learning, learn_degradation, write_generator
-    from sr_plugins.training.estimation.source import read_source
+    from sr_plugins.training.estimation.source import read_source, sources_in
     from sr_plugins.training.picture_files import list_pictures, read_rgb
     from sr_plugins.weights.safetensors_files import check_weights_name
 
@@ -108,7 +112,7 @@ def learn_command(
     check_targets(overwrite, output)
     place = device_of_torch(device)
     pictures = [read_rgb(path) for path in list_pictures(clean)]
-    wanted = [frame for path in targets for frame in read_source(path, frames).frames]
+    wanted = [frame for path in sources_in(targets) for frame in read_source(path, frames).frames]
 
     def report(learning: Learning) -> None:
         click.echo(

@@ -1,7 +1,7 @@
 """Which files a command reads and which it writes: one rule for all commands."""
 
 # os.path asks without raising; Path's questions raise for a name that is too long and for a locked folder.
-# ruff: noqa: PTH110, PTH112, PTH116, PTH121, PTH207
+# ruff: noqa: PTH110, PTH112, PTH113, PTH116, PTH121, PTH207
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import os
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from os.path import exists, isdir
+from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def check_targets(overwrite: bool, *targets: Path | None) -> None:
         if target is None:
             continue
         if exists(target) and not overwrite:
-            raise ArgumentError(f"{target} exists: --overwrite replaces it")
+            raise ArgumentError(_no_file(target) or f"{target} exists: --overwrite replaces it")
         if told := _unwritable(target):
             raise ArgumentError(told)
 
@@ -49,15 +49,24 @@ def obstacle(source: Path, target: Path, *, replace: bool) -> str | None:
     if exists(target):
         if os.path.samefile(source, target):
             return f"{target} is the source itself: choose another name"
-        if isdir(target):
-            return f"{target} is a folder: name a file in it"
+        if told := _no_file(target):
+            return told
         if not replace:
             return f"{target} exists: --overwrite replaces it"
     return _unwritable(target)
 
 
+def _no_file(target: Path) -> str | None:
+    """What is said of something that is there and cannot be replaced by a file."""
+    if isdir(target):
+        return f"{target} is a folder: name a file in it"
+    return None if isfile(target) or not exists(target) else f"{target} is a device and no file: choose another name"
+
+
 def _unwritable(target: Path) -> str | None:
     """Why no file can be made where ``target`` will be; tried, because permissions do not tell all."""
+    if told := _no_file(target):
+        return told
     try:
         place = target.resolve().parent
         while not exists(place):
@@ -88,11 +97,16 @@ def is_picture_name(name: str | Path) -> bool:
 def expanded(inputs: Iterable[Path]) -> Iterator[Path]:
     """The inputs, patterns such as ``holiday/*.jpg`` replaced by what they match: not every shell does it.
 
-    A pattern that matches nothing stays, and is told as a file that is not there.
+    A pattern that matches nothing stays, and is told as a file that is not there. What is named twice comes once.
     """
+    known: set[Path] = set()
     for given in inputs:
         found = [] if exists(given) or not glob.has_magic(str(given)) else sorted(glob.glob(str(given), recursive=True))
-        yield from map(Path, found) if found else (given,)
+        for path in map(Path, found) if found else (given,):
+            place = Path(os.path.realpath(path.parent), path.name)
+            if place not in known:
+                known.add(place)
+                yield path
 
 
 def placed(
@@ -177,11 +191,19 @@ def place_beside(source: Path, suffix: str, asked: Mapping[str, Any]) -> Path:
 
 
 def without_results(tasks: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """Those whose source is not what another's enlargement is called: a pattern matches an earlier run's, too."""
+    """Those whose source is not what another's enlargement is called: a pattern matches an earlier run's, too.
+
+    Where two would have one name, as ``a-2x.png`` of ``a.png`` and ``a.jpg``, the second keeps its old ending in it.
+    """
     targets = {target for _, target in tasks}
     for results in (source for source, _ in tasks if source in targets):
         click.echo(f"{results} is an earlier result: left out", err=True)
-    return [task for task in tasks if task[0] not in targets]
+    taken: set[str] = set()
+    apart = []
+    for source, target in (task for task in tasks if task[0] not in targets):
+        apart.append((source, _free(target, source.suffix, taken)))
+        taken.add(_key(apart[-1][1]))
+    return apart
 
 
 def own_scale(model: str) -> int:

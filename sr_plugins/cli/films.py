@@ -35,6 +35,8 @@ def film_obstacle(
         target = existing(target) or target
     if told := obstacle(source, target, replace=replace or resume or unfinished):
         return told
+    if not target.absolute().parent.is_dir():
+        return f"{target}: there is no folder {target.parent}"
     try:
         muxer_of(target, OutputOptions.parse(output_options))
     except PipeError as error:
@@ -97,7 +99,6 @@ def films_of(inputs: tuple[str, ...], wanted: str, failed: list[tuple[Path, str]
             return [(sources[0], output)]
         if output.suffix:
             raise click.UsageError(f"{output} is no folder, and several films need one")
-    _made(output)
     films = placed(sources, output, within, _called)
     if not films and not failed:
         raise nothing

@@ -8,6 +8,7 @@ import click
 
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.options import check_way
+from sr_plugins.cli.subcommands import Subcommands
 from sr_plugins.errors import PluginError
 from sr_plugins.version import __version__
 
@@ -19,11 +20,12 @@ gimp_dir = click.option(
 
 
 @click.group(
+    cls=Subcommands,
     epilog=examples(
         "srp gimp install",
         "srp gimp status",
         "srp gimp install --gimp-dir ~/.config/GIMP/3.0 --device cpu",
-    )
+    ),
 )
 def command() -> None:
     """The GIMP 3 plug-in: install it, check it, remove it."""

@@ -28,8 +28,8 @@ from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import expanded, is_film_name, obstacle, own_scale, without_results
 from sr_plugins.cli.options import Upscalers, check_way, checked_options, upscaler_options
 from sr_plugins.cli.picture_progress import PictureProgress
-from sr_plugins.cli.picture_tasks import STREAM, place_for, stream_copy, suffix_of, tasks_for
-from sr_plugins.errors import ImageError, SRError, one_line
+from sr_plugins.cli.picture_tasks import STREAM, place_for, stream_copy, suffix_of, tasks_for, without_copies
+from sr_plugins.errors import FrameError, ImageError, SRError, one_line
 from sr_plugins.interface.words import AUTO
 from sr_plugins.settings import output_size
 
@@ -91,7 +91,7 @@ def command(
     if max_pixels is not None:
         Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)  # Pillow warns at this many and refuses twice as many
     failures: list[SRError] = []
-    with tempfile.TemporaryDirectory(prefix="srp-image-") as folder:
+    with tempfile.TemporaryDirectory(prefix="srp-image-") as folder, _told_without(Path(folder)):
         # pictures of a folder keep their names; a stream has none, and is copied to a file that has one
         sources = [stream_copy(path, Path(folder)) for path in sources]
         if to_stdout:
@@ -117,10 +117,11 @@ def command(
                 if count == 1:
                     raise
                 failures.append(error)
-                click.echo(f"{source}: failed", err=True)
+                click.echo(without_copies(f"{source}: failed", Path(folder)), err=True)
         if ready:
             work = partial(_upscaled, quality=quality, overwrite=overwrite, wrap=wrap)
-            _upscale_all(ready, count, work, options, failures)
+            plain = partial(without_copies, folder=Path(folder))
+            _upscale_all(ready, count, work, options, failures, plain)
         if to_stdout and output:
             with Path(output).open("rb") as result:
                 shutil.copyfileobj(result, sys.stdout.buffer)
@@ -128,8 +129,17 @@ def command(
     if failures:
         click.echo(f"{len(failures)} of {count} pictures failed:", err=True)
     for failure in failures:
-        click.echo(f"  {one_line(failure)}", err=True)
+        click.echo(f"  {without_copies(one_line(failure), Path(folder))}", err=True)
     return 1 if failures else 0
+
+
+@contextmanager
+def _told_without(folder: Path) -> Iterator[None]:
+    """Errors call what was copied into ``folder`` by the names of its streams."""
+    try:
+        yield
+    except (ImageError, FrameError) as error:
+        raise type(error)(without_copies(str(error), folder)) from error
 
 
 def _upscale_all(
@@ -138,8 +148,9 @@ def _upscale_all(
     work: Callable[..., str],
     options: dict[str, Any],
     failures: list[SRError],
+    plain: Callable[[str], str],
 ) -> None:
-    with Upscalers(**options) as upscalers, PictureProgress(len(tasks)) as progress:
+    with Upscalers(**options) as upscalers, PictureProgress(len(tasks), plain) as progress:
         if count == 1:
             upscaler = upscalers.for_picture(tasks[0][0], progress.told)
             upscaler.watch_tiles(progress.tiles)

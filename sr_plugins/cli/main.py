@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -44,6 +45,9 @@ COMMANDS = {
 # Nothing leaves the machine: read by ONNX Runtime and Ray when they start, here and in every process we start.
 SILENT = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 INTERRUPTED = 130  # the status that shells expect: 128 and the signal's number
+
+
+_NUMBERS = {"integer": "whole number", "float": "number"}
 
 
 class _Commands(click.Group):
@@ -111,6 +115,11 @@ def _main() -> None:
     logging.basicConfig(level=logging.WARNING, format="srp: %(message)s")
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # names no file; what comes of it is told by us
     try:
+        Path.cwd()
+    except OSError as error:  # many a library asks for it, and none expects that
+        click.echo(f"srp: the current folder is gone ({error.strerror}): cd to another", err=True)
+        sys.exit(1)
+    try:
         status = srp.main(prog_name="srp", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -135,5 +144,7 @@ def _main() -> None:
 def _told(error: click.UsageError) -> str:
     """Wrong usage in one line, with the page that helps where the line itself does not say what to type."""
     told = one_line(error if isinstance(error, SRError) else SRError(error.format_message()))
-    page = f"{error.ctx.command_path} --help" if error.ctx else "srp --help"
+    told = re.sub(r"is not a valid (integer|float)( range)?(?=\.)", lambda kind: f"is no {_NUMBERS[kind[1]]}", told)
+    command = next((word for word in sys.argv[1:] if word in COMMANDS), "")  # click gives not every error its context
+    page = f"{error.ctx.command_path if error.ctx else f'srp {command}'.rstrip()} --help"
     return told if "srp " in told or re.search(r" --?\w+[^:]*[:?]| -o ", told) else f"{told.rstrip('.')} ({page})"

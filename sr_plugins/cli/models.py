@@ -14,6 +14,7 @@ from rich.table import Table
 
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.library import add, inspect, listed, remove
+from sr_plugins.cli.subcommands import Subcommands
 from sr_plugins.errors import WeightsError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.plugins import OUR_DISTRIBUTION, plugins
@@ -74,6 +75,7 @@ def described(spec: ModelSpec, problems: list[str]) -> dict[str, Any]:
 
 @click.group(
     "models",
+    cls=Subcommands,
     invoke_without_command=True,
     epilog=examples(
         "srp models",

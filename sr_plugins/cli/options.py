@@ -1,5 +1,8 @@
 """The options that every upscaling command shares, made from :mod:`sr_plugins.settings`, which all hosts share."""
 
+# os.path asks without raising; Path's question raises for a name that is too long.
+# ruff: noqa: PTH110
+
 from __future__ import annotations
 
 import os
@@ -7,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from os.path import exists
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +20,7 @@ from click.shell_completion import CompletionItem
 
 from sr_plugins.backends.loading import import_torch
 from sr_plugins.cli.as_typed import size_meant
-from sr_plugins.errors import ArgumentError, SRError
+from sr_plugins.errors import ArgumentError, SRError, WeightsError
 from sr_plugins.interface.words import AUTO
 from sr_plugins.settings import DEFAULTS, HELP, PRECISIONS, Settings, checked
 
@@ -28,7 +32,9 @@ Command = Callable[..., Any]
 
 
 def _auto_or_int(ctx: click.Context, parameter: click.Parameter, value: str) -> int | str:
-    return int(value) if re.fullmatch(r"[0-9]+", value) else value
+    if value != AUTO and not re.fullmatch(r"-?[0-9]+", value):
+        raise click.BadParameter(f"{value!r} is neither auto nor a whole number")
+    return value if value == AUTO else int(value)
 
 
 def _scale(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
@@ -130,18 +136,39 @@ def checked_options(settings: Mapping[str, object]) -> Settings:
         raise click.UsageError(str(error)) from error
 
 
+def check_model(model: str) -> None:
+    """Refuse a name that nothing has and a weights file that is not there; nothing is opened.
+
+    Raises:
+        UnknownModelError, WeightsError: as when it is opened.
+    """
+    from sr_plugins.plugins import plugins
+    from sr_plugins.weights.open_model import TAKEN_OUT, links_of, weights_file
+
+    found = plugins()
+    for link in links_of(model, found) or [model]:
+        file = weights_file(link, found)
+        if file is not None and not exists(file):
+            raise WeightsError(f"no weights file at {file}")
+        if file is None and link not in (AUTO, *TAKEN_OUT):
+            found.model(link)
+
+
 def check_way(options: Mapping[str, object]) -> None:
-    """Refuse devices, a backend and a precision that are not here; to be asked before any file is looked at.
+    """Refuse a model, devices, a backend and a precision that are not here; to be asked before any file is looked at.
 
     Where none is named nothing can be wrong, and nothing is imported.
 
     Raises:
+        UnknownModelError, WeightsError: see :func:`check_model`.
         DeviceError, PluginError, UnknownNameError: see :func:`~.backends.availability.check_way`.
     """
     asked = checked_options({name: value for name, value in options.items() if name in DEFAULTS})
     device, backend, precision = asked["device"], asked["backend"], asked["precision"]
     from sr_plugins.plugins import plugins
 
+    if "model" in options and "," not in str(options["model"]):
+        check_model(str(options["model"]))
     if name := os.environ.get("SR_PLUGINS_BACKEND") if backend == AUTO else backend:
         plugins().backend(name)  # one that is not there is told before torch is imported
     if device in (AUTO, "cpu") and backend == precision == AUTO:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 class PictureProgress:
     """A line on stderr for each finished picture; on a terminal a bar below them."""
 
-    def __init__(self, count: int) -> None:
-        self._total = count
+    def __init__(self, count: int, plain: Callable[[str], str] = str) -> None:
+        self._total, self._plain = count, plain  # what is told of files passes through ``plain``
         self._shown = 0  # per cent
         self._finished, self._ready, self._count = 0, 0, 1  # pictures; frames of the one under way
         self._bar: Progress | None = None
@@ -55,6 +56,7 @@ class PictureProgress:
 
     def told(self, line: str) -> None:
         """A line above the bar."""
+        line = self._plain(line)
         if self._bar is None:
             click.echo(line, err=True)
         else:

@@ -1,13 +1,16 @@
 """Which pictures ``srp image`` reads, and where each result goes; all of it before any work."""
 
 # os.path asks without raising; Path's questions raise for a name that is too long and for a locked folder.
-# ruff: noqa: PTH110, PTH112, PTH113
+# ruff: noqa: PTH110, PTH112, PTH113, PTH116
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import stat
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from os.path import exists, isdir, isfile
 from pathlib import Path
@@ -30,11 +33,13 @@ def stream_copy(given: Path, folder: Path) -> Path:
     """What stdin, a pipe or another stream holds, as a file whose ending says its format; other paths as they are.
 
     Raises:
-        ImageError: it holds no picture.
+        ImageError: it is a device, which may have no end.
     """
     if given != STREAM and (not exists(given) or isfile(given) or isdir(given)):
         return given
-    copy = folder / "stdin"
+    if given != STREAM and stat.S_ISBLK(mode := os.stat(given).st_mode) | stat.S_ISCHR(mode):
+        raise ImageError(f"{given} is a device and no picture: name a file")
+    copy = Path(tempfile.mkdtemp(dir=folder), "stdin" if given == STREAM else given.name)
     with copy.open("wb") as file:
         if given == STREAM:
             shutil.copyfileobj(sys.stdin.buffer, file)
@@ -49,6 +54,11 @@ def stream_copy(given: Path, folder: Path) -> Path:
         return copy
     ending = _ENDINGS.get(format) or next((e for e, f in Image.EXTENSION.items() if f == format), ".png")
     return copy.rename(copy.with_suffix(ending))
+
+
+def without_copies(told: str, folder: Path) -> str:
+    """What is said about pictures, those that :func:`stream_copy` copied by the names of their streams."""
+    return re.sub(rf"{re.escape(str(folder))}{re.escape(os.sep)}(\w+{re.escape(os.sep)})?", "", told)
 
 
 def place_for(source: Path, ending: str | None, options: Mapping[str, Any]) -> Path:
@@ -103,6 +113,11 @@ def tasks_for(
         if suffix and format_of(target) != format_of(Path("picture" + suffix)):
             raise click.UsageError(f"--format {ending} and --output {target} contradict each other")
         return [(inputs[0], target)]
+    if exists(target) and not isdir(target) and len(inputs) == 1 and not isdir(inputs[0]):
+        raise click.BadParameter(
+            f"{target} is a file, and its name says no format: end another one in .png, .jpg, .webp, .tiff or .avif",
+            param_hint="--output",
+        )
     if exists(target) and not isdir(target):
         raise click.BadParameter(f"{target} is a file: several pictures need a folder", param_hint="--output")
 

@@ -36,14 +36,22 @@ _PLACES = {"left": ChromaLocation.LEFT, "center": ChromaLocation.CENTER, "toplef
     type=click.Choice(list(_PLACES)),
     help="Of YUV with halved chroma, if the stream is silent or wrong.",
 )
+@click.argument("files", nargs=-1, metavar="")
 @upscaler_options("fast")
 def command(
-    format_: Literal["y4m", "nut"], range_: str | None, matrix: str | None, chroma_location: str | None, **options: Any
+    files: tuple[str, ...],
+    format_: Literal["y4m", "nut"],
+    range_: str | None,
+    matrix: str | None,
+    chroma_location: str | None,
+    **options: Any,
 ) -> None:
     """Upscale raw frames from stdin to stdout.
 
     With --model auto the first frames decide for all.
     """
+    if files:
+        raise click.UsageError(f"frames come from stdin and go to stdout: srp pipe < {files[0]} > larger.{format_}")
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise click.UsageError("stdin and stdout are pipes here: vspipe -c y4m s.vpy - | srp pipe | x265 --y4m - ...")
     check_way(options)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sr_plugins.cli.files import obstacle
-from sr_plugins.cli.options import checked_options, make_upscaler
+from sr_plugins.cli.options import check_model, checked_options, make_upscaler
 from sr_plugins.errors import PipeError
 from sr_plugins.interface.words import AUTO, PLAIN
 
@@ -39,11 +39,11 @@ def preview(
     from sr_plugins.video.pace import pace
     from sr_plugins.video.preview import as_rgb
 
+    asked = options.pop("model")
+    models = (PLAIN, RESTORING) if asked == AUTO else _named(asked)
     film = _stills(source, at, video)
     found, count = film.seen(), len(film.source.timeline)
     shown = [[ShownPicture.of(source.name, as_rgb(still.frame))] for still in found]
-    asked = options.pop("model")
-    models = (PLAIN, RESTORING) if asked == AUTO else _named(asked)
     for model, upscaler, stills in _through(models, film, options):
         results, seconds = pace(upscaler, [still.seen for still in stills])
         note = f"{seconds:.3g} s a frame"
@@ -74,14 +74,14 @@ def tune(
     from sr_plugins.video.pace import estimated_pace
     from sr_plugins.video.tuning import Measured, line, running_least, table
 
-    film, asked = _stills(source, at, video), options.pop("model")
+    asked = options.pop("model")
+    models = () if asked == AUTO else _named(asked)
+    film = _stills(source, at, video)
     if asked == AUTO:
         choice = choose_for_film(source, options["scale"])
         say(f"{source.name}: {choice.seen}")
         size = film.source.width, film.source.height
         models = running_least(BEST_FIRST[choice.model], checked_options(options), size)
-    else:
-        models = _named(asked)
     rate = float(film.source.rate)
     found: list[Measured] = []
     for model, upscaler, stills in _through(models, film, options):
@@ -98,7 +98,10 @@ def _one(inputs: tuple[str, ...], option: str) -> Path:
 
 
 def _named(models: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in models.split(","))
+    found = tuple(name.strip() for name in models.split(","))
+    for model in found:  # before the first of them begins to work
+        check_model(model)
+    return found
 
 
 def _stills(source: Path, at: tuple[float, ...], video: dict[str, Any]) -> Stills:

@@ -57,6 +57,11 @@ def command(
     """
     if (recipe is None) == (queue is None):
         raise click.UsageError("give either a RECIPE or --queue FILE")
+    if queue is None and data is None:
+        raise click.UsageError("--data is missing: a folder of pictures, as in srp train fast-x2 --data PICTURES")
+    from sr_plugins.devices import device_of_torch
+
+    device_of_torch(device)
     if queue is not None:
         from sr_plugins.training.run.queue import run_queue
 
@@ -75,8 +80,7 @@ def command(
             click.echo(run.weights)
         return
     assert recipe is not None
-    if data is None:
-        raise click.UsageError("Missing option '--data'.")
+    assert data is not None
     from sr_plugins.training.run.recipe import find_recipe, read_recipe
     from sr_plugins.training.run.trainer import train
 

@@ -144,8 +144,12 @@ def command(
     names += ["keep_playable"]
     video = {name: options.pop(name) for name in names}
     video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
+    _check_apart(video, resume)
+    from sr_plugins.video.ffmpeg_process import find_ffmpeg
+
     if jobs == "local":  # other machines have devices and backends of their own
         check_way(options)
+        find_ffmpeg(video["ffmpeg"])
     if look or tune:
         if jobs != "local" or (look and tune) or (tune and output):
             raise click.UsageError("--preview writes a page, --tune measures and writes nothing, both here alone")
@@ -154,6 +158,8 @@ def command(
         return tuned(inputs, at, video, options, say)
     if at:
         raise click.UsageError("--at names the frames of --preview and --tune")
+    if output == "-" or "-" in inputs:
+        raise click.UsageError("films are files here: srp pipe takes frames from stdin and writes them to stdout")
     words, output = target_among(inputs, output)
     inputs = tuple(words)
     failed: list[tuple[Path, str]] = []
@@ -167,15 +173,18 @@ def command(
     obstacle = functools.partial(
         film_obstacle, output_options=video["options"], resume=resume, replace=video["overwrite"]
     )
-    told = [obstacle(source, target) for source, target in films]
-    obstacles = [line for line in told if line is not None]
     count = len(films) + len(failed)
-    if len(obstacles) == len(films):  # told before the upscaler takes its time to be ready
-        if count == 1:
-            raise PipeError([*obstacles, *(f"{path}: {reason}" for path, reason in failed)][0])
-        lost = [f"{path}: {reason}" for path, reason in failed]
-        for line in (*obstacles, *lost, f"0 done, 0 there already, {count} failed"):
+    for source, target in films:  # before the upscaler takes its time to be ready, and the first film its hours
+        if line := obstacle(source, target):
+            if count == 1:
+                raise PipeError(line)
+            failed.append((source, line))
             say(line)
+    films = [film for film in films if film[0] not in {path for path, _ in failed}]
+    if not films:
+        if count == 1:
+            raise PipeError("{}: {}".format(*failed[0]))
+        _tell_failed(failed)
         return 1
     from sr_plugins.video.journal import BusyError, clear_finished
     from sr_plugins.video.transcode import upscale_video
@@ -216,10 +225,26 @@ def command(
                 say(summary(result))
     if count > 1:
         others = f", {elsewhere} by another process" if elsewhere else ""
-        say(f"{finished} done, {skipped} there already{others}, {len(failed)} failed")
-        for source, reason in failed:
-            say(f"  {source}: {reason.removeprefix(f'{source}: ')}")
+        _tell_failed(failed, f"{finished} done, {skipped} there already{others}")
     return 1 if failed else 0
+
+
+def _tell_failed(failed: list[tuple[Path, str]], others: str = "0 done, 0 there already") -> None:
+    say(f"{others}, {len(failed)} failed")
+    for source, reason in failed:
+        say(f"  {source}: {reason.removeprefix(f'{source}: ')}")
+
+
+def _check_apart(video: dict[str, Any], resume: bool) -> None:
+    """Wrong usage where two options say what cannot both be."""
+    for one, other, both in (
+        ("--resume", "--overwrite", resume and video["overwrite"]),
+        ("--deinterlace", "--progressive", video["deinterlace"] and video["progressive"]),
+    ):
+        if both:
+            raise click.UsageError(f"{one} and {other} contradict each other")
+    if video["end"] is not None and video["end"] <= (video["start"] or 0):
+        raise click.UsageError("--end is not after --start: no frame lies between them")
 
 
 def _reason(error: Exception) -> str:

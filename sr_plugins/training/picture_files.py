@@ -52,7 +52,7 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except (*UNREADABLE, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:

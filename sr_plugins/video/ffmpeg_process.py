@@ -43,7 +43,9 @@ def version(ffmpeg: str) -> str:
         shown = subprocess.run([ffmpeg, "-version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise PipeError(f"{ffmpeg} does not run as ffmpeg ({error}): {_INSTALL}") from error
-    return shown.split()[2] if shown.startswith("ffmpeg version ") else "unknown"
+    if not shown.startswith("ffmpeg version "):
+        raise PipeError(f"{ffmpeg} is another program than ffmpeg: {_INSTALL}")
+    return shown.split()[2]
 
 
 def version_number(ffmpeg: str) -> tuple[int, int]:
@@ -69,6 +71,8 @@ def find_ffmpeg(chosen: str | Path | None = None) -> str:
         PipeError: there is none; the message says how to get one.
     """
     if asked := chosen or os.environ.get("SR_PLUGINS_FFMPEG"):
+        if shutil.which(asked) is None and Path(asked).is_file():  # a name alone is looked for on the PATH
+            asked = Path(asked).absolute()
         if version_number(str(asked)) < MINIMUM:
             raise PipeError(f"{asked} is ffmpeg {version(str(asked))}, too old: {_INSTALL}")
         return str(asked)

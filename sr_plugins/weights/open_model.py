@@ -92,7 +92,9 @@ def open_model(
         told = told if len(told) <= TOLD else f"{told[:TOLD]} ..."
         raise UnknownModelError(told, (spec.name for spec in found.models()))
     elif model == AUTO:
-        raise UnknownModelError(AUTO, (), ": it stands for what suits a picture, and choose_model(frames) says it")
+        known = (spec.name for spec in found.models() if spec.usable)
+        note = "; auto chooses for pictures and films, and in Python choose_model(frames) says what"
+        raise UnknownModelError(AUTO, known, note)
     elif links := links_of(model, found):
         loaded = _chain(links, scale, found)
     elif (path := weights_file(model, found)) is not None:
@@ -114,7 +116,8 @@ def _chain(links: list[str], scale: float | None, plugins: Plugins) -> LoadedMod
     from sr_plugins.weights.chain import chained
 
     if not all(links):
-        raise UnknownModelError(",".join(links), (), ": a comma stands between two models")
+        known = (spec.name for spec in plugins.models() if spec.usable)
+        raise UnknownModelError(",".join(links), known, "; a comma stands between two models")
     scales = {link: {spec.scale for spec in plugins.models() if spec.name == link and spec.usable} for link in links}
     free = next((i for i in reversed(range(len(links))) if len(scales[links[i]]) > 1), None)
     opened = [None if i == free else open_model(link, None, plugins) for i, link in enumerate(links)]

@@ -1,5 +1,6 @@
 """A device, a backend or a target that cannot be is refused before any file is looked at, by every command."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,8 @@ def test_training_is_on_one_device(command: str, refused: type[Refused]) -> None
     [
         (["--backend", "opnvino"], "no backend called 'opnvino': did you mean 'openvino'?"),
         (["--backend", "cuda"], "no backend called 'cuda'"),
+        (["--model", "fats"], "no model called 'fats': did you mean 'fast'?"),
+        (["--model", "gone.pth"], "no weights file at gone.pth"),
         (["--backend", "torch", "--precision", "int8"], "no precision of backend torch on cpu called 'int8'"),
     ],
 )
@@ -116,6 +119,23 @@ def test_a_cluster_has_devices_of_its_own(refused: type[Refused]) -> None:
         (["--data", "folder", "--degradation", "gone.toml"], "gone.toml"),
     ],
 )
+def test_a_run_that_cannot_begin_leaves_no_folder(refused: type[Refused]) -> None:
+    assert "gone is not a folder with pictures" in refused("train", "fast-x2", "--data", "gone").told
+    assert "add more" in refused("train", "fast-x2", "--data", "folder", "--out", "runs/of/mine").told
+
+
+def test_models_on_one_page_are_all_there(refused: type[Refused]) -> None:
+    told = refused("video", "in.mkv", "--preview", "--model", "nearest,gone", "-o", "y.html").told
+    assert "no model called 'gone'" in told
+
+
+def test_another_program_is_no_ffmpeg(refused: type[Refused]) -> None:
+    other = shutil.which("true")
+    assert other is not None
+    told = refused("video", "in.mkv", "-o", "y.mkv", "--ffmpeg", other).told
+    assert f"{other} is another program than ffmpeg" in told
+
+
 def test_evaluate_looks_for_its_files_first(
     words: list[str], says: str, refused: type[Refused], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,8 @@ sys.meta_path.insert(0, Guard())
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    Image.new("RGB", (16, 12), "teal").save(tmp_path / "in.png")
+    for name in ("in.png", "-dash.png"):
+        Image.new("RGB", (16, 12), "teal").save(tmp_path / name)
     (tmp_path / "in.mkv").write_bytes(b"a film")
     for name in ("there.png", "there.mkv"):
         (tmp_path / name).write_text("mine")
@@ -89,6 +90,8 @@ def test_obstacles_are_told_before_torch_is_imported(
         (["in.png", "--output=~/larger.png"], "home/larger.png", (32, 24)),
         (["~/at-home.png"], "home/at-home-2x.png", (32, 24)),
         (["image", "in.png", "in-2x.png"], "in-2x.png", (32, 24)),
+        (["-dash.png"], "-dash-2x.png", (32, 24)),
+        (["image", "--scale", "3", "-dash.png", "-o", "larger/"], "larger/-dash.png", (48, 36)),
     ],
 )
 def test_pictures_as_people_ask_for_them(
@@ -133,6 +136,24 @@ def test_pictures_as_people_ask_for_them(
         (["in.mkv", "-c:v", "libx265"], "those of ffmpeg stand after --"),
         (["in.mkv", "--crf", "18"], "those of ffmpeg stand after --"),
         (["in.mkv", "--scal", "2"], "--scale"),
+        (["--verison"], "no option --verison: did you mean srp --version?"),
+        ([""], "a word is empty: perhaps a variable of the shell that is not set"),
+        (["image", "in.png", "-o", ""], "a word is empty"),
+        (["evaluate", "--data", ""], "a word is empty"),
+        (["evaluate", "--data="], "--data= is empty"),
+        (["image", "in.png", "--tile", "big"], "'big' is neither auto nor a whole number"),
+        (["image", "in.png", "--batch", "-1"], "batch -1 is neither"),
+        (["image", "in.png", "-o", "file"], "file is a file, and its name says no format"),
+        (["in.mkv", "-o", "-"], "srp pipe takes frames from stdin"),
+        (["video", "-"], "srp pipe takes frames from stdin"),
+        (["pipe", "a.y4m"], "srp pipe < a.y4m > larger.y4m"),
+        (["in.mkv", "--end", "0"], "--end is not after --start"),
+        (["in.mkv", "--start", "1:00", "--end", "59"], "--end is not after --start"),
+        (["in.mkv", "--resume", "--overwrite"], "--resume and --overwrite contradict each other"),
+        (["in.mkv", "--deinterlace", "--progressive"], "contradict each other"),
+        (["gimp", "instal"], "srp gimp has no command called 'instal': did you mean 'install'"),
+        (["models", "fast"], "srp models has no command called 'fast': there is add, inspect, list, remove"),
+        (["train", "fast-x2"], "--data is missing"),
     ],
 )
 def test_other_words_are_answered_with_what_to_type(
@@ -165,6 +186,12 @@ def test_an_earlier_result_is_not_enlarged(folder: Path, monkeypatch: pytest.Mon
             ["image", "in.png", "--scal", "2"],
             "srp: No such option '--scal'. Did you mean '--scale'? (srp image --help)",
         ),
+        (["image", "in.png", "-o"], "srp: Option '-o' requires an argument (srp image --help)"),
+        (
+            ["image", "in.png", "--quality", "high"],
+            "srp: Invalid value for '--quality': 'high' is no whole number (srp image --help)",
+        ),
+        (["gimp", "help"], None),
         (["help", "image"], None),
         (["help"], None),
         (["version"], None),
@@ -187,6 +214,60 @@ def test_a_film_alone_goes_beside_its_source(folder: Path, monkeypatch: pytest.M
     Path("in-2x.mkv").write_text("mine")
     done = CliRunner().invoke(srp, ["in.mkv"])
     assert "in-2x.mkv exists: --overwrite replaces it" in str(done.exception)
+
+
+def test_two_results_have_two_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for ending in ("jpg", "bmp"):
+        Image.new("RGB", (16, 12), "teal").save(f"in.{ending}")
+    words = ["image", "in.png", "in.jpg", "./in.png", "in.bmp", "--format", "png", "--model", "nearest"]
+    done = CliRunner().invoke(srp, words)
+    assert done.exit_code == 0, done.output
+    assert sorted(map(str, folder.glob("in-2x*"))) == [
+        str(folder / name) for name in ("in-2x.bmp.png", "in-2x.jpg.png", "in-2x.png")
+    ]
+    assert done.stderr.count("in.png 16x12 -> ") == 1
+
+
+def test_a_device_is_neither_picture_nor_target(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for words, says in (
+        (["image", "/dev/zero"], "/dev/zero is a device and no picture"),
+        (["in.mkv", "-o", "/dev/null", "--overwrite"], "/dev/null is a device and no file"),
+    ):
+        assert says in str(CliRunner().invoke(srp, words).exception)
+
+
+def test_a_stream_is_called_by_its_name(folder: Path) -> None:
+    words = ["image", "-", "-o", "out.png", "--model", "nearest"]
+    for given, status, says in (
+        ((folder / "in.png").read_bytes(), 0, "stdin.png 16x12 -> out.png 32x24"),
+        (b"hello", 1, "srp: stdin is not a picture that can be read\n"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "sr_plugins.cli", *words],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            input=given,
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (status, b"")
+        assert done.stderr.decode().startswith(says)
+
+
+def test_films_that_cannot_be_made_are_told_before_the_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(srp, ["video", "in.mkv", "gone.mkv", "-o", "larger/", "--model", "nearest"])
+    lines = done.stderr.splitlines()
+    assert done.exit_code == 1
+    assert lines[0] == "srp: gone.mkv: there is no such file"
+    assert lines[-3:] == [
+        "srp: 0 done, 0 there already, 2 failed",
+        "srp:   gone.mkv: there is no such file",
+        "srp:   in.mkv: cannot be read as video, it is damaged or of another kind "
+        "(Invalid data found when processing input)",
+    ]
 
 
 def test_what_can_be_done_has_no_obstacle(folder: Path) -> None:

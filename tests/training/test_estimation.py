@@ -24,7 +24,7 @@ from sr_plugins.training.degradations.chain import read_chain
 from sr_plugins.training.estimation import estimation
 from sr_plugins.training.estimation.estimation import estimate, write_estimate
 from sr_plugins.training.estimation.kernel import Blur, estimate_blur, gaussian_kernel_of
-from sr_plugins.training.estimation.source import Rgb, Source, choose, luma, read_source
+from sr_plugins.training.estimation.source import Rgb, Source, choose, luma, read_source, sources_in
 
 NAMES = ("astronaut", "coffee", "chelsea", "motorcycle")
 
@@ -312,3 +312,13 @@ def test_what_is_near_bicubic_must_be_sure_to_count() -> None:
 def test_a_clean_picture_of_soft_things_is_not_taken_for_a_blurred_one(shared_data: Path) -> None:
     for path in sorted((shared_data / "benchmark" / "Set5" / "LRx2").glob("*.png")):
         assert estimate([read_source(path)]).tables()[0] == {"name": "bicubic"}, path.name
+
+
+def test_a_folder_stands_for_the_pictures_and_films_in_it(tmp_path: Path) -> None:
+    for name in ("b.MKV", "a.png", "._b.mkv", "note.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.png").mkdir()
+    alone = tmp_path / "a.png"
+    assert sources_in([tmp_path, alone]) == [alone, tmp_path / "b.MKV", alone]
+    with pytest.raises(DataError, match="c.png holds no pictures and no films"):
+        sources_in([tmp_path / "c.png"])

@@ -10,7 +10,7 @@ from sr_plugins.errors import WeightsError
 from sr_plugins.training.adaptation.adaptation import ITERATIONS, Adaptation, Step, adapt
 from sr_plugins.training.degradations.chain import read_tables
 from sr_plugins.training.estimation.estimation import estimate
-from sr_plugins.training.estimation.source import read_source
+from sr_plugins.training.estimation.source import read_source, sources_in
 from sr_plugins.weights.open_model import open_model
 from sr_plugins.weights.safetensors_files import write_weights
 
@@ -32,7 +32,8 @@ def adapt_source(
 ) -> Adaptation:
     """Adapt ``model`` to pictures and films and write the weights into ``output``; see :func:`.adaptation.adapt`.
 
-    Without ``degradation`` it is estimated first, and told. ``frames`` are taken of each film.
+    Of a folder all pictures and films are taken, of each film ``frames``. Without ``degradation`` it is estimated
+    first, and told.
 
     Raises:
         DataError, PipeError, RecipeError, WeightsError, UnknownModelError, DeviceError: told in one line each.
@@ -41,7 +42,7 @@ def adapt_source(
     loaded = open_model(model, scale, exact=True)
     if "correction" in loaded.card:
         raise WeightsError(f"{model} is adapted to a source already: start from the model it was made of")
-    sources = [read_source(path, frames) for path in inputs]
+    sources = [read_source(path, frames) for path in sources_in(inputs)]
     if degradation is None:
         found = estimate(sources, loaded.spec.scale)
         tables, origin = found.tables(), Path("the estimate")

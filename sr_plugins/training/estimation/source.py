@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from PIL import Image
 from sr_plugins.errors import DataError
 from sr_plugins.estimation.compression import Compression, jpeg_of, mean_quantiser, video_compression
 from sr_plugins.training.picture_files import LUMA, SUFFIXES, frame_to_rgb, opened_picture, to_rgb
+from sr_plugins.video.containers import FILM_SUFFIXES
 from sr_plugins.video.source import opened
 
 Rgb = NDArray[np.uint8]
@@ -35,6 +36,24 @@ class Source:
 def luma(picture: Rgb) -> NDArray[np.float32]:
     """Y' (H, W) in 0..255, full range, BT.601 weights: what networks for luma are trained on."""
     return np.asarray(picture @ LUMA, np.float32)
+
+
+def sources_in(paths: Iterable[Path]) -> list[Path]:
+    """The paths, folders replaced by the pictures and films in them, by name; ``DataError`` where there are none."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        try:
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES | FILM_SUFFIXES)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        inside = [p for p in inside if p.is_file() and not p.name.startswith(".")]
+        if not inside:
+            raise DataError(f"{path} holds no pictures and no films")
+        found += inside
+    return found
 
 
 def read_source(path: Path, count: int = 12) -> Source:

@@ -28,7 +28,6 @@ from typing import Any
 
 import torch
 
-from sr_plugins.devices import device_of_torch
 from sr_plugins.errors import RecipeError, SRError
 from sr_plugins.training.run.recipe import RECIPES, Recipe, read_recipe
 from sr_plugins.training.run.run_folder import Progress
@@ -112,9 +111,7 @@ def run_queue(
 
     Raises:
         RecipeError: something in the queue is wrong, it is being run already, or a run could not be finished.
-        DeviceError: there is no such device here.
     """
-    device_of_torch(device)
     runs = read_queue(path, data, out)
     ends = None if minutes is None else time.monotonic() + 60 * minutes
     failed = []

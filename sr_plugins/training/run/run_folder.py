@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,17 @@ class RunFolder:
         self.log = folder / "log.jsonl"
         if self.checkpoint.exists() and not resume:
             raise RecipeError(f"{folder} already holds a run: add --resume to go on, or name another folder with --out")
+        self._made = [place for place in (folder, *folder.parents) if not place.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecipeError(f"cannot make the run's folder {folder}: {error.strerror or error}") from error
+
+    def remove_if_empty(self) -> None:
+        """A run that could not begin leaves no folder that it made."""
+        with suppress(OSError):  # something is in it
+            for place in self._made:
+                place.rmdir()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The checkpoint, or ``None`` before the first."""

@@ -69,7 +69,12 @@ def train(
         RecipeError, DataError, DeviceError, UnknownModelError: told in one line each.
     """
     with processes(device) as place:
-        return _train(recipe, data, RunFolder(folder, resume=resume), minutes, place, precision, report)
+        run = RunFolder(folder, resume=resume)
+        try:
+            return _train(recipe, data, run, minutes, place, precision, report)
+        except BaseException:
+            run.remove_if_empty()
+            raise
 
 
 def _train(

@@ -26,6 +26,8 @@ def read_luma(path: Path, most: int | None = LONGEST) -> NDArray[np.uint8]:
 
     try:
         with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise DataError(f"{path} holds no video")
             frames = []
             for frame in container.decode(video=0):
                 height = frame.height // 2 * 2
