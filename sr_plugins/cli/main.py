@@ -6,7 +6,10 @@ Data goes to stdout, talk to stderr. A command lives in the module of its name a
 
 from __future__ import annotations
 
+import codecs
+import errno
 import importlib
+import io
 import logging
 import os
 import re
@@ -14,7 +17,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -44,10 +47,21 @@ COMMANDS = {
 
 # Nothing leaves the machine: read by ONNX Runtime and Ray when they start, here and in every process we start.
 SILENT = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a limit
 INTERRUPTED = 130  # the status that shells expect: 128 and the signal's number
 
 
 _NUMBERS = {"integer": "whole number", "float": "number"}
+
+
+AS_IT_IS = "sr_plugins.as_it_is"
+
+
+def _as_it_is(error: UnicodeError) -> tuple[bytes, int]:
+    """For what stdout's encoding lacks: names of files that are no text as their bytes, of a table's lines a mark."""
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return b"".join(bytes([ord(c) - 0xDC00]) if 0xDC80 <= ord(c) <= 0xDCFF else b"?" for c in lacking), error.end
 
 
 class _Commands(click.Group):
@@ -81,6 +95,10 @@ def srp() -> None:
 
 def main() -> None:
     """Entry point of the ``srp`` script."""
+    codecs.register_error(AS_IT_IS, _as_it_is)
+    with suppress(OSError):  # in a process that was forked with another stdout
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors=AS_IT_IS)
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
     with _interruptible():
@@ -134,11 +152,22 @@ def _main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our stdout went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
+        sys.exit(1)
+    except OSError as error:  # whoever writes files tells of them; what comes here is stdout's
+        if error.errno not in FULL:
+            raise
+        _give_up_stdout()
+        click.echo(f"srp: {error.filename or 'stdout'} cannot be written: {error.strerror}", err=True)
         sys.exit(1)
     except SRError as error:
         click.echo(f"srp: {one_line(error)}", err=True)
         sys.exit(1)
+
+
+def _give_up_stdout() -> None:
+    """Python writes at its end what is left, and would say that it cannot."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _told(error: click.UsageError) -> str:

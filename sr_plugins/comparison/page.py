@@ -111,6 +111,6 @@ def write_comparison(target: Path, scenes: Sequence[Scene], title: str) -> None:
     page = comparison_page(scenes, title)
     try:
         with whole_file(target) as temporary:
-            temporary.write_text(page, "utf-8")
+            temporary.write_text(page, "utf-8", errors="replace")  # names of files need not be text
     except OSError as error:
         raise ImageError(f"{target} cannot be written: {error.strerror or error}") from error

@@ -112,13 +112,6 @@ def test_a_cluster_has_devices_of_its_own(refused: type[Refused]) -> None:
     assert "gone.mkv: there is no such file" in told
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["--data", "gone"], "gone is not a folder with pictures"),
-        (["--data", "folder", "--degradation", "gone.toml"], "gone.toml"),
-    ],
-)
 def test_a_run_that_cannot_begin_leaves_no_folder(refused: type[Refused]) -> None:
     assert "gone is not a folder with pictures" in refused("train", "fast-x2", "--data", "gone").told
     assert "add more" in refused("train", "fast-x2", "--data", "folder", "--out", "runs/of/mine").told
@@ -136,6 +129,13 @@ def test_another_program_is_no_ffmpeg(refused: type[Refused]) -> None:
     assert f"{other} is another program than ffmpeg" in told
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--data", "gone"], "gone is not a folder with pictures"),
+        (["--data", "folder", "--degradation", "gone.toml"], "gone.toml"),
+    ],
+)
 def test_evaluate_looks_for_its_files_first(
     words: list[str], says: str, refused: type[Refused], monkeypatch: pytest.MonkeyPatch
 ) -> None:

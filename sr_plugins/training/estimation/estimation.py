@@ -179,7 +179,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all; ``DataError`` where that is not possible."""
     try:
         with whole_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="replace")  # names of files need not be text
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 
