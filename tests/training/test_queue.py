@@ -165,4 +165,4 @@ def test_the_command_wants_a_recipe_or_a_queue(tmp_path: Path, queue: Path) -> N
     run = CliRunner().invoke
     for arguments in ([], ["a.toml", "--queue", str(queue)]):
         assert "either a RECIPE or --queue" in run(command, arguments).output
-    assert "Missing option '--data'" in run(command, [str(tmp_path / "first.toml")]).output
+    assert "--data is missing" in run(command, [str(tmp_path / "first.toml")]).output
