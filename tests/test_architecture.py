@@ -239,6 +239,11 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__") and name.strip("_") != ""
 
 
+def last_name(node: ast.expr) -> str:
+    """``c`` of ``a.b.c``."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
 def defined(path: Path) -> set[str]:
     """The private names that a file makes: functions, classes, variables, attributes, parameters of named tuples."""
     found = set()
@@ -269,9 +274,7 @@ def private_reads(path: Path, private: set[str]) -> Iterator[tuple[int, str]]:
             names = [] if re.split(r"\W", ast.unparse(node.value))[0] in foreign else [node.attr]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:
             names = [a.name for a in node.names]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
-            ("setattr", "getattr", "delattr", "hasattr")
-        ):
+        elif isinstance(node, ast.Call) and last_name(node.func).endswith(("setattr", "getattr", "delattr", "hasattr")):
             texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
             names = [t.rpartition(".")[2] for t in texts]
         yield from ((node.lineno, n) for n in names if n in private and n not in own)  # type: ignore[attr-defined]

@@ -45,6 +45,14 @@ def drawing(seed: int, side: int = 64) -> Image.Image:
     return Image.fromarray(picture)
 
 
+def drawings(folder: Path) -> Path:
+    """The folder, made, with five of them."""
+    folder.mkdir()
+    for i in range(5):
+        drawing(i).save(folder / f"{i}.png")
+    return folder
+
+
 def recipe_file(folder: Path, text: str = RECIPE) -> Path:
     path = folder / "mine.toml"
     path.write_text(text)

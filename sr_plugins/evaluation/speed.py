@@ -10,7 +10,8 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from io import BytesIO
 from itertools import cycle, islice
 from multiprocessing import get_context
@@ -64,7 +65,7 @@ class Speed:
     fps: float
     first_frame: float
     memory: float
-    share_of_peak: float
+    share_of_peak: float = math.nan
 
 
 def measure(case: Case, seconds: float, through: Through) -> Speed:
@@ -86,7 +87,21 @@ def measure(case: Case, seconds: float, through: Through) -> Speed:
     if isinstance(result, str):
         raise SRError(result)
     speed: Speed = result
-    return speed
+    # here, once for all cases: each child would import torch's compiler to count with
+    arithmetic = 2 * _of_model(case.model, case.scale) * case.width * case.height * speed.fps
+    return replace(speed, share_of_peak=arithmetic / _peak_of(*speed.description.rsplit(", ", 2)[1:]))
+
+
+@cache
+def _of_model(model: str, scale: int) -> float:
+    from sr_plugins.weights.open_model import open_model
+
+    return multiply_adds(open_model(model, scale))
+
+
+@cache
+def _peak_of(device: str, precision: str) -> float:
+    return peak(device, precision)
 
 
 def _child(case: Case, seconds: float, through: Through, started: float, sender: Connection) -> None:
@@ -111,15 +126,8 @@ def _measured(case: Case, seconds: float, through: Through, started: float) -> S
         through(upscaler, pictures, frames)
         fps = frames / (time.perf_counter() - begin)
         description = upscaler.description
-        arithmetic = 2 * multiply_adds(upscaler.loaded) * case.width * case.height * fps
-    device, precision = description.rsplit(", ", 2)[1:]
-    return Speed(
-        description=description,
-        fps=fps,
-        first_frame=first_frame,
-        memory=_peak_memory(device),
-        share_of_peak=arithmetic / peak(device, precision),
-    )
+    memory = _peak_memory(description.rsplit(", ", 2)[1])
+    return Speed(description=description, fps=fps, first_frame=first_frame, memory=memory)
 
 
 def through_core(upscaler: Upscaler, pictures: Sequence[Frame], count: int) -> None:
@@ -151,8 +159,9 @@ def multiply_adds(loaded: LoadedModel) -> float:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    side = 64
-    x = torch.zeros(1, 1 if loaded.spec.channels == "luma" else 3, side, side)
+    side, spec = 64, loaded.spec
+    frames = [1 + sum(spec.window)] if any(spec.window) else []
+    x = torch.zeros(1, *frames, spec.planes_in, side, side)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         loaded.torch().runnable()(x)
     return float(counter.get_total_flops()) / 2 / side**2

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
-from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, cached_graph
+from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, graph_of
 from sr_plugins.backends.openvino_int8 import around_zero
 from sr_plugins.backends.selection import INT8_LOSS, precision_for
 from sr_plugins.engine.engine import Engine
@@ -68,14 +68,14 @@ def random_model(name: str, scale: int) -> LoadedModel:
 
 def changed(module: nn.Module, change: Callable[[str, Values], Values]) -> OnnxNetwork:
     """The network's graph with other weights: to export the network with them again would take seconds."""
-    graph = onnx.load_from_string(cached_graph(module, 1))
+    graph = onnx.load_from_string(graph_of(TorchNetwork(module), 1).graph)
     found = {tensor.name: tensor for tensor in graph.graph.initializer}
-    if not {name for name, _ in module.named_parameters()} <= found.keys():  # the exporter made others of them
+    if not {name for name, _ in module.named_parameters()} <= found.keys():  # whoever wrote it made others of them
         module = copy.deepcopy(module)
         with torch.no_grad():
             for name, parameter in module.named_parameters():
                 parameter.copy_(torch.from_numpy(change(name, parameter.numpy().copy())))
-        return OnnxNetwork(cached_graph(module, 1), INPUT, OUTPUT)
+        return graph_of(TorchNetwork(module), 1)
     for name, tensor in found.items():
         other = onnx.numpy_helper.from_array(change(name, onnx.numpy_helper.to_array(tensor).copy()), name)
         assert (other.data_type, other.dims) == (tensor.data_type, tensor.dims), name

@@ -28,7 +28,7 @@ def in_use():
     return int(line.split()[1]) << 10
 
 backend, extra = sys.argv[1], int(sys.argv[2])
-pictures = {size: picture(2, *size) for size in ((1400, 1300), (420, 400))}
+pictures = {size: picture(2, *size) for size in ((900, 850), (420, 400))}
 settings = {"backend": backend, "precision": "float32", "device": "cpu", "reuse": False}
 with Upscaler("tiny", 2, **settings) as free:
     right = free.upscale(picture(2, 420, 400)).planes[0].astype(int)
@@ -44,7 +44,7 @@ with Upscaler("tiny", 2, **settings) as upscaler:
     def say(result):
         print("told" if isinstance(result, str) else np.abs(result - right).max(), flush=True)
 
-    tried(1400, 1300)
+    tried(900, 850)
     limited = tried(420, 400)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     say(limited)
@@ -52,10 +52,10 @@ with Upscaler("tiny", 2, **settings) as upscaler:
 """
 
 
-WAYS = [(name, 1, extra) for name in ("torch", "openvino", "onnxruntime") for extra in (5, 15, 30, 120)]
+WAYS = [(name, 1, extra) for name in ("torch", "openvino", "onnxruntime") for extra in (5, 15, 50)]
 
 
-@pytest.mark.parametrize(("backend", "threads", "extra"), [*WAYS, ("openvino", 2, 15), ("openvino", 2, 120)])
+@pytest.mark.parametrize(("backend", "threads", "extra"), [*WAYS, ("openvino", 2, 15), ("openvino", 2, 50)])
 def test_never_anothers_picture(backend: str, threads: int, extra: int) -> None:
     if plugins().backend(backend).missing():
         pytest.skip("not installed")

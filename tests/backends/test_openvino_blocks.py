@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_plugins.backends.onnx_graph import cached_graph
+from sr_plugins.backends.onnx_graph import graph_of
 from sr_plugins.backends.openvino import OpenVINORunner
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.interface.network import TorchNetwork
@@ -25,7 +25,7 @@ def network(name: str, scale: int) -> nn.Module:
 
 
 def translated(module: nn.Module) -> openvino.Model:
-    return CORE.read_model(cached_graph(module, 1))
+    return CORE.read_model(graph_of(TorchNetwork(module), 1).graph)
 
 
 def computed(model: openvino.Model, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import load_file
-from training_runs import NOISY, RECIPE, log_of, recipe_file, same_weights
+from training_runs import NOISY, RECIPE, drawings, log_of, recipe_file, same_weights
 
 from sr_plugins.cli.train import command
 from sr_plugins.errors import DataError, DeviceError, RecipeError, UnknownModelError
@@ -24,6 +25,14 @@ from sr_plugins.training.run.run_folder import Progress, RunFolder
 from sr_plugins.training.run.trainer import train
 from sr_plugins.weights.fitting import load_into
 from sr_plugins.weights.safetensors_files import read_card
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has come to its end, to be read and copied."""
+    folder = tmp_path_factory.mktemp("finished")
+    train(read_recipe(recipe_file(folder)), drawings(folder / "pictures"), folder / "run", device="cpu")
+    return folder / "run"
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
@@ -76,8 +85,8 @@ def test_sigterm_saves_and_stops_soon(tmp_path: Path, data: Path) -> None:
     assert card["of_iterations"] == 30
 
 
-def test_the_run_leaves_weights_with_a_card_a_log_and_a_plot(tmp_path: Path, data: Path) -> None:
-    weights = train(read_recipe(recipe_file(tmp_path)), data, tmp_path / "run", device="cpu")
+def test_the_run_leaves_weights_with_a_card_a_log_and_a_plot(finished: Path) -> None:
+    weights = finished / "mine.safetensors"
     card = read_card(weights)
     expected = {
         "model": "tiny", "scale": 2, "license": "MIT", "data": "drawings made by the test", "pictures": 4, "seed": 3,
@@ -88,7 +97,8 @@ def test_the_run_leaves_weights_with_a_card_a_log_and_a_plot(tmp_path: Path, dat
     assert card["architecture"].startswith("post-upsampling")
     assert 10 < card["validation_psnr"] < 60
     load_into(plugins().model("tiny", 2).build(), load_file(weights), weights)
-    with Image.open(tmp_path / "run" / "curve.png") as plot:
+    assert len(log_of(finished)) == 3
+    with Image.open(finished / "curve.png") as plot:
         assert plot.size == (800, 450)
         assert len(set(plot.convert("RGB").get_flattened_data())) > 20
 
@@ -108,9 +118,9 @@ def test_a_resumed_run_keeps_its_precision(tmp_path: Path, data: Path, precision
     assert not same_weights(whole, train(recipe, data, tmp_path / "other", device="cpu", precision=other))
 
 
-def test_a_run_is_not_overwritten_by_accident(tmp_path: Path, data: Path) -> None:
+def test_a_run_is_not_overwritten_by_accident(tmp_path: Path, data: Path, finished: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path))
-    train(recipe, data, tmp_path / "run", device="cpu")
+    shutil.copytree(finished, tmp_path / "run")
     with pytest.raises(RecipeError, match="already holds a run: add --resume"):
         train(recipe, data, tmp_path / "run", device="cpu")
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"half a checkpoint")
@@ -128,8 +138,8 @@ def test_a_cut_log_line_is_dropped(tmp_path: Path) -> None:
     assert [line.iteration for line in run.lines()] == [10, 20]
 
 
-def test_weights_to_start_from(tmp_path: Path, data: Path) -> None:
-    first = train(read_recipe(recipe_file(tmp_path)), data, tmp_path / "first", device="cpu")
+def test_weights_to_start_from(tmp_path: Path, data: Path, finished: Path) -> None:
+    first = shutil.copytree(finished, tmp_path / "first") / "mine.safetensors"
     text = RECIPE.replace("scale = 2", f'scale = 2\nstart = "{first.relative_to(tmp_path)}"').replace("1e-", "1e-9")
     second = train(read_recipe(recipe_file(tmp_path, text)), data, tmp_path / "second", device="cpu")
     a, b = load_file(first), load_file(second)
@@ -204,8 +214,10 @@ def test_validation_comes_when_it_is_asked_for(tmp_path: Path, data: Path, every
         ("iterations = 20", "iterations = 5", "has done 30 iterations of 15"),
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, data: Path, old: str, new: str, message: str) -> None:
-    train(read_recipe(recipe_file(tmp_path)), data, tmp_path / "run", device="cpu")
+def test_a_checkpoint_of_another_run_is_refused(
+    tmp_path: Path, data: Path, finished: Path, old: str, new: str, message: str
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
     other = read_recipe(recipe_file(tmp_path, RECIPE.replace(old, new)))
     with pytest.raises(RecipeError, match=message):
         train(other, data, tmp_path / "run", device="cpu", resume=True)

@@ -170,18 +170,9 @@ def test_a_cluster_that_is_not_there(clip: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command(nodes: RayNodes, clip: Path, expected: Path, tmp_path: Path) -> None:
-    target = tmp_path / "out.mkv"
-    options = ["--model", "tiny", "--device", "cpu", "--backend", "torch", "--precision", "float32", "--chunk", "5"]
-    result = CliRunner().invoke(
-        srp, ["video", str(clip), "-o", str(target), "--jobs", "ray", *options, "--", *FAST], standalone_mode=False
-    )
-    assert result.exception is None
-    assert "2 at work: tiny x2 on torch, cpu, float32" in result.stderr
-    assert same_film(target, expected)
-
-
-def test_machines_take_the_model_that_the_film_chooses(nodes: RayNodes, clip: Path, tmp_path: Path) -> None:
+def test_by_the_command_machines_take_the_model_that_the_film_chooses(
+    nodes: RayNodes, clip: Path, tmp_path: Path
+) -> None:
     target, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
     options = ["--device", "cpu", "--backend", "torch", "--precision", "float32", "--chunk", "5", "--end", "0.8"]
     result = CliRunner().invoke(
