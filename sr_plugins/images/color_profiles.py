@@ -55,6 +55,16 @@ def profile_fits(profile: bytes, mode: str) -> bool:
 
 
 @cache
+def is_readable(profile: bytes) -> bool:
+    """Whether Little CMS makes sense of an ICC profile."""
+    try:
+        ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    except (ImageCms.PyCMSError, OSError):
+        return False
+    return True
+
+
+@cache
 def srgb_profile() -> bytes:
     """An sRGB profile as stored in files."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

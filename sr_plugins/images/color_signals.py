@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from sr_plugins.images.avif_file import light_levels
-from sr_plugins.images.color_profiles import is_srgb, matrix_profile, profile_fits
+from sr_plugins.images.color_profiles import is_readable, is_srgb, matrix_profile, profile_fits
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.png_texts import Text, put_texts
 from sr_plugins.images.tiff_reader import Page
@@ -21,7 +21,7 @@ _SRGB = {
     b"gAMA": struct.pack(">I", 45455),
     b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
 }
-_HOLD_PROFILES = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP", "DIB", "HEIF")
+_HOLD_PROFILES = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP", "DIB", "HEIF", "JXL")
 _SRGB_CODES = ((1, 13), (1, 2), (2, 13), (2, 2))  # primaries and transfer of ITU-T H.273; 2 is unspecified
 _TIFF_COLOUR = {318: "white point", 319: "primaries", 301: "transfer function"}
 _ENUMERATED = {16: "sRGB", 17: "gray", 18: "sYCC"}  # ISO 15444-1, table I.10
@@ -58,6 +58,9 @@ class ColorSignals:
                 return None
             if format not in _HOLD_PROFILES and not is_srgb(profile):
                 lost.append("its ICC profile")
+            if format == "JXL" and not is_readable(profile):  # its readers would leave it out without a word
+                lost.append("its damaged ICC profile")
+                return None
             return profile
         if self.code_points and format not in ("PNG", "AVIF", "HEIF"):
             made = matrix_profile(*self.code_points) if format in _HOLD_PROFILES and mode.startswith("RGB") else None

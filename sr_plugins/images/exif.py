@@ -15,7 +15,6 @@ from sr_plugins.images.exif_block import EXIF, HEAD, INTEROP, ExifBlock, Field, 
 from sr_plugins.images.file_parts import bodies, image_resources, parts_of
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.tiff_reader import (
-    DESCRIPTION,
     GEO_KEYS,
     HEIGHT,
     NO_DATA,
@@ -29,6 +28,7 @@ from sr_plugins.images.tiff_reader import (
     Y_RESOLUTION,
     Page,
 )
+from sr_plugins.images.tiff_tags import DESCRIPTION
 from sr_plugins.images.xmp import area_of
 
 _SUBJECT_AREA, _SUBJECT_LOCATION = 0x9214, 0xA214

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from typing import IO
 
 from PIL import Image
@@ -30,24 +31,24 @@ _PADDING = b"\0\xff \r\n\t"
 
 
 def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
-    """In words; ``behind``: also what follows the picture of a JPEG."""
+    """In words; ``behind``: also what follows the picture in its file."""
+    found: list[str] = []
     if source.format in ("JPEG", "MPO"):
         found = _named(filter(None, (_segment_name(part) for part in parts_of(source))))
-        size = kept_with(source, "behind", _behind_the_picture, 0) if behind and source.format == "JPEG" else 0
-        if size:
-            found.append(f"{size} bytes behind the picture are left out")
-        return found
-    if source.format == "PNG":
-        return _named(_chunk_name(part) for part in parts_of(source) if _is_unknown_chunk(part.kind))
-    if source.format == "WEBP":
-        return _named(_chunk_name(part) for part in parts_of(source) if part.kind not in _KNOWN_RIFF)
-    if source.format in ("FITS", "PCD"):
-        return ["what its header tells is left out"]
-    if source.format == "JPEG2000":
+    elif source.format == "PNG":
+        found = _named(_chunk_name(part) for part in parts_of(source) if _is_unknown_chunk(part.kind))
+    elif source.format == "WEBP":
+        found = _named(_chunk_name(part) for part in parts_of(source) if part.kind not in _KNOWN_RIFF)
+    elif source.format in ("FITS", "PCD"):
+        found = ["what its header tells is left out"]
+    elif source.format == "JPEG2000":
         parts = parts_of(source)
         has_boxes = bool(parts) and parts[0].kind == b"jP  "  # a bare codestream has none
-        return _named(filter(None, map(_box_name, parts))) if has_boxes else []
-    return []
+        found = _named(filter(None, map(_box_name, parts))) if has_boxes else []
+    end = _ENDS.get(source.format or "")
+    if end and behind and (size := kept_with(source, "behind", lambda file: _behind(file, end), 0)):
+        found.append(f"{size} bytes behind the picture are left out")
+    return found
 
 
 def _named(names: object) -> list[str]:
@@ -84,21 +85,80 @@ def _box_name(part: Part) -> str | None:
     return None if part.kind in _KNOWN_BOXES else in_letters(part.kind)
 
 
-def _behind_the_picture(file: IO[bytes]) -> int:
-    """Bytes behind the end of a JPEG's picture, filling aside."""
+def _behind(file: IO[bytes], end: Callable[[bytes], int | None]) -> int:
+    """Bytes behind the end of the picture, filling aside."""
     data = file.read()
+    try:
+        place = end(data)
+    except (struct.error, IndexError):  # cut off
+        return 0
+    return len(data[place:].strip(_PADDING)) if place is not None else 0
+
+
+def _jpeg_end(data: bytes) -> int | None:
     place = 2
-    while place + 4 <= len(data):
+    while place + 1 < len(data):
         if data[place] != 0xFF:
             place = data.find(b"\xff", place)  # within the entropy-coded data
             if place < 0:
-                return 0
+                return None
             continue
         marker = data[place + 1]
         if marker == 0xD9:
-            return len(data[place + 2 :].strip(_PADDING))
+            return place + 2
         if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
             place += 1 if marker == 0xFF else 2
             continue
-        place += 2 + struct.unpack_from(">H", data, place + 2)[0]
-    return 0
+        place += 2 + int(struct.unpack_from(">H", data, place + 2)[0])
+    return None
+
+
+def _png_end(data: bytes) -> int | None:
+    place = 8
+    while True:
+        length, kind = struct.unpack_from(">I4s", data, place)
+        place += 12 + int(length)
+        if kind == b"IEND":
+            return place
+
+
+def _webp_end(data: bytes) -> int | None:
+    return 8 + int(struct.unpack_from("<I", data, 4)[0])
+
+
+def _gif_end(data: bytes) -> int | None:
+    place = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    while data[place] in b"!,":
+        if data[place : place + 1] == b"!":
+            place += 2
+        else:
+            flags = data[place + 9]
+            place += 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+        while data[place]:  # sub-blocks
+            place += 1 + data[place]
+        place += 1
+    return place + 1 if data[place : place + 1] == b";" else None
+
+
+def _psd_end(data: bytes) -> int | None:
+    """Adobe Photoshop File Formats Specification: four sections with a length, then the flat picture."""
+    channels, height, width, depth = (int(n) for n in struct.unpack_from(">HIIH", data, 12))
+    place = 26
+    for _ in range(3):  # colour mode, resources, layers
+        place += 4 + int(struct.unpack_from(">I", data, place)[0])
+    (compression,) = struct.unpack_from(">H", data, place)
+    place += 2
+    if compression == 0:
+        return place + channels * height * ((width * depth + 7) // 8)
+    if compression == 1:  # a length for each row, then the rows
+        return place + 2 * channels * height + sum(map(int, struct.unpack_from(f">{channels * height}H", data, place)))
+    return None
+
+
+_ENDS: dict[str, Callable[[bytes], int | None]] = {
+    "JPEG": _jpeg_end,
+    "PNG": _png_end,
+    "WEBP": _webp_end,
+    "GIF": _gif_end,
+    "PSD": _psd_end,
+}

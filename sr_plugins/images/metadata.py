@@ -24,7 +24,6 @@ from sr_plugins.images.photoshop import iptc_of, resources_of
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.png_texts import Text, as_comment, texts_of
 from sr_plugins.images.tiff_reader import (
-    DESCRIPTION,
     RESOLUTION_UNIT,
     X_RESOLUTION,
     XMP,
@@ -32,6 +31,7 @@ from sr_plugins.images.tiff_reader import (
     Page,
     pages_of,
 )
+from sr_plugins.images.tiff_tags import DESCRIPTION
 from sr_plugins.images.upright import placement_of
 from sr_plugins.images.xmp import Xmp
 
@@ -174,7 +174,7 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
     found_map = gain_map_of(source, to) if gain_map else None
     if found_map is None and (stored_map(source) or any(b"tmap" in body for body in bodies(source, b"iinf"))):
         told.append(_WITHOUT_MAP)
-    told += told_of(source)
+    told += told_of(source) + (directory.told() if directory else [])
     resources, without = resources_of(source, directory, to)
     told += without
     on_map = box_of(source, MAP)

@@ -6,6 +6,7 @@ pillow-heif's own door, JPEG XL through imagecodecs (libjxl).
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 from typing import IO, Any
@@ -15,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sr_plugins.images.avif_file import box
+from sr_plugins.images.avif_file import box, boxes
+from sr_plugins.images.color_profiles import is_srgb
 from sr_plugins.images.exif_block import HEAD
 from sr_plugins.images.file_parts import bodies, kept_with
+from sr_plugins.images.jxl_profile import with_profile
 
 _APPLE_MAP = "urn:com:apple:photo:2020:aux:hdrgainmap"
 _SIGNATURE = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
@@ -86,12 +89,35 @@ def jxl_xmp(source: Image.Image) -> bytes | None:
     return None
 
 
-def write_jxl(file: IO[bytes], samples: NDArray[Any], quality: int, exif: bytes | None, xmp: bytes | None) -> None:
-    """A JPEG XL of 8 or 16 bits; quality 100 loses nothing."""
-    data = bytes(imagecodecs.jpegxl_encode(samples, level=quality, lossless=quality == 100, usecontainer=True))
+def write_jxl(
+    file: IO[bytes],
+    samples: NDArray[Any],
+    quality: int,
+    *,
+    icc_profile: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+) -> None:
+    """A JPEG XL of 8 or 16 bits; quality 100 loses nothing.
+
+    With a profile other than sRGB the samples are stored in its colours, and those of 16 bits without loss: no
+    encoder here knows another way for both.
+    """
+    profile = icc_profile if icc_profile is not None and not is_srgb(icc_profile) else None
+    if samples.dtype == np.uint16:
+        lossless = quality == 100 or profile is not None
+        data = bytes(imagecodecs.jpegxl_encode(samples, level=quality, lossless=lossless, usecontainer=True))
+    else:
+        whole = io.BytesIO()
+        told = {"quality": quality, "lossless": quality == 100, "use_original_profile": profile is not None}
+        Image.fromarray(samples).save(whole, "JXL", **told)
+        data = whole.getvalue()
     if not data.startswith(_SIGNATURE):
         data = _SIGNATURE + box(b"ftyp", b"jxl \0\0\0\0jxl ") + box(b"jxlc", data)
-    file.write(data)
+    for kind, part in boxes(data):
+        if kind == b"jxlc" and profile is not None:
+            part = box(b"jxlc", with_profile(part[8:], profile))
+        file.write(part)
     if exif:
         file.write(box(b"Exif", bytes(4) + exif.removeprefix(HEAD)))
     if xmp:

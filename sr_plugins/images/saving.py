@@ -141,8 +141,7 @@ def _write(
         write_heif(file, interleaved(first), further["quality"], arguments[0] | heif_codes(colors.code_points))
         return
     if isinstance(first, Frame) and format == "JXL":
-        told = arguments[0]
-        write_jxl(file, interleaved(first), further["quality"], told.get("exif"), told.get("xmp"))
+        write_jxl(file, interleaved(first), further["quality"], **_described(arguments[0]))
         return
     if isinstance(first, Frame) and format == "PPM":
         write_deep_map(file, interleaved(first))
@@ -170,6 +169,8 @@ def _write(
         whole = io.BytesIO()
         first.save(whole, "JPEG", **arguments[0], **further)
         file.write(carried[0].gain_map.behind(whole.getvalue()))
+    elif format == "JXL":
+        write_jxl(file, np.asarray(first), further["quality"], **_described(arguments[0]))
     elif format == "HEIF":
         first.save(file, "HEIF", **arguments[0], **further, **heif_codes(colors.code_points))
     elif format == "AVIF" and colors.code_points and not arguments[0]["icc_profile"]:
@@ -178,6 +179,10 @@ def _write(
         file.write(tell_code_points(whole.getvalue(), *colors.code_points))
     else:
         first.save(file, pillow_name(format), **arguments[0], **further)
+
+
+def _described(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: arguments.get(name) for name in ("icc_profile", "exif", "xmp")}
 
 
 def _write_avif(

@@ -27,26 +27,18 @@ from sr_plugins.images.exif_block import (
     read_directory,
 )
 from sr_plugins.images.file_parts import kept_with
+from sr_plugins.images.tiff_tags import DESCRIPTION, kept_fields, told_of_tags
 
-# Tags that say how the pixels are stored (TIFF 6.0; EXIF 2.32, 4.6.4 A), or hold what is carried otherwise. They would
-# be wrong in the new file. Private tags from 50706 on describe raw sensors (DNG), but for the coefficients of RPC maps.
-_STORAGE = {
-    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284),
-    *(288, 289, 290, 291, 292, 293, 296, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334),
-    *(336, 337, 338, 339, 340, 341, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 700, 33723),
-    *(34377, 34675, 37724),
-}
-_FIRST_DNG_TAG, RPC = 50706, 50844
-# of the private tags from there on: RPC, the camera's model and number, the name of the raw file it was developed from
-_KEPT = {RPC, 50708, 50735, 50827}
+RPC = 50844
 _BULK = {273, 279, 324, 325, 288, 289, 519, 520, 521, 320}  # offsets and tables: never needed here
-WIDTH, HEIGHT, DESCRIPTION, ORIENTATION, XMP, IPTC, PHOTOSHOP = 256, 257, 270, 274, 700, 33723, 34377
+WIDTH, HEIGHT, ORIENTATION, XMP, IPTC, PHOTOSHOP = 256, 257, 274, 700, 33723, 34377
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, SAMPLES, PHOTOMETRIC, EXTRA_SAMPLES = 282, 283, 296, 277, 262, 338
 NO_DATA, PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, GEO_KEYS = 42113, 33550, 33922, 34264, 34735
 _OLD_SUBFILE = 255
 _BITS, _SUBFILE, _SUB_DIRECTORIES, _DNG_VERSION = 258, 254, 330, 50706
 _RAW_SENSOR = (32803, 34892)  # colour filter array, linear raw
 _MOST_PAGES = 100_000
+_PLACES = frozenset((EXIF, GPS))
 
 
 @dataclass(frozen=True)
@@ -102,15 +94,16 @@ class Page:
 
     def block(self) -> bytes | None:
         """What it carries beside its pixels, as an EXIF block of the same byte order."""
-        kept = [f for tag, f in self.first.items() if tag not in _STORAGE and (tag < _FIRST_DNG_TAG or tag in _KEPT)]
-        # tifffile's note of the array's old shape
-        kept = [f for f in kept if not (f.tag == DESCRIPTION and f.value.startswith(b'{"shape"'))]
-        kept = [f for f in kept if f.tag not in (EXIF, GPS)]
+        kept = kept_fields(self.first, _PLACES)
         below = {path: list(fields.values()) for path, fields in self.below.items()}
         if not kept and not any(below.values()):
             return None
         note = self.below.get((EXIF,), {}).get(MAKER_NOTE)
         return compiled({(): kept, **below}, self.order, note_at=note.value_at if note else 0)[0]
+
+    def told(self) -> list[str]:
+        """What of its tags is left out, in words."""
+        return told_of_tags(self.first, _PLACES)
 
 
 def pages_of(source: Image.Image) -> tuple[Page, ...]:

@@ -1,16 +1,19 @@
 """HEIF and JPEG XL in and out, with the extra ``formats``."""
 
 import io
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from fakes import nearest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from sr_plugins import Upscaler
+from sr_plugins.images.color_profiles import matrix_profile
 from sr_plugins.images.files import upscale_file
 from sr_plugins.images.further_formats import register
 
@@ -21,6 +24,22 @@ XMP = (
     b'<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="Acme"/>'
     b"</rdf:RDF></x:xmpmeta>"
 )
+
+
+def gray_profile() -> bytes:
+    """The least that ICC.1 asks of a gray profile: a curve, here gamma 1.8, and a white point."""
+    curve, white = b"curv" + bytes(4) + struct.pack(">IHH", 1, 0x01CD, 0), b"XYZ " + bytes(4)
+    white += struct.pack(">3i", *(round(value * 65536) for value in (0.9642, 1.0, 0.8249)))
+    text = b"mluc" + struct.pack(">IIIHHII", 0, 1, 12, 0x656E, 0x5553, 8, 28) + "gray".encode("utf-16-be")
+    table, data = struct.pack(">I", 4), b""
+    for name, body in ((b"desc", text), (b"cprt", text), (b"wtpt", white), (b"kTRC", curve)):
+        table += name + struct.pack(">II", 128 + 4 + 48 + len(data), len(body))
+        data += body
+    head = struct.pack(">I4sI4s4s4s12s", 180 + len(data), b"", 0x04400000, b"mntr", b"GRAY", b"XYZ ", bytes(12))
+    return (head + b"acsp" + bytes(28) + white[8:]).ljust(128, b"\0") + table + data
+
+
+GRAY_PROFILE = gray_profile()
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +130,37 @@ def test_png_into_both(tmp_path: Path, repeat: Upscaler) -> None:
         for name, size in (("a", (128, 96)), ("b", (48, 32))):
             with Image.open(io.BytesIO((tmp_path / f"{name}.{ending}").read_bytes())) as result:
                 assert result.size == size
+
+
+@pytest.mark.parametrize("quality", [None, 100])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "I;16", "RGB;16"])
+def test_jpeg_xl_keeps_its_profile(mode: str, quality: int | None, tmp_path: Path, repeat: Upscaler) -> None:
+    """libjxl, which pillow-jxl-plugin reads with, gives the profile back byte for byte, and the samples with it."""
+    rgb = ImageCms.ImageCmsProfile(io.BytesIO(matrix_profile(12, 13) or b"")).tobytes()
+    profile = GRAY_PROFILE if mode in ("L", "LA", "I;16") else rgb
+    if mode == "RGB;16":
+        tifffile.imwrite(tmp_path / "in.tif", smooth().astype(np.uint16) * 257, photometric="rgb", iccprofile=profile)
+    elif mode == "I;16":
+        tifffile.imwrite(tmp_path / "in.tif", smooth()[..., 0].astype(np.uint16) * 257, iccprofile=profile)
+    else:
+        image = Image.fromarray(smooth()).convert("L" if mode in ("L", "LA") else "RGB")
+        if mode.endswith("A"):
+            image.putalpha(Image.linear_gradient("L").resize(image.size))
+        image.save(tmp_path / "in.tif", icc_profile=profile)
+    upscale_file(tmp_path / "in.tif", tmp_path / "out.jxl", repeat, quality=quality)
+    with Image.open(tmp_path / "out.jxl") as result:
+        assert result.info["icc_profile"] == profile
+    expected = tifffile.imread(tmp_path / "in.tif").repeat(2, 0).repeat(2, 1)
+    larger = imagecodecs.jpegxl_decode((tmp_path / "out.jxl").read_bytes())
+    assert larger.dtype == expected.dtype
+    exact = (quality == 100 or "16" in mode) and "A" not in mode  # alpha is enlarged by another kernel
+    assert np.abs(larger.astype(int) - expected).mean() <= (0 if exact else 3)
+
+
+def test_a_damaged_profile_is_told(tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture) -> None:
+    profile = (matrix_profile(12, 13) or b"")[:140]
+    Image.fromarray(smooth()).save(tmp_path / "in.png", icc_profile=profile)
+    upscale_file(tmp_path / "in.png", tmp_path / "out.jxl", repeat)
+    assert "damaged ICC profile" in caplog.text
+    with Image.open(tmp_path / "out.jxl") as result:
+        result.load()

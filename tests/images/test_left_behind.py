@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tifffile
 from fakes import nearest
@@ -82,6 +83,39 @@ def test_ordinary_jpegs_need_no_word(progressive: bool, told) -> None:
 @pytest.mark.parametrize("progressive", [False, True])
 def test_what_follows_the_picture(progressive: bool, told) -> None:
     assert "8 bytes behind the picture" in told("in.jpg", jpeg(behind=b"AFCP-IPT", progressive=progressive))
+
+
+def encoded(format: str, image: Image.Image, **arguments: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **arguments)
+    return file.getvalue()
+
+
+def psd(compression: int) -> bytes:
+    """A flat picture of 20 x 10 as Photoshop writes it: head, no palette, no resources, no layers, then the samples."""
+    head = struct.pack(">4sH6sHIIHH", b"8BPS", 1, b"", 3, 10, 20, 8, 3) + bytes(12)
+    row = bytes((256 - 19, 200))  # PackBits: one byte 20 times
+    rows = [row] * 30
+    body = bytes(600) if compression == 0 else struct.pack(">30H", *map(len, rows)) + b"".join(rows)
+    return head + struct.pack(">H", compression) + body
+
+
+FRAMES = [Image.new("P", (20, 10), colour) for colour in (1, 2)]
+WHOLE = {
+    "png": encoded("PNG", Image.new("RGB", (20, 10), "red")),
+    "gif": encoded("GIF", FRAMES[0], save_all=True, append_images=FRAMES[1:], comment=b"; a trap"),
+    "webp": encoded("WEBP", Image.new("RGB", (21, 11), "red"), lossless=True),
+    "psd": psd(1),
+    "raw.psd": psd(0),
+}
+
+
+@pytest.mark.parametrize("ending", WHOLE)
+def test_what_follows_pictures_of_other_formats(ending: str, told) -> None:
+    """Photo Mechanic, for one, keeps its notes behind the end of a PSD."""
+    target = "out.gif" if ending == "gif" else "out.png"
+    assert "behind" not in told(f"in.{ending}", WHOLE[ending], target)
+    assert "14 bytes behind the picture" in told(f"in.{ending}", WHOLE[ending] + b"notes of a cat", target)
 
 
 def test_a_thumbnail_within_is_not_the_end(told) -> None:
@@ -169,3 +203,40 @@ def test_xmp_of_every_encoding_is_made_true(code: str, marked: bool, told, tmp_p
 
 def test_names_of_parts_move_no_cursor() -> None:
     assert in_letters(b"a\x1b[2J\xff ") == "a?[2J?"
+
+
+def with_tags(folder: Path, *tags: tuple[int, object, int, object, bool]) -> bytes:
+    tifffile.imwrite(folder / "tags.tif", np.full((10, 20, 3), 9, np.uint8), photometric="rgb", extratags=tags)
+    return (folder / "tags.tif").read_bytes()
+
+
+@pytest.mark.parametrize("target", ["out.tif", "out.jpg"])
+def test_tags_of_raw_sensors_are_told_and_others_stay(target: str, told, tmp_path: Path) -> None:
+    """A developed TIFF may still have what a raw file had; the camera's own words and unknown tags go along."""
+    matrix = (50721, "2i", 9, (1, 1) * 9, True)
+    camera, lens = (50708, "s", 0, "Acme One", True), (50736, "2I", 4, (24, 1, 70, 1, 28, 10, 40, 10), True)
+    own, microscope = (65001, "s", 0, "an own note", True), (51123, "s", 0, '{"PixelSize": 1}', True)
+    line = told("in.tif", with_tags(tmp_path, camera, matrix, lens, own, microscope), target)
+    assert line.count("tags of a camera's sensor (DNG) are left out") == 1
+    with Image.open(tmp_path / target) as result:
+        tags = result.tag_v2 if target == "out.tif" else result.getexif()
+        assert tags[50708].rstrip("\0") == "Acme One"
+        assert tags[65001].rstrip("\0") == "an own note"
+        assert tags[51123].rstrip("\0") == '{"PixelSize": 1}'
+        assert [float(value) for value in tags[50736]] == [24, 70, 2.8, 4]
+        assert 50721 not in tags
+
+
+@pytest.mark.parametrize(
+    ("tag", "word"),
+    [(37724, "Photoshop's layers"), (50839, "ImageJ's labels"), (50909, "GEO_METADATA"), (52545, "C2PA")],
+)
+def test_tags_that_tell_of_the_smaller_picture(tag: int, word: str, told, tmp_path: Path) -> None:
+    line = told("in.tif", with_tags(tmp_path, (tag, "B", 12, b"anything 123", True)), "out.tif")
+    assert word in line
+    with Image.open(tmp_path / "out.tif") as result:
+        assert tag not in result.tag_v2
+
+
+def test_a_directory_of_a_private_tag_is_told(told, tmp_path: Path) -> None:
+    assert "tag 65002" in told("in.tif", with_tags(tmp_path, (65002, 13, 1, 8, True)), "out.tif")

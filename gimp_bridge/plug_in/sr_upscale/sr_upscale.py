@@ -56,15 +56,11 @@ def undo_step(image: Any) -> Iterator[None]:
 
 def upscale_image(image: Any, drawables: list[Any], network: Network) -> None:
     """Every layer through the network; offsets, masks, groups, guides and selection scaled by GIMP."""
-    if image.get_floating_sel() is not None:
-        raise WorkerError("the image has a floating selection: anchor it or make it a layer first")
-    layers = list(leaves(image.get_layers()))
-    if not layers:
+    refuse_floating_selection(image)
+    if not (layers := list(leaves(image.get_layers()))):
         raise WorkerError("the image has no layer")
     if max(image.get_width(), image.get_height()) * network.scale > LARGEST_SIDE:
-        raise WorkerError(
-            f"the image would be larger than the {LARGEST_SIDE} pixels GIMP allows: choose a smaller scale"
-        )
+        raise WorkerError(f"the image would have sides over {LARGEST_SIDE} pixels, GIMP's limit: scale by less")
     results = process([(layer, whole(layer)) for layer in layers], network, read_bridge())
     with undo_step(image):
         if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
@@ -80,6 +76,12 @@ def upscale_image(image: Any, drawables: list[Any], network: Network) -> None:
             put(result, layer)
 
 
+def refuse_floating_selection(image: Any) -> None:
+    """It is a layer for a while, and lies on another one: GIMP scales both as one, and adds no layer beside it."""
+    if image.get_floating_sel() is not None:
+        raise WorkerError("the image has a floating selection: anchor it or make it a layer first")
+
+
 def refuse_what_holds_no_colours(image: Any) -> None:
     """GIMP greys the menu out; a procedure call comes here, and would be mapped to the palette."""
     if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
@@ -89,8 +91,7 @@ def refuse_what_holds_no_colours(image: Any) -> None:
 def upscale_layers(image: Any, drawables: list[Any], network: Network) -> None:
     """Each selected layer (or group, as it looks) into a new, larger layer above it, around the same centre."""
     refuse_what_holds_no_colours(image)
-    if image.get_floating_sel() is not None:
-        raise WorkerError("the image has a floating selection: anchor it or make it a layer first")
+    refuse_floating_selection(image)
     layers = [d for d in drawables if isinstance(d, Gimp.Layer)]
     if any(isinstance(d, Gimp.LayerMask) for d in drawables):
         raise WorkerError("a layer mask is selected: select its layer instead")
@@ -117,9 +118,8 @@ def upscale_layers(image: Any, drawables: list[Any], network: Network) -> None:
 def stand_in(image: Any, group: Any) -> Any:
     """An empty layer of a group's size and place that is mixed with what lies below as the group is."""
     kind = Gimp.ImageType.GRAYA_IMAGE if group.is_gray() else Gimp.ImageType.RGBA_IMAGE
-    mode = group.get_mode()
-    if mode == Gimp.LayerMode.PASS_THROUGH:  # for groups alone
-        mode = Gimp.LayerMode.NORMAL
+    passes = group.get_mode() == Gimp.LayerMode.PASS_THROUGH  # for groups alone
+    mode = Gimp.LayerMode.NORMAL if passes else group.get_mode()
     layer = Gimp.Layer.new(image, "", group.get_width(), group.get_height(), kind, group.get_opacity(), mode)
     layer.set_offsets(*group.get_offsets()[-2:])
     layer.set_visible(group.get_visible())
@@ -172,7 +172,7 @@ def restore(image: Any, drawables: list[Any], network: Network) -> None:
             source = Gegl.Rectangle.new(box.x - sent.x, box.y - sent.y, box.width, box.height)
             result.copy(source, Gegl.AbyssPolicy.NONE, shadow, Gegl.Rectangle.new(*box))
             shadow.flush()
-            drawable.merge_shadow(True)
+            check_done(drawable.merge_shadow(True), f"write {drawable.get_name()}")
             drawable.update(*box)
 
 
