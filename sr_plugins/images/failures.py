@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sr_plugins.errors import FrameError, ImageError, SRError, is_lack_of_memory, one_line
 from sr_plugins.images.codec_messages import codec_messages
+from sr_plugins.images.unread import why_unread
 
 logger = logging.getLogger("sr_plugins")
 
@@ -56,7 +57,7 @@ def told(path: Path, what: str) -> Iterator[None]:
         except SRError:
             raise
         except UnidentifiedImageError as error:
-            raise ImageError(f"{path} is not a picture that can be read") from error
+            raise ImageError(f"{path} {why_unread(path)}") from error
         except Image.DecompressionBombError as error:
             cure = "--max-pixels allows more (in Python PIL.Image.MAX_IMAGE_PIXELS)"
             raise ImageError(f"{path} {what}: {str(error).rstrip('.')}: {cure}") from error

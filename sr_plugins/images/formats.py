@@ -148,7 +148,9 @@ def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
         raise ImageError(_NO_COLOURS.format(format))
     if mode in ("L", "LA") and (profile := info.get("icc_profile")) and profile_fits(profile, "L"):
         return fitted(_in_srgb(image), format, target)
-    straight = image.convert({"La": "LA"}.get(mode, mode))
+    straight = image.convert({"La": "LA", "RGBa": "RGBA"}.get(mode, mode))
+    if straight.mode in modes:
+        return straight
     alpha = straight.has_transparency_data or mode == "RGBa"
     return straight.convert("RGBA" if alpha and "RGBA" in modes else "RGB")
 
@@ -162,8 +164,10 @@ def encoder_arguments(format: str, source: Image.Image, quality: int | None, nam
         if quality is None and is_lossless(source, "WEBP"):
             return {"lossless": True, "exact": True}
         return {"quality": quality or 90}
-    if format in ("HEIF", "JXL"):
-        return {"quality": quality or 90} | ({"chroma": 444} if format == "HEIF" else {})
+    if format == "HEIF":
+        return {"quality": quality or 90, "chroma": 444}
+    if format == "JXL":
+        return {"quality": quality or (100 if is_lossless(source, "JXL") else 90)}
     if format == "AVIF":
         return {
             "quality": quality or (100 if is_lossless(source, "AVIF") else 90),

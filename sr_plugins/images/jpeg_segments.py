@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from hashlib import md5
 
 from PIL import Image
@@ -58,3 +59,23 @@ def _pieces(extended: bytes) -> Sequence[bytes]:
     return [
         name + struct.pack(">II", len(extended), at) + extended[at : at + step] for at in range(0, len(extended), step)
     ]
+
+
+def with_aspect(jpeg: bytes, aspect: tuple[float, float]) -> bytes:
+    """A JPEG as Pillow writes it, whose JFIF head tells a ratio of resolutions and no unit of length."""
+    if jpeg[6:11] != b"JFIF\0":
+        return jpeg
+    return jpeg[:13] + struct.pack(">BHH", 0, *whole_ratio(aspect, 0xFFFF)) + jpeg[18:]
+
+
+def whole_ratio(aspect: tuple[float, float], most: int) -> tuple[int, int]:
+    """The ratio in whole numbers of at most ``most``."""
+    x, y = (Fraction(value).limit_denominator(1_000_000) for value in aspect)
+    if x.denominator == y.denominator == 1 and max(x, y) <= most:
+        return int(x), int(y)
+    ratio = x / y
+    for largest in (most, 1000, 1):
+        found = ratio.limit_denominator(largest)
+        if 0 < found.numerator <= most:
+            return found.numerator, found.denominator
+    return 1, 1

@@ -61,24 +61,14 @@ def with_profile(codestream: bytes, profile: bytes) -> bytes:
     if not codestream.startswith(_SIGNATURE):
         raise ValueError("no bare codestream")
     bits = _Bits(codestream[2:514])
-    _skip_size(bits)
-    if bits.take(1):
-        raise ValueError("an image header of the usual kind, whose samples are in colours of its own")
-    if bits.take(1):  # orientation, previews, animation
-        raise ValueError("an image header with more in it")
-    _skip_depth(bits)
-    bits.take(1)
-    for _ in range(bits.one_of(((0, 0), (0, 1), (4, 2), (12, 1)))):
-        _skip_channel(bits)
-    if bits.take(1):
+    if not _holds_samples(bits):
         raise ValueError("samples in colours of its own")
     before = bits.at
     is_gray = _skip_colours(bits)
+    if is_gray is None:
+        raise ValueError("a profile already")
     after = bits.at
-    if bits.take(2):
-        raise ValueError("extensions in its header")
-    if not bits.take(1):
-        raise ValueError("a transform of its own")
+    _skip_end(bits)
     end = bits.at
     new = _Written()
     new.put(bits.between(0, before), before)
@@ -87,6 +77,46 @@ def with_profile(codestream: bytes, profile: bytes) -> bytes:
     new.put(bits.between(after, end), end - after)
     _put_profile(new, profile)
     return _SIGNATURE + new.data() + codestream[2 + (end + 7) // 8 :]
+
+
+def is_exact(codestream: bytes) -> bool:
+    """Whether it holds the samples as they were: in their own colours, and not by blocks of frequencies (VarDCT).
+
+    Behind a profile nothing can be read without decoding it; encoders that lose something do not store samples in its
+    colours.
+    """
+    bits = _Bits(codestream[2:514])
+    try:
+        if not codestream.startswith(_SIGNATURE) or not _holds_samples(bits):
+            return False
+        if _skip_colours(bits) is None:
+            return True
+        _skip_end(bits)
+    except ValueError:
+        return False
+    frame = _Bits(codestream[2 + (bits.at + 7) // 8 :][:8])
+    return not frame.take(1) and frame.take(2) == 0 and frame.take(1) == 1
+
+
+def _holds_samples(bits: _Bits) -> bool:
+    """Reads up to what is said of the colours; whether samples are in those, and not in the format's own (XYB)."""
+    _skip_size(bits)
+    if bits.take(1):  # all of it as usual
+        return False
+    if bits.take(1):
+        raise ValueError("an image header with orientation, previews or animation in it")
+    _skip_depth(bits)
+    bits.take(1)
+    for _ in range(bits.one_of(((0, 0), (0, 1), (4, 2), (12, 1)))):
+        _skip_channel(bits)
+    return not bits.take(1)
+
+
+def _skip_end(bits: _Bits) -> None:
+    if bits.take(2):
+        raise ValueError("extensions in its header")
+    if not bits.take(1):
+        raise ValueError("a transform of its own")
 
 
 def _skip_size(bits: _Bits) -> None:
@@ -114,12 +144,12 @@ def _skip_channel(bits: _Bits) -> None:
     bits.take(1)
 
 
-def _skip_colours(bits: _Bits) -> bool:
-    """What the codestream says of its colours; whether they are gray."""
+def _skip_colours(bits: _Bits) -> bool | None:
+    """What the codestream says of its colours; whether they are gray, ``None`` where a profile says it."""
     if bits.take(1):
         return False
     if bits.take(1):
-        raise ValueError("a profile already")
+        return None
     space = bits.one_of(_ENUMS)
     if space not in (_RGB_SPACE, _GRAY):
         raise ValueError("neither RGB nor gray")

@@ -155,10 +155,25 @@ def _psd_end(data: bytes) -> int | None:
     return None
 
 
+def _map_end(data: bytes) -> int | None:
+    """A binary portable map; others may follow it in the same file."""
+    head = re.match(rb"P([456])((?:\s|#[^\n]*\n)+\d+){2}(?:((?:\s|#[^\n]*\n)+\d+)\s|\s)", data[:4096])
+    if head is None:
+        return None
+    numbers = [int(number) for number in re.sub(rb"#[^\n]*\n", b" ", head[0][2:]).split()]
+    width, height, kind = numbers[0], numbers[1], head[1]
+    if kind == b"4":
+        return head.end() + (width + 7) // 8 * height if len(numbers) == 2 else None
+    if len(numbers) != 3:
+        return None
+    return head.end() + width * height * (3 if kind == b"6" else 1) * (1 if numbers[2] < 256 else 2)
+
+
 _ENDS: dict[str, Callable[[bytes], int | None]] = {
     "JPEG": _jpeg_end,
     "PNG": _png_end,
     "WEBP": _webp_end,
     "GIF": _gif_end,
     "PSD": _psd_end,
+    "PPM": _map_end,
 }

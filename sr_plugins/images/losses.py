@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import IO
 
@@ -9,7 +10,10 @@ from PIL import Image
 
 from sr_plugins.images.avif_file import matrix_of
 from sr_plugins.images.file_parts import kept_with, parts_of
+from sr_plugins.images.jxl_profile import is_exact
 
+_JXL = b"\0\0\0\x0cJXL "
+_HEADS = 1024  # bytes that a codestream's headers lie in
 _START, _STYLE, _TILE = b"\xff\x4f\xff\x51", 0xFF52, 0xFF90  # markers of ISO/IEC 15444-1, Annex A
 _BANDS = {"L": 1, "LA": 2, "I;16": 2, "RGB": 3, "YCbCr": 3, "RGBA": 4}  # bytes of a pixel
 
@@ -18,7 +22,7 @@ def is_lossless(source: Image.Image, format: str) -> bool:
     """Whether the file is of ``format`` and lost nothing by it, for formats that know both ways.
 
     An AVIF that holds RGB as it is (matrix 0: nothing but writers without loss does that); a WebP whose first picture
-    is a VP8L chunk (WebP container specification).
+    is a VP8L chunk (WebP container specification); a JPEG XL that was not made from a JPEG, with samples as they were.
     """
     if source.format != format:
         return False
@@ -26,7 +30,29 @@ def is_lossless(source: Image.Image, format: str) -> bool:
         return matrix_of(source) == 0
     if format == "WEBP":
         return next((part.kind == b"VP8L" for part in parts_of(source) if part.kind in (b"VP8 ", b"VP8L")), False)
+    if format == "JXL":
+        return kept_with(source, "exact", _is_exact_jxl, False)
     return False
+
+
+def _is_exact_jxl(file: IO[bytes]) -> bool:
+    if not file.read(8).startswith(_JXL):
+        file.seek(0)
+        return is_exact(file.read(_HEADS))
+    end, place, stream = file.seek(0, 2), 0, b""
+    while place + 16 <= end:
+        file.seek(place)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        if length == 1:
+            (length,) = struct.unpack(">Q", file.read(8))
+        length = length or end - place
+        if kind == b"jbrd" or length < 8:  # it was a JPEG, and can be one again
+            return False
+        if kind in (b"jxlc", b"jxlp") and len(stream) < _HEADS:
+            piece = file.read(min(place + length - file.tell(), _HEADS))
+            stream += piece[4:] if kind == b"jxlp" else piece  # pieces have a number
+        place += length
+    return is_exact(stream)
 
 
 def jpeg2000_ratio(source: Image.Image) -> float | None:

@@ -52,7 +52,7 @@ class Metadata:
     Attributes:
         colors: what says what the samples mean: a profile, or what stands for one.
         exif: a block with its head; ``resources`` Photoshop's, IPTC among them; ``xmp`` a packet of any length.
-        aspect: TIFF's resolution where it has no unit of length: a ratio, or what a program like ImageJ counts in.
+        aspect: resolution where it has no unit of length: a ratio, or what a program like ImageJ counts in.
         gain_map: what makes a photo an HDR photo; JPEG alone holds it here.
         map: where on the map it lies, as JPEG 2000 holds it (GeoJP2); TIFF has that in ``exif``.
         told: what is left out whatever the target is.
@@ -85,6 +85,11 @@ class Metadata:
                 arguments["dpi"] = self.dpi
             else:
                 lost.append(f"a resolution of {max(self.dpi):.0f} dpi")
+        if self.aspect and self.aspect[0] != self.aspect[1]:
+            if format in ("JPEG", "PNG"):
+                arguments["aspect"] = self.aspect
+            elif format != "TIFF":
+                lost.append("how wide its pixels are beside their height")
         if format == "TIFF":
             return arguments | {
                 "exif": ExifBlock(self.exif) if self.exif else None,
@@ -190,7 +195,7 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
         exif=exif,
         xmp=xmp,
         dpi=to.exchanged(*dpi) if dpi else None,
-        aspect=_aspect(directory, to),
+        aspect=None if dpi else _aspect(source, directory, to),
         comments=tuple(comments),
         texts=texts_of(source),
         resources=resources,
@@ -237,6 +242,8 @@ def _dpi(source: Image.Image, page: Page | None) -> tuple[float, float] | None:
     """Dots per inch by the file's own field, or by its EXIF where the format has none."""
     unit = 1.0
     value: Any = source.info.get("dpi")
+    if source.info.get("jfif_unit") == 0:  # Pillow makes 72 of a JPEG that tells none
+        value = None
     try:
         if page is not None:
             unit = {2: 1.0, 3: 2.54}[page.value(RESOLUTION_UNIT, 2)]
@@ -251,8 +258,13 @@ def _dpi(source: Image.Image, page: Page | None) -> tuple[float, float] | None:
     return (x, y) if x > 1 and y > 1 else None  # (1, 1) is how TIFF says that it does not know
 
 
-def _aspect(page: Page | None, to: Placement) -> tuple[float, float] | None:
-    if page is None or page.value(RESOLUTION_UNIT, 2) != 1:
+def _aspect(source: Image.Image, page: Page | None, to: Placement) -> tuple[float, float] | None:
+    if page is None:
+        found: Any = source.info.get("jfif_density") if source.info.get("jfif_unit") == 0 else source.info.get("aspect")
+        if not isinstance(found, tuple) or len(found) != 2 or not all(found) or found[0] == found[1]:
+            return None
+        return to.exchanged(*map(float, found))
+    if page.value(RESOLUTION_UNIT, 2) != 1:
         return None
     values = *page.values(X_RESOLUTION), *page.values(Y_RESOLUTION)
     if len(values) != 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,6 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo, iTXt
 
 from sr_plugins.images.file_parts import parts_of
+from sr_plugins.images.jpeg_segments import whole_ratio
 
 _LARGEST_TEXT = 1 << 26
 _XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -77,3 +79,10 @@ def _inflated(data: bytes) -> bytes:
     if not inflating.eof:
         raise ValueError("a text that never ends")
     return found
+
+
+def with_aspect(png: bytes, aspect: tuple[float, float]) -> bytes:
+    """A PNG that tells a ratio of resolutions and no unit of length (PNG third edition, 11.3.4.3)."""
+    body = b"pHYs" + struct.pack(">IIB", *whole_ratio(aspect, 2**31 - 1), 0)
+    behind_head = 8 + 12 + 13
+    return png[:behind_head] + struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body)) + png[behind_head:]

@@ -14,11 +14,12 @@ import numpy as np
 from PIL import Image
 
 from sr_plugins.errors import ImageError, SRError, one_line
-from sr_plugins.images import jpeg_2000
+from sr_plugins.images import jpeg_2000, png_texts
 from sr_plugins.images.animations import animation_of, timing_of
 from sr_plugins.images.avif_file import bits_for, matrix_of, write_avif
 from sr_plugins.images.color_signals import ColorSignals
 from sr_plugins.images.formats import encoder_arguments, fitted, pillow_name
+from sr_plugins.images.jpeg_segments import with_aspect
 from sr_plugins.images.light_files import LIGHT_FORMATS, LightFile, write_light
 from sr_plugins.images.losses import is_lossless
 from sr_plugins.images.metadata import Metadata
@@ -127,6 +128,11 @@ def _write(
     further: dict[str, Any],
 ) -> None:
     first, colors = ready[0], carried[0].colors
+    if format == "PNG" and (aspect := arguments[0].pop("aspect", None)):
+        png = io.BytesIO()
+        _write(png, format, ready, source, carried, arguments, further)
+        file.write(png_texts.with_aspect(png.getvalue(), aspect))
+        return
     if format == "TIFF":
         write_tiff(file, zip(ready, arguments, strict=True))
         return
@@ -165,10 +171,11 @@ def _write(
         uuids = {"exif": jpeg_2000.EXIF, "xmp": jpeg_2000.XMP, "iptc": jpeg_2000.IPTC, "map": jpeg_2000.MAP}
         contents = [(uuid, told[name]) for name, uuid in uuids.items()]
         file.write(jpeg_2000.with_boxes(whole.getvalue(), told["icc_profile"], told.get("dpi"), contents))
-    elif carried[0].gain_map and format == "JPEG":
-        whole = io.BytesIO()
+    elif format == "JPEG":
+        whole, aspect = io.BytesIO(), arguments[0].pop("aspect", None)
         first.save(whole, "JPEG", **arguments[0], **further)
-        file.write(carried[0].gain_map.behind(whole.getvalue()))
+        jpeg = with_aspect(whole.getvalue(), aspect) if aspect else whole.getvalue()
+        file.write(carried[0].gain_map.behind(jpeg) if carried[0].gain_map else jpeg)
     elif format == "JXL":
         write_jxl(file, np.asarray(first), further["quality"], **_described(arguments[0]))
     elif format == "HEIF":

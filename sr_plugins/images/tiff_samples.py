@@ -80,6 +80,8 @@ def read_page(page: Any, told: Page) -> Image.Image | Frame | WideSamples:
     samples = samples[..., np.newaxis] if samples.ndim == 2 else samples
     if samples.ndim != 3:
         raise ImageError("it holds a stack of pictures in one directory: save them as pages")
+    if samples.dtype == np.uint32 and told.value(_BITS, 1) == 24:
+        samples = _of_24_bits(samples, told.order)
     samples = _in_full_range(samples, told.value(_BITS, 1))
     if photometric == _PALETTE:
         samples = np.moveaxis(np.asarray(page.colormap)[:, samples[..., 0]], 0, -1).astype(np.uint16)
@@ -133,6 +135,14 @@ def _in_full_range(samples: NDArray[Any], bits: int) -> NDArray[Any]:
     white = (1 << bits) - 1
     scaled: NDArray[Any] = (native.astype(np.uint32) * ((1 << held) - 1) + white // 2) // white
     return scaled.astype(native.dtype)
+
+
+def _of_24_bits(samples: NDArray[Any], order: str) -> NDArray[Any]:
+    """Samples of 24 bits, brought to 32; tifffile (2026.11) gives their bytes in the wrong order, in both orders."""
+    stored = samples.astype("<u4").byteswap()
+    value = stored >> 8 if order == "<" else stored
+    full: NDArray[Any] = value << 8 | value >> 16
+    return full
 
 
 def _with_straight_alpha(samples: NDArray[Any], colours: int, kinds: list[int]) -> NDArray[Any]:

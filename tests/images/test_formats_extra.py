@@ -164,3 +164,28 @@ def test_a_damaged_profile_is_told(tmp_path: Path, repeat: Upscaler, caplog: pyt
     assert "damaged ICC profile" in caplog.text
     with Image.open(tmp_path / "out.jxl") as result:
         result.load()
+
+
+@pytest.mark.parametrize("with_exif", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "LA"])
+def test_a_lossless_jpeg_xl_stays_one(mode: str, with_exif: bool, tmp_path: Path, repeat: Upscaler) -> None:
+    image = Image.fromarray(smooth()).convert(mode)
+    exif = Image.Exif()
+    exif[0x010F] = "Acme"
+    told = {"exif": exif.tobytes(), "use_container": True} if with_exif else {}
+    for kind in ({"lossless": True}, {"quality": 80}, {"quality": 80, "use_original_profile": True}):
+        image.save(tmp_path / "in.jxl", **kind, **told)
+        upscale_file(tmp_path / "in.jxl", tmp_path / "out.jxl", repeat)
+        with Image.open(tmp_path / "in.jxl") as source, Image.open(tmp_path / "out.jxl") as result:
+            expected, larger = np.asarray(source).repeat(2, 0).repeat(2, 1), np.asarray(result)
+        assert np.array_equal(larger, expected) == ("lossless" in kind)
+
+
+def test_what_was_a_jpeg_is_not_lossless(tmp_path: Path, repeat: Upscaler) -> None:
+    """It can be one again, bit for bit, but its samples are no more exact than that was."""
+    file = io.BytesIO()
+    Image.fromarray(smooth()).save(file, "JPEG", quality=90)
+    (tmp_path / "in.jxl").write_bytes(imagecodecs.jpegxl_encode_jpeg(file.getvalue()))
+    upscale_file(tmp_path / "in.jxl", tmp_path / "out.jxl", repeat)
+    upscale_file(tmp_path / "in.jxl", tmp_path / "exact.jxl", repeat, quality=100)
+    assert (tmp_path / "out.jxl").stat().st_size < (tmp_path / "exact.jxl").stat().st_size / 2

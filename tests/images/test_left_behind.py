@@ -240,3 +240,13 @@ def test_tags_that_tell_of_the_smaller_picture(tag: int, word: str, told, tmp_pa
 
 def test_a_directory_of_a_private_tag_is_told(told, tmp_path: Path) -> None:
     assert "tag 65002" in told("in.tif", with_tags(tmp_path, (65002, 13, 1, 8, True)), "out.tif")
+
+
+@pytest.mark.parametrize(
+    "head", [b"P5\n4 2\n255\n", b"P5 # two\n4\n# lines\n2 1023\n", b"P6\n2 1\n255\n", b"P4\n9 2\n"]
+)
+def test_further_pictures_of_a_portable_map(head: bytes, told) -> None:
+    size = {b"P5\n": 8, b"P5 ": 16, b"P6\n": 6, b"P4\n": 4}[head[:3]]
+    one = head + bytes(range(65, 65 + size))
+    assert "behind" not in told("in.pnm", one)
+    assert f"{len(one)} bytes behind the picture" in told("in.pnm", one * 2)

@@ -1,5 +1,6 @@
 """What goes along with a picture, against exiftool, which is no part of this project: bytes, places, notes."""
 
+import io
 import json
 import logging
 import shutil
@@ -260,3 +261,28 @@ def test_what_is_too_large_is_left_out_and_said(
     assert "JPEG cannot hold EXIF of" in caplog.text
     upscale_file(tmp_path / "in.webp", tmp_path / "out.png", repeat)
     assert exiftool(tmp_path / "out.png", "ImageDescription")["IFD0:ImageDescription"] == "x" * 70_000
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_shape_of_pixels_without_a_unit(turned: bool, tmp_path: Path, repeat: Upscaler) -> None:
+    """JFIF's density 2 : 1 of unit 0, pHYs of unit 0 and TIFF's resolution of unit 1 say the same."""
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    file = io.BytesIO()
+    Image.new("RGB", (20, 10), "red").save(file, "JPEG", exif=exif)
+    data = bytearray(file.getvalue())
+    data[13:18] = struct.pack(">BHH", 0, 2, 1)
+    (tmp_path / "in.jpg").write_bytes(data)
+    told = (1, 2) if turned else (2, 1)
+    for ending in ("jpg", "png", "tif"):
+        upscale_file(tmp_path / "in.jpg", tmp_path / f"out.{ending}", repeat)
+        with Image.open(tmp_path / f"out.{ending}") as result:
+            if ending == "jpg":
+                assert (result.info["jfif_unit"], result.info["jfif_density"]) == (0, told)
+            elif ending == "png":
+                assert result.info["aspect"] == told
+            else:
+                assert (result.tag_v2[296], result.tag_v2[282], result.tag_v2[283]) == (1, *told)
+    upscale_file(tmp_path / "out.png", tmp_path / "again.jpg", repeat)
+    with Image.open(tmp_path / "again.jpg") as result:
+        assert (result.info["jfif_unit"], result.info["jfif_density"]) == (0, told)

@@ -1,6 +1,7 @@
 """TIFF files of every depth, byte order, layout and compression: what comes out is what went in, by tifffile's word."""
 
 import logging
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -250,3 +251,29 @@ def test_a_mask_behind_the_picture_is_left_out_and_told(
         assert len(result.pages) == 1
         assert_doubled(result.pages[0].asarray(), source)
     assert "1 masks" in " ".join(caplog.messages)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_24_bits_fill_32(order: str, tmp_path: Path, repeat: Upscaler) -> None:
+    """White is white: 2**24 - 1 becomes 2**32 - 1. Bytes lie in the file's order, as libtiff reads them."""
+    values = (0, 1 << 23, (1 << 24) - 1, 77)
+    stored = b"".join(value.to_bytes(3, "little" if order == "<" else "big") for value in values)
+    fields = ((256, 4), (257, 1), (258, 24), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 12))
+    entries = b"".join(struct.pack(order + "HHII", tag, 4, 1, number) for tag, number in fields)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 20)
+    (tmp_path / "in.tif").write_bytes(head + stored + struct.pack(order + "H", len(fields)) + entries + bytes(4))
+    with enlarged(tmp_path, repeat) as file:
+        result = file.pages[0].asarray()
+    assert result.dtype == np.uint32
+    whole = 2**32 - 1
+    expected = np.array(values) * (whole / (2**24 - 1))
+    assert np.abs(result[0, ::2].astype(float) - expected).max() <= whole * 2e-7
+
+
+def test_gray_with_premultiplied_alpha_stays_gray(tmp_path: Path, repeat: Upscaler) -> None:
+    source = np.dstack([np.full((6, 8), 100, np.uint8), np.full((6, 8), 200, np.uint8)])
+    tifffile.imwrite(tmp_path / "in.tif", source, photometric="minisblack", extrasamples=["assocalpha"])
+    with enlarged(tmp_path, repeat) as file:
+        result = file.pages[0].asarray()
+    assert result.shape == (12, 16, 2)
+    assert np.abs(result.astype(int) - (100 * 255 // 200, 200)).max() <= 1

@@ -1,0 +1,81 @@
+"""What a file is that no reader here takes for a picture, by its content, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+_START = 4096
+_FURTHER = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}  # brands of HEIF
+_EXTRA = "pip install sr-plugins[formats] adds what reads it"
+_SIGNATURES = (
+    (rb"version https://git-lfs", "is a git-LFS pointer, not the picture itself: fetch it with 'git lfs pull'"),
+    (rb"\s*<svg|\s*<\?xml[^>]*>\s*(<!--.*?-->\s*)*(<!DOCTYPE svg|<svg)", "is a drawing (SVG): save it as PNG first"),
+    (rb"\s*<(!doctype|html|head|body|\?xml)", "is a saved web page, not a picture: download the file itself"),
+    (
+        rb"PK\x03\x04|PK\x05\x06|Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd",
+        "is an archive: unpack it first",
+    ),
+    (rb"%PDF-", "is a document (PDF): save its pages as PNG first"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", f"is a JPEG XL that cannot be read: {_EXTRA}, or it is damaged"),
+    (rb"\x1aE\xdf\xa3|RIFF....AVI |OggS", "is a film: srp video enlarges it"),
+)
+# what begins as a picture of a known format, and could not be read on
+_DAMAGED = (
+    (rb"\x89PNG\r\n", "PNG"),
+    (rb"GIF8[79]a", "GIF"),
+    (rb"RIFF....WEBP", "WebP"),
+    (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", "TIFF"),
+    (rb"BM....\0\0", "BMP"),
+    (rb"8BPS\0\x01", "PSD"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+)
+_FRAMES = {
+    **{1: "", 2: "", 0: "", 3: "lossless"},
+    **dict.fromkeys((5, 6, 7), "hierarchical"),
+    **dict.fromkeys((9, 10, 11, 13, 14, 15), "arithmetically coded"),
+}
+
+
+def why_unread(path: Path) -> str:
+    """The end of a line that begins with the file's name."""
+    with path.open("rb") as file:
+        start = file.read(1 << 20)
+    head = start[:_START]
+    for signature, reason in _SIGNATURES:
+        if re.match(signature, head, re.IGNORECASE | re.DOTALL):
+            return reason
+    if head[4:8] == b"ftyp":
+        if head[8:12] in _FURTHER:
+            return f"is a HEIF that cannot be read: {_EXTRA}, or it is damaged"
+        return "is a damaged AVIF" if head[8:12] in (b"avif", b"avis") else "is a film: srp video enlarges it"
+    if head.startswith(b"\xff\xd8"):
+        kind, bits = _jpeg_frame(start)
+        what = " ".join(filter(None, (kind, f"of {bits} bits" if bits != 8 else "")))
+        return (
+            f"is a JPEG of a kind that is not read ({what}): convert it to PNG or TIFF first"
+            if what
+            else _damaged("JPEG")
+        )
+    for signature, name in _DAMAGED:
+        if re.match(signature, head, re.DOTALL):
+            return _damaged(name)
+    return "is not a picture that can be read"
+
+
+def _damaged(name: str) -> str:
+    return f"is damaged: it begins as a {name}, and what follows cannot be read"
+
+
+def _jpeg_frame(data: bytes) -> tuple[str, int]:
+    """The coding of a JPEG's frame (ITU-T T.81, table B.1), in words where it is no usual one, and its bits."""
+    place = 2
+    while place + 5 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return _FRAMES[marker - 0xC0], data[place + 4]
+        if marker == 0xF7:
+            return "JPEG-LS", 8
+        place += 2 + int(struct.unpack_from(">H", data, place + 2)[0])
+    return "", 8

@@ -1,0 +1,54 @@
+"""What no reader takes for a picture is called what it is."""
+
+import io
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from sr_plugins.errors import ImageError
+from sr_plugins.images.files import open_image
+from sr_plugins.images.unread import why_unread
+
+
+def encoded(format: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (9, 7), "red").save(file, format)
+    return file.getvalue()
+
+
+DEEP = np.full((8, 8), 3000, np.uint16)
+FILES = {
+    "a web page": (b"\n<!doctype html><title>404</title>", "saved web page"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n", "git lfs pull"),
+    "a drawing": (b'<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+    "an archive": (b"PK\x03\x04" + bytes(40), "unpack it first"),
+    "a document": (b"%PDF-1.7\n", "PDF"),
+    "a film": (b"\0\0\0\x20ftypisom" + bytes(40), "srp video"),
+    "matroska": (b"\x1aE\xdf\xa3" + bytes(40), "srp video"),
+    "12 bits": (imagecodecs.jpeg_encode(DEEP, bitspersample=12), "of 12 bits"),
+    "lossless": (imagecodecs.ljpeg_encode(DEEP, bitspersample=12), "lossless of 12 bits"),
+    "a cut JPEG": (encoded("JPEG")[:30], "damaged: it begins as a JPEG"),
+    "a cut PNG": (encoded("PNG")[:20], "damaged: it begins as a PNG"),
+    "a cut WebP": (encoded("WEBP")[:20], "damaged: it begins as a WebP"),
+    "a cut TIFF": (b"II*\0\x08\0\0\0", "damaged: it begins as a TIFF"),
+    "a cut GIF": (b"GIF89a", "damaged: it begins as a GIF"),
+    "words": (b"Dear diary, today", "is not a picture"),
+    "a byte": (b"\xff", "is not a picture"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_is_called_what_it_is(name: str, tmp_path: Path) -> None:
+    data, word = FILES[name]
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(bytes(data))
+    assert word in why_unread(path)
+    if name in ("a cut JPEG", "a cut PNG", "a cut WebP"):
+        word = "cannot be read"  # their readers say why
+    with pytest.raises(ImageError, match=r"photo\.jpg") as caught, open_image(path):
+        pass
+    assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
