@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import warnings
 from dataclasses import asdict
@@ -21,12 +22,15 @@ from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import Network, TorchNetwork
 from sr_plugins.interface.words import Purpose
 from sr_plugins.version import extra_command
+from sr_plugins.weights.recognition import recognise
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sr_plugins.weights.foreign_network import ForeignNetwork
     from sr_plugins.weights.probe import Found
+
+logger = logging.getLogger("sr_plugins")
 
 PURPOSES = {
     "FaceSR": "restores faces, which it must be shown alone",
@@ -134,13 +138,11 @@ def _cannot_build() -> nn.Module:
 
 
 def _recognised(path: Path, tensors: dict[str, Tensor]) -> Any:
-    from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+    from spandrel import ImageModelDescriptor, UnsupportedModelError
 
     _with_extra_architectures()
     try:
-        with warnings.catch_warnings():  # of what torch will be some day
-            warnings.simplefilter("ignore")
-            descriptor = ModelLoader(device="cpu").load_from_state_dict(dict(tensors))
+        descriptor, left_out = recognise(tensors)
     except UnsupportedModelError as error:
         first = ", ".join(list(tensors)[:3])
         raise WeightsError(
@@ -150,9 +152,12 @@ def _recognised(path: Path, tensors: dict[str, Tensor]) -> Any:
     except Exception as error:  # tensors of odd shapes
         raise WeightsError(
             f"{path} has no card that names its model and scale, and does not fit the network that it looks like: "
-            f"{one_line(error)}"
+            f"{_reason(error)}"
         ) from error
     name = descriptor.architecture.name
+    if left_out:
+        others = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+        logger.warning("%s: %s%s left out: a %s has no such tensors", path, ", ".join(left_out[:3]), others, name)
     if descriptor.purpose in PURPOSES or not isinstance(descriptor, ImageModelDescriptor):
         why = PURPOSES.get(descriptor.purpose, "does not enlarge single pictures")
         raise WeightsError(f"{path} is a network ({name}) that {why}: it cannot be used here")
@@ -161,6 +166,12 @@ def _recognised(path: Path, tensors: dict[str, Tensor]) -> Any:
             f"{path} is a network ({name}) from {pair[0]} to {pair[1]} channels: only 1 to 1 and 3 to 3 can"
         )
     return descriptor
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it lacks {' '.join(map(str, error.args))}"
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _with_extra_architectures() -> None:

@@ -13,6 +13,8 @@ Kind = Literal["safetensors", "torch", "onnx", "param", "unknown"]
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".onnx", ".param", ".bin")
 PARAM = b"7767517"  # the first line of an ncnn graph
 LARGEST_HEADER = 1 << 30
+# ModelProto (onnx.proto): field 1, the version of the form, then the maker's name or another of its fields
+ONNX = re.compile(rb"\x08[\x03-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", re.DOTALL)
 
 
 def kind_of(path: Path) -> Kind:
@@ -37,7 +39,7 @@ def kind_of(path: Path) -> Kind:
     if start.split(b"\n", 1)[0].strip() == PARAM:
         return "param"
     suffix = path.suffix.lower()
-    if suffix == ".onnx":
+    if suffix == ".onnx" or ONNX.match(start):
         return "onnx"
     if suffix == ".safetensors":
         return "safetensors"  # damaged: its reader says how

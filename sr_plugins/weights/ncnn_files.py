@@ -46,6 +46,9 @@ def open_pair(path: Path) -> LoadedModel | None:
     if pair is None or not _begins_a_graph(pair[0]):
         if _begins_a_graph(path):
             raise WeightsError(f"{path} is an ncnn graph: its tensors, {path.stem}.bin, are not beside it")
+        if pair is None and path.suffix.lower() == ".bin":
+            told = f"if it holds an ncnn network's tensors, its graph, {path.stem}.param, is not beside it"
+            raise WeightsError(f"{path} is of no kind that is known here: {told}")
         return None
     text, data = _read(pair[0], LONGEST).decode(errors="replace"), pair[1].read_bytes()
     from sr_plugins.weights.borders import Border, Bordered, border_of, gives_a_residual

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -222,6 +223,8 @@ def _runner(path: Path, network: OnnxNetwork) -> Any:
         )
     except Exception as error:  # its errors have no common type but this
         reason = "a name in it is no text" if isinstance(error, UnicodeDecodeError) else one_line(error)
+        if newer := re.search(r"Opset (\d+) is under development.*support for domain \S+ is till opset (\d+)", reason):
+            reason = f"it asks for opset {newer[1]}, and this version knows up to {newer[2]}"
         raise WeightsError(f"{path} is refused by ONNX Runtime: {reason}") from error
 
     def run(x: Tensor) -> Tensor:

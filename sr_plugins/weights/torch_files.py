@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 # under which training programs keep the tensors, the one to prefer first
 TABLES = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
-PREFIXES = ("module.", "netG.")  # of every key, where the network was wrapped while it was trained
+# the same where an adversary or an average was trained beside it
+GENERATORS = ("g_ema", "netG_ema", "net_g_ema", "generator", "net_g", "netG")
+PREFIXES = ("module.", "netG.", "_orig_mod.")  # of every key, where the network was wrapped while it was trained
 # what zip adds to the tensors: names, alignment to 64 bytes, and the directory
 SLACK = 1 << 20
 
@@ -41,7 +44,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # pickle, zip and torch each raise their own
         raise WeightsError(
             f"{path} was refused: it is damaged or holds more than tensors, and code in weights is never run "
-            f"({type(error).__name__}); convert it to .safetensors where you trust it"
+            f"({_named_in(error)}); convert it to .safetensors where you trust it"
         ) from error
     tensors = _table(content)
     if not tensors:
@@ -55,13 +58,19 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def _named_in(error: Exception) -> str:
+    """What in a pickle was refused, where torch says it."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f"it names {found[1]}" if found else type(error).__name__
+
+
 def _table(content: Any) -> dict[str, Tensor]:
     import torch
 
     # a table within a table, for example state_dict within model; a file cannot hold one within itself for ever
     for _ in range(8):
         inner = (
-            next((content[key] for key in TABLES if isinstance(content.get(key), dict)), None)
+            next((content[key] for key in (*TABLES, *GENERATORS) if isinstance(content.get(key), dict)), None)
             if isinstance(content, dict)
             else None
         )
@@ -79,7 +88,8 @@ def _table(content: Any) -> dict[str, Tensor]:
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in table):
             table = {key.removeprefix(prefix): value for key, value in table.items()}
-    return table
+    # torch.compile leaves it in the middle of names, too, where a part alone was compiled
+    return {key.replace("_orig_mod.", ""): value for key, value in table.items()}
 
 
 def _check_archive(path: Path) -> None:
@@ -93,6 +103,9 @@ def _check_archive(path: Path) -> None:
         ) from error
     if any("/code/" in f"/{entry.filename}" for entry in entries):
         raise WeightsError(f"{path} holds a program (TorchScript), and code in weights is never run")
+    if not any(entry.filename.endswith("data.pkl") for entry in entries):
+        inside = ", ".join(entry.filename for entry in entries[:3])
+        raise WeightsError(f"{path} is an archive, not weights: unpack it first (it holds {inside or 'nothing'})")
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise WeightsError(f"{path} was refused: it unpacks to more than it holds, as no checkpoint of torch does")

@@ -1,0 +1,104 @@
+"""A network is found under whatever names a training program kept its tensors."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sr_plugins.errors import WeightsError
+from sr_plugins.weights.contents import kind_of
+from sr_plugins.weights.recognition import recognise
+from sr_plugins.weights.tensors import read_tensors
+from sr_plugins.weights.torch_files import read_checkpoint
+
+spandrel = pytest.importorskip("spandrel", reason="pip install 'sr-plugins[community]'")
+Table = dict[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+
+    torch.manual_seed(4)
+    return dict(SRVGGNetCompact(num_feat=8, num_conv=2, upscale=2, act_type="prelu").state_dict())
+
+
+def under(prefix: str) -> Callable[[Table], Any]:
+    return lambda table: {prefix + key: value for key, value in table.items()}
+
+
+WRAPPED: dict[str, Callable[[Table], Any]] = {
+    "bare": lambda table: table,
+    "compiled": under("_orig_mod."),
+    "compiled in part": lambda table: {key.replace("body.", "body._orig_mod."): v for key, v in table.items()},
+    "parallel and compiled": under("module._orig_mod."),
+    "net_g": under("net_g."),
+    "flat average": under("params_ema."),
+    "Lightning": lambda table: {"state_dict": under("model.")(table) | {"criterion.weight": torch.ones(3)}, "epoch": 3},
+    "Lightning within": lambda table: {"state_dict": under("generator.module.")(table) | {"d.w": torch.ones(3)}},
+    "GAN": lambda table: {"generator": table, "discriminator": {"w": torch.ones(2)}, "step": 9},
+    "average beside": lambda table: {"g": {"w": torch.ones(2)}, "g_ema": table, "d": {}},
+    "counts": lambda table: table | {"total_ops": torch.ones(1), "body.0.total_params": torch.ones(1)},
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_its_own_weights_are_found(name: str, table: Table, tmp_path: Path) -> None:
+    path = tmp_path / "some, model.pth"
+    torch.save(WRAPPED[name](table), path)
+    descriptor, left_out = recognise(read_checkpoint(path))
+    assert (descriptor.architecture.id, descriptor.scale) == ("Compact", 2)
+    found = descriptor.model.state_dict()
+    assert found.keys() == table.keys()
+    assert all(torch.equal(found[key], value) for key, value in table.items())
+    assert left_out == (["total_ops", "body.0.total_params"] if name == "counts" else [])
+
+
+def test_within_safetensors(table: Table, tmp_path: Path) -> None:
+    save_file({f"params_ema.{key}": value.contiguous() for key, value in table.items()}, tmp_path / "a.safetensors")
+    descriptor, _ = recognise(read_tensors(tmp_path / "a.safetensors"))
+    assert descriptor.scale == 2
+
+
+def test_a_network_that_lacks_something_is_none(table: Table) -> None:
+    rest = {key: value for key, value in table.items() if key != "body.1.weight"}
+    with pytest.raises(Exception, match="Missing key"):
+        recognise(rest | {"total_ops": torch.ones(1)})
+
+
+def test_an_archive_is_no_checkpoint(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("4x-Model.pth", b"anything")
+    with pytest.raises(WeightsError, match=r"unpack it first \(it holds 4x-Model\.pth\)"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_what_a_pickle_names_is_told(tmp_path: Path) -> None:
+    import argparse
+
+    torch.save({"params": {"w": torch.ones(2)}, "args": argparse.Namespace(scale=2)}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"it names argparse\.Namespace"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("version", [3, 8, 11])
+@pytest.mark.parametrize("maker", ["", "pytorch"])
+def test_a_graph_is_one_under_any_name(version: int, maker: str, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []), ir_version=version, producer_name=maker)
+    (tmp_path / "net.pth").write_bytes(model.SerializeToString())
+    assert kind_of(tmp_path / "net.pth") == "onnx"
+
+
+def test_tensors_without_a_graph_say_so(tmp_path: Path) -> None:
+    from sr_plugins.weights.ncnn_files import open_pair
+
+    (tmp_path / "net.bin").write_bytes(b"\0\0\0\0" + bytes(range(100)))
+    with pytest.raises(WeightsError, match=r"net\.param, is not beside it"):
+        open_pair(tmp_path / "net.bin")
