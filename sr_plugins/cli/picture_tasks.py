@@ -23,6 +23,7 @@ from sr_plugins.cli.files import place_beside, placed, walked
 from sr_plugins.errors import ImageError, SRError
 from sr_plugins.images.formats import format_of
 from sr_plugins.images.further_formats import cure_for, register
+from sr_plugins.images.unread import begins_as_picture
 
 SEPARATORS = ("/", os.sep)
 STREAM = Path("-")
@@ -122,7 +123,11 @@ def tasks_for(
         raise click.BadParameter(f"{target} is a file: several pictures need a folder", param_hint="--output")
 
     def renamed(place: Path) -> Path:
-        return place.with_suffix(suffix or (place.suffix if is_writable(place.suffix) else ".png"))
+        if suffix is None and is_writable(place.suffix):
+            return place
+        if place.suffix.lower() not in Image.EXTENSION:  # no ending, but a part of the name: portrait.2024
+            return place.with_name(place.name + (suffix or ".png"))
+        return place.with_suffix(suffix or ".png")
 
     tasks = placed(inputs, target, lambda folder: _pictures(folder, target, failures), renamed)
     if not tasks and failures:
@@ -133,7 +138,7 @@ def tasks_for(
 
 
 def _pictures(given: Path, target: Path, failures: list[SRError]) -> Iterator[Path]:
-    """What is in the folder by its ending."""
+    """What is in the folder, by its ending, or its first bytes where that says nothing."""
 
     def locked(error: OSError) -> None:
         failures.append(ImageError(f"{error.filename} cannot be read: {error.strerror}"))
@@ -147,3 +152,5 @@ def _pictures(given: Path, target: Path, failures: list[SRError]) -> Iterator[Pa
                 yield path
             else:
                 failures.append(ImageError(f"{path} is no file"))
+        elif isfile(path) and begins_as_picture(path):  # as browsers and messengers keep them, without an ending
+            yield path

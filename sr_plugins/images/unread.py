@@ -38,6 +38,22 @@ _FRAMES = {
 }
 
 
+# formats that a file of any name is known by; TIFF is not among them, because raw files of cameras begin so
+_PICTURES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|P7\nWIDTH |\0\0\0.ftyp(avi[fs]|hei[cx])|qoif\0|8BPS\0\1",
+    re.DOTALL,
+)
+
+
+def begins_as_picture(path: Path) -> bool:
+    """Whether a file is a picture by its first bytes, whatever its name ends in."""
+    try:
+        with path.open("rb") as file:
+            return bool(_PICTURES.match(file.read(16)))
+    except OSError:
+        return False
+
+
 def why_unread(path: Path) -> str:
     """The end of a line that begins with the file's name."""
     with path.open("rb") as file:

@@ -11,6 +11,8 @@ import pytest
 from commands import picture, srp
 from PIL import Image
 
+from sr_plugins.cli.picture_tasks import tasks_for
+
 Capture = pytest.CaptureFixture[str]
 
 
@@ -395,3 +397,24 @@ def test_edges_of_a_texture_fit_together(tmp_path: Path) -> None:
     assert one.shape == (32, 48, 3)
     assert np.abs(one - nine[32:64, 48:96].astype(int)).max() <= 1
     assert srp(tmp_path / "a.png", "-o", tmp_path / "d.png", "--wrap", "--size", "33x44") == 1
+
+
+def test_pictures_without_an_ending_are_found_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Browsers' and messengers' caches keep them so; other files are none of ours."""
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Image.new("RGB", (6, 4), "red").save("in/portrait.2024", "JPEG")
+    Image.new("RGB", (6, 4), "red").save("in/cached", "PNG")
+    Image.new("RGB", (6, 4), "red").save("in/photo.jpg")
+    Path("in/map.pam").write_bytes(b"P7\nWIDTH 2\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n\0\xff")
+    Path("in/notes.txt").write_text("words")
+    Path("in/thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    tasks = tasks_for([Path("in")], "out", None, failures := [])
+    assert {str(source): str(target) for source, target in tasks} == {
+        "in/portrait.2024": "out/portrait.2024.png",
+        "in/cached": "out/cached.png",
+        "in/map.pam": "out/map.pam.png",
+        "in/photo.jpg": "out/photo.jpg",
+    }
+    assert failures == []
+    assert dict(tasks_for([Path("in/cached")], "out/", "jpg", []))[Path("in/cached")] == Path("out/cached.jpg")
