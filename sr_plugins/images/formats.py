@@ -96,7 +96,12 @@ def check_fits(source: Image.Image, sizes: Sequence[tuple[int, int]], format: st
     if isinstance(source, LightFile) and format not in (*LIGHT_FORMATS, "TIFF"):
         raise ImageError(f"{format} does not hold light in float: write .exr, .hdr, .pfm or .tiff")
     modes = set(_MODES[format])
-    if source.mode in ("I", "F") and not modes & {source.mode, "I;16" if source.mode == "I" else source.mode}:
+    is_deep_map = source.format == "PPM" and source.mode == "I"  # of 16 bits
+    if (
+        source.mode in ("I", "F")
+        and not is_deep_map
+        and not modes & {source.mode, "I;16" if source.mode == "I" else source.mode}
+    ):
         raise ImageError(_NOT_32_BIT.format(format))
     if source.mode in _COLOURED and not modes & {"RGB", "RGBA"} and format not in LIGHT_FORMATS:
         raise ImageError(_NO_COLOURS.format(format))
@@ -133,6 +138,7 @@ def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
             return _like(Image.fromarray(np.asarray(image).astype(np.uint16)), info)
         raise ImageError(_NOT_32_BIT.format(format))
     if mode in _SIXTEEN_BIT_GRAY:
+        logger.warning("%s holds 8 bits: 16 became 8", target)
         samples = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
         return fitted(_like(Image.fromarray(samples.astype(np.uint8)), info), format, target)
     if mode in ("CMYK", "LAB"):

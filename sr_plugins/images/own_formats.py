@@ -59,15 +59,24 @@ def write_pfm(file: IO[bytes], image: Image.Image) -> None:
 
 
 def deep_pixmap(path: Path) -> NDArray[np.uint16] | None:
-    """The samples of a binary pixmap of more than 8 bits (P6), brought to 16; ``None`` where Pillow reads all of it."""
+    """The samples of a gray or colour map of more than 8 bits (P2, P3, P5, P6), brought to 16: (height, width, bands).
+
+    ``None`` where Pillow reads all of it; ``ValueError`` where samples are missing.
+    """
     data = path.read_bytes()
-    head = re.match(rb"P6((?:\s|#[^\n]*\n)+\d+){3}\s", data[:4096])
+    head = re.match(rb"P[2356]((?:\s|#[^\n]*\n)+\d+){3}\s", data[:4096])
     if head is None:
         return None
     width, height, white = map(int, re.sub(rb"#[^\n]*\n", b" ", head[0][2:]).split())
     if not 255 < white < 65536:
         return None
-    stored = np.frombuffer(data, ">u2", width * height * 3, head.end()).reshape(height, width, 3)
+    bands = 3 if data[1:2] in b"36" else 1
+    if data[1:2] in b"23":  # written out
+        told = re.sub(rb"#[^\n]*", b" ", data[head.end() :]).split()[: width * height * bands]
+        stored = np.array(told, np.uint16)
+    else:
+        stored = np.frombuffer(data, ">u2", width * height * bands, head.end())
+    stored = stored.reshape(height, width, bands)
     scaled: NDArray[np.uint16] = ((stored.astype(np.uint32) * 65535 + white // 2) // white).astype(np.uint16)
     return scaled
 

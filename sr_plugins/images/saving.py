@@ -149,7 +149,7 @@ def _write(
     if isinstance(first, Frame) and format == "JXL":
         write_jxl(file, interleaved(first), further["quality"], **_described(arguments[0]))
         return
-    if isinstance(first, Frame) and format == "PPM":
+    if isinstance(first, Frame) and format in ("PPM", "PGM"):
         write_deep_map(file, interleaved(first))
         return
     if isinstance(first, Frame):
@@ -250,7 +250,9 @@ def _is_held(picture: Picture, format: str, *, several: bool = False) -> bool:
     if isinstance(picture, Frame) and several:
         return format in ("PNG", "TIFF")
     if isinstance(picture, Frame):
-        return format in ("PNG", "TIFF", "AVIF", "HEIF", "JXL") or (format == "PPM" and picture.alpha is None)
+        if format == "PPM" or (format == "PGM" and picture.format.family == "gray"):
+            return picture.alpha is None
+        return format in ("PNG", "TIFF", "AVIF", "HEIF", "JXL")
     return isinstance(picture, WideSamples) and (format == "TIFF" or (picture.is_light and format in LIGHT_FORMATS))
 
 

@@ -54,7 +54,7 @@ class DeepPages:
         self._moves = self._png is not None and int(getattr(source, "n_frames", 1)) > 1
         self._read: NDArray[Any] | None = None
         self._light = source if isinstance(source, LightFile) else None
-        self._map = deep_pixmap(path) if source.format == "PPM" and source.mode == "RGB" else None
+        self._map = deep_pixmap(path) if source.format == "PPM" and source.mode in ("RGB", "I") else None
         self._modern = source if source.format in ("HEIF", "JXL") else None
         self._avif = source if source.format == "AVIF" and bits_of(source) > 8 else None
         self._orientation = orientation_of(source) if self._png or self._avif else 1

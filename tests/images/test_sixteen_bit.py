@@ -236,3 +236,23 @@ def test_writer_against_libtiff(mode: str, tmp_path: Path) -> None:
         assert (result.mode, result.size) == (image.mode, image.size)
         assert result.tobytes() == image.tobytes()
     assert len(tifffile.TiffFile(io.BytesIO(data.getvalue())).pages[0].dataoffsets) > 1  # several strips
+
+
+@pytest.mark.parametrize("kind", [b"P2", b"P3", b"P5", b"P6"])
+def test_portable_maps_of_10_bits(kind: bytes, tmp_path: Path) -> None:
+    """Into every format: Pillow makes 32-bit samples of gray ones, and 8-bit ones of colours."""
+    bands = 3 if kind in (b"P3", b"P6") else 1
+    samples = (np.arange(24 * bands).reshape(4, 6, bands) * 13 % 1024).astype(np.uint16)
+    body = samples.astype(">u2").tobytes() if kind in (b"P5", b"P6") else " ".join(map(str, samples.flat)).encode()
+    (tmp_path / "in.pnm").write_bytes(kind + b" # ten bits\n6 4\n1023\n" + body)
+    full = ((samples.astype(np.uint32) * 65535 + 511) // 1023).repeat(2, 0).repeat(2, 1)
+    with Upscaler(nearest(channels="rgb")) as repeat:
+        for ending in ("pgm", "ppm") if bands == 1 else ("ppm",):
+            upscale_file(tmp_path / "in.pnm", tmp_path / f"out.{ending}", repeat)
+            stored = (tmp_path / f"out.{ending}").read_bytes()
+            assert stored.startswith(b"P5" if bands == 1 else b"P6")
+            larger = np.frombuffer(stored[-full.size * 2 :], ">u2").reshape(full.shape)
+            assert np.array_equal(larger, full)
+        upscale_file(tmp_path / "in.pnm", tmp_path / "out.jpg", repeat)
+    with Image.open(tmp_path / "out.jpg") as result:
+        assert result.mode == ("L" if bands == 1 else "RGB")
