@@ -16,7 +16,7 @@ from sr_plugins.pixels.frame import Frame
 from sr_plugins.video.journal import list_path
 from sr_plugins.video.journal_lines import Lines
 from sr_plugins.video.pixel_formats import Colors, frame_format, pipe_format, to_frame
-from sr_plugins.video.source import decoded, opened
+from sr_plugins.video.source import decoded, main_film, opened
 
 if TYPE_CHECKING:
     from sr_plugins.plugins import Plugins
@@ -53,10 +53,9 @@ def model_before(target: Path) -> str | None:
 
 def _spread(path: Path) -> Iterator[Frame]:
     with opened(path) as container:
-        streams = [s for s in container.streams.video if "attached_pic" not in _dispositions(s)]
-        if not streams:
+        stream: Any = main_film(container)
+        if stream is None:
             raise PipeError(f"{path} holds no video")
-        stream: Any = next((s for s in streams if "default" in _dispositions(s)), streams[0])
         if stream.codec_context is None:
             raise PipeError(f"{path}: no decoder for the codec of its video")
         length = stream.duration or int((container.duration or 0) / av.time_base / stream.time_base)
@@ -71,10 +70,6 @@ def _spread(path: Path) -> Iterator[Frame]:
             if picture is not None and picture.pts not in seen:
                 seen.add(picture.pts)
                 yield _frame(picture)
-
-
-def _dispositions(stream: Any) -> set[str]:
-    return {flag.name.lower() for flag in stream.disposition}
 
 
 def _a_few_behind(container: Any, stream: Any) -> av.VideoFrame | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sr_plugins.errors import PipeError
 from sr_plugins.video.captions import inserter
 from sr_plugins.video.chunks import Chunk, Film, plan_chunks
-from sr_plugins.video.containers import Container, container_named
+from sr_plugins.video.containers import Container
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.decoder_choice import as_decoded
 from sr_plugins.video.encode import plan_encoding
@@ -19,9 +19,9 @@ from sr_plugins.video.join_plan import Join, holds_display_matrix, joining_ffmpe
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import PixelLayout, aspect_after, frame_format, refuse_odd
 from sr_plugins.video.probe import probe
-from sr_plugins.video.sequence import existing, is_sequence, picture_container
+from sr_plugins.video.sequence import existing, is_sequence
 from sr_plugins.video.source import Source
-from sr_plugins.video.streams import muxer_of, plan_streams
+from sr_plugins.video.streams import muxer_of, plan_streams, target_container
 from sr_plugins.video.ways import Way
 from sr_plugins.weights.digest import weights_digest
 
@@ -89,7 +89,7 @@ def plan_film(
     aspect = source.aspect and aspect_after(source.aspect, before, size)
     if source.aspect == 1 and aspect and abs(size[0] - Fraction(before[0] * size[1], before[1])) < _ROUNDED:
         aspect = Fraction(1)  # a side that was rounded leaves square pixels square
-    container = picture_container(target) if is_sequence(target) else container_named(muxer)
+    container = target_container(target, muxer)
     encoding = plan_encoding(executable, source, size, aspect, options, container)
     if container.bare and encoding.codec != (held := replace(encoding, encoder=container.encoder[0]).codec):
         raise PipeError(f"{target}: such a stream is {held}, {encoding.encoder} makes {encoding.codec}: choose another")

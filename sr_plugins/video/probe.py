@@ -18,7 +18,7 @@ from sr_plugins.video.containers import DISCONTINUOUS
 from sr_plugins.video.matroska import is_whole
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.sequence import DEFAULT_RATE, Numbered, is_sequence
-from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, decoded, opened
+from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, decoded, main_film, opened
 from sr_plugins.video.timeline import (
     Timeline,
     bare_clock,
@@ -46,12 +46,12 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     given = numbered.given if numbered else {}
     with opened(path, given) as container:
         streams = tuple(_describe(stream) for stream in container.streams)
-        videos = [s for s in streams if s.is_film]
-        if not videos:
+        film = main_film(container)
+        if film is None:
             held = sorted({"a cover" if s.is_cover else s.kind for s in streams})
             raise PipeError(f"{path} holds no video, only {' and '.join(held) or 'nothing'}")
-        main = next((s for s in videos if "default" in s.disposition), videos[0]).index
-        stream: Any = container.streams[main]
+        stream: Any = film
+        main = film.index
         time_base, declared = fraction(stream.time_base), stream.frames
         rates = [fraction(r) for r in (stream.average_rate, stream.base_rate, stream.guessed_rate) if r]
         aspect = stream.sample_aspect_ratio
@@ -69,6 +69,11 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     if not found.times:
         cure = "ffmpeg -r 25 -i IN -c:v ffv1 OUT.mkv, with its own rate; or mkvmerge -o OUT.mkv IN"
         raise PipeError(f"{path}: its video has no time stamps; give it some first: {cure}")
+    if found.untimed and name.startswith("matroska"):
+        raise PipeError(
+            f"{path}: {found.untimed} frames of its video have no time: they lie before zero, where Matroska has none; "
+            "give them times first: ffmpeg -i IN -c copy OUT.mp4"
+        )
     if name.split(",")[0] in DISCONTINUOUS:
         refuse_jumps(path, found.decoding, time_base)
     missing = declared - found.packets if name.startswith("mov") else 0

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from sr_plugins.errors import PipeError
@@ -173,6 +174,17 @@ class Source:
             return self.pictures.digest()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+
+
+def films_of(container: InputContainer) -> list[VideoStream]:
+    """Its video streams, covers left out."""
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def main_film(container: InputContainer) -> VideoStream | None:
+    """The one that is upscaled: the default one, else the first."""
+    films = films_of(container)
+    return next((stream for stream in films if stream.disposition & Disposition.default), next(iter(films), None))
 
 
 def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:

@@ -86,6 +86,11 @@ def muxer_of(target: Path, options: OutputOptions) -> str:
     return name
 
 
+def target_container(target: Path, muxer: str) -> Container:
+    """What is known of it; ``muxer`` is what :func:`muxer_of` says."""
+    return picture_container(target) if is_sequence(target) else container_named(muxer)
+
+
 def plan_streams(source: Source, target: Path, options: OutputOptions, executable: str) -> StreamPlan:
     """Decide for each stream whether this ffmpeg, the one that joins, copies it, rewrites it or leaves it out.
 
@@ -93,7 +98,7 @@ def plan_streams(source: Source, target: Path, options: OutputOptions, executabl
         PipeError: the target's container does not keep the times of this encoder's pictures.
     """
     muxer = muxer_of(target, options)
-    known = picture_container(target) if is_sequence(target) else container_named(muxer)
+    known = target_container(target, muxer)
     if known.encoders and options.encoder not in (None, *known.encoders):
         names = " or ".join(known.encoders)
         raise PipeError(f"{target}: this container keeps the time of every frame only with -c:v {names}")

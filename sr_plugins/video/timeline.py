@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -36,7 +37,8 @@ class Span:
 class Timeline:
     """Of the main stream, in its time base: sorted times, times of key frames, number of packets, decoding times as
     they come, and how long the last frame is shown (0: not told); of all streams, in seconds: where they begin and
-    end, together and each; ``repeats``: times of frames that are the one before again, without a picture."""
+    end, together and each; ``repeats``: times of frames that are the one before again, without a picture;
+    ``untimed``: how many packets of the main stream have no time."""
 
     times: tuple[int, ...]
     keyframes: tuple[int, ...]
@@ -47,6 +49,7 @@ class Timeline:
     end: Fraction
     spans: dict[int, Span]
     repeats: tuple[int, ...] = ()
+    untimed: int = 0
 
 
 def fraction(value: Any) -> Fraction:
@@ -69,7 +72,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
     """Read every packet of a file."""
     bare = is_bare(container.format)
     times, keys, decoding, count, end, rest, still = [], [], [], 0, Fraction(0), (0, 0), 0
-    repeats = []
+    repeats, reordered, latest, untimed = list[int](), False, -math.inf, 0
     found: dict[int, list[Any]] = {}  # of each stream: see Span
     context: Any = container.streams[main].codec_context
     codec = context.codec.canonical_name if context is not None else ""
@@ -78,6 +81,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
         if bare and time is None and packet.size:
             time = count
         if time is None or packet.time_base is None:
+            untimed += bool(packet.size) and packet.stream_index == main
             continue
         # An empty packet is the end, or a chunk of AVI that shows nothing new; Theora's say the frame before again.
         if packet.size == 0 and codec != "theora":
@@ -94,6 +98,8 @@ def scan(container: InputContainer, main: int) -> Timeline:
         if packet.stream_index != main:
             continue
         count += 1
+        reordered |= time < latest
+        latest = max(latest, time)
         if codec == "vp8" and not memoryview(packet)[0] & _VP8_SHOWN:  # an alternate reference frame
             continue
         if packet.dts is not None:
@@ -107,6 +113,11 @@ def scan(container: InputContainer, main: int) -> Timeline:
                 keys.append(time)
     if times and still > sum(rest):
         rest = rest[0], still - rest[0]
+    # Samples of QuickTime say how long they are decoded. Where frames are reordered, that of the frame shown last tells
+    # nothing, and the length of the track does.
+    length = container.streams[main].duration
+    if reordered and length and latest == rest[0] and container.format.name.startswith("mov"):
+        rest = rest[0], max(0, min(times) + length - rest[0])
     spans = {index: _span(*parts) for index, parts in found.items()}
     begin = min((span.first for span in spans.values()), default=Fraction(0))
     return Timeline(
@@ -119,6 +130,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
         end,
         spans,
         tuple(sorted(repeats)),
+        untimed,
     )
 
 

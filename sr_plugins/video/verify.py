@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.stream import Disposition
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import full_disk
 from sr_plugins.video.join_plan import Join
-from sr_plugins.video.source import decoded, opened
+from sr_plugins.video.source import decoded, films_of, opened
 from sr_plugins.video.timeline import Span, Timeline, bare_clock, fraction, scan
 
 _UNHEARD = Fraction(1, 500)  # seconds; edit lists may count in milliseconds
@@ -48,7 +47,7 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
     """
     with opened(target) as container:
         # Some containers list streams as they come: only the order of the films among them is sure.
-        films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        films = films_of(container)
         number = sum(k.stream.is_film for k in join.kept[: join.place])
         if number >= len(films) or films[number].codec_context is None:
             raise PipeError(f"{target.name}: its video cannot be read again: {_UNREADABLE}")

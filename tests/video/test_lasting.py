@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from fakes import nearest
-from video_clips import UNEVEN, both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
+from video_clips import BUNDLED, UNEVEN, both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
@@ -47,6 +47,20 @@ def test_a_rest_at_the_end_lasts_as_long(ffmpeg: str, name: str, tmp_path: Path,
         assert len(pictures(target)) == len(pictures(source))
 
 
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
+def test_reordered_frames_at_uneven_times_end_where_their_track_does(
+    name: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """What a sample of MP4 says of itself is how long it is decoded."""
+    source, target = tmp_path / "in.mp4", tmp_path / name
+    some = ["-vf", "select='not(mod(n,3))+not(mod(n,7))'", "-fps_mode", "vfr", "-bf", "2", "-g", "10"]
+    ffmpeg_run(*moving(seconds=1, rate="30"), *some, "-preset", "ultrafast", source)
+    assert times(source)[-1] == Fraction(28, 30)
+    upscale_video(source, target, doubled, ffmpeg=BUNDLED)
+    for film in (source, target):
+        assert float(probe(film).finish) == pytest.approx(29 / 30, abs=0.001)
+
+
 @both_ffmpegs
 @pytest.mark.parametrize("encoder", ["libsvtav1", "libvpx-vp9", "libx264", "mpeg4"])
 @pytest.mark.parametrize("frames", [1, 2, 6])
@@ -57,6 +71,18 @@ def test_every_frame_is_shown(ffmpeg: str, encoder: str, frames: int, tmp_path: 
     upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", encoder])
     assert len(pictures(target)) == frames
     assert times(target) == times(source)
+
+
+def test_frames_before_zero_in_matroska_are_refused_with_their_cure(tmp_path: Path, doubled: Upscaler) -> None:
+    """Its times are never negative: such frames have none, and would be pressed in between others."""
+    source, cured, target = tmp_path / "in.mkv", tmp_path / "cured.mp4", tmp_path / "out.mkv"
+    early = ["-output_ts_offset", "-0.5", "-avoid_negative_ts", "disabled"]
+    ffmpeg_run(*moving(seconds=1), "-bf", "0", *early, source)
+    with pytest.raises(PipeError, match="frames of its video have no time: they lie before zero") as refused:
+        upscale_video(source, target, doubled)
+    assert "ffmpeg -i IN -c copy OUT.mp4" in str(refused.value)
+    ffmpeg_run("-i", source, "-c", "copy", cured)
+    assert len(probe(cured).timeline) == 25
 
 
 # -- codecs whose tag says how pixels lie, or that NUT does not hold ---------------------------------------------------
