@@ -118,24 +118,30 @@ def _lasting(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> list
     if join.finish is None or not times:
         return []
     coded = packet_times(path)
-    # QuickTime's muxer ends the film where the packet that is decoded last does, others where the last frame does.
-    place = len(coded) - 1 if container_named(join.plan.muxer).quicktime else coded.index(max(coded))
-    when = times[sorted(coded).index(coded[place])]
-    number = sum(len(shown) for _, shown in chunks[:-1]) + place
-    lasting = join.finish - when * join.source.time_base
-    if lasting <= 0:
-        return []
+    last = coded.index(max(coded))
+    # QuickTime's muxer ends the film where the later of two packets does, that decoded and that shown last; others
+    # where the last frame does.
+    places = sorted({last, len(coded) - 1}) if container_named(join.plan.muxer).quicktime else [last]
+    before, duration = sum(len(shown) for _, shown in chunks[:-1]), "DURATION"
+    for place in places:
+        when = times[sorted(coded).index(coded[place])]
+        if (lasting := join.finish - when * join.source.time_base) <= 0:
+            return []
+        ticks = _ticks(join, lasting, (when - chunks[0][1][0]) * join.source.time_base)
+        duration = f"if(eq(N\\,{before + place})\\,{ticks}\\,{duration})"
+    return [f"setts=pts=PTS:dts=DTS:duration={duration}"]
+
+
+def _ticks(join: Join, lasting: Fraction, shown: Fraction) -> str:
+    """Seconds in the ticks of setts, of a packet that is shown so many seconds after the first."""
     # What setts calls TB is in ffmpeg 5 not the base that its times have: measure by the times themselves.
-    shown = (when - chunks[0][1][0]) * join.source.time_base
     if shown:
         ratio = lasting / shown
-        ticks = f"(PTS-STARTPTS)*{ratio.numerator}/{ratio.denominator}"
-    elif version_number(join.executable) < DISPLAY_OPTIONS:
+        return f"(PTS-STARTPTS)*{ratio.numerator}/{ratio.denominator}"
+    if version_number(join.executable) < DISPLAY_OPTIONS:
         milliseconds = join.plan.muxer in ("matroska", "webm")
-        ticks = str(round(lasting / (Fraction(1, 1000) if milliseconds else join.clock)))
-    else:
-        ticks = f"{lasting.numerator}/{lasting.denominator}/TB"
-    return [f"setts=pts=PTS:dts=DTS:duration=if(eq(N\\,{number})\\,{ticks}\\,DURATION)"]
+        return str(round(lasting / (Fraction(1, 1000) if milliseconds else join.clock)))
+    return f"{lasting.numerator}/{lasting.denominator}/TB"
 
 
 def packet_times(path: Path) -> list[int]:
