@@ -84,6 +84,12 @@ def command(
     from sr_plugins.training.run.recipe import find_recipe, read_recipe
     from sr_plugins.training.run.trainer import train
 
+    seen: list[Progress] = []
+
+    def report(progress: Progress) -> None:
+        seen.append(progress)
+        _report(progress)
+
     weights = train(
         read_recipe(find_recipe(recipe)),
         data,
@@ -92,9 +98,15 @@ def command(
         minutes=minutes,
         device=device,
         precision=precision,
-        report=_report,
+        report=report,
     )
     click.echo(weights)
+    if seen and (last := seen[-1]).iteration < last.iterations:
+        click.echo(f"srp: stopped after {last.iteration} of {last.iterations} iterations: --resume goes on", err=True)
+        if minutes is None:
+            from sr_plugins.cli.main import INTERRUPTED
+
+            raise SystemExit(INTERRUPTED)
 
 
 def _report(progress: Progress, before: str = "") -> None:

@@ -85,6 +85,22 @@ def test_sigterm_saves_and_stops_soon(tmp_path: Path, data: Path) -> None:
     assert card["of_iterations"] == 30
 
 
+def test_the_command_says_how_far_it_came_and_how_to_go_on(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    arguments = [str(recipe_file(tmp_path)), "--data", str(data), "--out", str(out), "--device", "cpu"]
+    with monkeypatch.context() as patched:
+        patched.setattr("sr_plugins.cli.train._report", lambda progress: os.kill(os.getpid(), signal.SIGINT))
+        done = CliRunner().invoke(command, arguments)
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("srp: "))
+    assert done.exit_code == 130
+    assert line == f"srp: stopped after {log_of(out)[-1]['iteration']} of 30 iterations: --resume goes on"
+    done = CliRunner().invoke(command, [*arguments, "--resume"])
+    assert (done.exit_code, done.stdout) == (0, f"{out / 'mine.safetensors'}\n")
+    assert "stopped" not in done.stderr
+
+
 def test_the_run_leaves_weights_with_a_card_a_log_and_a_plot(finished: Path) -> None:
     weights = finished / "mine.safetensors"
     card = read_card(weights)
