@@ -35,12 +35,12 @@ def preview(
     if told := obstacle(source, target, replace=video["overwrite"]):
         raise PipeError(told)
     from sr_plugins.comparison.page import Scene, ShownPicture, write_comparison
-    from sr_plugins.estimation.choice import RESTORING
+    from sr_plugins.estimation.choice import MOVING
     from sr_plugins.video.pace import pace
     from sr_plugins.video.preview import as_rgb
 
     asked = options.pop("model")
-    models = (PLAIN, RESTORING) if asked == AUTO else _named(asked)
+    models = (PLAIN, MOVING) if asked == AUTO else _named(asked)
     film = _stills(source, at, video)
     found, count = film.seen(), len(film.source.timeline)
     shown = [[ShownPicture.of(source.name, as_rgb(still.frame))] for still in found]

@@ -19,12 +19,13 @@ from sr_plugins.plugins import plugins as installed
 if TYPE_CHECKING:
     from sr_plugins.plugins import Plugins
 
-RESTORING, HARMLESS, BEST = "restore", "bicubic", "quality"
+RESTORING, MOVING, HARMLESS, BEST = "restore", "film", "bicubic", "quality"
 # Our models from the best to the cheapest, by what is chosen for a film that may take its time: on clean pictures by
 # PSNR (docs/models.md), on what codecs left by docs/temporal.md; `realtime` costs what `restore` does.
 BEST_FIRST = {
     PLAIN: (BEST, PLAIN, "realtime", "tiny"),
-    RESTORING: ("film", RESTORING, "tiny"),
+    MOVING: (MOVING, RESTORING, "tiny"),
+    RESTORING: (MOVING, RESTORING, "tiny"),
     HARMLESS: (HARMLESS,),
 }
 
@@ -96,15 +97,17 @@ def choose_model(
     found = plugins or installed()
     scales = {
         name: sorted(spec.scale for spec in found.models() if spec.name == name and spec.usable)
-        for name in (PLAIN, RESTORING, HARMLESS)
+        for name in (PLAIN, RESTORING, MOVING, HARMLESS)
     }
-    model = wanted if scales[wanted] and scales[wanted][-1] >= (scale or 1) else PLAIN
+    fitting = (wanted, RESTORING) if wanted == MOVING else (wanted,)
+    model = next((name for name in fitting if scales[name] and scales[name][-1] >= (scale or 1)), PLAIN)
     own = next((s for s in scales[model] if s >= (scale or 1)), max(scales[model], default=1))
     return Choice(model, own, seen, wanted)
 
 
 def _suited(sight: Sight, *, coded: bool) -> tuple[str, str]:
-    """What was seen, in words, and the model for it."""
+    """What was seen, in words, and the model for it; ``coded``: in frames of a film."""
+    restoring = MOVING if coded else RESTORING  # of what codecs leave; not of noise, of which `film` saw none
     variance = sight.noise**2
     expected = {
         model: detail * sight.detail + noise * variance + always for model, (detail, noise, always) in ERRORS.items()
@@ -113,13 +116,13 @@ def _suited(sight: Sight, *, coded: bool) -> tuple[str, str]:
     noisy = f"noise of sigma {sight.noise:.1f}"
     little = sight.detail < PLAIN_DETAIL
     if sight.quality is not None and sight.quality <= (COARSE_PLAIN if little else COARSE):
-        return f"JPEG of quality {sight.quality}", RESTORING
+        return f"JPEG of quality {sight.quality}", restoring
     if best == HARMLESS:
         return f"{noisy}, more than models can tell from detail", best
     if best == RESTORING:
         return noisy, best
     if coded and (little or sight.floor < BLURRED_AWAY):
-        return "a film without its finest detail, as codecs leave it", RESTORING
+        return "a film without its finest detail, as codecs leave it", restoring
     if sight.quality is not None:
         return f"JPEG of quality {sight.quality}", PLAIN
     return "no trace of compression" + (f", {noisy}" if sight.noise >= 1 else ", no noise"), PLAIN

@@ -113,12 +113,16 @@ def test_the_middle_of_a_large_picture_keeps_its_blocks(photograph: Picture) -> 
     assert look(luma_of(frame(decoded(jpeg(large, 70))))).quality == pytest.approx(70, abs=2)
 
 
-def test_a_film_without_fine_detail_is_restored_and_a_picture_is_not() -> None:
+def test_a_film_without_fine_detail_is_restored_by_its_neighbours_and_a_picture_is_not() -> None:
     y = np.add.outer(np.arange(128), np.arange(128)).astype(np.uint8)
     planes = [y, np.full((64, 64), 128, np.uint8), np.full((64, 64), 128, np.uint8)]
     soft = Frame(planes, FrameFormat(family="yuv", subsampling=(1, 1)))
-    assert choose_model([soft], film=True).model == "restore"
+    assert choose_model([soft], film=True).model == "film"
     assert choose_model([soft]).model == "fast"
+    assert choose_model([soft], 3, film=True).model == "fast"  # of which there are weights
+    noise = np.random.default_rng(1).normal(0, 6, y.shape)
+    noisy = Frame([np.clip(80 + y / 4 + noise, 16, 235).astype(np.uint8), *planes[1:]], soft.format)
+    assert choose_model([noisy], film=True).model in ("restore", "bicubic")  # film learnt of no noise
 
 
 def test_auto_is_no_model_to_open() -> None:
@@ -187,16 +191,14 @@ def test_srp_pipe_takes_one_model_for_the_stream_and_makes_its_bytes(
     film, raw = h264(photograph, tmp_path / "film.mkv"), tmp_path / f"raw.{format}"
     codec = ["-c:v", "rawvideo"] if format == "nut" else []
     subprocess.run(["ffmpeg", "-v", "error", "-i", film, *codec, raw], check=True)
-    for model in ("auto", "restore"):
+    for model in ("auto", "film"):
         command = ["-m", "sr_plugins.cli", "pipe", "--format", format, "--model", model]
         with raw.open() as given, (tmp_path / model).open("w") as made, (tmp_path / f"{model}.txt").open("w") as said:
             streams = {"stdin": given.fileno(), "stdout": made.fileno(), "stderr": said.fileno()}
             assert warm_python.start(*command, **streams).wait(200) == 0
     told = (tmp_path / "auto.txt").read_text()
-    assert (
-        "srp: the first frames: a film without its finest detail, as codecs leave it: restore x2; --model fast" in told
-    )
-    assert (tmp_path / "auto").read_bytes() == (tmp_path / "restore").read_bytes() != b""
+    assert "srp: the first frames: a film without its finest detail, as codecs leave it: film x2; --model fast" in told
+    assert (tmp_path / "auto").read_bytes() == (tmp_path / "film").read_bytes() != b""
 
 
 def test_a_stream_that_breaks_among_the_first_frames_gives_those_that_are_whole(photograph: Picture) -> None:
@@ -252,9 +254,9 @@ def test_a_film_keeps_the_model_that_it_was_begun_with(photograph: Picture, tmp_
 
     from sr_plugins.video.transcode import FilmProgress, upscale_video
 
-    film = h264(photograph, tmp_path / "film.mkv")
+    film = h264(photograph, tmp_path / "source.mkv")
     whole = srp("video", film, "-o", tmp_path / "whole.mkv", "--chunk", 3, "--device", "cpu")
-    assert "film.mkv: a film without its finest detail, as codecs leave it: restore x2" in whole.stderr
+    assert "source.mkv: a film without its finest detail, as codecs leave it: film x2" in whole.stderr
 
     def stop(progress: FilmProgress) -> None:
         if progress.done > 3:
@@ -263,11 +265,11 @@ def test_a_film_keeps_the_model_that_it_was_begun_with(photograph: Picture, tmp_
     with Upscaler("tiny", device="cpu") as upscaler:
         upscale_video(film, tmp_path / "tiny-whole.mkv", upscaler, chunk_frames=3)
     # the one that it would choose, and one that somebody else chose
-    for model, straight in (("restore", tmp_path / "whole.mkv"), ("tiny", tmp_path / "tiny-whole.mkv")):
+    for model, straight in (("film", tmp_path / "whole.mkv"), ("tiny", tmp_path / "tiny-whole.mkv")):
         target = tmp_path / f"{model}.mkv"
         with Upscaler(model, device="cpu") as upscaler, pytest.raises(KeyboardInterrupt):
             upscale_video(film, target, upscaler, chunk_frames=3, progress=stop)
         told = srp("video", film, "-o", target, "--chunk", 3, "--device", "cpu").stderr
-        assert f"film.mkv: goes on with {model}, as it was begun" in told
+        assert f"source.mkv: goes on with {model}, as it was begun" in told
         assert " of them from before" in told
         assert picture_hash(target) == picture_hash(straight)
