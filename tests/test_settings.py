@@ -153,8 +153,8 @@ def test_scales_and_sizes_as_people_type_them(arguments: list[str], size: tuple[
         (["--scale", "twice"], "'twice' is no number"),
         (["--size", "x"], "'x' is not WIDTHxHEIGHT, WIDTHx, xHEIGHT or HEIGHTp"),
         (["--size", "0x"], "is not a picture"),
-        (["--tile", "-1"], "tile '-1' is neither"),
-        (["--tile", "small"], "tile 'small' is neither 'auto' nor a whole number of at least 1"),
+        (["--tile", "-1"], "tile -1 is neither 'auto' nor a whole number of at least 1"),
+        (["--tile", "small"], "'small' is neither auto nor a whole number"),
     ],
 )
 def test_wrong_settings_are_wrong_usage(arguments: list[str], says: str, tmp_path: Path) -> None:

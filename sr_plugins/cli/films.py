@@ -15,7 +15,6 @@ from sr_plugins.errors import PipeError, one_line
 from sr_plugins.video.containers import batch_suffix
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.sequence import existing, is_picture, is_sequence, pattern_of
-from sr_plugins.video.streams import muxer_of
 
 _SOUND = {".aac", ".ac3", ".aif", ".aiff", ".flac", ".mp2", ".mp3", ".oga", ".opus", ".wav", ".wma"}
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
@@ -28,6 +27,8 @@ def film_obstacle(
 
     ``output_options`` are ffmpeg's: one of them may name the container, which is otherwise what the target's name says.
     """
+    from sr_plugins.video.streams import muxer_of
+
     unfinished = target.with_name(target.name + ".parts").exists()
     if is_sequence(source):
         source = existing(source) or source

@@ -307,7 +307,8 @@ def test_the_card_goes_to_the_model_that_was_measured(photographs: Path, tmp_pat
 def test_weights_that_take_no_card_are_told_before_measuring(tmp_path: Path) -> None:
     path = tmp_path / "tiny-x2.safetensors"
     write_weights(path, Plugins(installed=False).model("tiny", 2).build(), {})
-    done = evaluate_tiny(tmp_path / "no such folder", path)
+    (tmp_path / "one.png").write_bytes(b"no picture, which is not looked at")
+    done = evaluate_tiny(tmp_path, path)
     assert done.returncode == 1
     assert "has no card that names its model and scale" in done.stderr
 

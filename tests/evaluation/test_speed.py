@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from sr_plugins import Upscaler
 from sr_plugins.cli.bench import WAYS, command
 from sr_plugins.engine.changes import changed_tiles
-from sr_plugins.errors import SRError, UnknownModelError, UnknownNameError
+from sr_plugins.errors import DeviceError, SRError, UnknownModelError, UnknownNameError
 from sr_plugins.evaluation.speed import YUV420P8, multiply_adds, noise, peak
 from sr_plugins.plugins import plugins
 from sr_plugins.weights.pretrained import load_model
@@ -49,7 +49,9 @@ def test_a_way_enlarges_as_many_frames_as_it_says(way: str) -> None:
 
 def test_what_cannot_be_measured_is_told_and_the_rest_goes_on() -> None:
     with pytest.raises(SRError, match="nothing could be measured"):
-        run("--models", "tiny", "--backends", "openvino", "--sizes", "16x16", "--device", "meta")
+        run("--models", "film", "--backends", "ncnn", "--sizes", "16x16", "--device", "cpu")
+    with pytest.raises(DeviceError, match="device 'meta' computes no pixels"):
+        run("--models", "tiny", "--device", "meta")
     with pytest.raises(UnknownModelError):
         run("--models", "fsat")
     with pytest.raises(UnknownNameError):

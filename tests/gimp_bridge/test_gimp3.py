@@ -285,7 +285,7 @@ def test_group_as_it_looks_into_a_new_layer(gimp: GimpInChroot, ran: str) -> Non
 
 def test_a_canvas_that_would_be_too_large_is_told_before_work(gimp: GimpInChroot, ran: str) -> None:
     outcome = Outcome(gimp, WIDE)
-    assert "choose a smaller scale" in outcome.error
+    assert "GIMP's limit: scale by less" in outcome.error
     assert_untouched(outcome)
 
 

@@ -24,7 +24,7 @@ from sr_plugins.video.transcode import FilmProgress, upscale_video
 
 CHUNK = 5
 FAST = ["-preset", "ultrafast", "-bf", "2"]
-MODEL = {"model": "tiny", "device": "cpu", "backend": "torch", "precision": "float32"}
+MODEL = {"model": "film", "device": "cpu", "backend": "torch", "precision": "float32"}
 
 
 @pytest.fixture(scope="module")

@@ -229,5 +229,5 @@ def test_files_that_are_no_pair_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"its tensors, net-x2\.bin, are not beside it"):
         open_model(tmp_path / "net-x2.param")
     (tmp_path / "lone.bin").write_bytes(data())
-    with pytest.raises(WeightsError, match=r"lone\.bin is no weights file"):
+    with pytest.raises(WeightsError, match=r"lone\.bin is of no kind .* its graph, lone\.param, is not beside it"):
         open_model(tmp_path / "lone.bin")
