@@ -21,7 +21,6 @@ HALF_TOLERANCE = 1 / 255
 OLDEST = 16  # the first with the leaky ReLU of today
 WRITTEN = 18  # the oldest that torch writes
 GREW = {"Pad", "Cast"}  # in types and inputs
-OURS = 20  # that of the graphs that networks write down themselves
 
 
 def build(
@@ -43,6 +42,8 @@ def build(
         PluginError: the network uses something ONNX cannot express.
         ModelOutputError: the graph differs from the network by more than 1e-5, in half precision 1/255.
     """
+    from sr_plugins.interface.written_graph import OPSET
+
     spec, half = loaded.spec, precision == "half"
     module = loaded.torch().runnable()
     planes = spec.planes_in * spec.frames
@@ -57,7 +58,7 @@ def build(
 
         module, planes = LumaInRgb(module, spec.scale, spec.frames).eval(), 3 * spec.frames
     operators = _operators(opset)
-    content = written_graph(module, planes, size=size, half=half) if opset is None or opset <= OURS else None
+    content = written_graph(module, planes, size=size, half=half) if opset is None or opset <= OPSET else None
     if content is None:
         from sr_plugins.exporters.rgb_network import in_half
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-OPSET, IR = 20, 10  # as torch's exporter writes; exporters.onnx says it again
+OPSET, IR = 20, 10  # as torch's exporter writes
 
 
 def written(
@@ -109,7 +109,8 @@ class WrittenGraph:
         return self._node(kind, *(x if isinstance(x, str) else self.number(x) for x in inputs))
 
     def number(self, value: float) -> str:
-        return self._constant(np.array(value, np.float32), f"number_{value:g}")
+        """A constant of float32."""
+        return self._constant(np.array(value, np.float32), f"number_{value!r}")
 
     def shuffled(self, phases: str, scale: int) -> str:
         """As :func:`torch.nn.functional.pixel_shuffle`."""
@@ -175,6 +176,7 @@ class WrittenGraph:
         return x
 
     def tensor(self, tensor: Tensor, *, half: bool = False) -> str:
+        """One of the module's own, by its name there."""
         values = tensor.detach().float().numpy()
         return self._constant(values.astype(np.float16) if half else values, self._tensor_names[id(tensor)])
 
