@@ -16,6 +16,7 @@ _CUSTOM, _CUSTOM_PRIMARIES = 2, 2
 _GRAY, _XYB = 1, 2
 _RGB_SPACE = 0
 _ALPHA = 0
+_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bytes with their bits the other way round
 
 
 class _Bits:
@@ -180,8 +181,8 @@ def _put_profile(new: _Written, profile: bytes) -> None:
     for length in (1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15):
         # length 0: 00, length 3: 10 from the lowest bit on
         new.put(0b00 if length != 8 else 0b10, 2)
-    for byte in stored:
-        new.put(int(f"{byte:08b}"[::-1], 2), 8)
+    # at once: profiles with tables have megabytes
+    new.put(int.from_bytes(stored.translate(_TURNED), "little"), 8 * len(stored))
 
 
 def _put_u64(new: _Written, value: int) -> None:

@@ -157,6 +157,16 @@ def test_jpeg_xl_keeps_its_profile(mode: str, quality: int | None, tmp_path: Pat
     assert np.abs(larger.astype(int) - expected).mean() <= (0 if exact else 3)
 
 
+def test_jpeg_xl_keeps_a_profile_with_large_tables(tmp_path: Path, repeat: Upscaler) -> None:
+    """Those of printers and of measured screens have megabytes; here they are a tail that no tag points to."""
+    small = matrix_profile(12, 13) or b""
+    profile = struct.pack(">I", 2_000_000) + small[4:] + bytes(2_000_000 - len(small))
+    Image.fromarray(smooth()).save(tmp_path / "in.png", icc_profile=profile)
+    upscale_file(tmp_path / "in.png", tmp_path / "out.jxl", repeat)
+    with Image.open(tmp_path / "out.jxl") as result:
+        assert result.info["icc_profile"] == profile
+
+
 def test_a_damaged_profile_is_told(tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture) -> None:
     profile = (matrix_profile(12, 13) or b"")[:140]
     Image.fromarray(smooth()).save(tmp_path / "in.png", icc_profile=profile)
