@@ -49,12 +49,8 @@ COMMANDS = {
 SILENT = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a limit
 INTERRUPTED = 130  # the status that shells expect: 128 and the signal's number
-
-
+AS_IT_IS = "sr_plugins.as_it_is"  # how stdout treats what its encoding lacks
 _NUMBERS = {"integer": "whole number", "float": "number"}
-
-
-AS_IT_IS = "sr_plugins.as_it_is"
 
 
 def _as_it_is(error: UnicodeError) -> tuple[bytes, int]:

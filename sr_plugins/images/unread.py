@@ -11,7 +11,10 @@ _FURTHER = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf
 _EXTRA = "pip install sr-plugins[formats] adds what reads it"
 _SIGNATURES = (
     (rb"version https://git-lfs", "is a git-LFS pointer, not the picture itself: fetch it with 'git lfs pull'"),
-    (rb"\s*<svg|\s*<\?xml[^>]*>\s*(<!--((?!-->).)*-->\s*)*(<!DOCTYPE svg|<svg)", "is a drawing (SVG): save it as PNG first"),
+    (
+        rb"\s*<svg|\s*<\?xml[^>]*>\s*(<!--((?!-->).)*-->\s*)*(<!DOCTYPE svg|<svg)",
+        "is a drawing (SVG): save it as PNG first",
+    ),
     (rb"\s*<(!doctype|html|head|body|\?xml)", "is a saved web page, not a picture: download the file itself"),
     (
         rb"PK\x03\x04|PK\x05\x06|Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd",
