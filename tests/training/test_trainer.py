@@ -88,10 +88,15 @@ def test_sigterm_saves_and_stops_soon(tmp_path: Path, data: Path) -> None:
 def test_the_command_says_how_far_it_came_and_how_to_go_on(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "run"
+    out, add = tmp_path / "run", RunFolder.add
+
+    def interrupted(run: RunFolder, line: Progress) -> None:
+        add(run, line)
+        os.kill(os.getpid(), signal.SIGINT)
+
     arguments = [str(recipe_file(tmp_path)), "--data", str(data), "--out", str(out), "--device", "cpu"]
     with monkeypatch.context() as patched:
-        patched.setattr("sr_plugins.cli.train._report", lambda progress: os.kill(os.getpid(), signal.SIGINT))
+        patched.setattr(RunFolder, "add", interrupted)
         done = CliRunner().invoke(command, arguments)
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("srp: "))
     assert done.exit_code == 130
