@@ -59,6 +59,7 @@ ASKS_FOR = {
 STANDS_FOR = {
     r"\bIN\.\.\.": "photo.png",
     r"\bOUT\b": "out.png",
+    r"\bPHOTOGRAPH\b": "photo.png",
     r"--plot docs/pictures/models\.png": "--plot models.png",
     r"--scale 2 \| --size \S+\]": "--scale 2]",
     r"--overwrite \| --skip-existing": "--overwrite",
