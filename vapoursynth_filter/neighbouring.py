@@ -16,9 +16,8 @@ from sr_plugins.pixels.cuts import Reduced, is_cut, reduced
 from sr_plugins.pixels.frame import Frame
 from vapoursynth_filter.frames import all_finite, to_frame
 
-REMEMBERED = (
-    64  # frames of which is known whether a shot begins with them, whether they hold numbers, and their looks in small
-)
+# frames of which is known whether a shot begins with them, whether they hold numbers, and what they look like in small
+REMEMBERED = 64
 
 
 class Neighbouring:

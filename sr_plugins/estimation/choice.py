@@ -24,8 +24,7 @@ RESTORING, MOVING, HARMLESS, BEST = "restore", "film", "bicubic", "quality"
 # PSNR (docs/models.md), on what codecs left by docs/temporal.md; `realtime` costs what `restore` does.
 BEST_FIRST = {
     PLAIN: (BEST, PLAIN, "realtime", "tiny"),
-    MOVING: (MOVING, RESTORING, "tiny"),
-    RESTORING: (MOVING, RESTORING, "tiny"),
+    **dict.fromkeys((MOVING, RESTORING), (MOVING, RESTORING, "tiny")),
     HARMLESS: (HARMLESS,),
 }
 

@@ -160,7 +160,7 @@ def multiply_adds(loaded: LoadedModel) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     side, spec = 64, loaded.spec
-    frames = [1 + sum(spec.window)] if any(spec.window) else []
+    frames = (spec.frames,) if any(spec.window) else ()
     x = torch.zeros(1, *frames, spec.planes_in, side, side)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         loaded.torch().runnable()(x)

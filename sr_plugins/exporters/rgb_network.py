@@ -48,16 +48,14 @@ class LumaInRgb(nn.Module):
 
     def write(self, graph: WrittenGraph, x: str) -> str | None:
         """The same into a graph, if the network can be written."""
-        write = getattr(self.network, "write", None)
-        if not callable(write) or getattr(self.network, "planes", None) != self.frames:
-            return None
         channels = graph.channels(x, self.planes)
 
         def weighted(*channels: str) -> str:
             parts = [graph.computed("Mul", c, weight) for c, weight in zip(channels, LUMA, strict=True)]
             return graph.added(graph.added(parts[0], parts[1]), parts[2])
 
-        luma = write(graph, graph.joined([weighted(*channels[i : i + 3]) for i in range(0, self.planes, 3)]))
+        frames = graph.joined([weighted(*channels[i : i + 3]) for i in range(0, self.planes, 3)])
+        luma = graph.network(self.network, self.frames, frames)
         if luma is None:
             return None
         first = self.frames // 2 * 3

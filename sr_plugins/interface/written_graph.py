@@ -37,11 +37,8 @@ def written(
         half: float16 in and out; trained layers compute so, and all else in float32.
         size: (width, height) of the one picture that it will take; ``None``: batch, height and width are free.
     """
-    write = getattr(module, "write", None)
-    if not callable(write) or getattr(module, "planes", None) != channels:
-        return None
     graph = WrittenGraph(module, half=half)
-    result = write(graph, graph.full(picture, half=half))
+    result = graph.network(module, channels, graph.full(picture, half=half))
     return None if result is None else graph.finished(result, picture, channels, enlarged, size)
 
 
@@ -58,6 +55,14 @@ class WrittenGraph:
         self._nodes: list[onnx.NodeProto] = []
         self._tensors: dict[str, onnx.TensorProto] = {}
         self._half, self._halves = half, set[str]()
+
+    def network(self, module: nn.Module, channels: int, x: str) -> str | None:
+        """What ``module`` writes of ``x``; ``None`` where it cannot, as it is now, for so many channels."""
+        write = getattr(module, "write", None)
+        if not callable(write) or getattr(module, "planes", None) != channels:
+            return None
+        result: str | None = write(self, x)
+        return result
 
     def full(self, x: str, *, half: bool = False) -> str:
         """``x`` in float32; ``half``: it is known to be of float16."""

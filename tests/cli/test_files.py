@@ -176,6 +176,18 @@ def test_an_earlier_result_is_not_enlarged(folder: Path, monkeypatch: pytest.Mon
     assert not Path("in-2x-2x.png").exists()
 
 
+def real_srp(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """The command in a process of its own, in ``folder``."""
+    return subprocess.run(
+        [sys.executable, "-m", "sr_plugins.cli", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -198,15 +210,8 @@ def test_an_earlier_result_is_not_enlarged(folder: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_wrong_usage_is_one_line(words: list[str], says: str | None, folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "sr_plugins.cli", *words],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == ((0, "") if says is None else (2, f"{says}\n"))
+    done = real_srp(folder, *words)
+    assert (done.returncode, done.stderr.decode()) == ((0, "") if says is None else (2, f"{says}\n"))
 
 
 def test_a_film_alone_goes_beside_its_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,14 +249,7 @@ def test_a_stream_is_called_by_its_name(folder: Path) -> None:
         ((folder / "in.png").read_bytes(), 0, "stdin.png 16x12 -> out.png 32x24"),
         (b"hello", 1, "srp: stdin is not a picture that can be read\n"),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "sr_plugins.cli", *words],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-            input=given,
-            capture_output=True,
-            check=False,
-        )
+        done = real_srp(folder, *words, given=given)
         assert (done.returncode, done.stdout) == (status, b"")
         assert done.stderr.decode().startswith(says)
 
