@@ -1,9 +1,9 @@
 """Models on clips that move: quality, steadiness and speed, before and after a codec.
 
-    python benchmarks/temporal.py DATA [--models fast,restore,film] [--frames 20] [--json FILE]
+    python benchmarks/temporal.py DATA [--scale 2] [--models fast,restore,film] [--frames 20] [--json FILE]
 
 DATA holds clips as folders of high-resolution frames, as Vid4 has them (``calendar``, ``city``, ``foliage``, ``walk``).
-Each is made small by two with the field's exact bicubic, its luma put into H.264 (libx264, preset medium) at CRF 23
+Each is made small by the scale with the field's exact bicubic, its luma put into H.264 (libx264, preset medium) at CRF 23
 and 28, and enlarged with the neighbours that a model sees. PSNR of luma as ``srp evaluate`` measures it, the warping
 error, and frames a second of the core on one device, the models taking turns; "speed" is beside the first model's.
 """
@@ -53,14 +53,14 @@ def speeds(ways: Mapping[str, Enlarge], clip: Clip, rounds: int) -> dict[str, tu
     }
 
 
-def picture(models: Mapping[str, Enlarge], photograph: Path, target: Path) -> None:
+def picture(models: Mapping[str, Enlarge], scale: int, photograph: Path, target: Path) -> None:
     """One frame of the photograph as it pans, H.264 at CRF 28, by each model, beside the true one."""
     luma = to_luma(read_rgb(photograph)).astype(np.float32)
     layer = Layer(luma, (luma.shape[1] / 2, luma.shape[0] / 2), 1.5, Course(velocity=(1.4, 0.6)))
     high = to_8bit(render([layer], 256, 13))
-    low = code(np.stack([downscale_bicubic(frame, 2) for frame in high]), "h264", {"crf": "28", "preset": "medium"})
+    low = code(np.stack([downscale_bicubic(frame, scale) for frame in high]), "h264", {"crf": "28", "preset": "medium"})
     part = slice(64, 192), slice(48, 208)
-    ways = {"bicubic": enlarge_bicubic(2), **models}
+    ways = {"bicubic": enlarge_bicubic(scale), **models}
     frames = {name: enlarge(low)[6][part] for name, enlarge in ways.items()} | {"original": high[6][part]}
     for name, frame in frames.items():
         if name != "original":
@@ -71,6 +71,7 @@ def picture(models: Mapping[str, Enlarge], photograph: Path, target: Path) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--scale", type=int, default=2)
     parser.add_argument("--models", default="fast,restore,film")
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--device", default="cpu")
@@ -83,13 +84,18 @@ def main() -> None:
     metrics = [plugins().named("sr_metrics", "metric", name) for name in ("psnr", "ssim", "warping")]
     upscalers = {
         name: Upscaler(
-            name, 2, device=options.device, backend=options.backend, precision=options.precision, reuse=False
+            name,
+            options.scale,
+            device=options.device,
+            backend=options.backend,
+            precision=options.precision,
+            reuse=False,
         )
         for name in options.models.split(",")
     }
     models = {name: enlarge_with(upscaler) for name, upscaler in upscalers.items()}
     if options.picture:
-        picture(models, *options.picture)
+        picture(models, options.scale, *options.picture)
         return
     paths = find_clips(options.data, frames_of_one=True)
     kept: dict[str, object] = {}
@@ -104,15 +110,16 @@ def main() -> None:
         print("| model | " + " | ".join(STATES) + " |\n|---|" + "---:|" * len(STATES))
         cells: dict[str, list[str]] = {}
         for state, crf in STATES.items():
-            read = (read_clip(path, 2, frames=options.frames, crf=crf) for path in names)
-            for way, result in evaluate_clips({"bicubic": enlarge_bicubic(2), **models}, read, 2, metrics).items():
+            read = (read_clip(path, options.scale, frames=options.frames, crf=crf) for path in names)
+            ways = {"bicubic": enlarge_bicubic(options.scale), **models}
+            for way, result in evaluate_clips(ways, read, options.scale, metrics).items():
                 each = " / ".join(f"{value:.2f}" for value in result.values["psnr"])
                 means = f"**{result.mean('psnr'):.2f}**, {result.mean('ssim'):.4f}, {result.mean('warping'):.3f}"
                 cells.setdefault(way, []).append(f"{each}, {means}" if len(names) > 1 else means)
                 kept[f"{clips}, {state}, {way}"] = {"clips": result.names} | result.values
         for way, columns in cells.items():
             print(f"| {way} | " + " | ".join(columns) + " |")
-    clip = read_clip(paths[0], 2, frames=8)
+    clip = read_clip(paths[0], options.scale, frames=8)
     height, width = clip.low.shape[1:]
     print(f"\nFrames of {width} x {height}, {options.device}:\n\n| model | frames a second | speed |\n|---|---:|---:|")
     for name, (rate, ratio) in speeds(models, clip, options.rounds).items():

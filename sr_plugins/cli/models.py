@@ -24,7 +24,7 @@ WIDTH = 80  # columns where there is no terminal
 
 # What a model is for; those of the literature, which teach how the four shapes compare, are listed with --all.
 WHAT_FOR = {
-    "auto": "looks at each picture or film and takes fast or restore: the default",
+    "auto": "looks at each picture or film and takes one of these: the default",
     "fast": "clean pictures and films",
     "restore": "JPEGs and films that were compressed: takes their traces away",
     "film": "films that were compressed: looks at five frames for each",
