@@ -3,9 +3,9 @@
     python benchmarks/temporal.py DATA [--scale 2] [--models fast,restore,film] [--frames 20] [--json FILE]
 
 DATA holds clips as folders of high-resolution frames, as Vid4 has them (``calendar``, ``city``, ``foliage``, ``walk``).
-Each is made small by the scale with the field's exact bicubic, its luma put into H.264 (libx264, preset medium) at CRF 23
-and 28, and enlarged with the neighbours that a model sees. PSNR of luma as ``srp evaluate`` measures it, the warping
-error, and frames a second of the core on one device, the models taking turns; "speed" is beside the first model's.
+Each is made small with the field's exact bicubic, its luma put into H.264 (libx264, preset medium) at CRF 23 and 28,
+and enlarged with the neighbours that a model sees. PSNR of luma as ``srp evaluate`` measures it, the warping error, and
+frames a second of the core on one device, the models taking turns; "speed" is beside the first model's.
 """
 
 from __future__ import annotations

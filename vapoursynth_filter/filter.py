@@ -19,6 +19,7 @@ from sr_plugins.pixels.frame import Frame
 from sr_plugins.settings import OtherSettings, Settings, checked, none_given, whole_pixels
 from sr_plugins.upscaler import Upscaler
 from vapoursynth_filter.frames import frame_format, to_frame
+from vapoursynth_filter.gpu_frames import alpha_in_memory, in_memory
 from vapoursynth_filter.pool import enlarged
 from vapoursynth_filter.prints import keep_prints_out
 from vapoursynth_filter.shared_upscalers import shared_upscaler
@@ -151,18 +152,13 @@ def checked_clip(clip: Any, function: str) -> vs.VideoNode:
     if isinstance(clip, vs.VideoOutputTuple):
         clip, alpha = clip.clip, clip.alpha
         if alpha is not None:
-            clip = clip.std.ClipToProp(alpha, prop="_Alpha")
+            clip = clip.std.ClipToProp(in_memory(alpha), prop="_Alpha")
     if not isinstance(clip, vs.VideoNode):
         raise ArgumentError(f"{function}() takes a clip, got {type(clip).__name__}")
     if not (clip.width and clip.height):
         raise FrameError("the clip's size varies: split it by size, or resize it to one size first")
     frame_format(clip.format)
-    return in_memory(clip)
-
-
-def in_memory(clip: vs.VideoNode) -> vs.VideoNode:
-    """The clip, downloaded if its frames lie on a GPU (since R80), where they have no memory that a host can read."""
-    return clip.std.GPUDownload() if getattr(clip, "gpu_resident", False) else clip
+    return alpha_in_memory(in_memory(clip))
 
 
 def _planes(planes: object, count: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -86,7 +87,9 @@ def _alpha_plane(source: vs.VideoFrame, alpha: object) -> Plane:
     if not isinstance(alpha, vs.VideoFrame) or alpha.format.color_family != vs.GRAY:
         raise FrameError("its _Alpha property is not a gray frame: remove it with clip.std.RemoveFrameProps('_Alpha')")
     if getattr(alpha, "gpu_resident", False):
-        raise FrameError("its _Alpha frame lies on the GPU: call GPUDownload on the mask before ClipToProp")
+        raise FrameError(
+            "its _Alpha frame lies on the GPU, the first one's does not: call GPUDownload on the mask before ClipToProp"
+        )
     if (alpha.format.sample_type, alpha.format.bits_per_sample, alpha.width, alpha.height) != (
         source.format.sample_type,
         source.format.bits_per_sample,
@@ -98,6 +101,19 @@ def _alpha_plane(source: vs.VideoFrame, alpha: object) -> Plane:
             f"{source.width}x{source.height}: give it the same size and depth"
         )
     return np.asarray(alpha[0])
+
+
+def first_frame(clip: vs.VideoNode) -> vs.VideoFrame | None:
+    """The first frame; ``None`` where the filters before fail, which will be told with the frame.
+
+    Not where the script is evaluated inside a filter's callback, which must not wait for frames.
+    """
+    if isinstance(threading.current_thread(), threading._DummyThread):
+        return None
+    try:
+        return clip.get_frame(0)
+    except vs.Error:
+        return None
 
 
 def all_finite(plane: Plane) -> bool:

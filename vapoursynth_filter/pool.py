@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import itertools
 import logging
-import threading
 import weakref
 from collections.abc import Callable
 
@@ -17,7 +16,7 @@ from sr_plugins.pixels.conversion import check_format
 from sr_plugins.pixels.frame import Frame, Matrix
 from sr_plugins.pixels.matrix import matrix_in_use
 from sr_plugins.upscaler import Upscaler
-from vapoursynth_filter.frames import to_frame, to_video_frame
+from vapoursynth_filter.frames import first_frame, to_frame, to_video_frame
 from vapoursynth_filter.instead import Instead
 from vapoursynth_filter.neighbouring import Neighbouring
 
@@ -97,15 +96,9 @@ def enlarged(
 
 
 def _try_first(clip: vs.VideoNode, upscaler: Upscaler, matrix: _GuessedMatrix) -> None:
-    """Look at what the first frame says of itself; ``FrameError`` if it cannot be done.
-
-    Not where the script is evaluated inside a filter's callback, which must not wait for frames.
-    """
-    if isinstance(threading.current_thread(), threading._DummyThread):
-        return
-    try:
-        first = clip.get_frame(0)
-    except vs.Error:  # of the filters before: it will be told with the frame
+    """Look at what the first frame says of itself; ``FrameError`` if it cannot be done."""
+    first = first_frame(clip)
+    if first is None:
         return
     try:
         frame = to_frame(first)

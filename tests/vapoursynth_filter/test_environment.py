@@ -4,6 +4,7 @@ import logging
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from fakes import blur, nearest
 from vapoursynth_clips import clip_of, planes_of
 
 from sr_plugins import Upscaler
-from vapoursynth_filter import inference, upscale
-from vapoursynth_filter.filter import in_memory
+from vapoursynth_filter import encoder_options, inference, upscale
+from vapoursynth_filter.gpu_frames import in_memory
 
 # -- what the first frame tells ----------------------------------------------------------------------------------------
 
@@ -100,20 +101,51 @@ def test_a_clip_on_the_gpu_is_downloaded_once_and_one_in_memory_never() -> None:
     assert in_memory(clip) is clip
 
 
-def test_clips_on_a_real_gpu() -> None:
-    clip = clip_of(vs.YUV420P8, length=3)
+@pytest.fixture
+def on_gpu() -> Callable[[vs.VideoNode], vs.VideoNode]:
+    """Puts clips on a GPU; Mesa's lavapipe of 25.0 and newer is one."""
     try:
-        there = clip.std.GPUUpload()
-        there.get_frame(0)
+        clip_of(vs.GRAY8).std.GPUUpload().get_frame(0)
     except (AttributeError, vs.Error) as error:
         pytest.skip(f"no clips on a GPU here: {str(error)[:80]}")
-    mask = clip_of(vs.GRAY8, length=3).std.GPUUpload()
-    for arguments in ({}, {"planes": 0}, {"planes": [1, 2]}):
-        for a, b in zip(
-            upscale(there, nearest(), **arguments).frames(), upscale(clip, nearest(), **arguments).frames(), strict=True
+    return lambda clip: clip.std.GPUUpload()
+
+
+def same_frames(one: vs.VideoNode, other: vs.VideoNode) -> bool:
+    """Whether pixels, alpha's too, and the names of properties are equal in all frames."""
+    for a, b in zip(one.frames(), other.frames(), strict=True):
+        pairs = [(a, b), *((f.props["_Alpha"] for f in (a, b)) for _ in range("_Alpha" in b.props))]
+        if list(a.props) != list(b.props) or not all(
+            np.array_equal(p, q) for x, y in pairs for p, q in zip(planes_of(x), planes_of(y), strict=True)
         ):
-            assert all(np.array_equal(p, q) for p, q in zip(planes_of(a), planes_of(b), strict=True))
-    upscale(clip.std.ClipToProp(mask, prop="_Alpha"), nearest()).get_frame(0)
+            return False
+    return True
+
+
+@pytest.mark.parametrize("arguments", [{}, {"planes": 0}, {"planes": [1, 2]}, {"on_error": "copy"}], ids=str)
+def test_clips_and_masks_on_a_real_gpu_are_enlarged_as_those_in_memory(
+    arguments: dict[str, Any], on_gpu: Callable[[vs.VideoNode], vs.VideoNode]
+) -> None:
+    clip, mask = clip_of(vs.YUV420P8, length=3), clip_of(vs.GRAY8, length=3)
+    expected = upscale(clip.std.ClipToProp(mask, prop="_Alpha"), nearest(), **arguments)
+    there, hidden = on_gpu(clip), on_gpu(mask)
+    assert same_frames(upscale(there, nearest(), **arguments), upscale(clip, nearest(), **arguments))
+    for one in (
+        clip.std.ClipToProp(hidden, prop="_Alpha"),
+        there.std.ClipToProp(hidden, prop="_Alpha"),
+        there.std.ClipToProp(mask, prop="_Alpha"),
+        clip.std.FrameEval(lambda n: clip.std.ClipToProp(hidden, prop="_Alpha")),
+    ):
+        assert same_frames(upscale(one, nearest(), **arguments), expected)
+    there.set_output(7, alpha=hidden)
+    assert same_frames(upscale(vs.get_output(7), nearest(), **arguments), expected)
+
+
+def test_what_suits_a_clip_on_a_gpu_is_chosen(on_gpu: Callable[[vs.VideoNode], vs.VideoNode]) -> None:
+    clip = clip_of(vs.YUV420P8, length=3)
+    masked = clip.std.ClipToProp(on_gpu(clip_of(vs.GRAY8, length=3)), prop="_Alpha")
+    assert upscale(on_gpu(masked), "auto").get_frame(1).width == 2 * clip.width
+    assert encoder_options(on_gpu(masked), "x264") == encoder_options(clip, "x264")
 
 
 # -- graphs and times --------------------------------------------------------------------------------------------------
