@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS ?= .venv-peers
 # make CPU=1 install: PyTorch without CUDA, several gigabytes less
-# (torchvision's ordinary wheel needs the ordinary torch)
+# (torchvision's ordinary wheel needs the ordinary torch; what both need comes from the ordinary index:
+# that of the wheels for processors holds few versions of it, and seldom those of constraints.txt)
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 12))
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.14 python3 python; do \
@@ -18,7 +19,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.12 or newer was found. On Debian 13: apt-get install python3 python3-venv; elsewhere: https://www.python.org/downloads/ or 'uv python install 3.12', then make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(if $(CPU),$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch torchvision --index-url $(CPU_WHEELS))
+	$(if $(CPU),$(BIN)/python -m pip install --disable-pip-version-check --no-deps -c constraints.txt torch torchvision --index-url $(CPU_WHEELS))
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
 	touch $@
 

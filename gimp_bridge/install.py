@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from gimp_bridge.plug_in.sr_upscale.worker_client import Worker, WorkerError
 from sr_plugins.errors import PluginError
+from sr_plugins.version import temporary
 from sr_plugins.whole_file import whole_file
 
 Kind = Literal["native", "flatpak", "snap", "windows", "macos", "given"]
@@ -230,6 +231,8 @@ def read_bridge(profile: Profile) -> dict[str, Any]:
 def warnings(profile: Profile, bridge: Mapping[str, Any]) -> Iterator[str]:
     """What may not work in this profile, in sentences."""
     python = Path(bridge["argv"][0])
+    if way := temporary(python.parent.parent):
+        yield f"{way} keeps {python} for some days only: install sr-plugins for good, and run this again from there"
     if profile.kind == "flatpak" and _belongs_to_system(python):
         yield (
             f"GIMP from Flatpak does not see this system's {python}: use a Python that lies under your home folder, "

@@ -8,27 +8,27 @@
 >>> larger.width, larger.height
 (64, 48)
 
-Names that bring torch, Pillow or PyAV with them are imported when they are first asked for.
+Names that bring numpy, torch, Pillow or PyAV with them are imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING
 
 from sr_plugins.errors import SRError
-from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
-from sr_plugins.interface.degradation import DegradationSpec
-from sr_plugins.interface.exporter import Exported, ExporterSpec
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.late_names import late_names
-from sr_plugins.interface.loss import LossSpec
-from sr_plugins.interface.metric import MetricSpec
-from sr_plugins.interface.model import LoadedModel, ModelSpec
-from sr_plugins.interface.network import NcnnNetwork, OnnxNetwork, TorchNetwork
-from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, Matrix
 from sr_plugins.version import __version__
 
 if TYPE_CHECKING:
     from sr_plugins.estimation.choice import choose_model
     from sr_plugins.images.files import upscale_file
+    from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
+    from sr_plugins.interface.degradation import DegradationSpec
+    from sr_plugins.interface.exporter import Exported, ExporterSpec
+    from sr_plugins.interface.loss import LossSpec
+    from sr_plugins.interface.metric import MetricSpec
+    from sr_plugins.interface.model import LoadedModel, ModelSpec
+    from sr_plugins.interface.network import NcnnNetwork, OnnxNetwork, TorchNetwork
+    from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, Matrix
     from sr_plugins.upscaler import Upscaler
     from sr_plugins.video.cluster import Cluster
     from sr_plugins.video.transcode import upscale_video
@@ -70,7 +70,26 @@ __all__ = [
 __getattr__ = late_names(
     __name__,
     {
+        "BackendSpec": "sr_plugins.interface.backend",
+        "ChromaLocation": "sr_plugins.pixels.frame",
         "Cluster": "sr_plugins.video.cluster",
+        "Coding": "sr_plugins.interface.backend",
+        "CodingRunner": "sr_plugins.interface.backend",
+        "DegradationSpec": "sr_plugins.interface.degradation",
+        "Exported": "sr_plugins.interface.exporter",
+        "ExporterSpec": "sr_plugins.interface.exporter",
+        "Frame": "sr_plugins.pixels.frame",
+        "FrameFormat": "sr_plugins.pixels.frame",
+        "LoadedModel": "sr_plugins.interface.model",
+        "LossSpec": "sr_plugins.interface.loss",
+        "Matrix": "sr_plugins.pixels.frame",
+        "MetricSpec": "sr_plugins.interface.metric",
+        "ModelSpec": "sr_plugins.interface.model",
+        "NcnnNetwork": "sr_plugins.interface.network",
+        "OnnxNetwork": "sr_plugins.interface.network",
+        "Placement": "sr_plugins.interface.backend",
+        "Runner": "sr_plugins.interface.backend",
+        "TorchNetwork": "sr_plugins.interface.network",
         "Upscaler": "sr_plugins.upscaler",
         "choose_model": "sr_plugins.estimation.choice",
         "open_model": "sr_plugins.weights.open_model",

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from sr_plugins.errors import DeviceError, one_line
-from sr_plugins.version import extra_command
+from sr_plugins.version import extra_command, torch_command
 
 
 def resolve_devices(asked: str | Sequence[str]) -> list[str]:
@@ -155,8 +155,7 @@ def unused_gpus(devices: Path = Path("/sys/bus/pci/devices")) -> Iterator[str]:
     if "0x10de" in makers:
         cure = "install NVIDIA's driver until nvidia-smi works"
         if torch.version.cuda is None:
-            cure = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126"
+            cure = torch_command("cu126")
         yield f"an NVIDIA GPU is there and not used: {cure}"
     if "0x1002" in makers:
-        cure = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/rocm6.4"
-        yield f"an AMD GPU is there and not used; where ROCm knows it: {cure}"
+        yield f"an AMD GPU is there and not used; where ROCm knows it: {torch_command('rocm6.4')}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets, overwrite_option
 
@@ -20,7 +21,13 @@ from sr_plugins.cli.files import check_targets, overwrite_option
 )
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The weights (.safetensors).")
-@click.option("--model", default="fast", show_default=True, help="A registered name or a weights file to start from.")
+@click.option(
+    "--model",
+    default="fast",
+    show_default=True,
+    shell_complete=completing.model_or_file,
+    help="A registered name or a weights file to start from.",
+)
 @click.option("--scale", type=click.IntRange(2, 8), help="Which of the model's scales. [default: its first]")
 @click.option(
     "--degradation",
@@ -33,7 +40,9 @@ from sr_plugins.cli.files import check_targets, overwrite_option
     "--frames", type=click.IntRange(1), default=24, show_default=True, help="Frames of each film to learn from."
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option(
+    "--device", default="auto", show_default=True, shell_complete=completing.device, help="auto, cpu, cuda or cuda:1."
+)
 @overwrite_option
 def command(
     inputs: tuple[Path, ...],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.options import check_way, setting_options
 from sr_plugins.errors import SRError, UnknownNameError
@@ -74,8 +75,21 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[t
         "srp bench --models fast --sizes 1920x1080 --precision int8",
     ),
 )
-@click.option("--models", "names", default="", metavar="A,B", help="[default: all that have weights]")
-@click.option("--backends", default="", metavar="A,B", help="auto included. [default: all that are installed]")
+@click.option(
+    "--models",
+    "names",
+    default="",
+    metavar="A,B",
+    shell_complete=completing.models,
+    help="[default: all that have weights]",
+)
+@click.option(
+    "--backends",
+    default="",
+    metavar="A,B",
+    shell_complete=completing.backends,
+    help="auto included. [default: all that are installed]",
+)
 @click.option(
     "--ways",
     default="core",

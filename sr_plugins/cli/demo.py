@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets
 from sr_plugins.cli.options import check_way, make_upscaler, setting_options
@@ -27,7 +28,13 @@ from sr_plugins.cli.options import check_way, make_upscaler, setting_options
     show_default=True,
     help="The picture to write.",
 )
-@click.option("--model", default="fast", show_default=True, help="A registered x2 model or a weights file.")
+@click.option(
+    "--model",
+    default="fast",
+    show_default=True,
+    shell_complete=completing.model_or_file,
+    help="A registered x2 model or a weights file.",
+)
 @setting_options("device")
 def command(output: Path, model: str, device: str) -> None:
     """Shrink real photographs by 2, enlarge them again and draw the result beside the original."""

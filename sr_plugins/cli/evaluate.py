@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.options import check_way, make_upscaler, upscaler_options
 from sr_plugins.errors import PluginError
@@ -36,7 +37,13 @@ if TYPE_CHECKING:
     help="High-resolution pictures, with the low-resolution ones in LRx2, LRx3 ... beside them; made where absent. Or a"
     " film, or a folder of films and of folders with frames.",
 )
-@click.option("--metrics", default="psnr,ssim", show_default=True, help="Names, separated by commas.")
+@click.option(
+    "--metrics",
+    default="psnr,ssim",
+    show_default=True,
+    shell_complete=completing.metrics,
+    help="Names, separated by commas.",
+)
 @click.option(
     "--degradation",
     type=click.Path(path_type=Path),

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets, overwrite_option
 from sr_plugins.cli.options import parse_size
@@ -21,9 +22,14 @@ from sr_plugins.errors import ArgumentError
         "srp export 4x-Any.pth -o any.onnx --half",
     ),
 )
-@click.argument("model")
+@click.argument("model", shell_complete=completing.model_or_file)
 @click.option("--scale", type=click.IntRange(1), help="Of the network. [default: its smallest]")
-@click.option("--format", metavar="NAME", help="onnx, glsl, ncnn, or a plugin's. [default: by the file's name]")
+@click.option(
+    "--format",
+    metavar="NAME",
+    shell_complete=completing.formats,
+    help="onnx, glsl, ncnn, or a plugin's. [default: by the file's name]",
+)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="FILE.onnx ...")
 @click.option("--channels", type=click.Choice(["luma", "rgb"]), help="onnx: rgb takes colour. [default: the network's]")
 @click.option("--precision", type=click.Choice(["full", "half"]), help="[default: onnx full, glsl and ncnn half]")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.options import check_way
 from sr_plugins.cli.subcommands import Subcommands
@@ -38,7 +39,13 @@ def command() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Interpreter with sr-plugins that GIMP shall start. [default: this one]",
 )
-@click.option("--device", default="auto", show_default=True, help="What the networks run on: auto, cpu, cuda ...")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    shell_complete=completing.device,
+    help="What the networks run on: auto, cpu, cuda ...",
+)
 def install(gimp_dir: Path | None, python: Path | None, device: str) -> None:
     """Install or update the plug-in in your GIMP 3 profiles. Run it again after you installed new models."""
     from gimp_bridge.install import find_profiles, make_bridge, warnings, worker_command

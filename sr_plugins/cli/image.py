@@ -23,6 +23,7 @@ import click
 from PIL import Image
 
 from sr_plugins.backends.loading import import_torch
+from sr_plugins.cli import completing
 from sr_plugins.cli.as_typed import target_among
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import expanded, is_film_name, obstacle, own_scale, without_results
@@ -49,11 +50,21 @@ MOST_PIXELS = 60_000_000  # of results under way together; a larger picture is a
 )
 @click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option(
-    "-o", "--output", metavar="OUT", help="A file, or a folder for several; - for stdout. [default: IN-2x beside IN]"
+    "-o",
+    "--output",
+    metavar="OUT",
+    shell_complete=completing.files,
+    help="A file, or a folder for several; - for stdout. [default: IN-2x beside IN]",
 )
 @upscaler_options(AUTO)
 @click.option("--wrap", is_flag=True, help="For textures that repeat: edges fit together afterwards, too.")
-@click.option("--format", "ending", metavar="EXT", help="Write png, jpg, webp, tiff, avif, ... [default: as the input]")
+@click.option(
+    "--format",
+    "ending",
+    metavar="EXT",
+    shell_complete=completing.endings,
+    help="Write png, jpg, webp, tiff, avif, ... [default: as the input]",
+)
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF. [default: 95, 90, 90]")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--skip-existing", is_flag=True, help="Leave out what is done already, after an interrupted run.")

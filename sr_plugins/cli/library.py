@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from sr_plugins.cli import completing
 from sr_plugins.errors import SRError, WeightsError, one_line
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.plugins import plugins
@@ -17,7 +18,7 @@ SIDE = 128  # pixels of the picture whose time is taken
 
 
 @click.command("inspect")
-@click.argument("model", metavar="FILE")
+@click.argument("model", metavar="FILE", shell_complete=completing.model_or_file)
 @click.option("--json", "as_json", is_flag=True, help="One object on stdout.")
 @click.option("--speed/--no-speed", default=True, show_default=True, help="Take the time of a small picture.")
 def inspect(model: str, as_json: bool, speed: bool) -> None:
@@ -149,7 +150,7 @@ def listed(as_json: bool) -> None:
 
 
 @click.command("remove")
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=completing.added_models)
 def remove(names: tuple[str, ...]) -> None:
     """Forget models that were added, by name, by "NAME xSCALE" or by digest, and delete the copies of their files."""
     from sr_plugins.weights.library import remove as forget

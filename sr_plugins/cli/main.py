@@ -1,6 +1,7 @@
 """``srp``: finds the command, runs it, and turns errors into one line and an exit status, here and nowhere else.
 
-Status 0: done. 1: an error that was expected (``SRError``), told in one line. 2: wrong usage. 130: interrupted.
+Status 0: done. 1: an error that was expected (``SRError``), told in one line. 2: wrong usage. 130: interrupted
+(143 by SIGTERM).
 Data goes to stdout, talk to stderr. A command lives in the module of its name and is imported only when called.
 """
 
@@ -13,16 +14,13 @@ import io
 import logging
 import os
 import re
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 import click
 
+from sr_plugins.cli.stopping import stoppable
 from sr_plugins.errors import SRError, one_line
 from sr_plugins.version import __version__
 
@@ -48,7 +46,6 @@ COMMANDS = {
 # Nothing leaves the machine: read by ONNX Runtime and Ray when they start, here and in every process we start.
 SILENT = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a limit
-INTERRUPTED = 130  # the status that shells expect: 128 and the signal's number
 AS_IT_IS = "sr_plugins.as_it_is"  # how stdout treats what its encoding lacks
 _NUMBERS = {"integer": "whole number", "float": "number"}
 
@@ -97,32 +94,8 @@ def main() -> None:
             sys.stdout.reconfigure(errors=AS_IT_IS)
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
-    with _interruptible():
+    with stoppable():
         _main()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """The first Ctrl-C ends the work at the next tile; more of them change nothing.
-
-    An interrupt while threads are being waited for would let Python end under them, which aborts the process.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
-        yield
-        return
-
-    def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, lambda number, frame: None)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    except SystemExit as ending:
-        if ending.code != INTERRUPTED:  # a process that was interrupted stays deaf until it is gone
-            signal.signal(signal.SIGINT, before)
-        raise
 
 
 def _main() -> None:
@@ -142,8 +115,8 @@ def _main() -> None:
     except click.UsageError as error:
         click.echo(f"srp: {_told(error)}", err=True)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
+    except click.Abort:  # what click makes of it
+        raise KeyboardInterrupt from None
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

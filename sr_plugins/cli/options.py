@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import click
-from click.shell_completion import CompletionItem
 
 from sr_plugins.backends.loading import import_torch
+from sr_plugins.cli import completing
 from sr_plugins.cli.as_typed import size_meant
 from sr_plugins.errors import ArgumentError, SRError, WeightsError
 from sr_plugins.interface.words import AUTO
@@ -69,24 +69,15 @@ def parse_size(
 _KINDS: dict[str, dict[str, Any]] = {
     "scale": {"callback": _scale, "metavar": "TIMES"},
     "size": {"callback": parse_size, "metavar": "WxH"},
-    "device": {"metavar": "NAMES"},
-    "backend": {"metavar": "NAME"},
+    "device": {"metavar": "NAMES", "shell_complete": completing.device},
+    "backend": {"metavar": "NAME", "shell_complete": completing.backend},
     "precision": {"type": click.Choice(PRECISIONS)},
     "tile": {"callback": _auto_or_int, "metavar": "N"},
     "batch": {"callback": _auto_or_int, "metavar": "N"},
     "strength": {"type": float, "metavar": "0..1"},
     "overlap": {"callback": _auto_or_int, "metavar": "N"},
-    "cuts": {"metavar": "WAY"},
+    "cuts": {"metavar": "WAY", "shell_complete": completing.cuts},
 }
-
-
-def _model_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """For the shell: names of models with weights, and whatever file is begun."""
-    from sr_plugins.plugins import plugins
-
-    names = sorted({AUTO, *(spec.name for spec in plugins().models() if spec.usable)})
-    found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
-    return found or [CompletionItem(incomplete, type="file")]
 
 
 def setting_options(*names: str) -> Callable[[Command], Command]:
@@ -121,7 +112,7 @@ def upscaler_options(default: str, *, chooses: bool = True) -> Callable[[Command
             help="A registered name, a weights file, or auto: look at what comes, and choose."
             if chooses
             else "A registered name or a weights file.",
-            shell_complete=_model_names,
+            shell_complete=completing.model if chooses else completing.model_or_file,
         )
         return model(setting_options(*DEFAULTS)(command))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
 
 if TYPE_CHECKING:
@@ -23,13 +24,15 @@ LOWEST_PRIORITY = 19
         "srp train --queue queue.toml --data PICTURES --minutes 60",
     )
 )
-@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.argument("recipe", required=False, type=click.Path(path_type=Path), shell_complete=completing.recipe)
 @click.option("--queue", type=click.Path(path_type=Path), help="Go through the recipes that this TOML file lists.")
 @click.option("--data", type=click.Path(path_type=Path), help="A folder of pictures to learn from.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder, or the runs'. [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint. A queue always does.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this long; --resume goes on.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option(
+    "--device", default="auto", show_default=True, shell_complete=completing.device, help="auto, cpu, cuda or cuda:1."
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
@@ -104,7 +107,7 @@ def command(
     if seen and (last := seen[-1]).iteration < last.iterations:
         click.echo(f"srp: stopped after {last.iteration} of {last.iterations} iterations: --resume goes on", err=True)
         if minutes is None:
-            from sr_plugins.cli.main import INTERRUPTED
+            from sr_plugins.cli.stopping import INTERRUPTED
 
             raise SystemExit(INTERRUPTED)
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sr_plugins.cli import completing
 from sr_plugins.cli.as_typed import target_among
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import expanded, without_results
@@ -86,9 +83,13 @@ def _rate_of(ctx: click.Context, parameter: click.Parameter, value: str | None) 
         more="Options after -- go to ffmpeg as output options and win.",
     ),
 )
-@click.argument("inputs", nargs=-1, required=True, metavar="IN...")
+@click.argument("inputs", nargs=-1, required=True, metavar="IN...", shell_complete=completing.files)
 @click.option(
-    "-o", "--output", metavar="PATH", help="A file, or a folder (newfolder/) for several. [default: IN-2x beside IN]"
+    "-o",
+    "--output",
+    metavar="PATH",
+    shell_complete=completing.files,
+    help="A file, or a folder (newfolder/) for several. [default: IN-2x beside IN]",
 )
 @click.option("--start", callback=_seconds, metavar="TIME", help="Begin here: seconds or [H:]M:S.")
 @click.option("--end", callback=_seconds, metavar="TIME", help="End before this time.")
@@ -191,7 +192,7 @@ def command(
 
     finished, skipped, elsewhere = 0, 0, 0
     make = functools.partial(_cluster, ffmpeg=video["ffmpeg"]) if jobs == "ray" else make_upscaler
-    with Upscalers(make=make, **options) as upscalers, _terminable():
+    with Upscalers(make=make, **options) as upscalers:
         for source, target in films:
             if resume and target.exists():
                 clear_finished(target)
@@ -262,17 +263,3 @@ def _cluster(*, model: str, ffmpeg: str | None, **settings: Any) -> Cluster:
     cluster = Cluster(model, ffmpeg=ffmpeg, **checked_options(settings))
     say(f"{cluster.workers} at work: {cluster.description}")
     return cluster
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl-C does: children are ended, what is finished stays."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -9,11 +9,14 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_plugins.version import package_command
+
 
 def missing() -> str | None:
     """What to install, or ``None``: the metric is its authors' trained weights, which come with their package."""
     if find_spec("lpips") is None:
-        return "LPIPS is its authors' trained weights: pip install lpips, which fetches AlexNet's on first use"
+        cure = package_command("lpips")
+        return f"LPIPS is its authors' trained weights: {cure}, which fetches AlexNet's on first use"
     return None
 
 

@@ -7,9 +7,11 @@ They reach the core through a function that the caller names: through the core i
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
@@ -76,20 +78,38 @@ def measure(case: Case, seconds: float, through: Through) -> Speed:
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(case, seconds, through, time.time(), sender))
-    process.start()
+    with _deaf_to_the_terminal():
+        process.start()
     sender.close()
     try:
         result = receiver.recv()
     except EOFError:
-        process.join()
+        process.join()  # its exit code is known then
         raise SRError(f"the process that measured {case.model} on {case.settings} ended: {process.exitcode}") from None
-    process.join()
+    except BaseException:  # an interrupt: what would be measured is of no use
+        process.kill()
+        raise
+    finally:
+        process.join()
     if isinstance(result, str):
         raise SRError(result)
     speed: Speed = result
     # here, once for all cases: each child would import torch's compiler to count with
     arithmetic = 2 * _of_model(case.model, case.scale) * case.width * case.height * speed.fps
     return replace(speed, share_of_peak=arithmetic / _peak_of(*speed.description.rsplit(", ", 2)[1:]))
+
+
+@contextmanager
+def _deaf_to_the_terminal() -> Iterator[None]:
+    """A child that is started here does not hear Ctrl-C: we do, and decide how it ends."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @cache

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_plugins.errors import DataError
+from sr_plugins.version import extra_command
 
 LEAST = 16  # pixels of a side that the optical flow needs
 Clip = NDArray[np.uint8]
@@ -18,7 +19,7 @@ Flow = NDArray[np.float32]  # (H, W, 2), x and y
 def missing() -> str | None:
     """What to install, or ``None``: the optical flow is OpenCV's."""
     if find_spec("cv2") is None:
-        return "its optical flow is OpenCV's: pip install 'sr-plugins[flow]'"
+        return f"its optical flow is OpenCV's: {extra_command('flow')}"
     return None
 
 

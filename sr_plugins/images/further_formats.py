@@ -10,14 +10,13 @@ from pathlib import Path
 from PIL import Image, ImageFile, PngImagePlugin
 
 from sr_plugins.images import light_files
+from sr_plugins.version import extra_command
 
 _RAW = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "srf", "sr2", "raf", "rw2", "orf", "pef", "raw", "3fr", "iiq", "x3f")
 _DEVELOP = "it is a camera's raw file: develop it first (darktable, RawTherapee), and save a TIFF"
-_EXTRA = "pip install sr-plugins[formats] adds what reads and writes it"
 _CURES = {
     **{f".{ending}": _DEVELOP for ending in _RAW},
     **{f".{ending}": "it is a drawing: save it as PNG in the size that is needed" for ending in ("svg", "svgz", "ai")},
-    **{f".{ending}": _EXTRA for ending in ("heic", "heif", "hif", "jxl")},
     **{f".{ending}": "save it as a 16-bit or float TIFF first" for ending in ("dpx", "jxr")},
     **{f".{ending}": "export it as PNG or TIFF first" for ending in ("psb", "xcf", "kra", "ora", "afphoto", "clip")},
 }
@@ -51,4 +50,8 @@ def cure_for(path: Path) -> str | None:
         return _DEVELOP
     if ending in (".eps", ".ps") and not shutil.which("gs"):
         return "install Ghostscript, which draws it, or save it as PNG in the size that is needed"
-    return None if ending in Image.EXTENSION else _CURES.get(ending)
+    if ending in Image.EXTENSION:
+        return None
+    if ending in (".heic", ".heif", ".hif", ".jxl"):
+        return f"what reads and writes it comes by {extra_command('formats')}"
+    return _CURES.get(ending)

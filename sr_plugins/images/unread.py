@@ -6,9 +6,10 @@ import re
 import struct
 from pathlib import Path
 
+from sr_plugins.version import extra_command
+
 _START = 4096
 _FURTHER = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}  # brands of HEIF
-_EXTRA = "pip install sr-plugins[formats] adds what reads it"
 _SIGNATURES = (
     (rb"version https://git-lfs", "is a git-LFS pointer, not the picture itself: fetch it with 'git lfs pull'"),
     (
@@ -21,7 +22,7 @@ _SIGNATURES = (
         "is an archive: unpack it first",
     ),
     (rb"%PDF-", "is a document (PDF): save its pages as PNG first"),
-    (rb"\xff\x0a|\0\0\0\x0cJXL ", f"is a JPEG XL that cannot be read: {_EXTRA}, or it is damaged"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "is a JPEG XL that cannot be read: it is damaged, or its reader is missing: {extra}"),
     (rb"\x1aE\xdf\xa3|RIFF....AVI |OggS", "is a film: srp video enlarges it"),
 )
 # what begins as a picture of a known format, and could not be read on
@@ -64,10 +65,10 @@ def why_unread(path: Path) -> str:
     head = start[:_START]
     for signature, reason in _SIGNATURES:
         if re.match(signature, head, re.IGNORECASE | re.DOTALL):
-            return reason
+            return reason.replace("{extra}", extra_command("formats"))
     if head[4:8] == b"ftyp":
         if head[8:12] in _FURTHER:
-            return f"is a HEIF that cannot be read: {_EXTRA}, or it is damaged"
+            return f"is a HEIF that cannot be read: it is damaged, or its reader is missing: {extra_command('formats')}"
         return "is a damaged AVIF" if head[8:12] in (b"avif", b"avis") else "is a film: srp video enlarges it"
     if head.startswith(b"\xff\xd8"):
         kind, bits = _jpeg_frame(start)

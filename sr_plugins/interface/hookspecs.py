@@ -9,17 +9,22 @@ Its functions carry ``@sr_plugins.hookimpl`` and the names below. Hooks return f
 callbacks, and import heavy code (torch) only inside the ``build`` they return.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pluggy
 
-from sr_plugins.interface.backend import BackendSpec
-from sr_plugins.interface.degradation import DegradationSpec
-from sr_plugins.interface.exporter import ExporterSpec
-from sr_plugins.interface.loss import LossSpec
-from sr_plugins.interface.metric import MetricSpec
-from sr_plugins.interface.model import LoadedModel, ModelSpec
+if TYPE_CHECKING:
+    from sr_plugins.interface.backend import BackendSpec
+    from sr_plugins.interface.degradation import DegradationSpec
+    from sr_plugins.interface.exporter import ExporterSpec
+    from sr_plugins.interface.loss import LossSpec
+    from sr_plugins.interface.metric import MetricSpec
+    from sr_plugins.interface.model import LoadedModel, ModelSpec
+
 
 PROJECT = "sr_plugins"
 

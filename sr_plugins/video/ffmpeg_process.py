@@ -19,6 +19,7 @@ from typing import IO
 import ffmpeg
 
 from sr_plugins.errors import PipeError
+from sr_plugins.version import package_command
 
 MINIMUM = (5, 1)
 # Nothing but local files and pipes is ever opened, whatever a playlist or a name asks for.
@@ -33,7 +34,10 @@ _CONSEQUENCE = re.compile(
 )
 _LEVEL = re.compile(r"\[(panic|fatal|error|warning|info|verbose|debug|trace)\] ?")
 _NO_SPACE = 1 << 16  # bytes free on a disk that is full
-_INSTALL = "install ffmpeg 5.1 or newer, or: pip install imageio-ffmpeg"
+
+
+def _install() -> str:
+    return f"install ffmpeg 5.1 or newer, or: {package_command('imageio-ffmpeg')}"
 
 
 @cache
@@ -42,9 +46,9 @@ def version(ffmpeg: str) -> str:
     try:
         shown = subprocess.run([ffmpeg, "-version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise PipeError(f"{ffmpeg} does not run as ffmpeg ({error}): {_INSTALL}") from error
+        raise PipeError(f"{ffmpeg} does not run as ffmpeg ({error}): {_install()}") from error
     if not shown.startswith("ffmpeg version "):
-        raise PipeError(f"{ffmpeg} is another program than ffmpeg: {_INSTALL}")
+        raise PipeError(f"{ffmpeg} is another program than ffmpeg: {_install()}")
     return shown.split()[2]
 
 
@@ -74,14 +78,14 @@ def find_ffmpeg(chosen: str | Path | None = None) -> str:
         if shutil.which(asked) is None and Path(asked).is_file():  # a name alone is looked for on the PATH
             asked = Path(asked).absolute()
         if version_number(str(asked)) < MINIMUM:
-            raise PipeError(f"{asked} is ffmpeg {version(str(asked))}, too old: {_INSTALL}")
+            raise PipeError(f"{asked} is ffmpeg {version(str(asked))}, too old: {_install()}")
         return str(asked)
     system = shutil.which("ffmpeg")
     if system and version_number(system) >= MINIMUM:
         return system
     if bundled := bundled_ffmpeg():
         return bundled
-    raise PipeError(f"no ffmpeg found: {_INSTALL}")
+    raise PipeError(f"no ffmpeg found: {_install()}")
 
 
 @cache

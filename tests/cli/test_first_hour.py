@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sr_plugins import version
 from sr_plugins.engine.job_queue import JobQueue
 from sr_plugins.errors import RecipeError
 from sr_plugins.pixels.frame import Frame, FrameFormat
@@ -30,37 +29,10 @@ def test_a_recipe_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         find_recipe(Path("qualty-x2"))
 
 
-class Installed:
-    """A distribution as pip notes it."""
-
-    def __init__(self, told: str | None) -> None:
-        self.told = told
-
-    def read_text(self, name: str) -> str | None:
-        assert name == "direct_url.json"
-        return self.told
-
-
-@pytest.mark.parametrize(
-    ("told", "command"),
-    [
-        ('{"url": "file:///home/me/clone", "dir_info": {"editable": true}}', "pip install -e '/home/me/clone[plot]'"),
-        ('{"url": "file:///home/me/clone", "dir_info": {}}', "pip install -e '/home/me/clone[plot]'"),
-        (
-            '{"url": "file:///tmp/sr_plugins-1-py3-none-any.whl", "archive_info": {}}',
-            "pip install 'sr-plugins[plot] @ file:///tmp/sr_plugins-1-py3-none-any.whl'",
-        ),
-    ],
-)
-def test_hints_for_extras_fit_the_installation(told: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(version, "distribution", lambda name: Installed(told))
-    assert version.extra_command("plot") == command
-
-
 def test_the_filter_without_vapoursynth_says_what_to_install() -> None:
     code = "import sys; sys.modules['vapoursynth'] = None; import vapoursynth_filter"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "vapoursynth_filter needs VapourSynth: pip install" in done.stderr.splitlines()[-1]
+    assert re.search("vapoursynth_filter needs VapourSynth: .*pip install", done.stderr.splitlines()[-1])
 
 
 def test_what_was_taken_out_has_a_stand_in(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,10 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from sr_plugins.cli.stopping import stoppable
 
 # Each network call notes itself and is interrupted from outside: tiles are counted, not seconds.
 MODEL = """
@@ -40,31 +44,114 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
-@pytest.mark.parametrize("times", [1, 8])
-def test_an_interrupted_picture_ends_at_the_next_tile(times: int, folder: Path) -> None:
-    command = ["image", "a.png", "large.png", "-o", "out/", "--model", "slow", "--tile", "64", "--backend", "torch"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sr_plugins.cli", *command],
+@pytest.fixture
+def usual_handlers() -> Iterator[None]:
+    """As a shell starts a command in the foreground."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def started(folder: Path, line: str) -> subprocess.Popen[str]:
+    """The command in a group of its own, as a shell starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sr_plugins.cli", *line.split()],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"},
         stderr=subprocess.PIPE,
         text=True,
+        process_group=0,
         # a shell that started pytest in the background made it, and with it its children, deaf to Ctrl-C
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def until(process: subprocess.Popen[str], line: str, times: int = 1) -> None:
     assert process.stderr is not None
     lines: list[str] = []
-    while sum(line == "tile\n" for line in lines) < 4:  # one of the small picture, three of 256 of the large one
+    while sum(found == f"{line}\n" for found in lines) < times:
         lines.append(process.stderr.readline())
         assert lines[-1], lines
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
+@pytest.mark.parametrize(
+    ("number", "times", "status"),
+    [(signal.SIGINT, 1, 130), (signal.SIGINT, 8, 130), (signal.SIGTERM, 2, 143), (signal.SIGHUP, 1, 129)],
+)
+def test_an_interrupted_picture_ends_at_the_next_tile(number: int, times: int, status: int, folder: Path) -> None:
+    process = started(
+        folder,
+        *[
+            "image",
+            "a.png",
+            "large.png",
+            "-o",
+            "out/",
+            "--model",
+            "slow",
+            "--tile",
+            "64",
+            "--backend",
+            "torch",
+            "--device",
+            "cpu",
+        ],
+    )
+    until(process, "tile", 4)  # one of the small picture, three of 256 of the large one
     for _ in range(times):
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         time.sleep(0.05)
+    assert process.stderr is not None
     with process:  # closes its pipe
         rest = process.stderr.read()
-    assert process.returncode == 130, rest
+    assert process.returncode == status, rest
     assert rest.count("tile") <= 2
     assert "terminate" not in rest
     assert "Traceback" not in rest
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
+def test_what_a_command_started_is_silent_and_gone_after_ctrl_c_in_the_terminal(folder: Path) -> None:
+    process = started(folder, "bench --models slow --sizes 64x64 --backends torch --device cpu")
+    until(process, "tile")  # in the process that measures
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stderr is not None
+    with process:
+        rest = process.stderr.read()  # whoever holds the pipe is gone when it ends
+    assert process.returncode == 130, rest
+    assert "Traceback" not in rest
+
+
+def test_an_interrupt_that_a_library_swallows_is_raised_the_next_time(usual_handlers: None) -> None:
+    cleaned = False
+
+    def work() -> None:
+        nonlocal cleaned
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGINT)  # cleaning up is not interrupted
+            cleaned = True
+
+    with pytest.raises(SystemExit) as ending, stoppable():
+        work()
+    assert cleaned
+    assert ending.value.code == 130
+    signal.raise_signal(signal.SIGTERM)  # nor is the end of the process
+
+
+def test_what_others_ignore_or_handle_stays_theirs(usual_handlers: None) -> None:
+    heard: list[int] = []
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+    signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    with stoppable():
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
+    assert heard == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL

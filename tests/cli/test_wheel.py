@@ -104,4 +104,5 @@ def test_installed_it_runs_without_the_clone(wheel: Path, tmp_path: Path) -> Non
     assert "Super-resolution for pictures and video" in called(srp, "--help", **alone)
     assert re.search(r"\bfast\b", called(srp, "models", **alone))
     hint = "from sr_plugins.version import extra_command; print(extra_command('plot'))"
-    assert called(python, "-c", hint, **alone).strip() == f"pip install 'sr-plugins[plot] @ {wheel.as_uri()}'"
+    expected = f"'{python}' -m pip install 'sr-plugins[plot] @ {wheel.as_uri()}'"  # it is not activated
+    assert called(python, "-c", hint, **alone).strip() == expected

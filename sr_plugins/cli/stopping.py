@@ -1,0 +1,60 @@
+"""Ctrl-C, SIGTERM and a closed terminal: each ends a command at its next tile, and nothing stays half written."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+INTERRUPTED = 130  # the status that shells expect: 128 and the signal's number
+_ASKING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those the system has
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """The first such signal raises ``KeyboardInterrupt`` where the main thread stands; the block ends with its status.
+
+    More of them change nothing while the work is being ended: an interrupt while threads are being waited for would
+    let Python end under them, which aborts the process. Where a library swallowed the first, the next is raised again.
+    A signal that somebody ignores (``nohup``, a shell's background job) or handles is left to them.
+
+    Raises:
+        SystemExit: 128 and the signal's number, in place of ``KeyboardInterrupt``.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    first, ending = 0, False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if ending or (first and _being_ended()):
+            return
+        first = first or number
+        raise KeyboardInterrupt
+
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    asking = [getattr(signal, name) for name in _ASKING if hasattr(signal, name)]
+    before = {number: signal.signal(number, stop) for number in asking if signal.getsignal(number) in usual}
+    try:
+        yield
+    except KeyboardInterrupt:
+        ending = True  # and the process stays deaf until it is gone
+        sys.exit(128 + first if first else INTERRUPTED)
+    finally:
+        if not ending:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _being_ended() -> bool:
+    """Whether the code that a signal came into cleans up after an interrupt."""
+    error = sys.exception()
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
