@@ -20,8 +20,6 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sr_plugins.errors import SRError
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.frame import Frame, FrameFormat
@@ -133,8 +131,9 @@ def _child(case: Case, seconds: float, through: Through, started: float, sender:
 
 def _measured(case: Case, seconds: float, through: Through, started: float) -> Speed:
     from sr_plugins.upscaler import Upscaler
+    from sr_plugins.video.pace import noise
 
-    pictures = noise(case.width, case.height)
+    pictures = [noise(YUV420P8, case.width, case.height, seed) for seed in range(PICTURES)]
     with Upscaler(case.model, case.scale, **case.settings) as upscaler:
         through(upscaler, pictures, 1)
         first_frame = time.time() - started
@@ -163,15 +162,6 @@ def through_pipe(upscaler: Upscaler, pictures: Sequence[Frame], count: int) -> N
     header = f"YUV4MPEG2 W{pictures[0].width} H{pictures[0].height} F24:1 Ip A1:1 C420mpeg2\n".encode()
     frames = [b"FRAME\n" + b"".join(plane.tobytes() for plane in picture.planes) for picture in pictures]
     upscale_pipe(BytesIO(header + b"".join(islice(cycle(frames), count))), BytesIO(), upscaler)
-
-
-def noise(width: int, height: int) -> list[Frame]:
-    """A few frames of noise."""
-    random = np.random.default_rng(1)
-    sizes = [YUV420P8.plane_size(i, width, height) for i in range(3)]
-    return [
-        Frame([random.integers(16, 236, (h, w), dtype=np.uint8) for w, h in sizes], YUV420P8) for _ in range(PICTURES)
-    ]
 
 
 def multiply_adds(loaded: LoadedModel) -> float:

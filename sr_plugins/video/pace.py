@@ -50,9 +50,9 @@ def estimated_pace(upscaler: Upscaler, frames: Sequence[Seen]) -> tuple[float, b
     return pace(upscaler, frames)[1], True
 
 
-def noise(format: FrameFormat, width: int, height: int) -> Frame:
-    """A picture of nothing that could be left out."""
-    frame, random = empty_frame(format, width, height), np.random.default_rng(0)
+def noise(format: FrameFormat, width: int, height: int, seed: int = 0) -> Frame:
+    """A picture of nothing that could be left out, another for each seed."""
+    frame, random = empty_frame(format, width, height), np.random.default_rng(seed)
     for plane in frame.planes:
         plane[:] = random.random(plane.shape) if format.is_float else random.integers(0, 1 << format.bits, plane.shape)
     return frame

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,16 +33,18 @@ def running_least(
 
     def runs(name: str) -> int:
         native = trained_scale(name, settings.get("scale"), found) or 1
-        wide, high = output_size(settings, native, width, height)
-        return runs_for(native, max(wide / width, high / height))
+        return runs_for(native, size, output_size(settings, native, width, height))
 
     needed = {name: runs(name) for name in models}
     return tuple(name for name in models if needed[name] == min(needed.values()))
 
 
-def runs_for(native_scale: int, scale: float) -> int:
-    """How often a network of this factor is run to make a picture so many times larger."""
-    return 1 if native_scale < 2 else max(1, math.ceil(round(math.log(max(scale, 1), native_scale), 6)))
+def runs_for(native_scale: int, size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """How often a network of this factor is run until a picture of ``size`` is as large as is wanted, on both axes."""
+    count, made = 1, native_scale
+    while native_scale > 1 and any(made * is_ < to for is_, to in zip(size, wanted, strict=True)):
+        count, made = count + 1, made * native_scale
+    return count
 
 
 def best(found: Sequence[Measured], rate: float) -> Measured | None:
