@@ -54,26 +54,35 @@ def vs_planes(clip: "vs.VideoNode") -> list[NDArray[np.generic]]:
 CATMULL_ROM = {"filter_param_a": 0.0, "filter_param_b": 0.5, "filter_param_a_uv": 0.0, "filter_param_b_uv": 0.5}
 
 
-@pytest.mark.parametrize("bits", [8, 10, 16])
-@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
-@pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])
-@pytest.mark.parametrize("matrix", [Matrix.SMPTE170M, Matrix.BT709, Matrix.BT2020_NCL], ids=lambda m: m.name)
-@pytest.mark.parametrize(
-    "location", [ChromaLocation.LEFT, ChromaLocation.CENTER, ChromaLocation.TOP_LEFT], ids=lambda c: c.name
+# each matrix and each siting once: what one does to a sample, the other does not
+MEANINGS = (
+    (Matrix.SMPTE170M, ChromaLocation.LEFT),
+    (Matrix.BT709, ChromaLocation.CENTER),
+    (Matrix.BT2020_NCL, ChromaLocation.TOP_LEFT),
+    (Matrix.FCC, ChromaLocation.TOP),
+    (Matrix.BT470BG, ChromaLocation.BOTTOM_LEFT),
+    (Matrix.SMPTE240M, ChromaLocation.BOTTOM),
 )
+
+
+@pytest.mark.parametrize(
+    ("bits", "subsampling"), [*((bits, name) for bits in (8, 10, 16) for name in SUBSAMPLINGS), (8, "411"), (8, "410")]
+)
+@pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])
+@pytest.mark.parametrize(("matrix", "location"), MEANINGS, ids=lambda m: m.name)
 def test_both_ways_are_within_one_code_of_zimg(
     bits: int, subsampling: str, full_range: bool, matrix: Matrix, location: ChromaLocation
 ) -> None:
     format = FrameFormat(
         family="yuv",
         bits=bits,
-        subsampling=SUBSAMPLINGS[subsampling],
+        subsampling=SUBSAMPLINGS.get(subsampling) or (2, 2 * (subsampling == "410")),
         full_range=full_range,
         matrix=matrix,
         chroma_location=location,
     )
     planes = natural_planes(format, seed=bits)
-    vs_format = getattr(vs, f"YUV{subsampling}P{bits}")
+    vs_format = vs.core.query_video_format(vs.YUV, vs.INTEGER, bits, *format.subsampling).id
     clip = vs_clip(planes, vs_format)
     meaning = {"matrix_in": int(matrix), "range_in": int(full_range), "chromaloc_in": int(location)}
     reference_rgb = clip.resize.Bicubic(format=vs.RGBS, **meaning, **CATMULL_ROM)
@@ -162,8 +171,28 @@ def test_rgb_through_a_luma_model_keeps_hue() -> None:
     assert np.abs((b - g) - (cubic[2] - cubic[1])).max() <= 1
 
 
+def test_halves_become_the_even_code() -> None:
+    """Where columns are all alike, the filter's 128ths often end in one half."""
+    planes = [np.tile(np.random.default_rng(i).integers(0, 256, 500, np.uint8), (2, 1)) for i in range(3)]
+    exact = torch.from_numpy(planes[1][None].astype(np.float32))
+    exact = polyphase(exact, 2, enlarge_phases(2, 0, 0.0), 1000).clamp(0, 255)[0, 0]
+    assert ((exact % 1) == 0.5).sum() > 3
+    conversion = Conversion(FrameFormat(family="yuv", matrix=Matrix.BT709), "luma", 2)
+    x, codes = conversion.to_model([torch.from_numpy(p[None]) for p in planes], None, 0)
+    stored = conversion.to_planes(x.repeat_interleave(2, 2).repeat_interleave(2, 3), codes)[1]
+    assert np.array_equal(stored[0, 0].numpy(), np.rint(exact.numpy()))
+
+
+def test_alpha_of_floats_stays_between_clear_and_solid() -> None:
+    conversion = Conversion(FrameFormat(family="gray", is_float=True, bits=32), "luma", 3)
+    alpha = conversion.enlarge_alpha((torch.arange(20).view(1, 4, 5) % 3 > 0).to(torch.float32))
+    assert alpha.shape == (1, 12, 15)
+    assert (float(alpha.min()), float(alpha.max())) == (0, 1)
+
+
 @pytest.mark.parametrize(
-    ("width", "height", "expected"), [(720, 576, 6), (1280, 720, 1), (640, 360, 6), (1920, 800, 1)]
+    ("width", "height", "expected"),
+    [(720, 576, 6), (1280, 720, 1), (640, 360, 6), (1920, 800, 1), (1024, 576, 6), (1025, 576, 1), (1024, 577, 1)],
 )
 def test_an_unspecified_matrix_is_guessed_by_size(width: int, height: int, expected: int) -> None:
     assert matrix_in_use(FrameFormat(family="yuv"), width, height) == expected

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sr_plugins import Frame, FrameFormat
+from sr_plugins import Frame, FrameFormat, Matrix
 from sr_plugins.pixels.cuts import CUT, change, is_cut, reduced
+from sr_plugins.pixels.matrix import COEFFICIENTS
 
 GRAY = FrameFormat(family="gray")
 Picture = NDArray[np.uint8]
@@ -41,8 +42,10 @@ def test_another_scene_is_a_cut_and_what_happens_within_one_is_none(seed: int) -
     noise = np.random.default_rng(seed).normal(0, 8, (2, *here.shape))
     assert cut(here, other)
     assert cut(here, np.zeros_like(here))
+    assert cut(here, 255 - here)  # what was bright is dark: no fade and no flash
     assert not cut(here, here)
     assert not cut(here, view(scene(seed), 62, 87))  # a pan
+    assert not cut(here, view(scene(seed), 50, 91))  # and a quick one
     assert not cut(here, (here // 2 + 10).astype(np.uint8))  # a fade
     assert not cut((here // 20).astype(np.uint8), np.zeros_like(here))
     assert not cut(here, (here.astype(int) + 60).clip(0, 255).astype(np.uint8))  # a flash
@@ -62,6 +65,14 @@ def test_the_same_scene_in_every_format_gives_the_same_small_picture() -> None:
         (FrameFormat(family="gray", bits=32, is_float=True), [(levels / np.float32(1023)).astype(np.float32)]),
     ):
         assert np.abs(reduced(Frame(planes, format)).samples - small).max() <= 1, format
+
+
+@pytest.mark.parametrize("channel", range(3))
+def test_colours_count_as_much_as_in_the_luma_of_bt_709(channel: int) -> None:
+    red, blue = COEFFICIENTS[Matrix.BT709]
+    planes = [np.full((9, 9), 255 * (i == channel), np.uint8) for i in range(3)]
+    found = reduced(Frame(planes, FrameFormat(family="rgb"))).samples
+    assert np.abs(found / 1023 - (red, 1 - red - blue, blue)[channel]).max() < 0.005
 
 
 def test_another_format_or_size_is_a_cut() -> None:
