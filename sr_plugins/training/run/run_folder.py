@@ -116,7 +116,7 @@ class RunFolder:
             return None
         if len(lines) < 2:
             return None
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        figure = Figure(figsize=(8, 4.5))  # its margins fit: a layout that looks for them draws everything twice
         axes = figure.add_subplot()
         x = [line.iteration for line in lines]
         axes.plot(x, [line.loss for line in lines], color="tab:blue")
