@@ -164,9 +164,9 @@ def make_inputs(folder: Path) -> None:
     _make_weights(folder)
     shipped = ROOT / "sr_plugins" / "weights" / "pretrained"
     shutil.copy(shipped / "tiny-x2.safetensors", folder / "WEIGHTS.safetensors")
-    trained = folder / "runs" / "film-x2" / "film-x2.safetensors"
+    trained = folder / "runs" / "old-film-x2" / "old-film-x2.safetensors"
     trained.parent.mkdir(parents=True)
-    shutil.copy(shipped / trained.name, trained)
+    shutil.copy(shipped / "realtime-x2.safetensors", trained)
     for place in ("benchmarks", "tests", "sr_plugins", "Makefile"):
         (folder / place).symlink_to(ROOT / place)
 

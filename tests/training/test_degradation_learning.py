@@ -30,7 +30,7 @@ from sr_plugins.weights.safetensors_files import read_card
 NOISE = 5.0
 BLUR = 1.9  # pixels of the large picture
 SHIPPED = "film-degradation-x2.safetensors"
-RECIPE = Path(__file__).parent.parent.parent / "benchmarks" / "film-x2.toml"
+RECIPE = Path(__file__).parent.parent.parent / "benchmarks" / "old-film-x2.toml"
 
 
 def hidden(picture: Rgb) -> Rgb:
