@@ -20,4 +20,6 @@ def command(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(srp, {}, "srp", "_SRP_COMPLETE").source())
+    script = kind(srp, {}, "srp", "_SRP_COMPLETE").source()
+    # fish: names that are offered have commas of their own where several are meant
+    click.echo(script.replace('string split ","', 'string split -m1 ","'))

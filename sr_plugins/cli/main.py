@@ -45,7 +45,7 @@ COMMANDS = {
 
 # Nothing leaves the machine: read by ONNX Runtime and Ray when they start, here and in every process we start.
 SILENT = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a limit
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)  # a disk, a quota, a limit; stdout that was closed
 AS_IT_IS = "sr_plugins.as_it_is"  # how stdout treats what its encoding lacks
 _NUMBERS = {"integer": "whole number", "float": "number"}
 
@@ -88,6 +88,7 @@ def srp() -> None:
 
 def main() -> None:
     """Entry point of the ``srp`` script."""
+    _open_what_is_closed()
     codecs.register_error(AS_IT_IS, _as_it_is)
     with suppress(OSError):  # in a process that was forked with another stdout
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -96,6 +97,17 @@ def main() -> None:
         os.environ.setdefault(name, value)
     with stoppable():
         _main()
+
+
+def _open_what_is_closed() -> None:
+    """Standard streams that whoever started us closed: else the next files would get their numbers, and what libraries
+    print. stdout is opened so that data written to it is an error, as it would be lost."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            if os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY) == number and name != "stdin":
+                setattr(sys, name, open(number, "w", encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115
 
 
 def _main() -> None:

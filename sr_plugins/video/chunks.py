@@ -23,6 +23,7 @@ from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.chunk_encoder import ChunkEncoder
 from sr_plugins.video.decode import DecodeOptions, Decoder
 from sr_plugins.video.encode import Encoding
+from sr_plugins.video.ffmpeg_process import full_disk
 from sr_plugins.video.journal import content
 from sr_plugins.video.journal_lines import ChunkRecord
 from sr_plugins.video.pixel_formats import frame_format, to_frame
@@ -258,12 +259,15 @@ def undecoded(chunks: Sequence[Chunk], records: Sequence[ChunkRecord]) -> str | 
 
 def verify_chunk(path: Path, frames: int) -> str:
     """A hash of the parameter sets of a chunk that holds exactly ``frames`` frames, each at a time of its own."""
-    with opened(path) as container:
-        stream = container.streams.video[0]
-        header = hashlib.sha256(stream.codec_context.extradata or b"").hexdigest()[:32]
-        times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+    try:
+        with opened(path) as container:
+            stream = container.streams.video[0]
+            header = hashlib.sha256(stream.codec_context.extradata or b"").hexdigest()[:32]
+            times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+    except PipeError as error:
+        raise full_disk(path) or error from None
     if len(times) != frames or len(set(times)) != frames:
-        raise PipeError(
+        raise full_disk(path) or PipeError(
             f"encoding: {frames} frames went in, {len(times)} came out: an option after -- changes their number"
         )
     return header

@@ -245,8 +245,21 @@ def test_completion_scripts_name_the_variable_and_are_read_by_their_shell(shell:
     done = srp("completion", shell)
     assert done.returncode == 0, done.stderr
     assert "_SRP_COMPLETE" in done.stdout
+    assert 'split ","' not in done.stdout  # fish: of a,b it would offer a
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes what it starts with")
+@pytest.mark.parametrize(
+    ("closed", "status", "told"),
+    [(">&-", 1, "srp: stdout cannot be written: Bad file descriptor\n"), ("2>&-", 0, ""), ("<&-", 0, "")],
+)
+def test_streams_that_are_closed_from_the_start(closed: str, status: int, told: str) -> None:
+    line = f"exec {sys.executable} -m sr_plugins.cli completion fish {closed}"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert (done.returncode, done.stderr) == (status, told)
+    assert bool(done.stdout) == (closed != ">&-")
 
 
 def test_demo_draws_every_photograph_and_beats_bicubic(tmp_path: Path) -> None:

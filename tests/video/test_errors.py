@@ -249,6 +249,9 @@ def test_full_disk(clip: Path, tmp_path: Path, doubled: Upscaler) -> None:
         pytest.skip("a small tmpfs cannot be mounted here")
     target = disk / "out.mkv"
     try:
+        (disk / "filler").write_bytes(bytes(29 * 4096))  # not even the rehearsal has room
+        _fails(clip, target, doubled, "No space left on device", options=["-c:v", "ffv1"])
+        (disk / "filler").unlink()
         _fails(clip, target, doubled, "No space left", options=["-c:v", "ffv1"], chunk_frames=5)
         kept = sorted(file.name for file in (disk / "out.mkv.parts").glob("00000?.nut"))
         assert kept
