@@ -1,6 +1,6 @@
 """The version, and how this very installation gets further packages: by pip, uv or pipx, from a clone or a wheel.
 
-pyproject.toml reads the version from here.
+pyproject.toml reads the version from here; also a Python that is too old for the rest can, and then says so.
 """
 
 import json
@@ -22,51 +22,48 @@ def extra_command(extra: str) -> str:
     place, how = _origin()
     by_place, by_name = f"'{place or NAME}[{extra}]'", f"'{NAME}[{extra}]'"
     if how == "wheel":
-        by_name = f"'{NAME}[{extra}] @ {Path(place).as_uri() if place.startswith('/') else place}'"
-    match _maker():
-        case "uv tool":
-            return _tool_command([extra])
-        case "uvx":
-            return f"uvx --from {by_place} srp"
-        case "pipx run":
-            return f"pipx run --spec {by_place} srp"
-        case "pipx":  # its install makes the environment anew, and its inject forgets the extras of what is there
-            return f"pipx runpip {NAME} install {by_name}"
-    return f"{_installer()} {by_name if how in ('wheel', '') else by_place if how == 'clone' else f'-e {by_place}'}"
+        address = Path(place).as_uri() if place.startswith("/") else place
+        by_name = f"'{NAME}[{extra}] @ {address}'"
+    way = _maker()
+    if way == "uv tool":
+        return _tool_command([extra])
+    if way == "uvx":
+        return f"uvx --from {by_place} srp"
+    if way == "pipx run":
+        return f"pipx run --spec {by_place} srp"
+    if way == "pipx":  # its install makes the environment anew, and its inject forgets the extras of what is there
+        return f"pipx runpip {NAME} install {by_name}"
+    wanted = {"editable": f"-e {by_place}", "clone": by_place}.get(how, by_name)
+    return f"{_installer()} {wanted}"
 
 
 def package_command(*packages: str) -> str:
     """What to type for packages that are no part of sr-plugins."""
-    words = " ".join(packages)
     place, _ = _origin()
-    match _maker():
-        case "uv tool":
-            return _tool_command([], *packages)
-        case "uvx":
-            return f"uvx --from '{place or NAME}' --with {','.join(packages)} srp"
-        case "pipx run":
-            return f"pipx run --spec '{place or NAME}' {' '.join(f'--with {name}' for name in packages)} srp"
-        case "pipx":
-            return f"pipx inject {NAME} {words}"
-    return f"{_installer()} {words}"
+    way = _maker()
+    if way == "uv tool":
+        return _tool_command([], *packages)
+    if way in ("uvx", "pipx run"):
+        beside = " ".join(f"--with {name}" for name in packages)
+        return f"{'uvx --from' if way == 'uvx' else 'pipx run --spec'} '{place or NAME}' {beside} srp"
+    return " ".join([f"pipx inject {NAME}" if way == "pipx" else _installer(), *packages])
 
 
 def torch_command(build: str) -> str:
     """What to type for another build of PyTorch, by its name in PyTorch's index, such as ``cu126`` or ``cpu``."""
     index = f"https://download.pytorch.org/whl/{build}"
     place, _ = _origin()
-    match _maker():
-        case "uv tool":
-            return f"{_tool_command([])} --torch-backend {build} --reinstall-package torch"
-        case "uvx":
-            return f"uvx --torch-backend {build} --from '{place or NAME}' srp"
-        case "pipx run":
-            return f"pipx run --spec '{place or NAME}' --pip-args='--extra-index-url {index}' srp"
-        case "pipx":
-            return f"pipx runpip {NAME} install --force-reinstall torch --index-url {index}"
-    if find_spec("pip") is None:
+    way = _maker()
+    if way == "uv tool":
+        return f"{_tool_command([])} --torch-backend {build} --reinstall-package torch"
+    if way == "uvx":
+        return f"uvx --torch-backend {build} --from '{place or NAME}' srp"
+    if way == "pipx run":
+        return f"pipx run --spec '{place or NAME}' --pip-args='--extra-index-url {index}' srp"
+    if way == "" and find_spec("pip") is None:
         return f"{_installer()} --torch-backend {build} --reinstall-package torch torch"
-    return f"{_installer()} --force-reinstall torch --index-url {index}"
+    installer = f"pipx runpip {NAME} install" if way == "pipx" else _installer()
+    return f"{installer} --force-reinstall torch --index-url {index}"
 
 
 def temporary(prefix: Path) -> str:
@@ -118,5 +115,5 @@ def _tool_command(extras: list[str], *packages: str) -> str:
     asked = tomllib.loads((Path(sys.prefix) / "uv-receipt.toml").read_text("utf-8"))["tool"]["requirements"]
     inside = dict.fromkeys([*(name for one in asked if one["name"] == NAME for name in one.get("extras", ())), *extras])
     beside = dict.fromkeys([*(one["name"] for one in asked if one["name"] != NAME), *packages])
-    ours = f"'{place or NAME}{f'[{",".join(inside)}]' if inside else ''}'"
-    return " ".join(["uv tool install", ours, *(f"--with {name}" for name in beside)])
+    named = f"[{','.join(inside)}]" if inside else ""
+    return " ".join(["uv tool install", f"'{place or NAME}{named}'", *(f"--with {name}" for name in beside)])

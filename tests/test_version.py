@@ -1,8 +1,10 @@
 """Hints that name a command to install something: the right one for a clone, a wheel, pip, uv and pipx."""
 
+import ast
 import json
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -34,7 +36,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "pip").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(version.sysconfig, "get_path", lambda name: str(tmp_path / "bin"))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / "bin"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(version, "find_spec", lambda name: object())
     monkeypatch.setattr(version, "distribution", lambda name: Installed(WHEELS_NOTE))
@@ -121,3 +123,8 @@ def test_gimp_is_not_sent_into_an_environment_that_goes_away_unwarned(environmen
         told = list(warnings(profile, {"argv": [str(python)]}))
         assert bool(told) != kept
         assert bool(temporary(environment / place)) != kept
+
+
+def test_a_python_that_is_too_old_can_say_so() -> None:
+    """pip reads the version with the Python it has, before it finds that another one is asked for."""
+    ast.parse(Path(version.__file__).read_text("utf-8"), feature_version=(3, 9))
