@@ -277,6 +277,13 @@ def test_y4m_siting(word: str, location: ChromaLocation) -> None:
     assert header.line() == f"YUV4MPEG2 W4 H4 F25:1 Ip A1:1 {word}\n".encode()
 
 
+@pytest.mark.parametrize("space", ["420", "422", "444", "411", "410", "440"])
+def test_chroma_in_y4m_is_as_large_as_ffmpegs(space: str) -> None:
+    header = Y4mHeader.parse(f"YUV4MPEG2 W13 H11 C{space}\n".encode())
+    theirs = av.VideoFormat(f"yuv{space}p", 13, 11).components[1]
+    assert header.format.plane_size(1, 13, 11) == (theirs.width, theirs.height)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     width=st.integers(1, 9),
