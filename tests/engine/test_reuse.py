@@ -14,7 +14,7 @@ from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.backends import openvino
 from sr_plugins.engine.changes import changed_tiles
 from sr_plugins.engine.exactness import exact_in_parts
-from sr_plugins.engine.reuse import NAP, PATIENCE
+from sr_plugins.engine.reuse import KINDS, LARGEST, NAP, PATIENCE, Reuse
 from sr_plugins.engine.tiling import Tile
 from sr_plugins.interface.backend import Coding
 from sr_plugins.interface.network import TorchNetwork
@@ -189,6 +189,48 @@ def test_a_caller_who_writes_into_a_result_or_a_frame_harms_nobody() -> None:
             assert result.same_samples(expected)
             result.planes[0][...] = 7
             frame.planes[0][...] = 9
+
+
+def remembered(memory: Reuse, *frames: Frame) -> Frame:
+    """The frames are kept: a lone one would not be."""
+    for _ in range(2):
+        memory.remember(frames, frames[0])
+    return frames[0]
+
+
+def test_frames_of_a_few_kinds_are_kept_and_the_oldest_goes() -> None:
+    memory = Reuse()
+    kinds = [remembered(memory, still(FORMATS[0], 16 + i, 16)) for i in range(KINDS)]
+    assert all(memory.look([frame], 3) is not None for frame in kinds)
+    newest = remembered(memory, still(FORMATS[0], 16, 40))
+    assert memory.look([newest], 3) is not None
+    assert memory.look([kinds[-1]], 3) is not None
+    assert memory.look([kinds[0]], 3) is None
+    assert memory.look([still(FORMATS[0], 16, 40, alpha=True)], 3) is None
+    assert memory.look([newest, newest], 3) is None
+
+
+def test_of_frames_that_are_too_large_no_copy_is_kept() -> None:
+    side = 4096
+    assert side * side == LARGEST
+    memory, dot = Reuse(), np.zeros((1, 1), np.uint8)
+    exact, beyond, half = (
+        Frame([np.broadcast_to(dot, (h, side))], FORMATS[0]) for h in (side, side + 1, side // 2 + 1)
+    )
+    assert memory.look([remembered(memory, beyond)], 3) is None
+    assert memory.look([remembered(memory, half, half), half], 3) is None
+    assert memory.look([remembered(memory, half)], 3) is not None
+    assert memory.look([remembered(memory, exact)], 3) is not None
+
+
+def test_what_was_seen_to_differ_in_parts_is_never_tried_again() -> None:
+    memory = Reuse()
+    frame = remembered(memory, still(FORMATS[1], 40, 40))
+    memory.prove([frame], equal=True)
+    assert (found := memory.look([frame], 3)) is not None
+    assert (found.trusted, found.tiles) == (True, [])
+    memory.prove([frame], equal=False)
+    assert memory.look([remembered(memory, frame)], 3) is None
 
 
 def test_where_it_does_not_pay_it_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:

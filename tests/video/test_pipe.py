@@ -277,6 +277,13 @@ def test_y4m_siting(word: str, location: ChromaLocation) -> None:
     assert header.line() == f"YUV4MPEG2 W4 H4 F25:1 Ip A1:1 {word}\n".encode()
 
 
+@pytest.mark.parametrize("space", ["mono", "mono16", "420", "444p10"])
+@pytest.mark.parametrize(("word", "full"), [("", False), (" XCOLORRANGE=LIMITED", False), (" XCOLORRANGE=FULL", True)])
+def test_range_in_y4m_is_limited_unless_it_says_otherwise(space: str, word: str, full: bool) -> None:
+    """Gray too: it is the luma of a film, not a picture's gray."""
+    assert Y4mHeader.parse(f"YUV4MPEG2 W4 H4 C{space}{word}\n".encode()).format.full_range is full
+
+
 @pytest.mark.parametrize("space", ["420", "422", "444", "411", "410", "440"])
 def test_chroma_in_y4m_is_as_large_as_ffmpegs(space: str) -> None:
     header = Y4mHeader.parse(f"YUV4MPEG2 W13 H11 C{space}\n".encode())
