@@ -201,11 +201,11 @@ def remembered(memory: Reuse, *frames: Frame) -> Frame:
 def test_frames_of_a_few_kinds_are_kept_and_the_oldest_goes() -> None:
     memory = Reuse()
     kinds = [remembered(memory, still(FORMATS[0], 16 + i, 16)) for i in range(KINDS)]
-    assert all(memory.look([frame], 3) is not None for frame in kinds)
+    assert all(memory.look([frame], 3) is not None for frame in reversed(kinds))
     newest = remembered(memory, still(FORMATS[0], 16, 40))
     assert memory.look([newest], 3) is not None
-    assert memory.look([kinds[-1]], 3) is not None
-    assert memory.look([kinds[0]], 3) is None
+    assert memory.look([kinds[0]], 3) is not None  # looked for last
+    assert memory.look([kinds[-1]], 3) is None
     assert memory.look([still(FORMATS[0], 16, 40, alpha=True)], 3) is None
     assert memory.look([newest, newest], 3) is None
 

@@ -116,10 +116,10 @@ def test_nearest_format(wanted: str, offered: tuple[str, ...], chosen: str) -> N
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
-    times=st.lists(st.integers(-20, 150), min_size=1, max_size=60),
-    length=st.integers(1, 20),
-    start=st.none() | st.fractions(-1, 2, max_denominator=50),
-    end=st.none() | st.fractions(-1, 2, max_denominator=50),
+    times=st.lists(st.integers(-2, 12), min_size=1, max_size=40),
+    length=st.integers(1, 9),
+    start=st.none() | st.fractions(-3, 14, max_denominator=3).map(lambda ticks: ticks / 90),
+    end=st.none() | st.fractions(-3, 14, max_denominator=3).map(lambda ticks: ticks / 90),
 )
 def test_chunks_take_every_frame_once(
     times: list[int], length: int, start: Fraction | None, end: Fraction | None
