@@ -15,7 +15,7 @@ import warm_python
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage, stats
+from scipy import ndimage
 from skimage import metrics as reference
 
 from sr_plugins import Upscaler
@@ -120,6 +120,8 @@ def test_niqe_rises_with_blur_noise_and_blocks(shared_data: Path) -> None:
 
 @pytest.mark.parametrize("shape", [0.8, 1, 2, 3.5])
 def test_the_asymmetric_fit_finds_the_distribution_that_scipy_drew(shape: float) -> None:
+    from scipy import stats  # seconds, where tests are collected
+
     draws = stats.gennorm.rvs(shape, size=200_000, random_state=0)
     lopsided = np.concatenate([draws[draws < 0] * 1.5, draws[draws > 0] * 4])
     # the two halves of the model share one shape and have masses in proportion to their scales

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,12 @@ from sr_plugins.weights.open_model import open_model
 from sr_plugins.weights.probe import Found, probe
 from sr_plugins.weights.reach import picture
 
-spandrel = pytest.importorskip("spandrel", reason="pip install 'sr-plugins[community]'")
-# in the networks of others
-pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid", "ignore:Initializing zero-element")
+pytestmark = [
+    # imported by what runs, not where tests are collected: it takes seconds
+    pytest.mark.skipif(find_spec("spandrel") is None, reason="pip install 'sr-plugins[community]'"),
+    # in the networks of others
+    pytest.mark.filterwarnings("ignore:torch.meshgrid", "ignore:Initializing zero-element"),
+]
 
 
 def compact() -> nn.Module:
@@ -106,6 +110,8 @@ KNOWN = {
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_checkpoint_is_what_its_own_call_makes_of_a_picture(tmp_path: Path, name: str) -> None:
+    import spandrel
+
     make, scale, channels, radius, period = KNOWN[name]
     file = saved(make, tmp_path / f"{name}.PTH")
     spec = open_model(file).spec

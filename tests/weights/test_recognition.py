@@ -1,6 +1,7 @@
 """A network is found under whatever names a training program kept its tensors."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from sr_plugins.weights.recognition import recognise
 from sr_plugins.weights.tensors import read_tensors
 from sr_plugins.weights.torch_files import read_checkpoint
 
-spandrel = pytest.importorskip("spandrel", reason="pip install 'sr-plugins[community]'")
+# imported by what runs, not where tests are collected: it takes seconds
+pytestmark = pytest.mark.skipif(find_spec("spandrel") is None, reason="pip install 'sr-plugins[community]'")
 Table = dict[str, Tensor]
 
 
