@@ -104,16 +104,16 @@ def test_the_filter_alone_gains_where_the_blur_is_stronger(start: LoadedModel, n
 def test_training_gains_more_than_the_filter_on_held_out_parts(start: LoadedModel) -> None:
     small = degraded(crop("coffee"), tables_of(1.6))
     filter_only = adapt(start, [small], tables_of(1.6), HERE, iterations=0)
-    trained = adapt(start, [small], tables_of(1.6), HERE, iterations=40)
+    trained = adapt(start, [small], tables_of(1.6), HERE, iterations=20)
     assert trained.way == "trained"
     assert trained.after > filter_only.after + 0.05
-    assert trained.loaded.card["adapted"]["iterations"] == 40
+    assert trained.loaded.card["adapted"]["iterations"] == 20
 
 
 def test_a_clean_bicubic_source_loses_nothing(start: LoadedModel) -> None:
     truth = crop("astronaut")
     small = downscale_bicubic(truth, 2)
-    adapted = adapt(start, [small], BICUBIC, HERE, iterations=20)
+    adapted = adapt(start, [small], BICUBIC, HERE, iterations=10)
     assert quality(adapted.loaded, small, truth) > quality(start, small, truth) - 0.05
 
 

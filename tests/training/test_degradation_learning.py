@@ -67,7 +67,7 @@ def looks() -> list[Learning]:
 
 @pytest.fixture(scope="module")
 def generator(clean: list[Rgb], target: list[Rgb], looks: list[Learning]) -> DegradationGenerator:
-    return learn_degradation(clean, target, 2, iterations=300, report=looks.append)
+    return learn_degradation(clean, target, 2, iterations=150, report=looks.append)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_the_traces_move_to_those_of_the_target_and_of_the_truth(
     for wanted in (traces(target), traces([hidden(p) for p in clean])):
         assert traces(made).distance(wanted) < 0.5 * before.distance(wanted)
     assert [look.iteration for look in looks] == sorted(look.iteration for look in looks)
-    assert looks[-1].iteration == looks[-1].iterations == 300
+    assert looks[-1].iteration == looks[-1].iterations == 150
     assert looks[-1].best == min(look.distance for look in looks)
     assert all(0 <= look.told_apart <= 1 for look in looks)
 
