@@ -111,6 +111,11 @@ def all_memory() -> int:
         return 0
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) or 1
+
+
 def processor(field: str) -> str:
     """What Linux tells of the first processor (``vendor_id``, ``model name``); elsewhere, all that is known of it."""
     try:

@@ -119,10 +119,9 @@ def backend_state(backend: BackendSpec) -> str:
 
 def device_lines() -> list[str]:
     """What the machine can compute on."""
-    from sr_plugins.devices import describe_devices, unused_gpus
+    from sr_plugins.devices import describe_devices, processors, unused_gpus
 
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return [f"{processors} processors", *describe_devices(), *unused_gpus()]
+    return [f"{processors()} processors", *describe_devices(), *unused_gpus()]
 
 
 def self_check() -> str:

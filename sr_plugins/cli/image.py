@@ -37,8 +37,9 @@ from sr_plugins.settings import output_size
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
 
-AT_ONCE = 3  # pictures: one is read, one is in the network, one is written
-MOST_PIXELS = 60_000_000  # of results under way together; a larger picture is alone
+LEAST_PIXELS = 60_000_000  # of results that may be under way together on any machine
+_BYTES = 16  # that a pixel of a result takes on its way, with what it is made of and written as
+_SHARE = 8  # of the machine's memory, one part is for pictures under way
 
 
 @click.command(
@@ -132,7 +133,7 @@ def command(
         if ready:
             work = partial(_upscaled, quality=quality, overwrite=overwrite, wrap=wrap)
             plain = partial(without_copies, folder=Path(folder))
-            _upscale_all(ready, count, work, options, failures, plain)
+            _upscale_all(ready, count, work, size_of, options, failures, plain)
         if to_stdout and output:
             with Path(output).open("rb") as result:
                 shutil.copyfileobj(result, sys.stdout.buffer)
@@ -157,6 +158,7 @@ def _upscale_all(
     tasks: list[tuple[Path, Path]],
     count: int,
     work: Callable[..., str],
+    size_of: Callable[[int, int], tuple[int, int]],
     options: dict[str, Any],
     failures: list[SRError],
     plain: Callable[[str], str],
@@ -167,14 +169,14 @@ def _upscale_all(
             upscaler.watch_tiles(progress.tiles)
             progress.finished(work(*tasks[0], upscaler, progress.frames))
             return
-        room = _Room(MOST_PIXELS)
+        room = _Room(most_pixels())
 
         def one(source: Path, target: Path) -> str:
-            upscaler = upscalers.for_picture(source, progress.told)
-            with room.taken(_result_pixels(source, upscaler)):
+            with room.taken(_result_pixels(source, size_of)):
+                upscaler = upscalers.for_picture(source, progress.told)
                 return work(source, target, upscaler, progress.frames)
 
-        pool = ThreadPoolExecutor(min(AT_ONCE, len(tasks)), thread_name_prefix="picture")
+        pool = ThreadPoolExecutor(min(at_once(), len(tasks)), thread_name_prefix="picture")
         told: list[tuple[int, SRError]] = []
 
         def finished(number: int, source: Path, future: Future[str]) -> None:
@@ -219,11 +221,28 @@ def _check(source: Path, target: Path, size_of: Callable[[int, int], tuple[int, 
     check_file(source, target, size_of)
 
 
-def _result_pixels(source: Path, upscaler: Upscaler) -> int:
+def at_once() -> int:
+    """Pictures under way: each processor may read or write one, one is in the network, and one waits for it.
+
+    So the network has work as long as reading and writing do not take all processors, however slow the format is.
+    """
+    from sr_plugins.devices import processors
+
+    return processors() + 2
+
+
+def most_pixels() -> int:
+    """Of results under way together; a picture with more is alone."""
+    from sr_plugins.devices import all_memory
+
+    return max(LEAST_PIXELS, all_memory() // _SHARE // _BYTES)
+
+
+def _result_pixels(source: Path, size_of: Callable[[int, int], tuple[int, int]]) -> int:
     """How large a result will be, by the file's head; 0 where that cannot be told, which is told when it is read."""
     try:
         with Image.open(source) as image:
-            width, height = upscaler.output_size(*image.size)
+            width, height = size_of(*image.size)
             return width * height * int(getattr(image, "n_frames", 1))
     except Exception:
         return 0

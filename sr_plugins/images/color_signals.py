@@ -21,7 +21,7 @@ _SRGB = {
     b"gAMA": struct.pack(">I", 45455),
     b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
 }
-_HOLD_PROFILES = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP", "DIB", "HEIF", "JXL")
+_HOLD_PROFILES = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP", "HEIF", "JXL")
 _SRGB_CODES = ((1, 13), (1, 2), (2, 13), (2, 2))  # primaries and transfer of ITU-T H.273; 2 is unspecified
 _TIFF_COLOUR = {318: "white point", 319: "primaries", 301: "transfer function"}
 _ENUMERATED = {16: "sRGB", 17: "gray", 18: "sYCC"}  # ISO 15444-1, table I.10

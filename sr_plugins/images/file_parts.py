@@ -17,7 +17,10 @@ _LARGEST_PART = 1 << 26  # more is passed over: no metadata is so large
 _MOST_PARTS = 100_000
 _BOXES_WITHIN = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}  # box -> bytes before the boxes in it
 _GIF_XMP = b"XMP DataXMP"
-_BOXES = (b"ftyp", b"colr", b"pixi", b"av1C", b"iinf", b"clli", b"mdcv", b"ihdr", b"xml ", b"brob", b"uuid")
+_BOXES = (
+    *(b"ftyp", b"colr", b"pixi", b"av1C", b"iinf", b"clli", b"mdcv", b"pasp", b"clap"),
+    *(b"ihdr", b"xml ", b"brob", b"uuid"),
+)
 
 
 class Part(NamedTuple):
@@ -190,11 +193,15 @@ def _blocks(file: IO[bytes]) -> bytes:
 
 
 def _bmp(file: IO[bytes]) -> Iterator[Part]:
-    whole = file.read(14 + 124)
-    yield Part(b"head", whole[14:])
-    if len(whole) == 14 + 124 and whole[14 + 56 : 14 + 60] == b"DEBM":  # PROFILE_EMBEDDED
-        at, size = struct.unpack_from("<II", whole, 14 + 112)
-        file.seek(14 + at)
+    begin = 14 if file.read(2) == b"BM" else 0  # a DIB has no head of the file
+    file.seek(begin)
+    head = file.read(124)
+    (length,) = struct.unpack_from("<I", head)  # OS/2's have their own fields where Windows' have colours
+    head = head[:length]
+    yield Part(b"head", head if length in (40, 52, 56, 108, 124) else head[:40])
+    if len(head) == 124 and head[56:60] == b"DEBM":  # PROFILE_EMBEDDED
+        at, size = struct.unpack_from("<II", head, 112)
+        file.seek(begin + at)
         yield Part(b"profile", _body(file, size))
 
 

@@ -21,7 +21,7 @@ from sr_plugins.images.light_files import LightFile
 from sr_plugins.images.metadata import Metadata, metadata_of
 from sr_plugins.images.output_size import OutputSize, check_output_size
 from sr_plugins.images.pillow_filter import Picture, upscale_pictures
-from sr_plugins.images.saving import check_place, size_of, write_pages, write_pictures
+from sr_plugins.images.saving import check_place, check_samples, size_of, write_pages, write_pictures
 from sr_plugins.images.sixteen_bit import DeepPages
 from sr_plugins.images.tiff_reader import PHOTOMETRIC, check_readable, pages_of, pictures_of
 from sr_plugins.images.tiff_samples import open_unread
@@ -133,6 +133,7 @@ def upscale_file(
                 if number == 0 or source.format == "TIFF":  # what stands behind the pixels is known only now
                     page = pictures_of(source)[number] if source.format == "TIFF" else 0
                     carried[number] = metadata_of(source, after[number], page, gain_map=format == "JPEG")
+                check_samples(picture, format, target)
                 yield picture
                 if picture is source and len(before) == 1:  # its frame holds a copy: room for the result
                     source.close()
@@ -266,7 +267,7 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
     further = 0
     with suppress(Exception):  # a layer that cannot be read: the flat picture can
         further = int(getattr(source, "n_frames", 1)) - 1 if source.format in ("MPO", "PSD") else 0
-    if format == "JPEG" and stored_map(source):
+    if stored_map(source):  # said by itself where it is left out
         further -= 1
     if further > 0:
         what = "pictures behind the first one (previews, depth, a second view) are left out"

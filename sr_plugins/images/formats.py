@@ -148,7 +148,8 @@ def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
     if not {"LA", "RGBA"} & set(modes) and (image.has_transparency_data or mode in ("La", "RGBa")):
         return fitted(_on_white(image, format, target), format, target)
     if format == "PBM" and mode == "L":
-        logger.warning("%s: PBM holds black and white alone, gray was decided at the middle", target)
+        if sum(image.histogram()[1:255]):
+            logger.warning("%s: PBM holds black and white alone, gray was decided at the middle", target)
         return image.point([0] * 128 + [255] * 128, "1")
     if not {"RGB", "RGBA"} & set(modes):
         raise ImageError(_NO_COLOURS.format(format))
@@ -169,7 +170,7 @@ def encoder_arguments(format: str, source: Image.Image, quality: int | None, nam
     if format == "WEBP":
         if quality is None and is_lossless(source, "WEBP"):
             return {"lossless": True, "exact": True}
-        return {"quality": quality or 90}
+        return {"quality": quality or 90, "exact": True}  # colours under full transparency stay, too
     if format == "HEIF":
         return {"quality": quality or 90, "chroma": 444}
     if format == "JXL":

@@ -9,7 +9,7 @@ from typing import IO
 
 from PIL import Image
 
-from sr_plugins.images.file_parts import Part, in_letters, kept_with, parts_of
+from sr_plugins.images.file_parts import Part, bodies, in_letters, kept_with, parts_of
 from sr_plugins.images.jpeg_2000 import EXIF, IPTC, MAP, XMP
 
 _CREDENTIALS = "its content credentials (C2PA), which would not hold for the enlargement,"
@@ -27,6 +27,7 @@ _KNOWN_RIFF = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"
 _KNOWN_BOXES = {
     *(b"jP  ", b"ftyp", b"rreq", b"jp2h", b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef", b"res ", b"jp2c"),
 }
+_EXIF_BLOCKS = (b"Exif\0\0II*\0", b"Exif\0\0MM\0*")
 _PADDING = b"\0\xff \r\n\t"
 
 
@@ -35,10 +36,15 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
     found: list[str] = []
     if source.format in ("JPEG", "MPO"):
         found = _named(filter(None, (_segment_name(part) for part in parts_of(source))))
+        blocks = [part.body for part in parts_of(source) if part.body.startswith(_EXIF_BLOCKS)]
+        if len(blocks) > 1:  # a long one goes on without a head of its own
+            found.append("a second block of EXIF is left out")
     elif source.format == "PNG":
         found = _named(_chunk_name(part) for part in parts_of(source) if _is_unknown_chunk(part.kind))
     elif source.format == "WEBP":
         found = _named(_chunk_name(part) for part in parts_of(source) if part.kind not in _KNOWN_RIFF)
+    elif source.format == "AVIF" and bodies(source, b"clap"):  # Pillow leaves it, and HEIF's reader does not
+        found = ["its crop (clean aperture) is not applied: the whole picture is enlarged"]
     elif source.format in ("FITS", "PCD"):
         found = ["what its header tells is left out"]
     elif source.format == "JPEG2000":

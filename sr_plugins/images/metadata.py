@@ -42,7 +42,10 @@ _WITHOUT_MAP = "the gain map (HDR) is left out"
 # dots per inch that a format's field holds: whole dots of 16 bits, dots per metre of 31
 _MOST_DPI = {
     **{"JPEG": 65535.0, "PNG": (2**31 - 1) * 0.0254, "BMP": (2**31 - 1) * 0.0254, "TIFF": 4e9, "JPEG2000": 1.6e6},
+    **{"DIB": (2**31 - 1) * 0.0254, "PCX": 65535.0, "PDF": 4e9},
 }
+_LARGEST_TGA_NOTE = 255  # bytes of the field that Truevision calls image ID
+_DPI_IN_EXIF = ("WEBP", "AVIF", "HEIF", "JXL")  # these have no other place for it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +83,10 @@ class Metadata:
         arguments: dict[str, Any] = {"icc_profile": self.colors.profile_for(format, mode, lost)}
         if self.map and format != "JPEG2000":
             lost.append("its place on the map (GeoJP2)")
-        if format in _MOST_DPI and self.dpi:
-            if max(self.dpi) <= _MOST_DPI[format]:
-                arguments["dpi"] = self.dpi
-            else:
-                lost.append(f"a resolution of {max(self.dpi):.0f} dpi")
+        if self.dpi and max(self.dpi) <= _MOST_DPI.get(format, 0):
+            arguments["dpi"] = self.dpi
+        elif self.dpi and format not in _DPI_IN_EXIF:
+            lost.append(f"a resolution of {max(self.dpi):.0f} dpi")
         if self.aspect and self.aspect[0] != self.aspect[1]:
             if format in ("JPEG", "PNG"):
                 arguments["aspect"] = self.aspect
@@ -118,6 +120,12 @@ class Metadata:
         elif format == "GIF":
             comments = [*self.comments, *map(as_comment, self.texts)]
             arguments |= {"comment": b"\n".join(comments)} if comments else {}
+        elif format == "TGA":
+            note = b"\n".join([*self.comments, *map(as_comment, self.texts)])
+            if len(note) > _LARGEST_TGA_NOTE:
+                lost.append(f"a comment of {len(note)} bytes")
+            else:
+                arguments["id_section"] = note
         else:
             self._without_texts(lost)
         if format not in ("JPEG", "PNG", "JPEG2000") and self.resources:
@@ -138,7 +146,7 @@ class Metadata:
 
     def _exif_for(self, format: str, arguments: dict[str, Any], lost: list[str]) -> None:
         exif = self.exif
-        if self.dpi and format in ("WEBP", "AVIF", "HEIF", "JXL"):  # these have no other place for it
+        if self.dpi and format in _DPI_IN_EXIF:
             block = ExifBlock(exif or b"II*\0\x08\0\0\0" + bytes(6))
             if X_RESOLUTION not in block.first():
                 order, fields = block.order, []
@@ -189,7 +197,7 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
     dpi = _dpi(source, directory)
     comments = bodies(source, b"\xff\xfe") or bodies(source, b"\xfe")
     if not comments and source.format != "JPEG2000":  # where every encoder leaves its name
-        comments = _comment(source.info.get("comment"))
+        comments = _comment(source.info.get("comment") or source.info.get("id_section"))
     return Metadata(
         colors=colors_of(source, directory),
         exif=exif,
@@ -259,6 +267,9 @@ def _dpi(source: Image.Image, page: Page | None) -> tuple[float, float] | None:
 
 
 def _aspect(source: Image.Image, page: Page | None, to: Placement) -> tuple[float, float] | None:
+    if page is None and source.format in ("AVIF", "HEIF"):
+        shape = next((struct.unpack(">II", body) for body in bodies(source, b"pasp") if len(body) == 8), (1, 1))
+        return to.exchanged(float(shape[1]), float(shape[0])) if all(shape) and shape[0] != shape[1] else None
     if page is None:
         found: Any = source.info.get("jfif_density") if source.info.get("jfif_unit") == 0 else source.info.get("aspect")
         if not isinstance(found, tuple) or len(found) != 2 or not all(found) or found[0] == found[1]:

@@ -50,6 +50,16 @@ def write_icns(file: IO[bytes], images: list[Image.Image]) -> None:
     file.write(b"icns" + struct.pack(">I", 8 + len(body)) + body)
 
 
+def write_pcx(file: IO[bytes], image: Image.Image, dpi: tuple[float, float] | None) -> None:
+    """A PCX; Pillow writes 100 dots per inch, whatever it is told."""
+    whole = io.BytesIO()
+    image.save(whole, "PCX")
+    data = bytearray(whole.getvalue())
+    if dpi:
+        struct.pack_into("<HH", data, 12, *map(round, dpi))
+    file.write(data)
+
+
 def write_pfm(file: IO[bytes], image: Image.Image) -> None:
     """A portable float map: F as it is, L and RGB as 0 to 1; rows from bottom to top, little endian."""
     samples = np.asarray(image).astype("<f4")

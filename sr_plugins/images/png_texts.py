@@ -11,7 +11,7 @@ from typing import NamedTuple
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo, iTXt
 
-from sr_plugins.images.file_parts import parts_of
+from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.jpeg_segments import whole_ratio
 
 _LARGEST_TEXT = 1 << 26
@@ -42,6 +42,16 @@ def texts_of(source: Image.Image) -> tuple[Text, ...]:
         known = getattr(source, "text", {})
         found = [Text(k, str(v), international=isinstance(v, iTXt)) for k, v in known.items() if k not in _ELSEWHERE]
     return tuple(found)
+
+
+def packet_of(source: Image.Image) -> bytes | None:
+    """The XMP of a PNG, wherever in the file it stands."""
+    for body in bodies(source, b"iTXt", _XMP_KEYWORD.encode() + b"\0"):
+        with suppress(ValueError, zlib.error):
+            text = _text(b"iTXt", _XMP_KEYWORD.encode() + b"\0" + body)
+            if text and text.text:
+                return text.text.encode()
+    return None
 
 
 def as_comment(text: Text) -> bytes:

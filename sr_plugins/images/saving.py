@@ -14,29 +14,19 @@ import numpy as np
 from PIL import Image
 
 from sr_plugins.errors import ImageError, SRError, one_line
-from sr_plugins.images import jpeg_2000, png_texts
 from sr_plugins.images.animations import animation_of, timing_of
-from sr_plugins.images.avif_file import bits_for, matrix_of, write_avif
-from sr_plugins.images.color_signals import ColorSignals
-from sr_plugins.images.formats import encoder_arguments, fitted, pillow_name
-from sr_plugins.images.jpeg_segments import with_aspect
-from sr_plugins.images.light_files import LIGHT_FORMATS, LightFile, write_light
-from sr_plugins.images.losses import is_lossless
+from sr_plugins.images.formats import encoder_arguments, fitted
+from sr_plugins.images.light_files import LIGHT_FORMATS
 from sr_plugins.images.metadata import Metadata
-from sr_plugins.images.modern_files import heif_codes, write_heif, write_jxl
-from sr_plugins.images.own_formats import (
-    tell_code_points,
-    write_bmp,
-    write_deep_map,
-    write_icns,
-    write_pfm,
-)
+from sr_plugins.images.modes import GRAY16
+from sr_plugins.images.narrowing import narrowed
 from sr_plugins.images.pillow_filter import Picture
-from sr_plugins.images.sixteen_bit import interleaved, to_eight_bit, write_png
+from sr_plugins.images.sixteen_bit import interleaved, to_eight_bit
 from sr_plugins.images.tiff_writer import write_tiff
 from sr_plugins.images.upright import upright
 from sr_plugins.images.wide_samples import WideSamples
-from sr_plugins.pixels.frame import Frame
+from sr_plugins.images.writers import write_ready
+from sr_plugins.pixels.frame import Frame, frame_of
 from sr_plugins.whole_file import whole_file
 
 logger = logging.getLogger("sr_plugins")
@@ -73,13 +63,12 @@ def write_pictures(
     if source.format == "PNG" and source.info.get("default_image") and format != "PNG" and len(pictures) > 1:
         pictures, carried, delays = pictures[1:], carried[1:], delays[1:]  # the poster of an APNG is no frame of it
     several = len(pictures) > 1
+    pictures = pictures if several else [_with_its_bits(picture, format) for picture in pictures]
     ready = [
         picture if _is_held(picture, format, several=several) else fitted(_image(picture, things, name), format, name)
         for picture, things in zip(pictures, carried, strict=True)
     ]
     lost = [told for things in carried for told in things.told]
-    if isinstance(pictures[0], Frame) and not isinstance(ready[0], Frame):
-        logger.warning("%s holds 8 bits of colour: 16 became 8", name)
     arguments = [_carried(picture, things, format, lost) for picture, things in zip(ready, carried, strict=True)]
     for what in dict.fromkeys(lost):
         logger.warning("%s: %s", _name(source, name), what)
@@ -87,6 +76,8 @@ def write_pictures(
         if isinstance(image, Image.Image):
             image.info.setdefault("duration", milliseconds)
     further = encoder_arguments(format, source, quality, name.stem)
+    for what in narrowed(pictures, ready, source, format, lossless=further.get("quality") == 100):
+        logger.warning("%s %s", name, what)
     images = [image for image in ready if isinstance(image, Image.Image)]
     if len(images) > 1 and format in ("GIF", "PNG", "WEBP", "AVIF"):
         images, animation = animation_of(images, source, format)
@@ -95,7 +86,7 @@ def write_pictures(
     for image in images:
         image.info = {name: value for name, value in image.info.items() if name == "transparency"}
     with _told(name), _written(target) as file:
-        _write(file, format, ready, source, carried, arguments, further)
+        write_ready(file, format, ready, source, carried, arguments, further)
 
 
 def write_pages(target: Path, pages: Iterable[tuple[Picture, Metadata]], source: Image.Image) -> None:
@@ -118,100 +109,13 @@ def write_pages(target: Path, pages: Iterable[tuple[Picture, Metadata]], source:
         logger.warning("%s: %s", _name(source, target), what)
 
 
-def _write(
-    file: IO[bytes],
-    format: str,
-    ready: Sequence[Picture],
-    source: Image.Image,
-    carried: Sequence[Metadata],
-    arguments: Sequence[dict[str, Any]],
-    further: dict[str, Any],
-) -> None:
-    first, colors = ready[0], carried[0].colors
-    if format == "PNG" and (aspect := arguments[0].pop("aspect", None)):
-        png = io.BytesIO()
-        _write(png, format, ready, source, carried, arguments, further)
-        file.write(png_texts.with_aspect(png.getvalue(), aspect))
+def check_samples(picture: Picture, format: str, name: Path) -> None:
+    """``ImageError``, before any work, where ``format`` has no place for samples of more than 16 bits."""
+    if _is_held(picture, format) or isinstance(picture, Frame):
         return
-    if format == "TIFF":
-        write_tiff(file, zip(ready, arguments, strict=True))
-        return
-    deep = isinstance(first, Frame) or (is_lossless(source, "AVIF") and further.get("quality") == 100)
-    if format == "AVIF" and len(ready) == 1 and deep:
-        _write_avif(file, first, source, colors, arguments[0], further["quality"])
-        return
-    if isinstance(first, WideSamples):
-        write_light(file, format, first, source.header if isinstance(source, LightFile) else ())
-        return
-    if isinstance(first, Frame) and format == "HEIF":
-        write_heif(file, interleaved(first), further["quality"], arguments[0] | heif_codes(colors.code_points))
-        return
-    if isinstance(first, Frame) and format == "JXL":
-        write_jxl(file, interleaved(first), further["quality"], **_described(arguments[0]))
-        return
-    if isinstance(first, Frame) and format in ("PPM", "PGM"):
-        write_deep_map(file, interleaved(first))
-        return
-    if isinstance(first, Frame):
-        frames = [picture for picture in ready if isinstance(picture, Frame)]
-        write_png(file, frames, arguments[0], timing_of(source))
-        return
-    images = [image for image in ready if isinstance(image, Image.Image)]
-    if format == "BMP" and (first.mode == "RGBA" or (first.mode == "RGB" and arguments[0]["icc_profile"])):
-        write_bmp(file, first, arguments[0]["icc_profile"], arguments[0].get("dpi"))
-    elif format == "ICNS":
-        write_icns(file, images)
-    elif format == "PFM":
-        write_pfm(file, first)
-    elif format == "ICO":
-        first.save(file, "ICO", sizes=[image.size for image in images], append_images=images[1:])
-    elif format == "JPEG2000":
-        whole, told = io.BytesIO(), arguments[0]
-        first.save(whole, "JPEG2000", **further)
-        uuids = {"exif": jpeg_2000.EXIF, "xmp": jpeg_2000.XMP, "iptc": jpeg_2000.IPTC, "map": jpeg_2000.MAP}
-        contents = [(uuid, told[name]) for name, uuid in uuids.items()]
-        file.write(jpeg_2000.with_boxes(whole.getvalue(), told["icc_profile"], told.get("dpi"), contents))
-    elif format == "JPEG":
-        whole, aspect = io.BytesIO(), arguments[0].pop("aspect", None)
-        first.save(whole, "JPEG", **arguments[0], **further)
-        jpeg = with_aspect(whole.getvalue(), aspect) if aspect else whole.getvalue()
-        file.write(carried[0].gain_map.behind(jpeg) if carried[0].gain_map else jpeg)
-    elif format == "JXL":
-        write_jxl(file, np.asarray(first), further["quality"], **_described(arguments[0]))
-    elif format == "HEIF":
-        first.save(file, "HEIF", **arguments[0], **further, **heif_codes(colors.code_points))
-    elif format == "AVIF" and colors.code_points and not arguments[0]["icc_profile"]:
-        whole = io.BytesIO()
-        first.save(whole, "AVIF", **arguments[0], **further)
-        file.write(tell_code_points(whole.getvalue(), *colors.code_points))
-    else:
-        first.save(file, pillow_name(format), **arguments[0], **further)
-
-
-def _described(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: arguments.get(name) for name in ("icc_profile", "exif", "xmp")}
-
-
-def _write_avif(
-    file: IO[bytes],
-    picture: Picture,
-    source: Image.Image,
-    colors: ColorSignals,
-    arguments: dict[str, Any],
-    quality: int,
-) -> None:
-    """A still AVIF of more than 8 bits, or without loss."""
-    deep = isinstance(picture, Frame)
-    write_avif(
-        file,
-        interleaved(picture) if isinstance(picture, Frame) else np.asarray(picture),
-        bits=bits_for(source) if deep else 8,
-        quality=quality,
-        code_points=colors.code_points,
-        matrix=matrix_of(source) if source.format == "AVIF" else None,
-        light={kind: body for kind, body in colors.png.items() if kind in (b"cLLI", b"mDCV")},
-        **arguments,
-    )
+    image = _narrow(picture, name) if isinstance(picture, WideSamples) else picture
+    if image.mode in ("I", "F"):
+        fitted(image, format, name)
 
 
 def check_place(target: Path) -> None:
@@ -256,12 +160,20 @@ def _is_held(picture: Picture, format: str, *, several: bool = False) -> bool:
     return isinstance(picture, WideSamples) and (format == "TIFF" or (picture.is_light and format in LIGHT_FORMATS))
 
 
+def _with_its_bits(picture: Picture, format: str) -> Picture:
+    """Gray of 16 bits in the form that the format's writer does not cut down: a frame, or an image of Pillow's."""
+    if isinstance(picture, Image.Image) and picture.mode.startswith("I;16") and format in ("AVIF", "HEIF"):
+        return frame_of(GRAY16, [np.asarray(upright(picture)).astype(np.uint16)])
+    if isinstance(picture, Frame) and format in ("JPEG2000", "J2K"):
+        bare = picture.format.family == "gray" and picture.alpha is None
+        return Image.fromarray(interleaved(picture)) if bare else picture
+    return picture
+
+
 def _image(picture: Picture, carried: Metadata, name: Path) -> Image.Image:
     """The upright picture as an image whose ``info`` may be changed; the samples are shared where they can be."""
     if isinstance(picture, WideSamples):
-        wide = picture.as_image()
-        if wide is None:
-            raise ImageError(f"{name}: it cannot hold {picture.values.dtype} samples of colours: write .tiff")
+        wide = _narrow(picture, name)
         wide.info["icc_profile"] = carried.icc_profile
         return wide
     if isinstance(picture, Frame):
@@ -271,6 +183,14 @@ def _image(picture: Picture, carried: Metadata, name: Path) -> Image.Image:
     picture.load()
     turned = upright(picture)
     return turned._new(turned.im) if turned is picture else turned
+
+
+def _narrow(samples: WideSamples, name: Path) -> Image.Image:
+    image = samples.as_image()
+    if image is None:
+        of = "gray" if samples.colours == 1 else "colours"
+        raise ImageError(f"{name}: it cannot hold {samples.values.dtype} samples of {of}: write .tiff")
+    return image
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
+from sr_plugins.images.tiff_chroma import has_fewer_chroma, read_fewer_chroma
 from sr_plugins.images.tiff_reader import NO_DATA, PHOTOMETRIC, SAMPLES, Page, no_data_of, pages_of
 from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame
@@ -48,7 +49,7 @@ def is_beyond_pillow(page: Page) -> bool:
     if page.value(_COMPRESSION, 1) in _OTHER_COMPRESSIONS:
         return True
     if photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE):
-        return False
+        return has_fewer_chroma(page)
     if kind in (_SIGNED, _FLOAT) or bits > 16 or (bits > 8 and NO_DATA in page.first):
         return True
     if photometric == _PALETTE:
@@ -69,9 +70,9 @@ def read_page(page: Any, told: Page) -> Image.Image | Frame | WideSamples:
         ImageError: it is of a kind that nothing here enlarges.
     """
     photometric = int(page.photometric)
-    samples = page.asarray()
+    samples = read_fewer_chroma(page, told) if has_fewer_chroma(told) else page.asarray()
     if (
-        photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, 6)
+        photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR)
         or samples.dtype.kind not in "buif"
     ):
         raise ImageError(f"samples of the kind {page.photometric!r}, {samples.dtype}, are not enlarged: save it as RGB")

@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.jpeg_2000 import XMP as XMP_BOX
 from sr_plugins.images.jpeg_2000 import box_of, exif_in_box
+from sr_plugins.images.png_texts import packet_of
 from sr_plugins.images.tiff_reader import XMP, page_of
 
 # names that Pillow's own entries of info have: a text of that keyword stands in their place
@@ -34,9 +35,12 @@ def make_info_true(image: Image.Image) -> None:
                     image.tile = [type(t)(t[0], (0, 0, *image.size), t[2], t[3]) for t in image.tile]
                 if (told := _told(image, name)) is not None:
                     image.info[name] = told
+        for name in ("exif", "xmp"):  # behind the pixels of an animation Pillow never looks
+            if name not in image.info and (told := _told(image, name)) is not None:
+                image.info[name] = told
     elif image.format == "JPEG2000":
-        told = {"exif": exif_in_box(image), "xmp": box_of(image, XMP_BOX)}
-        image.info |= {name: value for name, value in told.items() if value}
+        boxes = {"exif": exif_in_box(image), "xmp": box_of(image, XMP_BOX)}
+        image.info |= {name: value for name, value in boxes.items() if value}
     elif image.format == "TIFF" and not isinstance(image.info.get("xmp", b""), bytes):
         page = page_of(image)
         packet = page.bytes_of(XMP) if page is not None else None
@@ -74,6 +78,8 @@ def _told(image: Image.Image, name: str) -> Any:
         return x * 0.0254, y * 0.0254
     if name == "exif" and b"eXIf" in parts:
         return b"Exif\0\0" + parts[b"eXIf"]
+    if name == "xmp":
+        return packet_of(image)
     if name == "icc_profile" and b"iCCP" in parts:
         try:
             stored = parts[b"iCCP"].split(b"\0", 1)[1][1:]

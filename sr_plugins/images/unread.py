@@ -23,6 +23,9 @@ _SIGNATURES = (
     ),
     (rb"%PDF-", "is a document (PDF): save its pages as PNG first"),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "is a JPEG XL that cannot be read: it is damaged, or its reader is missing: {extra}"),
+    (rb"P7\n", "is a portable map of any bands (PAM), which is not read: save it as PNG or PPM"),
+    (rb"8BPS\0\x01.{16}\0[\x10\x20]", "is a PSD of more than 8 bits, which is not read: save it as a TIFF"),
+    (rb"8BPS\0\x02", "is a large document (PSB), which is not read: save it as a TIFF"),
     (rb"\x1aE\xdf\xa3|RIFF....AVI |OggS", "is a film: srp video enlarges it"),
 )
 # what begins as a picture of a known format, and could not be read on

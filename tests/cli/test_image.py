@@ -4,13 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import Future
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
 from commands import picture, srp
 from PIL import Image
 
+from sr_plugins import Upscaler
 from sr_plugins.cli.picture_tasks import tasks_for
 
 Capture = pytest.CaptureFixture[str]
@@ -386,6 +390,66 @@ def test_pixel_art_is_repeated_to_any_size(tmp_path: Path) -> None:
     Image.fromarray(art).save(tmp_path / "a.png")
     assert srp(tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", "nearest", "--scale", "5") == 0
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "b.png")), art.repeat(5, 0).repeat(5, 1))
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> "Events":
+    """What becomes of pictures, in order: "in" and "out" of the network, "written"."""
+    events = Events()
+    submit, save = Upscaler.submit, Image.SAVE["BMP"]
+
+    def submitted(*arguments: Any) -> Future[Any]:
+        events.note("in")
+        future = submit(*arguments)
+        future.add_done_callback(lambda _: events.note("out"))
+        return future
+
+    def saved(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
+        events.before_writing()
+        save(image, file, name)
+        events.note("written")
+
+    monkeypatch.setattr(Upscaler, "submit", submitted)
+    monkeypatch.setitem(Image.SAVE, "BMP", saved)
+    return events
+
+
+class Events:
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.changed = threading.Condition()
+        self.wanted = 0  # that have left the network before one is written
+
+    def note(self, what: str) -> None:
+        with self.changed:
+            self.seen.append(what)
+            self.changed.notify_all()
+
+    def before_writing(self) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.seen.count("out") >= self.wanted, 120), self.seen
+
+
+def test_slow_writers_do_not_keep_the_network_waiting(
+    tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each processor is busy writing one, and two more have gone through the network all the same."""
+    monkeypatch.setattr("sr_plugins.devices.processors", lambda: 4)
+    for number in range(9):
+        picture(tmp_path / "in" / f"{number}.png")
+    events.wanted = 4 + 2
+    assert srp(tmp_path / "in", "-o", tmp_path / "out", "--format", "bmp", "--model", "tiny") == 0
+    assert len(files(tmp_path / "out")) == 9
+
+
+def test_pictures_that_need_all_memory_go_alone(
+    tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sr_plugins.cli.image.most_pixels", lambda: 1)
+    for number in range(4):
+        picture(tmp_path / "in" / f"{number}.png")
+    assert srp(tmp_path / "in", "-o", tmp_path / "out", "--format", "bmp", "--model", "tiny") == 0
+    assert [event for event in events.seen if event != "out"] == ["in", "written"] * 4
 
 
 def test_edges_of_a_texture_fit_together(tmp_path: Path) -> None:

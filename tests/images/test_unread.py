@@ -35,6 +35,9 @@ FILES = {
     "a cut WebP": (encoded("WEBP")[:20], "damaged: it begins as a WebP"),
     "a cut TIFF": (b"II*\0\x08\0\0\0", "damaged: it begins as a TIFF"),
     "a cut GIF": (b"GIF89a", "damaged: it begins as a GIF"),
+    "a deep PSD": (b"8BPS\0\1" + bytes(6) + b"\0\3\0\0\0\1\0\0\0\1\0\x10\0\3" + bytes(40), "PSD of more than 8 bits"),
+    "a large PSD": (b"8BPS\0\2" + bytes(40), "PSB"),
+    "a PAM": (b"P7\nWIDTH 2\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n" + bytes(8), "PAM"),
     "words": (b"Dear diary, today", "is not a picture"),
     "a byte": (b"\xff", "is not a picture"),
 }
