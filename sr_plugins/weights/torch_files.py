@@ -19,6 +19,12 @@ TABLES = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params"
 # the same where an adversary or an average was trained beside it
 GENERATORS = ("g_ema", "netG_ema", "net_g_ema", "generator", "net_g", "netG")
 PREFIXES = ("module.", "netG.", "_orig_mod.")  # of every key, where the network was wrapped while it was trained
+# what stands beside a network: adversaries, optimizers and their schedules, settings, losses
+_NO_NETWORK = re.compile(
+    r"disc|adv|critic|netD|net_d|^d(_|$)|optim|sched|scaler|^lr|config|arg|opt|hyper|loss|metric|hist|meta|info|callback|loop",
+    re.IGNORECASE,
+)
+_NOTES = int | float | str | bytes | bool | None  # among the tensors: an epoch, a scale, a name
 # what zip adds to the tensors: names, alignment to 64 bytes, and the directory
 SLACK = 1 << 20
 
@@ -48,7 +54,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         ) from error
     tensors = _table(content)
     if not tensors:
-        raise WeightsError(f"{path} holds no table of tensors")
+        parts = (
+            ", ".join(ascii(str(key))[1:41] for key in list(content)[:5])
+            if isinstance(content, dict)
+            else type(content).__name__
+        )
+        raise WeightsError(f"{path} holds no table of tensors that is alone a network (it holds {parts or 'nothing'})")
     size = path.stat().st_size
     for name, tensor in tensors.items():
         if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
@@ -74,22 +85,32 @@ def _table(content: Any) -> dict[str, Tensor]:
             if isinstance(content, dict)
             else None
         )
-        if inner is None and isinstance(content, dict) and len(content) == 1:
-            (only,) = content.values()
-            inner = only if isinstance(only, dict) else None
+        if inner is None and isinstance(content, dict):
+            inner = _only_network(content)
         if inner is None:
             break
         content = inner
     if not isinstance(content, dict):
         return {}
-    if not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items()):
+    if not all(isinstance(k, str) and isinstance(v, torch.Tensor | _NOTES) for k, v in content.items()):
         return {}
-    table = {key: tensor.detach() for key, tensor in content.items()}
+    table = {key: value.detach() for key, value in content.items() if isinstance(value, torch.Tensor)}
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in table):
             table = {key.removeprefix(prefix): value for key, value in table.items()}
     # torch.compile leaves it in the middle of names, too, where a part alone was compiled
     return {key.replace("_orig_mod.", ""): value for key, value in table.items()}
+
+
+def _only_network(content: dict[Any, Any]) -> dict[Any, Any] | None:
+    """The one table in a checkpoint that can be the network, whatever it is called; an average before others."""
+    if any(hasattr(value, "shape") for value in content.values()):
+        return None  # it is a table itself
+    inner = {str(key): value for key, value in content.items() if isinstance(value, dict) and value}
+    others = [key for key in inner if not _NO_NETWORK.search(key)] if len(inner) > 1 else list(inner)
+    averages = [key for key in others if "ema" in key.lower()]
+    found = averages if len(others) > 1 else others
+    return inner[found[0]] if len(found) == 1 else None
 
 
 def _check_archive(path: Path) -> None:

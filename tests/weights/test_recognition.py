@@ -33,6 +33,12 @@ def under(prefix: str) -> Callable[[Table], Any]:
     return lambda table: {prefix + key: value for key, value in table.items()}
 
 
+def _in_one_storage(tensors: list[Tensor]) -> list[Tensor]:
+    whole = torch.cat([tensor.flatten() for tensor in tensors])
+    pieces = whole.split([tensor.numel() for tensor in tensors])
+    return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+
+
 WRAPPED: dict[str, Callable[[Table], Any]] = {
     "bare": lambda table: table,
     "compiled": under("_orig_mod."),
@@ -44,6 +50,16 @@ WRAPPED: dict[str, Callable[[Table], Any]] = {
     "Lightning within": lambda table: {"state_dict": under("generator.module.")(table) | {"d.w": torch.ones(3)}},
     "GAN": lambda table: {"generator": table, "discriminator": {"w": torch.ones(2)}, "step": 9},
     "average beside": lambda table: {"g": {"w": torch.ones(2)}, "g_ema": table, "d": {}},
+    "notes among them": lambda table: table | {"epoch": 3, "scale": 2, "name": "a", "best": 31.5, "next": None},
+    "a name of its own": lambda table: {"weights": table, "epoch": 3, "optimizer": {"state": {}, "param_groups": []}},
+    "beside an adversary": lambda table: {"gen": table, "disc": {"w": torch.ones(2)}, "optim_g": {"state": {}}},
+    "an average of its own": lambda table: {"now": {"w": torch.ones(2)}, "model_ema": table, "settings": {"lr": 1}},
+    "deep below": lambda table: {
+        "checkpoint": {"trainer": {"weights": table, "optimizer": {"a": 1}}, "config": {"x": 1}}
+    },
+    "parameters": lambda table: {"params": {k: torch.nn.Parameter(v) for k, v in table.items()}},
+    "columns": lambda table: {k: v.t().contiguous().t() if v.ndim == 2 else v for k, v in table.items()},
+    "one storage": lambda table: dict(zip(table, _in_one_storage(list(table.values())), strict=True)),
     "counts": lambda table: table | {"total_ops": torch.ones(1), "body.0.total_params": torch.ones(1)},
 }
 
@@ -58,6 +74,18 @@ def test_its_own_weights_are_found(name: str, table: Table, tmp_path: Path) -> N
     assert found.keys() == table.keys()
     assert all(torch.equal(found[key], value) for key, value in table.items())
     assert left_out == (["total_ops", "body.0.total_params"] if name == "counts" else [])
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_the_old_form_of_torch_says_the_same(name: str, table: Table, tmp_path: Path) -> None:
+    torch.save(WRAPPED[name](table), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert recognise(read_checkpoint(tmp_path / "old.pth"))[0].scale == 2
+
+
+def test_two_networks_are_not_guessed_at(table: Table, tmp_path: Path) -> None:
+    torch.save({"first": table, "second": table}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"holds no table of tensors"):
+        read_checkpoint(tmp_path / "a.pth")
 
 
 def test_within_safetensors(table: Table, tmp_path: Path) -> None:
