@@ -35,7 +35,7 @@ def under(prefix: str) -> Callable[[Table], Any]:
 
 def _in_one_storage(tensors: list[Tensor]) -> list[Tensor]:
     whole = torch.cat([tensor.flatten() for tensor in tensors])
-    pieces = whole.split([tensor.numel() for tensor in tensors])
+    pieces = torch.split(whole, [tensor.numel() for tensor in tensors])
     return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
 
 
