@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sr_plugins")
 
 ONE = Timing()
+_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type (PNG third edition, 11.2.1)
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 RGB16 = FrameFormat(family="rgb", bits=16)
 
 
@@ -93,7 +95,7 @@ class DeepPages:
         """(pictures, height, width, bands), those of an animation laid over each other as it says."""
         if self._read is None:
             data = path.read_bytes()
-            samples: NDArray[Any] = imagecodecs.apng_decode(data) if self._moves else imagecodecs.png_decode(data)[None]
+            samples: NDArray[Any] = imagecodecs.apng_decode(data) if self._moves else _png_samples(data)[None]
             self._read = samples if samples.ndim == 4 else samples[..., None]
         return self._read
 
@@ -166,6 +168,39 @@ def _is_deep_png(source: Image.Image) -> bool:
     if len(head) != 13 or head[8] != 16:
         return False
     return head[9] != 0 or bool(bodies(source, b"tRNS"))
+
+
+def _png_samples(data: bytes) -> NDArray[np.uint16]:
+    """The samples of a still PNG of 16 bits. Interlaced ones are read pass by pass (PNG third edition, 8.2), each as a
+    picture of its own: libpng complains on stderr where it is given them whole."""
+    chunks = _chunks(data)
+    head = bytes(chunks[0][1])
+    if head[12:13] != b"\1":
+        return np.asarray(imagecodecs.png_decode(data))
+    width, height = struct.unpack_from(">II", head)
+    clear = [body for kind, body in chunks if kind == b"tRNS"]
+    bytes_of_pixel = 2 * _CHANNELS[head[9]]
+    found = np.zeros((height, width, (_CHANNELS[head[9]] + len(clear[:1]))), np.uint16)
+    passes = [(p, -(-(width - p[0]) // p[2]), -(-(height - p[1]) // p[3])) for p in _ADAM7]
+    passes = [(p, across, down) for p, across, down in passes if across > 0 and down > 0]
+    sizes = [down * (1 + across * bytes_of_pixel) for _, across, down in passes]
+    packed = b"".join(body for kind, body in chunks if kind == b"IDAT")
+    lines = zlib.decompressobj().decompress(packed, sum(sizes))
+    if len(lines) < sum(sizes):
+        raise ValueError("its samples are cut off")
+    at = 0
+    for ((left, top, right, below), across, down), size in zip(passes, sizes, strict=True):
+        png = io.BytesIO()
+        png.write(b"\x89PNG\r\n\x1a\n")
+        _write_chunk(png, b"IHDR", struct.pack(">II", across, down) + head[8:12] + b"\0")
+        for body in clear[:1]:
+            _write_chunk(png, b"tRNS", body)
+        _write_chunk(png, b"IDAT", zlib.compress(lines[at : at + size], 0))
+        _write_chunk(png, b"IEND", b"")
+        samples = np.asarray(imagecodecs.png_decode(png.getvalue()))
+        found[top::below, left::right] = samples.reshape(down, across, -1)
+        at += size
+    return found
 
 
 def _frame(samples: NDArray[Any], orientation: int) -> Frame:

@@ -256,3 +256,35 @@ def test_portable_maps_of_10_bits(kind: bytes, tmp_path: Path) -> None:
         upscale_file(tmp_path / "in.pnm", tmp_path / "out.jpg", repeat)
     with Image.open(tmp_path / "out.jpg") as result:
         assert result.mode == ("L" if bands == 1 else "RGB")
+
+
+def _interlaced(samples: np.ndarray, colour: int, clear: bytes) -> bytes:
+    """PNG third edition, 8.2: seven passes."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    lines = b""
+    for left, top, right, below in passes:
+        part = samples[top::below, left::right]
+        lines += b"".join(b"\0" + row.astype(">u2").tobytes() for row in part if row.size)
+    head = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], 16, colour, 0, 0, 1)
+    chunks = [(b"IHDR", head), *([(b"tRNS", clear)] if clear else []), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 5), (13, 11)])
+@pytest.mark.parametrize(("colour", "bands", "clear"), [(0, 1, 2), (2, 3, 0), (2, 3, 6), (4, 2, 0), (6, 4, 0)])
+def test_interlaced_pictures_are_read_in_silence(
+    size: tuple[int, int], colour: int, bands: int, clear: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    samples = np.random.default_rng(colour).integers(0, 65536, (*size, bands)).astype(np.uint16)
+    key = samples[0, 0].astype(">u2").tobytes() if clear else b""
+    (tmp_path / "a.png").write_bytes(_interlaced(samples, colour, key))
+    with Upscaler("nearest", scale=1) as upscaler:
+        upscale_file(tmp_path / "a.png", tmp_path / "b.png", upscaler)
+    found = np.asarray(imagecodecs.png_decode((tmp_path / "b.png").read_bytes())).reshape(*size, -1)
+    visible = (samples != samples[0, 0]).any(axis=2) if clear else np.ones(size, bool)
+    assert np.array_equal(found[..., :bands], samples)
+    if clear:
+        assert np.array_equal(found[..., -1] > 0, visible)
+    assert capfd.readouterr().err == ""
