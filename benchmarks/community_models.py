@@ -110,7 +110,7 @@ MADE: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("NAFNet", "NAFNet_arch.NAFNet", {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}),
     ("KBNet", "kbnet_s.KBNet_s", {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}),
     ("DnCNN", "network_dncnn.DnCNN", {"nc": 8, "nb": 5}),
-    ("FBCNN", "FBCNN.FBCNN", {"nc": [8, 16, 32, 512], "nb": 1}),
+    ("FBCNN", "FBCNN.FBCNN", {"nc": [4, 8, 8, 512], "nb": 4}),
     ("DRUNet", "network_unet.DRUNet", UNET | {"in_nc": 4, "out_nc": 3}),
     ("SAFMN", "safmn.SAFMN", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2}),
     ("SAFMNBCIE", "safmn_bcie.SAFMN_BCIE", {"dim": 16, "n_blocks": 2, "num_layers": 2, "upscaling_factor": 2}),

@@ -272,5 +272,6 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
     if further > 0:
         what = "pictures behind the first one (previews, depth, a second view) are left out"
         logger.warning("%s: %d %s", path, further, "layers are flattened" if source.format == "PSD" else what)
-    if source.format == "ICO" and format != "ICO" and len(source.info.get("sizes", ())) > 1:
+    icon = source.format == "ICNS" or (source.format == "ICO" and format != "ICO")
+    if icon and len(source.info.get("sizes", ())) > 1:
         logger.warning("%s: the smaller pictures of the icon are left out", path)

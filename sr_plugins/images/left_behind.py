@@ -27,6 +27,7 @@ _KNOWN_RIFF = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"
 _KNOWN_BOXES = {
     *(b"jP  ", b"ftyp", b"rreq", b"jp2h", b"ihdr", b"bpcc", b"colr", b"pclr", b"cmap", b"cdef", b"res ", b"jp2c"),
 }
+_CUBE, _VOLUME, _CUBE_DX10 = 0x200, 0x200000, 4
 _EXIF_BLOCKS = (b"Exif\0\0II*\0", b"Exif\0\0MM\0*")
 _PADDING = b"\0\xff \r\n\t"
 
@@ -45,6 +46,8 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
         found = _named(_chunk_name(part) for part in parts_of(source) if part.kind not in _KNOWN_RIFF)
     elif source.format == "AVIF" and bodies(source, b"clap"):  # Pillow leaves it, and HEIF's reader does not
         found = ["its crop (clean aperture) is not applied: the whole picture is enlarged"]
+    elif source.format == "DDS":
+        found = kept_with(source, "surfaces", _further_surfaces, [])
     elif source.format in ("FITS", "PCD"):
         found = ["what its header tells is left out"]
     elif source.format == "JPEG2000":
@@ -54,6 +57,25 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
     end = _ENDS.get(source.format or "")
     if end and behind and (size := kept_with(source, "behind", lambda file: _behind(file, end), 0)):
         found.append(f"{size} bytes behind the picture are left out")
+    return found
+
+
+def _further_surfaces(file: IO[bytes]) -> list[str]:
+    """What a DDS holds beside its first surface (DDS_HEADER and its extension of DirectX 10)."""
+    head = file.read(148)
+    if len(head) < 128:
+        return []
+    levels, kind, capabilities = (
+        struct.unpack_from("<I", head, 28)[0],
+        head[84:88],
+        struct.unpack_from("<I", head, 112)[0],
+    )
+    count = struct.unpack_from("<I", head, 140)[0] if kind == b"DX10" and len(head) == 148 else 1
+    found = ["its smaller versions (mipmaps) are left out"] if levels > 1 else []
+    if capabilities & _CUBE or (kind == b"DX10" and head[136] & _CUBE_DX10):
+        found.append("the other faces of the cube are left out")
+    elif count > 1 or capabilities & _VOLUME:
+        found.append("the further layers of the texture are left out")
     return found
 
 

@@ -7,6 +7,7 @@ pillow-heif's own door, JPEG XL through imagecodecs (libjxl).
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,8 @@ from sr_plugins.images.color_profiles import is_srgb
 from sr_plugins.images.exif_block import HEAD
 from sr_plugins.images.file_parts import bodies, kept_with
 from sr_plugins.images.jxl_profile import with_profile
+
+logger = logging.getLogger("sr_plugins")
 
 _APPLE_MAP = "urn:com:apple:photo:2020:aux:hdrgainmap"
 _SIGNATURE = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
@@ -73,8 +76,14 @@ def jxl_samples(source: Image.Image) -> NDArray[Any] | None:
         return None
     samples: NDArray[Any] = imagecodecs.jpegxl_decode(data)
     if samples.dtype.kind == "f":
+        if samples.size and not 0 <= samples.min() <= samples.max() <= 1:
+            logger.warning("%s: what is brighter than white or darker than black is cut off", _name_of(source))
         samples = np.rint(np.clip(samples.astype(np.float64), 0, 1) * 65535).astype(np.uint16)
     return samples[..., np.newaxis] if samples.ndim == 2 else samples
+
+
+def _name_of(source: Image.Image) -> str:
+    return str(getattr(source, "filename", "") or "the JPEG XL")
 
 
 def jxl_xmp(source: Image.Image) -> bytes | None:

@@ -250,3 +250,43 @@ def test_further_pictures_of_a_portable_map(head: bytes, told) -> None:
     one = head + bytes(range(65, 65 + size))
     assert "behind" not in told("in.pnm", one)
     assert f"{len(one)} bytes behind the picture" in told("in.pnm", one * 2)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "line"),
+    [
+        (28, 1, ""),
+        (28, 5, "its smaller versions (mipmaps) are left out"),
+        (112, 0xFE00, "the other faces of the cube are left out"),
+        (112, 0x200000, "the further layers of the texture are left out"),
+    ],
+)
+def test_surfaces_of_a_texture(told, at: int, value: int, line: str) -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (8, 8), (9, 80, 200, 255)).save(file, "DDS")
+    data = bytearray(file.getvalue())
+    struct.pack_into("<I", data, at, value)
+    found = told("a.dds", bytes(data))
+    assert found.endswith(line) if line else not found
+
+
+def test_smaller_pictures_of_an_apple_icon(told) -> None:
+    file = io.BytesIO()
+    small, smaller = Image.new("RGBA", (32, 32), (9, 80, 200, 255)), Image.new("RGBA", (16, 16), (9, 80, 200, 255))
+    bodies = []
+    for kind, image in ((b"icp5", small), (b"icp4", smaller)):
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        bodies.append(kind + struct.pack(">I", 8 + len(file.getvalue())) + file.getvalue())
+    whole = b"icns" + struct.pack(">I", 8 + sum(map(len, bodies))) + b"".join(bodies)
+    assert "smaller pictures of the icon are left out" in told("a.icns", whole)
+
+
+def test_light_above_white_in_jpeg_xl(told) -> None:
+    pytest.importorskip("pillow_jxl", reason="the extra formats")
+    import imagecodecs
+
+    light = np.linspace(0, 2, 8 * 8 * 3).astype(np.float32).reshape(8, 8, 3)
+    encode = imagecodecs.jpegxl_encode
+    assert "brighter than white" in told("a.jxl", bytes(encode(light, lossless=True, perceptualheuristics=False)))
+    assert "brighter" not in told("b.jxl", bytes(encode(light / 2, lossless=True, perceptualheuristics=False)))
