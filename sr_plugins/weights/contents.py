@@ -15,6 +15,20 @@ PARAM = b"7767517"  # the first line of an ncnn graph
 LARGEST_HEADER = 1 << 30
 # ModelProto (onnx.proto): field 1, the version of the form, then the maker's name or another of its fields
 ONNX = re.compile(rb"\x08[\x03-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", re.DOTALL)
+_ORIGINAL = "take the .pth, .safetensors or .onnx that it was made from"
+# what lies in the place of weights, or beside them, and what to do
+_OTHERS = (
+    (rb"\s*<\?xml[^>]*>\s*<net\s|\s*<net\s", f"is a network of OpenVINO, which is not read: {_ORIGINAL}"),
+    (rb"\s*<(!doctype|html|\?xml|head|body)", "is a saved web page, not weights: download the file itself"),
+    (rb"7z\xbc\xaf|Rar!|\x1f\x8b\x08|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd", "is an archive, not weights: unpack it first"),
+    (rb".{257}ustar", "is an archive, not weights: unpack it first"),
+    (rb"\x89HDF\r\n|.{4}TFL3|\n.\n.{0,40}Placeholder", f"is a network of TensorFlow, which is not read: {_ORIGINAL}"),
+    (rb"ftrt|ptrt", f"is an engine of TensorRT, for one graphics card: {_ORIGINAL}"),
+    (rb"GGUF", f"is a network of llama.cpp's form (GGUF), which is not read: {_ORIGINAL}"),
+    (rb"\x93NUMPY", "is an array of NumPy, not a network"),
+    (rb"MZ\x90\0\x03|\x7fELF", "is a program, not weights"),
+    (rb"//!(HOOK|DESC|BIND)", "is a shader for players such as mpv, not weights: srp export writes such, none is read"),
+)
 
 
 def kind_of(path: Path) -> Kind:
@@ -30,10 +44,11 @@ def kind_of(path: Path) -> Kind:
         raise WeightsError(f"{path} is empty: it was never downloaded, or the disk was full")
     if start.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path} is a git-LFS pointer, not the weights themselves: fetch them with 'git lfs pull'")
-    if re.match(rb"\s*<(!doctype|html|\?xml|head|body)", start, re.IGNORECASE):
-        raise WeightsError(f"{path} is a saved web page, not weights: download the file itself")
     if start[8:9] == b"{" and 2 <= int.from_bytes(start[:8], "little") <= min(size, LARGEST_HEADER):
         return "safetensors"
+    for signature, what in _OTHERS:
+        if re.match(signature, start, re.IGNORECASE | re.DOTALL):
+            raise WeightsError(f"{path} {what}")
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
         return "torch"
     if start.split(b"\n", 1)[0].strip() == PARAM:

@@ -109,6 +109,32 @@ def test_an_archive_is_no_checkpoint(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "a.pth")
 
 
+OTHERS = {
+    "a.xml": (b'<?xml version="1.0"?>\n<net name="m" version="11"><layers/></net>', "OpenVINO"),
+    "b.xml": (b'<?xml version="1.0"?>\n<html/>', "saved web page"),
+    "a.7z": (b"7z\xbc\xaf\x27\x1c" + bytes(50), "unpack it first"),
+    "a.pth": (b"\x1f\x8b\x08" + bytes(50), "unpack it first"),
+    "a.tar": (bytes(257) + b"ustar\0" + bytes(200), "unpack it first"),
+    "a.h5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "TensorFlow"),
+    "a.tflite": (b"\x1c\0\0\0TFL3" + bytes(50), "TensorFlow"),
+    "a.pb": (b"\n\x1b\n\x05input\x12\x0bPlaceholder" + bytes(50), "TensorFlow"),
+    "a.engine": (b"ftrt" + bytes(50), "TensorRT"),
+    "a.gguf": (b"GGUF\3\0\0\0" + bytes(50), "GGUF"),
+    "a.npy": (b"\x93NUMPY\1\0" + bytes(50), "NumPy"),
+    "a.ckpt": (b"MZ\x90\0\x03\0" + bytes(50), "program"),
+    "a.glsl": (b"//!HOOK LUMA\n//!BIND HOOKED\n", "shader"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_lies_in_the_place_of_weights_is_called_what_it_is(name: str, tmp_path: Path) -> None:
+    data, word = OTHERS[name]
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(WeightsError, match=word) as told:
+        kind_of(tmp_path / name)
+    assert "\n" not in str(told.value)
+
+
 def test_what_a_pickle_names_is_told(tmp_path: Path) -> None:
     import argparse
 
