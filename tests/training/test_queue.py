@@ -53,7 +53,7 @@ def told(weights: Path) -> dict[str, object]:
 
 def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path: Path, queue: Path, data: Path) -> None:
     first = tmp_path / "first.toml"
-    first.write_text(first.read_text().replace("iterations = 20", "iterations = 60"))
+    first.write_text(first.read_text().replace("iterations = 20", "iterations = 30"))
     whole = run_queue(queue, data, tmp_path / "whole", device="cpu")
     assert [run.recipe.path.stem for run in whole] == ["first", "second"]
     out = tmp_path / "parts"
