@@ -50,7 +50,7 @@ def reporter(name: str) -> Iterator[Report]:
 
 
 def with_cheaper_way(
-    name: str, upscaler: Upscaler, report: Callable[[FilmProgress], None]
+    name: str, upscaler: Callable[[], Upscaler], report: Callable[[FilmProgress], None]
 ) -> Callable[[FilmProgress], None]:
     """Reports, and once the speed is known says how long a long film takes, and which model would take less."""
     told = False
@@ -63,7 +63,7 @@ def with_cheaper_way(
         told = True
         from sr_plugins.video.cheaper import cheaper_model
 
-        found = cheaper_model(upscaler)
+        found = cheaper_model(upscaler())
         cure = f"; --model {found[0]} would take about {clock(progress.eta * found[1])}" if found else ""
         say(f"{name}: {progress.fps:.2g} frames a second, {clock(progress.eta)} left{cure}")
 

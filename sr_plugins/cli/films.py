@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 from collections.abc import Iterator, Sequence
@@ -72,9 +73,11 @@ def _moves(picture: Path) -> bool:
         return True
 
 
-def films_of(inputs: tuple[str, ...], wanted: str, failed: list[tuple[Path, str]]) -> list[tuple[Path, Path]]:
+def films_of(
+    inputs: tuple[str, ...], wanted: str, failed: list[tuple[Path, str]], made: list[Path]
+) -> list[tuple[Path, Path]]:
     """Each source with its target; in a folder, the target is called like its source. What looks like a film in a
-    folder and cannot be read is added to ``failed``."""
+    folder and cannot be read is added to ``failed``, folders that had to be made to ``made``."""
     output = Path(wanted)
 
     def within(folder: Path) -> Iterator[Path]:
@@ -104,16 +107,26 @@ def films_of(inputs: tuple[str, ...], wanted: str, failed: list[tuple[Path, str]
     if not films and not failed:
         raise nothing
     for _, target in films:
-        _made(target.parent)
+        made += _made(target.parent)
     return films
 
 
-def _made(folder: Path) -> None:
+def _made(folder: Path) -> list[Path]:
+    """Make a folder; returns those that were not there, the outermost first."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         told = f"this folder cannot be made ({error.strerror}): choose another with -o"
         raise PipeError(f"{folder}: {told}") from error
+    return new[::-1]
+
+
+def remove_empty(made: Sequence[Path]) -> None:
+    """Folders that were made for films of which none came to be."""
+    for folder in reversed(made):
+        with contextlib.suppress(OSError):  # something is in it
+            folder.rmdir()
 
 
 def _called(place: Path) -> Path:

@@ -180,10 +180,14 @@ def make_upscaler(*, model: str, **settings: Any) -> Upscaler:
 
 
 class Upscalers:
-    """One Upscaler for each model that comes to be needed, all of the same settings; made when first asked for."""
+    """One Upscaler for each model that comes to be needed, all of the same settings; made when first asked for, a
+    named one at once unless it is to be ``late``."""
 
-    def __init__(self, *, model: str, make: Callable[..., Any] = make_upscaler, **settings: Any) -> None:
+    def __init__(
+        self, *, model: str, make: Callable[..., Any] = make_upscaler, late: bool = False, **settings: Any
+    ) -> None:
         checked_options(settings)
+        self._late = late
         self._model, self._make, self._settings = model, make, settings
         self._made: dict[str, Any] = {}
         self._open, self._making = ExitStack(), threading.Lock()
@@ -238,7 +242,7 @@ class Upscalers:
             return self._made[model]
 
     def __enter__(self) -> Self:
-        if self._model != AUTO:  # what is wrong with it is told before the first file is opened
+        if self._model != AUTO and not self._late:  # what is wrong with it is told before the first file is opened
             self.named(self._model)
         return self
 

@@ -42,7 +42,7 @@ def preview(
     asked = options.pop("model")
     models = (PLAIN, MOVING) if asked == AUTO else _named(asked)
     film = _stills(source, at, video)
-    found, count = film.seen(), len(film.source.timeline)
+    found, count = film.seen(), film.count
     shown = [[ShownPicture.of(source.name, as_rgb(still.frame))] for still in found]
     for model, upscaler, stills in _through(models, film, options):
         results, seconds = pace(upscaler, [still.seen for still in stills])
@@ -110,7 +110,8 @@ def _stills(source: Path, at: tuple[float, ...], video: dict[str, Any]) -> Still
     from sr_plugins.video.preview import Stills
 
     decode = DecodeOptions(video["deinterlace"], video["progressive"], video["hwaccel"])
-    return Stills(source, at, decode, find_ffmpeg(video["ffmpeg"]), video["rate"])
+    cut = video["start"], video["end"]
+    return Stills(source, at, decode, find_ffmpeg(video["ffmpeg"]), video["rate"], cut)
 
 
 def _through(

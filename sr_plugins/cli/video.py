@@ -16,7 +16,7 @@ from sr_plugins.cli.as_typed import target_among
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import expanded, without_results
 from sr_plugins.cli.film_progress import reporter, say, summary, with_cheaper_way
-from sr_plugins.cli.films import beside, film_obstacle, films_of
+from sr_plugins.cli.films import beside, film_obstacle, films_of, remove_empty
 from sr_plugins.cli.options import Upscalers, check_way, checked_options, make_upscaler, upscaler_options
 from sr_plugins.cli.preview import preview
 from sr_plugins.cli.preview import tune as tuned
@@ -146,11 +146,11 @@ def command(
     video = {name: options.pop(name) for name in names}
     video |= {"options": ctx.meta.get(_OPTIONS_KEY, ()), "chunk_frames": chunk}
     _check_apart(video, resume)
-    from sr_plugins.video.ffmpeg_process import find_ffmpeg
+    from sr_plugins.video.ffmpeg_process import check_hwaccel, find_ffmpeg
 
     if jobs == "local":  # other machines have devices and backends of their own
         check_way(options)
-        find_ffmpeg(video["ffmpeg"])
+        check_hwaccel(find_ffmpeg(video["ffmpeg"]), video["hwaccel"])
     if look or tune:
         if jobs != "local" or (look and tune) or (tune and output):
             raise click.UsageError("--preview writes a page, --tune measures and writes nothing, both here alone")
@@ -164,11 +164,13 @@ def command(
     words, output = target_among(inputs, output)
     inputs = tuple(words)
     failed: list[tuple[Path, str]] = []
+    made: list[Path] = []
+    ctx.call_on_close(functools.partial(remove_empty, made))
     try:
         if output is None:
             films = without_results([beside(path, options) for path in expanded(map(Path, inputs))])
         else:
-            films = films_of(inputs, output, failed)
+            films = films_of(inputs, output, failed, made)
     except OSError as error:
         raise PipeError(f"{error.filename}: {error.strerror}") from error
     obstacle = functools.partial(
@@ -192,7 +194,7 @@ def command(
 
     finished, skipped, elsewhere = 0, 0, 0
     make = functools.partial(_cluster, ffmpeg=video["ffmpeg"]) if jobs == "ray" else make_upscaler
-    with Upscalers(make=make, **options) as upscalers:
+    with Upscalers(make=make, late=count == 1, **options) as upscalers:
         for source, target in films:
             if resume and target.exists():
                 clear_finished(target)
@@ -201,10 +203,10 @@ def command(
                     say(f"{target} is there already")
                 continue
             try:
-                upscaler = upscalers.for_film(source, target, say)
+                chosen = functools.cache(functools.partial(upscalers.for_film, source, target, say))
                 with reporter(source.name) as report:
-                    tell = with_cheaper_way(source.name, upscaler, report) if jobs == "local" else report
-                    result = upscale_video(source, target, upscaler, progress=tell, notice=say, **video)
+                    tell = with_cheaper_way(source.name, chosen, report) if jobs == "local" else report
+                    result = upscale_video(source, target, chosen, progress=tell, notice=say, **video)
             except BusyError as error:
                 if count == 1:
                     raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import hashlib
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -28,7 +27,7 @@ from sr_plugins.video.journal import content
 from sr_plugins.video.journal_lines import ChunkRecord
 from sr_plugins.video.pixel_formats import frame_format, to_frame
 from sr_plugins.video.source import Source, opened
-from sr_plugins.video.timeline import apart
+from sr_plugins.video.timeline import apart, times_between
 
 # Before any frame: a decoder may give one earlier than the container announces.
 _BEGINNING = -(1 << 62)
@@ -65,16 +64,11 @@ class Film:
 def plan_chunks(
     timeline: Sequence[int], time_base: Fraction, length: int, start: Fraction | None, end: Fraction | None
 ) -> list[Chunk]:
-    """Split the frames shown in ``start`` <= seconds < ``end`` (on the timeline's clock) into runs of ``length``.
-
-    Raises:
-        PipeError: there is no frame between these times.
-    """
-    low = -math.inf if start is None else math.ceil(start / time_base)
-    high = math.inf if end is None else math.ceil(end / time_base)
-    times = [t for t in timeline if low <= t < high]
+    """Split the frames shown in ``start`` <= seconds < ``end`` (on the timeline's clock) into runs of ``length``; none
+    where there is no frame between these times."""
+    times = times_between(timeline, time_base, start, end)
     if not times:
-        raise PipeError("no frame lies between --start and --end")
+        return []
     after = next((t for t in timeline if t > times[-1]), None)
     # A chunk begins where a frame keeps its time: frames that share one are shown apart, see `apart`.
     keep = [now == was for was, now in zip(times, apart(times), strict=True)]

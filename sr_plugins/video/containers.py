@@ -6,6 +6,7 @@ A container that is not listed works too: then libavformat's word on codecs coun
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 _QUICKTIME_SURE = frozenset({"aac", "ac3", "alac", "mp3", "mov_text"})
 # A palette for each frame; ordered dither does not flicker.
@@ -43,6 +44,9 @@ class Container:
         marks: which of ffmpeg's dispositions it holds, beside ``default``.
         finish: the encoder with which the last step writes the film anew from ``encoder``'s lossless pictures, and its
             options, where the codec cannot be put together from chunks.
+        languages: which codes of languages it holds: ``all``, those of ``three letters``, those of ``quicktime``, or
+            ``none``.
+        counts: it counts frames, at one rate for all.
         bare: no container at all, but a codec's stream: the order of frames is all it tells.
     """
 
@@ -69,6 +73,8 @@ class Container:
     titles: bool = False
     marks: frozenset[str] = frozenset()
     finish: tuple[str, ...] = ()
+    languages: Literal["all", "three letters", "quicktime", "none"] = "all"
+    counts: bool = False
     bare: bool = False
 
 
@@ -83,6 +89,7 @@ def _program(muxer: str, *suffixes: str) -> Container:
         encoder=("mpeg2video", "-q:v", "2"),
         encoders=("mpeg2video", "mpeg1video"),
         tags=False,
+        languages="none",
     )
 
 
@@ -144,6 +151,7 @@ CONTAINERS = (
         timecode=True,
         quicktime=True,
         keeps=True,
+        languages="three letters",
     ),
     Container(
         muxer="mov",
@@ -155,6 +163,7 @@ CONTAINERS = (
         timecode=True,
         quicktime=True,
         keeps=True,
+        languages="quicktime",
     ),
     Container(
         muxer="ipod",
@@ -165,6 +174,7 @@ CONTAINERS = (
         chapters=True,
         covers=True,
         quicktime=True,
+        languages="three letters",
     ),
     # A transport stream takes anything, but what is not listed here nothing can play.
     Container(
@@ -176,6 +186,7 @@ CONTAINERS = (
         data=True,
         tags=False,
         marks=frozenset({"visual_impaired", "descriptions", "hearing_impaired"}),
+        languages="three letters",
     ),
     _program("mpeg", "mpg"),
     _program("vob"),
@@ -189,6 +200,8 @@ CONTAINERS = (
     _bare("mjpeg", "mjpeg", "-q:v", "2", suffixes=("mjpg",)),
     _bare("obu", "libsvtav1", "-crf", "20"),
     Container(muxer="asf", suffixes=("wmv",), encoder=("wmv2", "-q:v", "2"), encoders=("wmv2", "wmv1"), chapters=True),
+    Container(muxer="avi", titles=True, languages="none", counts=True),
+    Container(muxer="flv", languages="none"),
     Container(muxer="nut", chapters=True, titles=True, marks=frozenset({"comment"})),
     Container(muxer="gif", encoder=("png",), finish=("gif", "-filter:v", _PALETTE), tags=False),
     Container(muxer="apng", encoder=("png",), finish=("apng", "-plays", "0"), tags=False),

@@ -122,6 +122,8 @@ class Decoder:
             container = av.open(self._child.stdout, "r", format="nut", buffer_size=_BUFFER)
         except (av.FFmpegError, ValueError):
             cure = f"a newer ffmpeg than {version(self._child.command[0])} (--ffmpeg) may read it"
+            if "-hwaccel" in self._child.command:
+                cure = "without --hwaccel the processor decodes it"
             try:
                 self._child.finish()
             except PipeError as error:  # it said why

@@ -57,6 +57,17 @@ def carrier_of(codec: str) -> str:
     return "nut" if codec in held_by("nut") or codec not in held_by("mov") else "mov"
 
 
+def check_encoder(executable: str, asked: OutputOptions) -> None:
+    """Refuse an encoder that this ffmpeg has not and a pixel format that none knows.
+
+    Raises:
+        PipeError: it is so.
+    """
+    _asked_format(asked)
+    if asked.encoder:
+        encoder_formats(executable, asked.encoder)
+
+
 def plan_encoding(
     executable: str,
     source: Source,

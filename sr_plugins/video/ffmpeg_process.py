@@ -98,6 +98,20 @@ def encoder_formats(ffmpeg: str, encoder: str) -> tuple[str, ...]:
     return tuple(found[1].split()) if found else ()
 
 
+def check_hwaccel(ffmpeg: str, name: str | None) -> None:
+    """Refuse a hardware interface that this ffmpeg was built without; ``None``, ``auto`` and ``none`` any has.
+
+    Raises:
+        PipeError: it is so.
+    """
+    if name in (None, "auto", "none"):
+        return
+    shown = subprocess.run([ffmpeg, *_QUIET, "-hwaccels"], capture_output=True, text=True).stdout
+    known = shown.split("methods:")[-1].split()
+    if name not in known:
+        raise PipeError(f"--hwaccel {name}: this ffmpeg ({version(ffmpeg)}) knows auto, {', '.join(known)}")
+
+
 @cache
 def has_decoder(ffmpeg: str, decoder: str) -> bool:
     """Whether this ffmpeg was built with a decoder."""

@@ -16,6 +16,7 @@ from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.source import Source, StreamInfo, opened
 from sr_plugins.video.streams import Kept, StreamPlan
+from sr_plugins.video.timeline import times_between
 
 # Seconds at least that are added to every time on the way through NUT, which holds none below zero; ffmpeg takes them
 # off again. Enough for the decoding times that lie before the first frame.
@@ -140,6 +141,17 @@ class Join:
         if (self.origin / base).denominator == 1:
             return base
         return base / max(1, min(math.ceil(base / _FINE), _LARGEST // base.denominator))
+
+    @property
+    def steady(self) -> bool:
+        """All frames lie where the nominal rate puts them, counted from zero, to a tick of the source, and no sound
+        lies before zero, with which a container that has no such times would move them."""
+        source, fine = self.source, max(self.source.time_base, Fraction(1, 1000))
+        if self.start is None and source.earliest < self.origin:
+            return False
+        shown = times_between(source.timeline, source.time_base, self.start, self.end)
+        times = [time * source.time_base - self.origin for time in shown]
+        return all(abs(time - round(time * source.rate) / source.rate) <= fine for time in times)
 
     @property
     def lift(self) -> int:

@@ -12,10 +12,12 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import version_number
 from sr_plugins.video.join_plan import COVER_KIND, DISPLAY_OPTIONS, Join
+from sr_plugins.video.languages import language_in
 from sr_plugins.video.source import StreamInfo, opened
 from sr_plugins.video.streams import EXPERIMENTAL
 from sr_plugins.video.timeline import fraction
 
+_FINE_RATE = Fraction(600)  # a multiple of the usual ones
 _KEPT_APART = {"h264", "hevc", "mpeg4"}
 # What tags say about a stream's old bytes: Matroska's statistics, and that transparency lies beside the picture.
 _STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate", "alpha_mode")
@@ -39,11 +41,17 @@ def stream_settings(join: Join) -> list[str]:
             said += [f"-c:{number}", entry.codec]
         if entry in join.cut_subtitles:
             said += _tags(number, entry.stream)
+        language = entry.stream.tags.get("language")
+        if (written := language_in(container_named(plan.muxer), language)) != language:
+            said += [f"-metadata:s:{number}", f"language={written or ''}"]
         said += [f"-disposition:{number}", "+".join(entry.stream.disposition) or "0"]
         if container_named(plan.muxer).quicktime and (title := entry.stream.tags.get("title")):
             said += [f"-metadata:s:{number}", f"handler_name={title}"]  # its own place for a track's name
         if entry.stream.index == source.main:
             said += _video_settings(join, number, entry.stream)
+            if container_named(plan.muxer).counts:  # else ffmpeg guesses a clock: several times the rate, or too coarse
+                rate = source.rate if join.steady else _FINE_RATE
+                said += [f"-r:{number}", f"{rate.numerator}/{rate.denominator}"]
             if finish := container_named(plan.muxer).finish:
                 asked = [f"-c:{number}", join.options.encoder] if join.options.encoder else []
                 said += [f"-c:{number}", *finish, *asked, *join.options.unfiltered]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -13,7 +14,7 @@ from sr_plugins.video.chunks import Chunk, Film, plan_chunks
 from sr_plugins.video.containers import Container
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.decoder_choice import as_decoded
-from sr_plugins.video.encode import plan_encoding
+from sr_plugins.video.encode import check_encoder, plan_encoding
 from sr_plugins.video.ffmpeg_process import version
 from sr_plugins.video.join_plan import Join, holds_display_matrix, joining_ffmpeg
 from sr_plugins.video.output_options import OutputOptions
@@ -21,7 +22,8 @@ from sr_plugins.video.pixel_formats import PixelLayout, aspect_after, frame_form
 from sr_plugins.video.probe import probe
 from sr_plugins.video.sequence import existing, is_sequence
 from sr_plugins.video.source import Source
-from sr_plugins.video.streams import muxer_of, plan_streams, target_container
+from sr_plugins.video.streams import StreamPlan, muxer_of, plan_streams, target_container
+from sr_plugins.video.timeline import times_between
 from sr_plugins.video.ways import Way
 from sr_plugins.weights.digest import weights_digest
 
@@ -46,10 +48,27 @@ class FilmPlan:
         return [*own, *self.join.side_files]
 
 
-def plan_film(
+@dataclass(frozen=True)
+class Outline:
+    """What is known before there is a model: the film, how it is read, and which part of it goes where. ``start`` and
+    ``end`` are seconds on the source's clock, if it is cut."""
+
+    source: Source
+    target: Path
+    options: OutputOptions
+    decode: DecodeOptions
+    streams: StreamPlan
+    executable: str
+    joiner: str
+    start: Fraction | None
+    end: Fraction | None
+    chunks: tuple[Chunk, ...]
+    chunk_frames: int
+
+
+def outline_film(
     path: Path,
     target: Path,
-    way: Way,
     options: OutputOptions,
     cut: tuple[float | None, float | None],
     decode: DecodeOptions,
@@ -57,15 +76,20 @@ def plan_film(
     executable: str,
     overwrite: bool,
     rate: Fraction | None = None,
-) -> FilmPlan:
-    """Everything that is decided before work; ``cut`` are the seconds between which frames are taken.
+) -> Outline:
+    """Everything that needs no model; ``cut`` are the seconds between which frames are taken.
 
     Raises:
         PipeError: the source cannot be read, or this target cannot be made of it.
     """
     if chunk_frames < 1:
         raise PipeError(f"a chunk of {chunk_frames} frames is not possible: it has at least 1")
+    check_cut(*cut)
+    check_encoder(executable, options)
     source = as_decoded(executable, probe(path, cut[1]) if rate is None else probe(path, cut[1], rate))
+    start, end = on_clock(source, cut)
+    between(source, start, end)
+    chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
     if target.exists() and path.exists() and target.samefile(path):
         raise PipeError(f"{target} is the source itself: choose another name")
     check_target(target, overwrite)
@@ -75,22 +99,31 @@ def plan_film(
         cure = "add --deinterlace, or --progressive where it is only marked so"
         raise PipeError(f"{path} is interlaced, which upscaling would bake in: {cure}")
     muxer = muxer_of(target, options)
-    origin = source.origin if cut[0] is None else Fraction(cut[0]) + source.start
-    joiner = joining_ffmpeg(executable, muxer, source, origin)
-    plan = plan_streams(source, target, options, joiner)
+    joiner = joining_ffmpeg(executable, muxer, source, source.origin if start is None else start)
+    streams = plan_streams(source, target, options, joiner)
     if source.turned and not holds_display_matrix(joiner, muxer, source):
         if any(source.crop):
             raise PipeError(f"{path}: ffmpeg {version(executable)} cannot crop and turn it: a newer one (--ffmpeg) can")
         source, decode = source.upright(), replace(decode, turn=True)
-    start, end = (None if t is None else Fraction(t).limit_denominator(10**6) + source.start for t in cut)
-    chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
+    parts = start, end, tuple(chunks), chunk_frames
+    return Outline(source, target, options, decode, streams, executable, joiner, *parts)
+
+
+def plan_film(outline: Outline, way: Way) -> FilmPlan:
+    """How this film is made in this way.
+
+    Raises:
+        PipeError: this target cannot be made of it.
+    """
+    source, target, options = outline.source, outline.target, outline.options
+    muxer, start, end = outline.streams.muxer, outline.start, outline.end
     before = source.width, source.height
     size = way.upscaler.output_size(*before, frame_format(source.pix_fmt, source.colors))
     aspect = source.aspect and aspect_after(source.aspect, before, size)
     if source.aspect == 1 and aspect and abs(size[0] - Fraction(before[0] * size[1], before[1])) < _ROUNDED:
         aspect = Fraction(1)  # a side that was rounded leaves square pixels square
     container = target_container(target, muxer)
-    encoding = plan_encoding(executable, source, size, aspect, options, container)
+    encoding = plan_encoding(outline.executable, source, size, aspect, options, container)
     if container.bare and encoding.codec != (held := replace(encoding, encoder=container.encoder[0]).codec):
         raise PipeError(f"{target}: such a stream is {held}, {encoding.encoder} makes {encoding.codec}: choose another")
     if (is_sequence(target) or container.bare) and (line := _uneven(source, container)):
@@ -100,21 +133,52 @@ def plan_film(
         encoding = replace(encoding, notices=(*encoding.notices, line))
     if not options.own_filters:
         refuse_odd(before, size, PixelLayout.of(encoding.pix_fmt).subsampling)
-    join = Join(joiner, source, plan, options, aspect, start, end, _finish(source, end), encoding.tags)
-    film = Film(source, source.digest(), decode, encoding, executable)
+    finish = _finish(source, end)
+    join = Join(outline.joiner, source, outline.streams, options, aspect, start, end, finish, encoding.tags)
+    film = Film(source, source.digest(), outline.decode, encoding, outline.executable)
     identity = {
         "input": film.digest,
         "model": way.description,
         "weights": weights_digest(way.upscaler.loaded),
         "size": list(size),
         "encoder": [encoding.encoder, encoding.pix_fmt, *encoding.options],
-        "deinterlace": decode.deinterlace,
-        "progressive": decode.progressive,
+        "deinterlace": outline.decode.deinterlace,
+        "progressive": outline.decode.progressive,
         "cut": [None if t is None else str(t) for t in (start, end)],
-        "chunk frames": chunk_frames,
-        "ffmpeg": version(executable),
+        "chunk frames": outline.chunk_frames,
+        "ffmpeg": version(outline.executable),
     }
-    return FilmPlan(film, target, size, join, tuple(chunks), identity)
+    return FilmPlan(film, target, size, join, outline.chunks, identity)
+
+
+def check_cut(start: float | None, end: float | None) -> None:
+    """Raises ``PipeError`` where no film has frames between these seconds."""
+    for name, value in (("start", start), ("end", end)):
+        if value is not None and not 0 <= value < math.inf:
+            raise PipeError(f"{name} of {value} is not possible: seconds from the beginning of the film")
+    if end is not None and end <= (start or 0):
+        raise PipeError(f"the end, {end:g} s, is not after the start, {start or 0:g} s: no frame lies between them")
+
+
+def on_clock(source: Source, cut: tuple[float | None, float | None]) -> tuple[Fraction | None, Fraction | None]:
+    """Seconds from the beginning of a film as seconds on its clock."""
+    start, end = (None if t is None else Fraction(t).limit_denominator(10**6) + source.start for t in cut)
+    return start, end
+
+
+def between(source: Source, start: Fraction | None, end: Fraction | None) -> list[int]:
+    """The times of the frames shown in ``start`` <= seconds < ``end``, on the source's clock.
+
+    Raises:
+        PipeError: there are none.
+    """
+    shown = times_between(source.timeline, source.time_base, start, end)
+    if not shown:
+        first = float(source.timeline[0] * source.time_base - source.start)
+        since = f"from {first:.3f} s on " if first > 0 else ""
+        lasting = f"its frames are shown {since}until {float(source.finish - source.start):.3f} s"
+        raise PipeError(f"{source.path}: no frame lies between --start and --end: {lasting}")
+    return shown
 
 
 def _uneven(source: Source, container: Container) -> str | None:

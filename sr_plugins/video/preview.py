@@ -18,6 +18,7 @@ from sr_plugins.pixels.matrix import matrix_in_use
 from sr_plugins.video.decode import DecodeOptions, Decoder
 from sr_plugins.video.decoder_choice import as_decoded
 from sr_plugins.video.pixel_formats import frame_format, to_frame, to_picture
+from sr_plugins.video.plan import between, check_cut, on_clock
 from sr_plugins.video.probe import probe
 
 _PLACES = (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4))  # of the film, where none are named
@@ -40,20 +41,34 @@ class Still:
 class Stills:
     """Frames of a film: those that are shown at these seconds; of a quarter, half and three quarters for none.
 
+    ``cut``: only what lies between these seconds is looked at; ``count`` is the number of frames there.
+
     Raises:
         PipeError: the film cannot be read, or does not last so long.
     """
 
     def __init__(
-        self, path: Path, at: Sequence[float], options: DecodeOptions, executable: str, rate: Fraction | None = None
+        self,
+        path: Path,
+        at: Sequence[float],
+        options: DecodeOptions,
+        executable: str,
+        rate: Fraction | None = None,
+        cut: tuple[float | None, float | None] = (None, None),
     ) -> None:
+        check_cut(*cut)
         source = as_decoded(executable, probe(path, given_rate=rate))
         if source.turned:
             source, options = source.upright(), replace(options, turn=True)
         self.source, self._options, self._executable = source, options, executable
         first, base = source.timeline[0], source.time_base
         lasting = source.finish - first * base
-        self._places = [Fraction(t).limit_denominator(10**6) for t in at] or [lasting * part for part in _PLACES]
+        start, end = on_clock(source, cut)
+        shown = between(source, start, end)
+        self.count = len(shown)
+        since, until = (shown[0] - first) * base, lasting if end is None else min(lasting, end - first * base)
+        inside = [since + (until - since) * part for part in _PLACES]
+        self._places = [Fraction(t).limit_denominator(10**6) for t in at] or inside
         for place in self._places:
             if place >= lasting:
                 raise PipeError(f"{path}: there is no frame at {float(place):g} s: it lasts {float(lasting):.3f} s")

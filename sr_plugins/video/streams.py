@@ -15,10 +15,12 @@ from typing import Literal
 
 import av
 from av.codec.codec import UnknownCodecError
+from av.format import Flags
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DELAY_IN_MATROSKA, PCM_IN_MP4, Container, container_named, container_of_suffix
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, version_number
+from sr_plugins.video.languages import UNKNOWN, language_in
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.sequence import is_picture, is_sequence, picture_container
 from sr_plugins.video.source import Source, StreamInfo, opened
@@ -76,6 +78,7 @@ def muxer_of(target: Path, options: OutputOptions) -> str:
     try:
         with av.open(io.BytesIO(), "w", format=name) as muxer:  # nothing is written before its first packet
             holds_film = muxer.default_video_codec != "none"
+            in_one_file = Flags.no_file not in Flags(muxer.format.flags)
     except ValueError:
         cure = ".mkv holds everything"
         if is_picture(target):
@@ -83,6 +86,10 @@ def muxer_of(target: Path, options: OutputOptions) -> str:
         raise PipeError(f"{target}: no video container is called {name!r}; {cure}") from None
     if not holds_film:
         raise PipeError(f"{target}: no film fits into {name!r}; .mkv holds everything")
+    if not in_one_file:
+        raise PipeError(
+            f"{target}: {name!r} is no single file: make one first, then ffmpeg -i ONE -c copy -f {name} OUT"
+        )
     return name
 
 
@@ -196,11 +203,14 @@ class _Target:
 
 
 def _unmarked(target: Container, name: str, kept: Sequence[StreamInfo]) -> list[str]:
-    """Lines about titles and marks of streams that are lost."""
+    """Lines about titles, languages and marks of streams that are lost."""
     lines = []
     if not target.titles and any("title" in stream.tags for stream in kept):
         lines.append(f"the titles of streams are left out: {name} cannot hold them; .mkv can")
     for stream in kept:
+        told = stream.tags.get("language")
+        if told not in (None, UNKNOWN) and not stream.is_cover and language_in(target, told) is None:
+            lines.append(f"the language of {stream.label} is left out: {name} cannot hold it; .mkv can")
         lost = [mark for mark in stream.disposition if mark in _TOLD - target.marks]
         if lost and not stream.is_cover:
             lines.append(f"{stream.label} is no longer marked {' and '.join(lost)}: {name} cannot hold it; .mkv can")

@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.format import ContainerFormat, Flags
 
 from sr_plugins.errors import PipeError
+from sr_plugins.video.containers import DISCONTINUOUS
 
 # Seconds: ffmpeg takes a longer leap of such a clock for no time that has passed.
 _LEAP = 10
@@ -73,6 +74,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
     bare = is_bare(container.format)
     times, keys, decoding, count, end, rest, still = [], [], [], 0, Fraction(0), (0, 0), 0
     repeats, reordered, latest, untimed = list[int](), False, -math.inf, 0
+    decoded: list[tuple[int, int]] = []  # when each frame is decoded, and how long it lasts
     found: dict[int, list[Any]] = {}  # of each stream: see Span
     context: Any = container.streams[main].codec_context
     codec = context.codec.canonical_name if context is not None else ""
@@ -81,7 +83,10 @@ def scan(container: InputContainer, main: int) -> Timeline:
         if bare and time is None and packet.size:
             time = count
         if time is None or packet.time_base is None:
-            untimed += bool(packet.size) and packet.stream_index == main
+            if packet.size and packet.stream_index == main:
+                untimed += 1
+                if decoded:
+                    decoded.append((sum(decoded[-1]), packet.duration or 0))
             continue
         # An empty packet is the end, or a chunk of AVI that shows nothing new; Theora's say the frame before again.
         if packet.size == 0 and codec != "theora":
@@ -98,6 +103,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
         if packet.stream_index != main:
             continue
         count += 1
+        decoded.append((time if packet.dts is None else packet.dts, packet.duration or 0))
         reordered |= time < latest
         latest = max(latest, time)
         if codec == "vp8" and not memoryview(packet)[0] & _VP8_SHOWN:  # an alternate reference frame
@@ -118,6 +124,13 @@ def scan(container: InputContainer, main: int) -> Timeline:
     length = container.streams[main].duration
     if reordered and length and latest == rest[0] and container.format.name.startswith("mov"):
         rest = rest[0], max(0, min(times) + length - rest[0])
+    if untimed and times and container.format.name in DISCONTINUOUS:
+        # Not every frame of a program stream is given a time: the others follow at the steps that the codec tells, and
+        # all together are shown as long after they are decoded as the first.
+        late = min(times) - decoded[0][0]
+        times, count = [when + late for when, _ in decoded], len(decoded)
+        rest = max(times), decoded[-1][1]
+        end = max(end, sum(rest) * fraction(container.streams[main].time_base))
     spans = {index: _span(*parts) for index, parts in found.items()}
     begin = min((span.first for span in spans.values()), default=Fraction(0))
     return Timeline(
@@ -132,6 +145,15 @@ def scan(container: InputContainer, main: int) -> Timeline:
         tuple(sorted(repeats)),
         untimed,
     )
+
+
+def times_between(
+    timeline: Sequence[int], time_base: Fraction, start: Fraction | None, end: Fraction | None
+) -> list[int]:
+    """Of these times those in ``start`` <= seconds < ``end``."""
+    low = -math.inf if start is None else math.ceil(start / time_base)
+    high = math.inf if end is None else math.ceil(end / time_base)
+    return [t for t in timeline if low <= t < high]
 
 
 def apart(times: Sequence[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -20,7 +21,7 @@ from sr_plugins.video.ffmpeg_process import find_ffmpeg
 from sr_plugins.video.join import join_chunks, write_pictures
 from sr_plugins.video.journal import Journal, being_written, clear_finished
 from sr_plugins.video.output_options import OutputOptions
-from sr_plugins.video.plan import FilmPlan, check_target, plan_film
+from sr_plugins.video.plan import FilmPlan, check_target, outline_film, plan_film
 from sr_plugins.video.rehearsal import rehearse
 from sr_plugins.video.sequence import FIRST, is_sequence
 from sr_plugins.video.so_far import write_so_far
@@ -69,7 +70,7 @@ class VideoResult:
 def upscale_video(
     source: str | Path,
     target: str | Path,
-    upscaler: Upscaler | Way,
+    upscaler: Upscaler | Way | Callable[[], Upscaler | Way],
     *,
     options: Sequence[str] = (),
     start: float | None = None,
@@ -94,7 +95,8 @@ def upscale_video(
     Args:
         source: any file that ffmpeg reads, or the pattern of numbered pictures, such as ``frame_%05d.png``.
         target: its name chooses the container; ``.mkv`` holds everything. A pattern makes numbered pictures.
-        upscaler: computes the frames, here or on the machines of a cluster.
+        upscaler: computes the frames, here or on the machines of a cluster; or makes who does, once the film is known
+            to be one of which this target can be made.
         options: ffmpeg output options, as words: ``["-c:v", "libx265", "-crf", "18", "-c:a", "libopus"]``.
         start, end: seconds from the beginning of the file; frames with ``start`` <= time < ``end`` are taken.
         deinterlace: run ffmpeg's bwdif first, one frame for each frame. Without it interlaced sources are refused.
@@ -119,13 +121,11 @@ def upscale_video(
     if keep_playable and is_sequence(target):
         raise PipeError(f"{target}: numbered pictures are written at the end: no film can be kept on the way")
     try:
-        way = way_of(upscaler)
         finished = clear_finished(target)
         begun = is_sequence(target) and being_written(target)
-        plan = plan_film(
+        outline = outline_film(
             source,
             target,
-            way,
             OutputOptions.parse(options),
             (start, end),
             DecodeOptions(deinterlace, progressive, hwaccel),
@@ -134,6 +134,8 @@ def upscale_video(
             overwrite or finished is not None or begun,
             None if rate is None else Fraction(rate).limit_denominator(1001),
         )
+        way = way_of(upscaler() if callable(upscaler) else upscaler)
+        plan = plan_film(outline, way)
         if finished is not None and finished.is_of(plan.identity) and not restart:
             return VideoResult(target, finished.frames, finished.frames, finished.reused, 0.0)
         check_target(target, overwrite or begun)
@@ -150,7 +152,13 @@ def upscale_video(
         ) as journal:
             if journal.notice:
                 notice(journal.notice)
-            return _run(plan, journal, way, progress, notice, keep_playable)
+            try:
+                return _run(plan, journal, way, progress, notice, keep_playable)
+            except BaseException:
+                if not journal.records:  # nothing is finished, so nothing is left behind
+                    with contextlib.suppress(OSError):
+                        journal.remove()
+                raise
     except OSError as error:
         raise PipeError(f"{error.filename or target}: {error.strerror or error}") from error
 
@@ -168,13 +176,8 @@ def _run(
     resumed = sum(len(record.times) for record in journal.records)
     joined, trial, *_ = map(journal.own, plan.side_files)
     if len(journal.records) < len(plan.chunks):
-        try:
-            for line in rehearse(plan, trial, joined):
-                notice(f"{plan.film.source.path.name}: {line}")
-        except BaseException:
-            if not journal.records:
-                journal.remove()
-            raise
+        for line in rehearse(plan, trial, joined):
+            notice(f"{plan.film.source.path.name}: {line}")
     done, reused = resumed, sum(record.reused for record in journal.records)
 
     def advance(chunk: int, written: int, same: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
         if number >= len(films) or films[number].codec_context is None:
             raise PipeError(f"{target.name}: its video cannot be read again: {_UNREADABLE}")
         stream = films[number]
+        alike = {"audio": [s.index for s in container.streams.audio], "video": [film.index for film in films]}
         tick, place = fraction(stream.time_base), stream.index
         found = scan(container, place)
     bare = container_named(join.plan.muxer).bare
@@ -69,32 +70,44 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
                 f"{target.name}: frame {index} would be shown at {float(time * tick):.3f} s, not {float(want):.3f} s: "
                 "this container does not keep the times of these frames; .mkv does"
             )
-    _verify_distances(join, target, found, shift, tick, whole)
+    _verify_distances(join, target, found, alike, shift, tick, whole)
     return picture_at_both_ends(target, place, found)
 
 
-def _verify_distances(join: Join, target: Path, found: Timeline, shift: Fraction, tick: Fraction, whole: bool) -> None:
+def _verify_distances(
+    join: Join,
+    target: Path,
+    found: Timeline,
+    alike: Mapping[str, Sequence[int]],
+    shift: Fraction,
+    tick: Fraction,
+    whole: bool,
+) -> None:
     """A container may begin its clock elsewhere, where it holds no time below zero, but for all streams alike.
 
-    Cut sound begins at the next packet, and encoded sound with the encoder's delay: those tell nothing.
+    Cut sound begins at the next packet, and encoded sound with the encoder's delay: those tell nothing. ``alike`` are
+    the numbers of the target's streams of each kind, in order.
     """
     if join.start is not None or join.options.own_maps:
         return
-    for number, entry in enumerate(join.kept):
-        was, now = join.source.spans.get(entry.stream.index), found.spans.get(number)
-        if entry.codec != "copy" or number == join.place or was is None or now is None:
-            continue
-        if entry.stream.kind not in _COMPARED:
-            continue
-        grain = tick + now.tick + _UNHEARD
-        drift = min(_begins(was, now, join.origin - shift), key=abs)
-        ends = now.last - (was.last - join.origin) - shift
-        late = drift if abs(drift) > grain else ends
-        cut = not whole or join.end is not None or "-shortest" in join.options.join
-        if abs(drift) > grain or (not cut and abs(ends) > grain + _ENDS):
-            raise PipeError(
-                f"{target.name}: its {_COMPARED[entry.stream.kind]} would be {float(late):.3f} s late: {join.cure}"
-            )
+    for kind, places in alike.items():
+        entries = [entry for entry in join.kept if entry.stream.kind == kind and not entry.stream.is_cover]
+        for entry, place in zip(entries, places, strict=False):
+            was, now = join.source.spans.get(entry.stream.index), found.spans.get(place)
+            if entry.codec == "copy" and entry.stream.index != join.source.main and was is not None and now is not None:
+                _verify_distance(join, target, _COMPARED[kind], was, now, shift, tick, whole)
+
+
+def _verify_distance(
+    join: Join, target: Path, name: str, was: Span, now: Span, shift: Fraction, tick: Fraction, whole: bool
+) -> None:
+    grain = tick + now.tick + _UNHEARD
+    drift = min(_begins(was, now, join.origin - shift), key=abs)
+    ends = now.last - (was.last - join.origin) - shift
+    late = drift if abs(drift) > grain else ends
+    cut = not whole or join.end is not None or "-shortest" in join.options.join
+    if abs(drift) > grain or (not cut and abs(ends) > grain + _ENDS):
+        raise PipeError(f"{target.name}: its {name} would be {float(late):.3f} s late: {join.cure}")
 
 
 def _begins(was: Span, now: Span, origin: Fraction) -> list[Fraction]:
@@ -127,5 +140,6 @@ def _picture(target: Path, place: int, near: int | None) -> av.VideoFrame | None
             if (picture := next(decoded(container, stream), None)) is not None or near is None:
                 return picture
     with opened(target) as container, contextlib.suppress(av.FFmpegError, ValueError):  # seeking led nowhere
-        return deque(decoded(container, container.streams.video[0]), maxlen=1).pop()
+        stream = container.streams[place]
+        return deque(decoded(container, stream), maxlen=1).pop()
     return None

@@ -1,0 +1,139 @@
+"""Containers with clocks of their own: AVI, which counts frames, and program streams, which time but some of them."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from fakes import nearest
+from video_clips import both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
+
+from sr_plugins import Upscaler
+from sr_plugins.video.containers import container_named
+from sr_plugins.video.languages import language_in
+from sr_plugins.video.probe import probe
+from sr_plugins.video.transcode import upscale_video
+
+FAST = ["-preset", "ultrafast"]
+_EXACT = ["-c:v", "libx264", "-qp", "0", *FAST]
+
+
+@pytest.fixture(scope="module")
+def doubled() -> Iterator[Upscaler]:
+    with Upscaler(nearest(), device="cpu") as upscaler:
+        yield upscaler
+
+
+def _rates(path: Path) -> tuple[Fraction, Fraction]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate is not None
+        assert stream.time_base is not None
+        return stream.average_rate, 1 / stream.time_base
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("suffix", "rate", "sound"),
+    [("avi", "25", True), ("mkv", "24000/1001", False), ("avi", "24000/1001", True), ("mp4", "30", False)],
+)
+def test_avi_has_the_rate_of_the_film(
+    ffmpeg: str, suffix: str, rate: str, sound: bool, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, target = tmp_path / f"in.{suffix}", tmp_path / "out.avi"
+    ffmpeg_run(*moving(rate=rate), *(tone() if sound else ()), "-c:v", "mpeg4", "-c:a", "libmp3lame", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "ffv1"], notice=lambda _: None)
+    assert _rates(target) == (Fraction(rate), Fraction(rate))
+    shown = times(source)
+    assert times(target) == pytest.approx(shown, abs=0.001)
+
+
+@both_ffmpegs
+def test_avi_keeps_the_times_of_an_uneven_film(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.avi"
+    uneven = ["-vf", "setpts='(N*0.04+0.013*mod(N,3))/TB'", "-fps_mode", "passthrough"]
+    ffmpeg_run(*moving(), *uneven, "-c:v", "ffv1", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "ffv1"], notice=lambda _: None)
+    assert times(target) == pytest.approx(times(source), abs=0.011)
+
+
+@both_ffmpegs
+def test_streams_that_are_listed_as_they_come(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.flv", tmp_path / "out.flv"
+    ffmpeg_run("-itsoffset", "0.1", *moving(), *tone(), "-c:v", "flv", "-c:a", "libmp3lame", "-ar", "44100", source)
+    with av.open(str(source)) as container:
+        assert [stream.type for stream in container.streams] == ["audio", "video"]
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=[*FAST, "-bf", "0"])
+    assert [_begin(target, kind) for kind in ("video", "audio")] == [
+        _begin(source, kind) for kind in ("video", "audio")
+    ]
+
+
+def _begin(path: Path, kind: str) -> Fraction:
+    with av.open(str(path)) as container:
+        return times(path, next(stream.index for stream in container.streams if stream.type == kind))[0]
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("bframes", [0, 3])
+def test_program_streams_that_time_but_some_frames(
+    ffmpeg: str, bframes: int, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, whole, cut = tmp_path / "in.vob", tmp_path / "out.mp4", tmp_path / "cut.mkv"
+    coding = ["-c:v", "libx264", "-bf", bframes, "-g", 20, "-c:a", "mp2"]
+    ffmpeg_run(*moving(seconds=2), *tone(2), *map(str, coding), source)
+    film = probe(source)
+    first = film.timeline[0]
+    assert [time - first for time in film.timeline] == [3600 * number for number in range(50)]
+    assert (film.rate, film.finish - first * film.time_base) == (25, 2)
+    upscale_video(source, whole, doubled, ffmpeg=ffmpeg, options=_EXACT, chunk_frames=20)
+    shown = times(whole)
+    assert [time - shown[0] for time in shown] == pytest.approx([number / 25 for number in range(50)], abs=1e-4)
+    with av.open(str(whole)) as container:
+        assert container.streams.video[0].duration * container.streams.video[0].time_base == 2  # type: ignore[operator]
+    for was, now in zip(pictures(source), pictures(whole), strict=True):
+        assert np.array_equal(was[0].repeat(2, 0).repeat(2, 1), now[0])
+    start = float(first * film.time_base - film.start) + 1
+    assert upscale_video(source, cut, doubled, ffmpeg=ffmpeg, options=FAST, start=start).frames == 25
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("suffix", "kept", "lost"),
+    [
+        ("mov", {"deu": "ger", "fre": "fra", "jpn": "jpn", "swe": "sve"}, ["haw", "pt-BR"]),
+        ("mp4", {"deu": "deu", "fre": "fre", "jpn": "jpn", "haw": "haw"}, ["pt-BR"]),
+        ("mkv", {"deu": "deu", "pt-BR": "pt-BR"}, []),
+        ("avi", {}, ["deu"]),
+    ],
+)
+def test_languages(
+    ffmpeg: str, suffix: str, kept: dict[str, str], lost: list[str], tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / f"out.{suffix}"
+    codes = [*kept, *lost]
+    maps = [word for _ in codes for word in ("-map", "1")]
+    told = [w for n, code in enumerate(codes) for w in (f"-metadata:s:a:{n}", f"language={code}")]
+    sound = "pcm_s16le" if suffix == "avi" else "mp3"
+    ffmpeg_run(*moving(seconds=0.2), *tone(0.2), "-map", "0", *maps, "-c:v", "ffv1", "-c:a", sound, *told, source)
+    said: list[str] = []
+    options = ["-c:v", "mpeg4"] if suffix == "avi" else FAST
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=options, notice=said.append)
+    with av.open(str(target)) as container:
+        found = [stream.metadata.get("language", "und") for stream in container.streams.audio]
+    assert found == [*kept.values(), *("und" for _ in lost)]
+    assert [line for line in said if "language" in line] == [
+        f"in.mkv: the language of stream {1 + codes.index(code)} (audio, {sound}, {code}) is left out: .{suffix} cannot "
+        "hold it; .mkv can"
+        for code in lost
+    ]
+
+
+def test_languages_that_have_two_codes() -> None:
+    mov = container_named("mov")
+    assert [language_in(mov, code) for code in ("deu", "ger", "zho", "ron", "rum", "und", None)] == [
+        *("ger", "ger", "chi", "ron", "ron"),
+        *(None, None),
+    ]
