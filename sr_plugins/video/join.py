@@ -30,6 +30,8 @@ from sr_plugins.video.source import opened
 from sr_plugins.video.timeline import fraction
 from sr_plugins.whole_file import whole_file
 
+_LEAD = 30  # seconds before the first frame at most: half of what the way through NUT has room for
+
 
 def join_chunks(
     join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]], target: Path, *, extra: tuple[str, ...] = ()
@@ -96,12 +98,17 @@ def _packets(
     """The packets of all chunks with the source's times, raised by ``lift`` seconds.
 
     Decoding times are those of the frames in order, held back by as many frames as the encoder reorders: each packet
-    is decoded no later than it is shown, and no two at once.
+    is decoded no later than it is shown, and no two at once. QuickTime's family, whose edit lists hide the time before
+    the first frame, has them at the film's own steps from the start; elsewhere that time would be seen.
     """
     base, clock = join.source.time_base, join.clock
     times = [time for _, chunk in chunks for time in chunk]
     offset, ticks = round((lift - join.origin) / clock), int(base / clock)
     delay = max(_delay(path) for path, _ in chunks)
+    early = list(range(-delay, 0))
+    if container_named(join.plan.muxer).quicktime and delay < len(times):
+        mirrored = [times[0] - times[number] for number in range(delay, 0, -1)]
+        early = mirrored if delay and -mirrored[0] * base < _LEAD else early
     captions = captions_of(join.source) if join.source.captions else {}
     number = 0
     for path, shown in chunks:
@@ -120,7 +127,7 @@ def _packets(
                 fresh.time_base = clock
                 fresh.pts = shown[order[packet.pts]] * ticks + offset
                 before = number - delay
-                fresh.dts = (times[before] if before >= 0 else times[0] + before) * ticks + offset
+                fresh.dts = (times[before] if before >= 0 else times[0] + early[number]) * ticks + offset
                 later = times[number + 1] if number + 1 < len(times) else times[number] + 1
                 fresh.duration = (later - times[number]) * ticks
                 number += 1

@@ -131,10 +131,10 @@ def _lasting(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> list
     # where the last frame does.
     places = sorted({last, len(coded) - 1}) if container_named(join.plan.muxer).quicktime else [last]
     before, duration = sum(len(shown) for _, shown in chunks[:-1]), "DURATION"
+    if (lasting := join.finish - times[-1] * join.source.time_base) <= 0:
+        return []
     for place in places:
         when = times[sorted(coded).index(coded[place])]
-        if (lasting := join.finish - when * join.source.time_base) <= 0:
-            return []
         ticks = _ticks(join, lasting, (when - chunks[0][1][0]) * join.source.time_base)
         duration = f"if(eq(N\\,{before + place})\\,{ticks}\\,{duration})"
     return [f"setts=pts=PTS:dts=DTS:duration={duration}"]

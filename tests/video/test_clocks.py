@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -57,6 +58,25 @@ def test_avi_keeps_the_times_of_an_uneven_film(ffmpeg: str, tmp_path: Path, doub
     ffmpeg_run(*moving(), *uneven, "-c:v", "ffv1", source)
     upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "ffv1"], notice=lambda _: None)
     assert times(target) == pytest.approx(times(source), abs=0.011)
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_reordered_films_of_quicktime_have_one_rate(
+    ffmpeg: str, suffix: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """The time of decoding is in even steps, too, or players and editors take the rate for a variable one."""
+    source, target = tmp_path / "in.mkv", tmp_path / f"out.{suffix}"
+    ffmpeg_run(*moving("64x48"), "-c:v", "ffv1", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=[*_EXACT, "-bf", "3"], chunk_frames=10)
+    with av.open(str(target)) as container:
+        stream = container.streams.video[0]
+        found = [(packet.pts, packet.dts) for packet in container.demux(stream) if packet.size]
+        assert stream.average_rate == 25
+        assert stream.duration * stream.time_base == 1  # type: ignore[operator]
+        steps = {(b[1] - a[1]) * stream.time_base for a, b in pairwise(found)}  # type: ignore[operator]
+    assert steps == {Fraction(1, 25)}
+    assert times(target) == times(source)
 
 
 @both_ffmpegs
