@@ -145,8 +145,8 @@ def test_languages(
         found = [stream.metadata.get("language", "und") for stream in container.streams.audio]
     assert found == [*kept.values(), *("und" for _ in lost)]
     assert [line for line in said if "language" in line] == [
-        f"in.mkv: the language of stream {1 + codes.index(code)} (audio, {sound}, {code}) is left out: .{suffix} cannot "
-        "hold it; .mkv can"
+        f"in.mkv: the language of stream {1 + codes.index(code)} (audio, {sound}, {code}) is left out: .{suffix} "
+        "cannot hold it; .mkv can"
         for code in lost
     ]
 
