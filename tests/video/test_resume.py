@@ -23,7 +23,7 @@ from sr_plugins.video.journal import Journal
 from sr_plugins.video.transcode import FilmProgress, upscale_video
 
 CHUNK = 5
-KILLS = 5
+KILLS = 3
 FAST = ["-preset", "ultrafast", "-bf", "2"]
 
 
@@ -35,8 +35,8 @@ def blurred() -> Iterator[Upscaler]:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some 70 frames in open groups of pictures of 8: decoding cannot begin just anywhere."""
-    return open_groups(tmp_path_factory.mktemp("resume") / "in.mkv", 3.6)
+    """Some 45 frames in open groups of pictures of 8: decoding cannot begin just anywhere."""
+    return open_groups(tmp_path_factory.mktemp("resume") / "in.mkv", 2.4)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,6 @@ def test_killed_at_the_very_end(short: Path, tmp_path: Path, blurred: Upscaler) 
 
 
 def _heard(listen: Connection) -> tuple[int, int]:
-    assert listen.poll(30)
     return listen.recv()  # type: ignore[no-any-return]
 
 
