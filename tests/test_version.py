@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ UV_PIP = f"uv pip install --python '{sys.executable}'"
 class Installed:
     """A distribution as installers note it."""
 
-    def __init__(self, told: dict[str, object]) -> None:
+    def __init__(self, told: Mapping[str, object]) -> None:
         self.told = json.dumps(told)
 
     def read_text(self, name: str) -> str | None:
@@ -53,7 +54,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_an_extra_comes_from_where_the_rest_came(
-    told: dict[str, object], command: str, environment: Path, monkeypatch: pytest.MonkeyPatch
+    told: Mapping[str, object], command: str, environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(version, "distribution", lambda name: Installed(told))
     assert extra_command("plot") == command

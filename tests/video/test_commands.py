@@ -110,21 +110,17 @@ def test_signals_leave_journal_and_no_process(number: signal.Signals, status: in
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
     journal = tmp_path / "out.mkv.parts" / "journal.jsonl"
-    deadline = time.monotonic() + 60
-    while not journal.exists() or len(journal.read_bytes().splitlines()) < 3:
+    while not journal.exists() or len(journal.read_bytes().splitlines()) < 3:  # the suite's limit ends what hangs
         assert process.poll() is None
-        assert time.monotonic() < deadline
         time.sleep(0.02)
     children = _children(process.pid)
     assert children
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate()
     assert process.returncode == status
     assert f"interrupted: the same command continues {target}" in said
     assert "Traceback" not in said
-    deadline = time.monotonic() + 30
     while any(Path(f"/proc/{child}").exists() for child in children):  # whoever inherits them has to notice
-        assert time.monotonic() < deadline
         time.sleep(0.02)
     records = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
     assert records
