@@ -153,7 +153,7 @@ def test_pipe_between_two_ffmpegs(clip: Path, tmp_path: Path) -> None:
     assert middle.stderr is not None
     assert middle.stderr.read().endswith(b"srp: 50 frames\n")
     middle.stderr.close()
-    assert [p.wait(timeout=30) for p in (first, middle, last)] == [0, 0, 0]
+    assert [p.wait() for p in (first, middle, last)] == [0, 0, 0]
     yuv = tmp_path / "yuv.mkv"
     ffmpeg_run("-i", clip, "-pix_fmt", "yuv420p", "-c:v", "ffv1", yuv)
     assert _srp("video", yuv, "-o", direct, *MODEL, "--", "-c:v", "ffv1")[0] == 0
@@ -177,10 +177,10 @@ def test_reader_that_leaves(clip: Path) -> None:
     first.stdout.close()
     middle.stdout.read(100)
     middle.stdout.close()
-    assert middle.wait(timeout=30) == 1
+    assert middle.wait() == 1
     assert b"Traceback" not in middle.stderr.read()
     middle.stderr.close()
-    first.wait(timeout=30)
+    first.wait()
 
 
 def test_a_name_that_is_no_text_and_an_exception_end_no_batch(
