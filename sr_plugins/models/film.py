@@ -36,16 +36,17 @@ def build(scale: int, *, training: bool = False) -> nn.Module:
 
 @hookimpl
 def sr_models() -> Iterable[ModelSpec]:
-    yield ModelSpec(
-        name="film",
-        scale=2,
-        channels="luma",
-        build=partial(build, 2),
-        build_for_training=partial(build, 2, training=True),
-        receptive_radius=LAYERS + 1 + FUSION + DISTANCE + SUMS,
-        window=(BEFORE, AFTER),
-        weights=pretrained("film", 2),
-        architecture=f"post-upsampling, {BEFORE + 1 + AFTER} frames aligned by block matching, {FUSION} layers that"
-        f" fuse them, plain 3x3 convolutions ({LAYERS} of {FEATURES}), folded branches",
-        license="MIT",
-    )
+    for scale in (2, 4):
+        yield ModelSpec(
+            name="film",
+            scale=scale,
+            channels="luma",
+            build=partial(build, scale),
+            build_for_training=partial(build, scale, training=True),
+            receptive_radius=LAYERS + 1 + FUSION + DISTANCE + SUMS,
+            window=(BEFORE, AFTER),
+            weights=pretrained("film", scale),
+            architecture=f"post-upsampling, {BEFORE + 1 + AFTER} frames aligned by block matching, {FUSION} layers that"
+            f" fuse them, plain 3x3 convolutions ({LAYERS} of {FEATURES}), folded branches",
+            license="MIT",
+        )

@@ -119,7 +119,9 @@ def test_a_film_without_fine_detail_is_restored_by_its_neighbours_and_a_picture_
     soft = Frame(planes, FrameFormat(family="yuv", subsampling=(1, 1)))
     assert choose_model([soft], film=True).model == "film"
     assert choose_model([soft]).model == "fast"
-    assert choose_model([soft], 3, film=True).model == "fast"  # of which there are weights
+    larger = choose_model([soft], 3, film=True)
+    assert (larger.model, larger.scale) == ("film", 4)
+    assert choose_model([soft], 5, film=True).model == "fast"  # nothing was trained for that
     noise = np.random.default_rng(1).normal(0, 6, y.shape)
     noisy = Frame([np.clip(80 + y / 4 + noise, 16, 235).astype(np.uint8), *planes[1:]], soft.format)
     assert choose_model([noisy], film=True).model in ("restore", "bicubic")  # film learnt of no noise

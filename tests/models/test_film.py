@@ -17,7 +17,7 @@ from sr_plugins.testing import random_network
 from sr_plugins.weights.frames_as_channels import FramesAsChannels
 from sr_plugins.weights.pretrained import load_model
 
-FILM = next(spec for spec in MODELS if spec.name == "film")
+FILM = next(spec for spec in MODELS if spec.label == "film x2")
 DISTANCE = 3
 
 

@@ -16,7 +16,7 @@ from sr_plugins.weights.pretrained import load_model
 def test_the_built_in_models_are_the_promised_ones() -> None:
     assert {spec.label for spec in MODELS} == {
         "tiny x2", "realtime x2", "realtime x3", "realtime x4", "fast x2", "fast x3", "fast x4", "quality x2",
-        "restore x2", "perceptual x4", "film x2", "vdsr x2", "edsr x2", "lapsrn x2", "lapsrn x4", "dbpn x2",
+        "restore x2", "perceptual x4", "film x2", "film x4", "vdsr x2", "edsr x2", "lapsrn x2", "lapsrn x4", "dbpn x2",
         "nearest x2", "nearest x3", "nearest x4",
         "bicubic x2", "bicubic x3", "bicubic x4",
     }  # fmt: skip
