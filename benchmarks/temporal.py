@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of timing; 0: none")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", nargs=2, type=Path, metavar=("PHOTOGRAPH", "TARGET"), help="draw this instead")
     options = parser.parse_args()
@@ -119,12 +119,15 @@ def main() -> None:
                 kept[f"{clips}, {state}, {way}"] = {"clips": result.names} | result.values
         for way, columns in cells.items():
             print(f"| {way} | " + " | ".join(columns) + " |")
-    clip = read_clip(paths[0], options.scale, frames=8)
-    height, width = clip.low.shape[1:]
-    print(f"\nFrames of {width} x {height}, {options.device}:\n\n| model | frames a second | speed |\n|---|---:|---:|")
-    for name, (rate, ratio) in speeds(models, clip, options.rounds).items():
-        print(f"| {name} | {rate:.2f} | {ratio:.2f} |")
-        kept[f"speed, {name}"] = {"fps": rate, "ratio": ratio}
+    if options.rounds:
+        clip = read_clip(paths[0], options.scale, frames=8)
+        height, width = clip.low.shape[1:]
+        print(
+            f"\nFrames of {width} x {height}, {options.device}:\n\n| model | frames a second | speed |\n|---|---:|---:|"
+        )
+        for name, (rate, ratio) in speeds(models, clip, options.rounds).items():
+            print(f"| {name} | {rate:.2f} | {ratio:.2f} |")
+            kept[f"speed, {name}"] = {"fps": rate, "ratio": ratio}
     if options.json:
         options.json.write_text(json.dumps(kept, indent=1, default=lambda value: np.asarray(value).tolist()))
     for upscaler in upscalers.values():
