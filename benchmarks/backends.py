@@ -24,7 +24,7 @@ import torch
 
 from sr_plugins import Frame, Upscaler
 from sr_plugins.backends.onnx_graph import INPUT
-from sr_plugins.evaluation.speed import noise
+from sr_plugins.evaluation.speed import noise_pictures
 from sr_plugins.exporters.files import export
 from sr_plugins.plugins import plugins
 
@@ -34,7 +34,7 @@ Rate = Callable[[], float]  # frames a second
 def core(model: str, backend: str, precision: str, width: int, height: int, seconds: float) -> tuple[str, Rate]:
     """``Upscaler.stream`` in steady state."""
     upscaler = Upscaler(model, backend=backend, precision=precision)
-    pictures = noise(width, height)
+    pictures = noise_pictures(width, height)
     upscaler.upscale(pictures[0])
 
     return f"core: {upscaler.description}", lambda: streamed(upscaler, pictures, seconds)

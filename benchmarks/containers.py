@@ -23,7 +23,7 @@ from sr_plugins.errors import SRError
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.ffmpeg_process import bundled_ffmpeg, find_ffmpeg, version, version_number
 from sr_plugins.video.output_options import OutputOptions
-from sr_plugins.video.plan import plan_film
+from sr_plugins.video.plan import outline_film, plan_film
 from sr_plugins.video.probe import probe
 from sr_plugins.video.rehearsal import rehearse
 from sr_plugins.video.ways import Here
@@ -79,7 +79,8 @@ def made(source: Path, target: Path, words: str, executable: str, upscaler: Upsc
     """Whether a film's beginning can be encoded, joined and read back."""
     try:
         options, decode = OutputOptions.parse(words.split()), DecodeOptions()
-        plan = plan_film(source, target, Here(upscaler), options, (None, None), decode, 100, executable, True)
+        outline = outline_film(source, target, options, (None, None), decode, 100, executable, overwrite=True)
+        plan = plan_film(outline, Here(upscaler))
         names = plan.side_files
         rehearse(plan, target.with_name(names[1]), target.with_name(names[0]))
     except SRError:

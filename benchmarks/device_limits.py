@@ -17,7 +17,7 @@ import torch
 from backends import streamed
 
 from sr_plugins import Upscaler
-from sr_plugins.evaluation.speed import multiply_adds, noise, peak
+from sr_plugins.evaluation.speed import multiply_adds, noise_pictures, peak
 
 COPIES = 50
 
@@ -47,7 +47,7 @@ def copies_a_second(device: str, up: int, down: int) -> float:
 
 def rate(upscaler: Upscaler, width: int, height: int, seconds: float) -> float:
     """Frames a second in steady state."""
-    pictures = noise(width, height)
+    pictures = noise_pictures(width, height)
     for result in upscaler.stream(pictures * 16):
         del result
     return streamed(upscaler, pictures, seconds)

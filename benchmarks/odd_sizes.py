@@ -20,7 +20,7 @@ import torch
 
 from sr_plugins import Upscaler
 from sr_plugins.backends.openvino_requests import Output
-from sr_plugins.evaluation.speed import noise
+from sr_plugins.evaluation.speed import noise_pictures
 from sr_plugins.plugins import plugins
 
 SIZES = ((640, 360), (512, 288), (128, 96))  # even; the odd ones are less by one on each side
@@ -28,7 +28,7 @@ SIZES = ((640, 360), (512, 288), (128, 96))  # even; the odd ones are less by on
 
 def rate(upscaler: Upscaler, width: int, height: int, seconds: float) -> float:
     """Frames a second of ``Upscaler.stream``."""
-    pictures = noise(width, height)
+    pictures = noise_pictures(width, height)
     upscaler.upscale(pictures[0])
     start, stop = time.perf_counter(), time.perf_counter() + seconds
     endless = itertools.cycle(pictures)

@@ -15,14 +15,14 @@ import time
 import numpy as np
 
 from sr_plugins import Frame, Upscaler
-from sr_plugins.evaluation.speed import noise
+from sr_plugins.evaluation.speed import noise_pictures
 
 WARM = 16  # frames until reuse has proved itself and sizes that come often are compiled for
 
 
 def clip(width: int, height: int, count: int, moving: float) -> list[Frame]:
     random = np.random.default_rng(2)
-    still = noise(width, height)[0]
+    still = noise_pictures(width, height)[0]
     frames = []
     for _ in range(count):
         frame = still.copied()

@@ -163,3 +163,35 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
         if node not in index:
             visit(node)
     return found
+
+
+def names_from(path: Path) -> set[tuple[str, str]]:
+    """What a file takes by ``from module import name``."""
+    taken = (node for node, _, _ in nodes(path) if isinstance(node, ast.ImportFrom) and node.module)
+    return {(str(node.module), alias.name) for node in taken for alias in node.names}
+
+
+def offered(module: str) -> set[str]:
+    """What can be imported from a module of ours: what stands at its top, the modules in it, and its ``__all__``."""
+    found = {name.rpartition(".")[2] for name in modules() if name.rpartition(".")[0] == module}
+    for node in tree(modules()[module]).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+            found |= set(names)
+            if "__all__" in names:
+                found |= {text.value for text in ast.walk(node) if isinstance(text, ast.Constant)}  # type: ignore[misc]
+    return found
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name.strip("_") != ""
+
+
+def last_name(node: ast.expr) -> str:
+    """``c`` of ``a.b.c``."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

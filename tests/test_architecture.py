@@ -12,7 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from source_tree import PACKAGES, ROOT, Import, circles, imports, module_of, modules, nodes, room_of, tree
+from source_tree import (
+    PACKAGES,
+    ROOT,
+    Import,
+    circles,
+    imports,
+    is_private,
+    last_name,
+    module_of,
+    modules,
+    names_from,
+    nodes,
+    offered,
+    room_of,
+    tree,
+)
 
 from sr_plugins.cli.main import COMMANDS
 from sr_plugins.plugins import BUILT_IN
@@ -235,15 +250,6 @@ def test_tests_mirror_the_rooms() -> None:
 # -- private names -----------------------------------------------------------------------------------------------------
 
 
-def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name.strip("_") != ""
-
-
-def last_name(node: ast.expr) -> str:
-    """``c`` of ``a.b.c``."""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
 def defined(path: Path) -> set[str]:
     """The private names that a file makes: functions, classes, variables, attributes, parameters of named tuples."""
     found = set()
@@ -284,3 +290,12 @@ def test_private_names_are_read_where_they_are_made() -> None:
     private = set().union(*(defined(p) for p in modules().values()))
     files = [*modules().values(), *(p for f in OUTSIDE for p in sorted((ROOT / f).rglob("*.py")))]
     check({f"{p.relative_to(ROOT)} reads {name}" for p in files for _, name in private_reads(p, private)})
+
+
+def test_what_benchmarks_and_examples_import_is_there() -> None:
+    """They run seldom, and nothing else would tell."""
+    files = [path for folder in ("benchmarks", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
+    wanted = {(path, module, name) for path in files for module, name in names_from(path) if module in modules()}
+    assert wanted
+    there = {module: offered(module) for _, module, _ in wanted}
+    check({f"{path.name}: {module}.{name}" for path, module, name in wanted if name not in there[module]})

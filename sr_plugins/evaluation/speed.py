@@ -131,9 +131,8 @@ def _child(case: Case, seconds: float, through: Through, started: float, sender:
 
 def _measured(case: Case, seconds: float, through: Through, started: float) -> Speed:
     from sr_plugins.upscaler import Upscaler
-    from sr_plugins.video.pace import noise
 
-    pictures = [noise(YUV420P8, case.width, case.height, seed) for seed in range(PICTURES)]
+    pictures = noise_pictures(case.width, case.height)
     with Upscaler(case.model, case.scale, **case.settings) as upscaler:
         through(upscaler, pictures, 1)
         first_frame = time.time() - started
@@ -162,6 +161,13 @@ def through_pipe(upscaler: Upscaler, pictures: Sequence[Frame], count: int) -> N
     header = f"YUV4MPEG2 W{pictures[0].width} H{pictures[0].height} F24:1 Ip A1:1 C420mpeg2\n".encode()
     frames = [b"FRAME\n" + b"".join(plane.tobytes() for plane in picture.planes) for picture in pictures]
     upscale_pipe(BytesIO(header + b"".join(islice(cycle(frames), count))), BytesIO(), upscaler)
+
+
+def noise_pictures(width: int, height: int) -> list[Frame]:
+    """A few frames of 4:2:0, 8 bits, of which no part could be left out."""
+    from sr_plugins.video.pace import noise
+
+    return [noise(YUV420P8, width, height, seed) for seed in range(PICTURES)]
 
 
 def multiply_adds(loaded: LoadedModel) -> float:

@@ -82,24 +82,8 @@ def until(process: subprocess.Popen[str], line: str, times: int = 1) -> None:
     [(signal.SIGINT, 1, 130), (signal.SIGINT, 8, 130), (signal.SIGTERM, 2, 143), (signal.SIGHUP, 1, 129)],
 )
 def test_an_interrupted_picture_ends_at_the_next_tile(number: int, times: int, status: int, folder: Path) -> None:
-    process = started(
-        folder,
-        *[
-            "image",
-            "a.png",
-            "large.png",
-            "-o",
-            "out/",
-            "--model",
-            "slow",
-            "--tile",
-            "64",
-            "--backend",
-            "torch",
-            "--device",
-            "cpu",
-        ],
-    )
+    line = "image a.png large.png -o out/ --model slow --tile 64 --backend torch --device cpu"
+    process = started(folder, line)
     until(process, "tile", 4)  # one of the small picture, three of 256 of the large one
     for _ in range(times):
         process.send_signal(number)

@@ -21,7 +21,7 @@ from sr_plugins.video.ffmpeg_process import find_ffmpeg
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pace import pace
 from sr_plugins.video.pipe import upscale_pipe
-from sr_plugins.video.plan import plan_film
+from sr_plugins.video.plan import outline_film, plan_film
 from sr_plugins.video.preview import Stills
 from sr_plugins.video.transcode import FilmProgress, upscale_video
 from sr_plugins.video.ways import Here
@@ -108,9 +108,10 @@ def test_a_decoder_that_began_in_the_middle_is_trusted_by_all_frames_of_the_wind
 
 def _plan(clip: Path, folder: Path, upscaler: Upscaler) -> Film:
     options = OutputOptions.parse(LOSSLESS)
-    way = Here(upscaler)
-    cut = (None, None)
-    return plan_film(clip, folder / "o.mkv", way, options, cut, DecodeOptions(), 7, find_ffmpeg(None), True, None).film
+    outline = outline_film(
+        clip, folder / "o.mkv", options, (None, None), DecodeOptions(), 7, find_ffmpeg(None), overwrite=True
+    )
+    return plan_film(outline, Here(upscaler)).film
 
 
 def test_two_machines_make_the_frames_of_one(

@@ -113,16 +113,16 @@ def test_what_is_no_film_of_pictures_is_said(frames: Path, tmp_path: Path, doubl
 
 def test_a_folder_and_a_pattern_of_the_shell_are_one_film(frames: Path, tmp_path: Path) -> None:
     folder = frames.parent
-    assert films_of((str(folder),), str(tmp_path / "o.mkv"), []) == [(frames, tmp_path / "o.mkv")]
-    assert films_of((str(folder / "*.png"),), str(tmp_path / "o.mkv"), []) == [(frames, tmp_path / "o.mkv")]
-    assert films_of((str(folder),), f"{tmp_path}/new/", []) == [(frames, tmp_path / "new" / "f.mkv")]
+    assert films_of((str(folder),), str(tmp_path / "o.mkv"), [], []) == [(frames, tmp_path / "o.mkv")]
+    assert films_of((str(folder / "*.png"),), str(tmp_path / "o.mkv"), [], []) == [(frames, tmp_path / "o.mkv")]
+    assert films_of((str(folder),), f"{tmp_path}/new/", [], []) == [(frames, tmp_path / "new" / "f.mkv")]
     named = tuple(map(str, sorted(folder.iterdir())))
-    assert films_of(named, f"{tmp_path}/new/", []) == [(frames, tmp_path / "new" / "f.mkv")]
+    assert films_of(named, f"{tmp_path}/new/", [], []) == [(frames, tmp_path / "new" / "f.mkv")]
     with pytest.raises(PipeError, match="more pictures are numbered so"):
-        films_of((str(folder / "f_001*.png"),), str(tmp_path / "o.mkv"), [])
+        films_of((str(folder / "f_001*.png"),), str(tmp_path / "o.mkv"), [], [])
     (folder / "g_1.png").write_bytes(b"")
     with pytest.raises(PipeError, match="are not numbered alike"):
-        films_of((str(folder),), str(tmp_path / "o.mkv"), [])
+        films_of((str(folder),), str(tmp_path / "o.mkv"), [], [])
 
 
 def test_as_a_person_runs_it(frames: Path, tmp_path: Path) -> None:
