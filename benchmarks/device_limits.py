@@ -70,8 +70,8 @@ def main() -> None:
             for graphs in (True, False) if asked.device.startswith("cuda") else (False,):
                 upscaler = Upscaler(asked.model, device=asked.device, backend=backend, batch=batch)
                 if not graphs:
-                    for device in upscaler.devices:
-                        device.graphs = None
+                    for state in upscaler.devices:
+                        state.graphs = None
                 rows[f"{backend}, batch {batch}{', graphs' if graphs else ''}"] = upscaler
     rounds = [{row: rate(u, width, height, asked.seconds) for row, u in rows.items()} for _ in range(asked.rounds)]
     first = next(iter(rows.values()))
