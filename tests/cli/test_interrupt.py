@@ -63,8 +63,8 @@ def started(folder: Path, line: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         process_group=0,
-        # a shell that started pytest in the background made it, and with it its children, deaf to Ctrl-C
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # a shell that started pytest in the background, or nohup, made it and its children deaf to some of them
+        preexec_fn=lambda: [signal.signal(n, signal.SIG_DFL) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
     )
 
 
