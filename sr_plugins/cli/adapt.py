@@ -10,6 +10,7 @@ import click
 from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets, overwrite_option
+from sr_plugins.cli.options import training_device
 
 
 @click.command(
@@ -40,9 +41,7 @@ from sr_plugins.cli.files import check_targets, overwrite_option
     "--frames", type=click.IntRange(1), default=24, show_default=True, help="Frames of each film to learn from."
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option(
-    "--device", default="auto", show_default=True, shell_complete=completing.device, help="auto, cpu, cuda or cuda:1."
-)
+@training_device
 @overwrite_option
 def command(
     inputs: tuple[Path, ...],

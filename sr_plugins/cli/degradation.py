@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import check_targets, overwrite_option
+from sr_plugins.cli.options import training_device
 from sr_plugins.cli.subcommands import Subcommands
 from sr_plugins.errors import DataError
 
@@ -86,9 +86,7 @@ def _same_file(a: Path, b: Path) -> bool:
 @click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True)
 @click.option("--frames", type=click.IntRange(1), default=24, show_default=True, help="Frames of each film to look at.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option(
-    "--device", default="auto", show_default=True, shell_complete=completing.device, help="auto, cpu, cuda or cuda:1."
-)
+@training_device
 @overwrite_option
 def learn_command(
     targets: tuple[Path, ...],

@@ -80,6 +80,11 @@ _KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+training_device = click.option(
+    "--device", default="auto", show_default=True, shell_complete=completing.device, help="auto, cpu, cuda or cuda:1."
+)
+
+
 def setting_options(*names: str) -> Callable[[Command], Command]:
     """Adds an option for each of these settings, in this order."""
 

@@ -10,6 +10,7 @@ import click
 
 from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
+from sr_plugins.cli.options import training_device
 
 if TYPE_CHECKING:
     from sr_plugins.training.run.run_folder import Progress
@@ -30,9 +31,7 @@ LOWEST_PRIORITY = 19
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder, or the runs'. [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint. A queue always does.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this long; --resume goes on.")
-@click.option(
-    "--device", default="auto", show_default=True, shell_complete=completing.device, help="auto, cpu, cuda or cuda:1."
-)
+@training_device
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
