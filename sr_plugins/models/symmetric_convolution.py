@@ -38,6 +38,9 @@ class SymmetricConv3x3(nn.Module):
         places = torch.empty(0) if phases is None else phase_places(order, phases)
         self.register_buffer("places", places, persistent=False)
         self.places: Tensor
+        inputs = (shared.conv if isinstance(shared, BranchedConv3x3) else shared).in_channels
+        self.register_buffer("taps", tap_places(order, inputs).clone(), persistent=False)
+        self.taps: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
@@ -51,7 +54,7 @@ class SymmetricConv3x3(nn.Module):
         else:
             shared, bias = self.shared.weight, self.shared.bias
         assert bias is not None
-        kernel, bias = write_out(shared, self.order), bias.repeat(self.order)
+        kernel, bias = write_out(shared, self.order, self.taps), bias.repeat(self.order)
         if self.phases is None:
             return kernel, bias
         return torch.einsum("pk,kchw->pchw", self.places, kernel), self.places @ bias
@@ -100,16 +103,27 @@ def sources(order: int) -> list[list[int]]:
     return table
 
 
-def write_out(shared: Tensor, order: int) -> Tensor:
-    """One kernel of each of B families, (B, C, 3, 3), to all of them, (order * B, C, 3, 3)."""
-    families, inputs = shared.shape[:2]
+@cache
+def tap_places(order: int, inputs: int) -> Tensor:
+    """For each position and input, where its nine taps come from in the kernel that all positions share."""
+    taps = torch.arange(inputs * 9).view(1, inputs, 3, 3)
     kernels = []
     for position, source in zip(positions(order), sources(order), strict=True):
-        kernel = moved(shared, position)
+        kernel = moved(taps, position)
         if inputs > 1:
-            kernel = kernel.view(families, order, inputs // order, 3, 3)[:, source].flatten(1, 2)
-        kernels.append(kernel)
+            kernel = kernel.view(1, order, inputs // order, 3, 3)[:, source]
+        kernels.append(kernel.flatten())
     return torch.cat(kernels)
+
+
+def write_out(shared: Tensor, order: int, taps: Tensor) -> Tensor:
+    """One kernel of each of B families, (B, C, 3, 3), to all of them, (order * B, C, 3, 3).
+
+    ``taps`` are :func:`tap_places`, on the kernel's device: what a CUDA graph records may not come from the host.
+    """
+    families, inputs = shared.shape[:2]
+    taps = shared.flatten(1).index_select(1, taps)
+    return taps.view(families, order, inputs, 3, 3).transpose(0, 1).reshape(order * families, inputs, 3, 3)
 
 
 def phase_sets(order: int, side: int) -> list[int]:

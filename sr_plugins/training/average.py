@@ -19,9 +19,8 @@ class Average:
     def update(self, model: nn.Module, iteration: int) -> None:
         """Take in the weights after this iteration (counted from 0)."""
         decay = min(self.decay, (1 + iteration) / (10 + iteration))
-        for key, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.tensors[key].lerp_(value, 1 - decay)
+        values = {key: value for key, value in model.state_dict().items() if value.is_floating_point()}
+        torch._foreach_lerp_([self.tensors[key] for key in values], list(values.values()), 1 - decay)
 
     def network(self, build: Callable[[], nn.Module]) -> nn.Module:
         """The inference network with the averaged weights, on the CPU; ``build`` makes the one to train."""

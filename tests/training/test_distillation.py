@@ -41,7 +41,8 @@ def test_nobody_waits_for_a_teacher_that_no_stage_will_ask_again(tmp_path: Path,
 def test_targets_are_mixed_by_the_share(tmp_path: Path, data: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path, taught(0.5)))
     pictures = load_pictures(recipe, data, "luma", 0, "cpu")[0][2]
-    lows, targets = zip(*(pictures.batch(np.random.default_rng(5), 6, 8, teacher=s) for s in (0, 0.3, 1)), strict=True)
+    drawn = pictures.draw(np.random.default_rng(5), 6, 8)
+    lows, targets = zip(*(pictures.cut(drawn, 8, share) for share in (0, 0.3, 1)), strict=True)
     assert np.array_equal(lows[0], lows[2])
     np.testing.assert_allclose(targets[1], 0.7 * targets[0] + 0.3 * targets[2], atol=1e-6)
     found = {p.tobytes() for p in targets[2]}  # at the share of 1 they are the teacher's own, wherever they were cut

@@ -7,6 +7,8 @@ from torch import nn
 from sr_plugins.models.branched_convolution import BranchedConv3x3
 from sr_plugins.training.run.optimizers import ADAM_RMS, Muon, make_optimizers, orthogonal
 
+CPU = torch.device("cpu")
+
 
 @pytest.mark.parametrize("shape", [(32, 288), (32, 64), (288, 32), (1, 576), (4, 288)])
 def test_orthogonal_keeps_the_singular_vectors_and_evens_the_values(shape: tuple[int, int]) -> None:
@@ -60,12 +62,12 @@ def test_momentum_remembers_earlier_gradients() -> None:
 
 def test_muon_moves_kernels_and_adam_the_biases() -> None:
     layer = BranchedConv3x3(4, 4, skip=True)
-    kernels, others = make_optimizers("muon", layer, fused=False)
+    kernels, others = make_optimizers("muon", layer, CPU)
     assert {p.ndim for p in kernels.param_groups[0]["params"]} == {2, 4}
     assert others.param_groups[0]["params"] == [layer.conv.bias]
-    (adam,) = make_optimizers("adam", layer, fused=False)
+    (adam,) = make_optimizers("adam", layer, CPU)
     assert len(adam.param_groups[0]["params"]) == len(list(layer.parameters()))
 
 
 def test_a_network_without_biases_needs_no_adam() -> None:
-    assert [type(o) for o in make_optimizers("muon", nn.Conv2d(1, 1, 3, bias=False), fused=False)] == [Muon]
+    assert [type(o) for o in make_optimizers("muon", nn.Conv2d(1, 1, 3, bias=False), CPU)] == [Muon]

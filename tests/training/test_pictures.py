@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -67,7 +68,7 @@ def test_luma_is_full_range_bt601() -> None:
 
 def test_low_and_high_patches_lie_over_each_other(folder: Path) -> None:
     pictures = Pictures(list_pictures(folder), 2, "rgb", every_second, seed=1, least=16)
-    low, high = pictures.batch(np.random.default_rng(0), 64, 6)
+    low, high = pictures.cut(pictures.draw(np.random.default_rng(0), 64, 6), 6)
     assert low.shape == (64, 3, 6, 6)
     assert high.shape == (64, 3, 12, 12)
     # whatever the flip, each low-resolution pixel is one of the four it covers: always the same one of a patch
@@ -79,11 +80,28 @@ def test_low_and_high_patches_lie_over_each_other(folder: Path) -> None:
 
 def test_shares_of_a_batch_make_the_whole(folder: Path) -> None:
     pictures = Pictures(list_pictures(folder), 2, "luma", every_second, seed=1, least=16)
-    whole = pictures.batch(np.random.default_rng(5), 6, 8)
-    shares = [pictures.batch(np.random.default_rng(5), 6, 8, slice(rank, None, 2)) for rank in range(2)]
+    drawn = pictures.draw(np.random.default_rng(5), 6, 8)
+    whole = pictures.cut(drawn, 8)
+    shares = [pictures.cut(drawn[rank::2], 8) for rank in range(2)]
     for part in (0, 1):
         assert np.array_equal(whole[part][0::2], shares[0][part])
         assert np.array_equal(whole[part][1::2], shares[1][part])
+
+
+def test_a_device_cuts_the_same_patches(folder: Path) -> None:
+    pictures = Pictures(list_pictures(folder), 2, "rgb", every_second, seed=1, least=16)
+    pictures.taught = [high[:, ::-1] for _, high in pictures.pairs]
+    copy = pictures.copied_to(torch.device("cpu"))
+    drawn = pictures.draw(np.random.default_rng(5), 64, 7)
+    assert len({tuple(turn) for turn in drawn[:, 3:].tolist()}) == 8
+    for teacher in (0.0, 0.3):
+        for expected, found in zip(pictures.cut(drawn, 7, teacher), copy.cut(drawn, 7, teacher), strict=True):
+            np.testing.assert_allclose(found.numpy(), expected, atol=2e-7 if teacher else 0)
+    before = copy.cut(drawn, 7)[0]
+    pictures.put(1, 65535 - pictures.pairs[1][0])
+    low = copy.cut(drawn, 7)[0]
+    assert np.array_equal(low.numpy(), pictures.cut(drawn, 7)[0])
+    assert torch.equal(low[drawn[:, 0] != 1], before[drawn[:, 0] != 1])
 
 
 def test_pictures_in_several_sizes(folder: Path) -> None:
@@ -131,7 +149,7 @@ def test_a_folder_without_use_is_refused(tmp_path: Path, folder: Path, recipe: R
 
 def drawn(recipe: Recipe, folder: Path, start: int, count: int) -> list[NDArray[np.float32]]:
     sets, _ = load_pictures(recipe, folder, "luma", start)
-    batches = Batches(recipe, sets, start, pinned=False)
+    batches = Batches(recipe, sets, start)
     found = [batches.get() for _ in range(count)]
     batches.close()
     return [np.concatenate([low.numpy().ravel(), high.numpy().ravel()]) for _, low, high in found]
@@ -147,7 +165,7 @@ def test_batches_are_the_same_after_a_resume(folder: Path, recipe: Recipe) -> No
 def test_a_random_degradation_is_drawn_anew(folder: Path, recipe: Recipe) -> None:
     sets, _ = load_pictures(recipe, folder, "luma", 0)
     before = [low.copy() for low, _ in sets[2].pairs]
-    batches = Batches(recipe, sets, 0, pinned=False)
+    batches = Batches(recipe, sets, 0)
     for _ in range(20):
         batches.get()
     batches.close()
@@ -158,7 +176,7 @@ def test_a_random_degradation_is_drawn_anew(folder: Path, recipe: Recipe) -> Non
 def test_scales_take_turns_at_one_size_of_the_target(folder: Path, recipe: Recipe) -> None:
     both = replace(recipe, scale=4, also=(2,), stages=(replace(recipe.stages[0], patch=4),))
     sets, validation = load_pictures(both, folder, "luma", 0)
-    batches = Batches(both, sets, 0, pinned=False)
+    batches = Batches(both, sets, 0)
     found = [batches.get() for _ in range(4)]
     batches.close()
     assert [(scale, low.shape[-1], high.shape[-1]) for scale, low, high in found] == [(4, 4, 16), (2, 8, 16)] * 2

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from training_runs import drawing, log_of, recipe_file, same_weights
@@ -184,13 +185,16 @@ def test_the_target_is_the_frame_the_window_is_about(
 def test_batches_cut_the_same_place_of_all_frames(paths: list[Path], tmp_path: Path) -> None:
     clean = replace(SMALL, codec=("none",))
     made = sequences(paths, tmp_path / "a", clean)
-    low, high = made.batch(np.random.default_rng(1), 12, 16)
+    drawn = made.draw(np.random.default_rng(1), 12, 16)
+    low, high = made.cut(drawn, 16)
     assert (low.shape, high.shape) == ((12, 3, 1, 16, 16), (12, 1, 32, 32))
     for small, large in zip(low, high, strict=True):
         codes = np.rint(large[0] * 219 + 16).astype(np.uint8)
         expected = downscale_bicubic(codes, 2)[2:-2, 2:-2]
         np.testing.assert_allclose(small[1, 0, 2:-2, 2:-2] * 219 + 16, expected, atol=1.01)
-    shared = [made.batch(np.random.default_rng(1), 12, 16, slice(rank, None, 2))[0] for rank in (0, 1)]
+    on_device = made.copied_to(torch.device("cpu")).cut(drawn, 16)
+    assert all(np.array_equal(a, b) for a, b in zip(on_device, (low, high), strict=True))
+    shared = [made.cut(drawn[rank::2], 16)[0] for rank in (0, 1)]
     assert np.array_equal(np.stack(shared, 1).reshape(low.shape), low)
 
 

@@ -42,6 +42,11 @@ class WeightedSum(nn.Module):
             total = total + weight * self.terms[name](output, target)
         return total
 
+    @property
+    def learn(self) -> bool:
+        """Whether one of them makes steps of its own."""
+        return any(callable(getattr(term, "update", None)) for term in self.terms.values())
+
     def update(self, output: Tensor, target: Tensor) -> None:
         """Let losses that learn, such as a discriminator, make their own step."""
         for term in self.terms.values():

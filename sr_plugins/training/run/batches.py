@@ -6,7 +6,6 @@ processes that share a batch cut it from the same draw.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sr_plugins.devices import processors
 from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.training.degradations.chain import build_chain
 from sr_plugins.training.picture_files import list_pictures
 from sr_plugins.training.run.distillation import teach
-from sr_plugins.training.run.material import Material
+from sr_plugins.training.run.material import DeviceCopy, Material
 from sr_plugins.training.run.pictures import Pictures
 from sr_plugins.training.run.recipe import Recipe
 from sr_plugins.training.sequences.clips import list_clips
@@ -30,6 +30,7 @@ from sr_plugins.training.sequences.sequences import Sequences
 from sr_plugins.training.sequences.settings import SequenceSettings
 
 LOOKAHEAD = 8  # batches
+CPU = torch.device("cpu")
 Batch = tuple[int, Tensor, Tensor]  # scale, low, high
 
 
@@ -106,12 +107,14 @@ def load_sequences(
 class Batches:
     """Makes batch after batch in background threads, from ``iteration`` on.
 
+    A GPU holds all samples itself: the threads only draw where patches lie, and it cuts them.
+
     Args:
         recipe: what to draw.
         sets: what to learn from by scale, as :func:`load_material` gives it for ``iteration``.
         iteration: the first iteration asked for.
         rank, world: this process and how many share each batch.
-        pinned: put batches into page-locked memory, for an asynchronous copy to a GPU.
+        device: where batches come out.
     """
 
     def __init__(
@@ -122,49 +125,61 @@ class Batches:
         rank: int = 0,
         world: int = 1,
         *,
-        pinned: bool,
+        device: torch.device = CPU,
     ) -> None:
-        self.recipe, self.sets, self.rank, self.world, self.pinned = recipe, sets, rank, world, pinned
+        self.recipe, self.sets, self.rank, self.world = recipe, sets, rank, world
+        self.copies: dict[int, DeviceCopy] = {}
+        if device.type == "cuda":
+            self.copies = {scale: material.copied_to(device) for scale, material in sets.items()}
         self.renewed_sets = [pictures for pictures in sets.values() if isinstance(pictures, Pictures)]
         self.random = bool(self.renewed_sets) and build_chain(recipe.degradation, recipe.scale, recipe.path).random
         self.next = iteration
         self.scales = (recipe.scale, *recipe.also)
         self.cutter = ThreadPoolExecutor(1, "batches")  # one thread: renewals and cuts stay in order
-        self.degraders = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "degradations")
+        self.degraders = ThreadPoolExecutor(max(1, processors() - 1), "degradations")
         self.renewals: deque[Callable[[], None]] = deque()
         self.renewed = self.queued = iteration // recipe.renew
-        self.waiting: deque[Future[Batch]] = deque()
+        self.waiting: deque[Future[Callable[[], Batch]]] = deque()
 
     def get(self) -> Batch:
         """The next batch: its scale, low- and high-resolution patches (N, C, H, W) float32 in [0, 1]."""
         while len(self.waiting) < LOOKAHEAD and self.next < self.recipe.iterations:
-            self.waiting.append(self.cutter.submit(self._cut, self.next))
+            self.waiting.append(self.cutter.submit(self._prepared, self.next))
             self.next += 1
-        return self.waiting.popleft().result()
+        return self.waiting.popleft().result()()
 
-    def _cut(self, iteration: int) -> Batch:
-        if self.random:
-            self._renew(iteration)
+    def _prepared(self, iteration: int) -> Callable[[], Batch]:
+        """The batch, up to what the device does itself."""
+        due = self._due(iteration) if self.random else []
         stage = self.recipe.stages[self.recipe.stage_at(iteration)[0]]
         scale = self.scales[iteration % len(self.scales)]
         rng = np.random.default_rng([self.recipe.seed, iteration])
         patch = stage.patch * self.recipe.scale // scale  # the same size at high resolution
-        share = slice(self.rank, None, self.world)
-        low, high = (torch.from_numpy(a) for a in self.sets[scale].batch(rng, stage.batch, patch, share, stage.teacher))
-        return (scale, low.pin_memory(), high.pin_memory()) if self.pinned else (scale, low, high)
+        drawn = self.sets[scale].draw(rng, stage.batch, patch)[self.rank :: self.world]
+        if copy := self.copies.get(scale):
 
-    def _renew(self, iteration: int) -> None:
-        """Queue the fresh copies that come next, and put those due at ``iteration`` in their places."""
+            def on_device() -> Batch:
+                for put in due:
+                    put()
+                return scale, *copy.cut(drawn, patch, stage.teacher)
+
+            return on_device
+        for put in due:
+            put()
+        low, high = (torch.from_numpy(a) for a in self.sets[scale].cut(drawn, patch, stage.teacher))
+        return lambda: (scale, low, high)
+
+    def _due(self, iteration: int) -> list[Callable[[], None]]:
+        """Queue the fresh copies that come next; returns what puts those due at ``iteration`` in their places."""
         due = iteration // self.recipe.renew
         while self.queued < due + 2 * LOOKAHEAD:
             for pictures in self.renewed_sets:
                 made = self.degraders.submit(pictures.renewal, self.queued)
                 self.renewals.append(lambda p=pictures, n=self.queued, m=made: p.put(n, m.result()))  # type: ignore[misc]
             self.queued += 1
-        while self.renewed < due:
-            for _ in self.renewed_sets:
-                self.renewals.popleft()()
-            self.renewed += 1
+        count = max(0, due - self.renewed) * len(self.renewed_sets)
+        self.renewed = max(due, self.renewed)
+        return [self.renewals.popleft() for _ in range(count)]
 
     def close(self) -> None:
         """Stop the threads; what is in progress ends first."""

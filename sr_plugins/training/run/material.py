@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Floats = NDArray[np.float32]
+Draw = NDArray[np.int64]  # a row for each patch: what it is cut from and where, as its material counts
+
+
+class DeviceCopy(Protocol):
+    """A material's samples in a device's memory, where patches are cut without the host."""
+
+    def cut(self, drawn: Draw, patch: int, teacher: float = ...) -> tuple[Tensor, Tensor]:
+        """What ``Material.cut`` gives for the same draw."""
 
 
 class Material(Protocol):
@@ -25,10 +33,17 @@ class Material(Protocol):
     def sources(self) -> Sequence[tuple[int, Path, float]]:
         """Number, file and size of everything they were made of."""
 
-    def batch(
-        self, rng: np.random.Generator, size: int, patch: int, share: slice = ..., teacher: float = ...
-    ) -> tuple[Floats, Floats]:
-        """``size`` random patches, low (N, C, h, w) or (N, T, C, h, w) and high (N, C, H, W), in [0, 1]."""
+    def draw(self, rng: np.random.Generator, size: int, patch: int) -> Draw:
+        """Where ``size`` random patches lie, and how each is flipped and transposed."""
+
+    def cut(self, drawn: Draw, patch: int, teacher: float = ...) -> tuple[Floats, Floats]:
+        """Those patches, low (N, C, h, w) or (N, T, C, h, w) and high (N, C, H, W), in [0, 1].
+
+        Of the high-resolution ones ``teacher`` is the share of the teacher's picture.
+        """
+
+    def copied_to(self, device: torch.device) -> DeviceCopy:
+        """Everything in a device's memory."""
 
     def whole(self) -> Iterator[tuple[Floats, Floats]]:
         """What to validate with, one after the other: the same without N."""

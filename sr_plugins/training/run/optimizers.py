@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +15,49 @@ STEPS = 5
 ADAM_RMS = 0.2  # of Adam's updates in units of the learning rate (Liu et al.)
 
 
-def make_optimizers(name: str, model: nn.Module, *, fused: bool) -> list[Optimizer]:
-    """What moves a network's parameters: one optimizer, or one for kernels and one for the rest."""
+def make_optimizers(name: str, model: nn.Module, device: torch.device) -> list[Optimizer]:
+    """What moves a network's parameters: one optimizer, or one for kernels and one for the rest.
+
+    On CUDA the learning rates are tensors, which a recorded step reads anew each time.
+    """
     parameters = list(model.parameters())
+    rate: float | Tensor = torch.tensor(1e-3, device=device) if device.type == "cuda" else 1e-3
     if name == "adam":
-        return [_adam(parameters, fused)]
+        return [_adam(parameters, rate)]
     kernels = [p for p in parameters if p.ndim > 1]
     others = [p for p in parameters if p.ndim <= 1]
-    return [Muon(kernels), *([_adam(others, fused)] if others else [])]
+    return [Muon(kernels, rate), *([_adam(others, rate)] if others else [])]
 
 
-def _adam(parameters: Iterable[nn.Parameter], fused: bool) -> Adam:
-    return Adam(parameters, lr=1e-3, betas=(0.9, 0.99), fused=fused or None)
+def set_rates(optimizers: Iterable[Optimizer], rate: float) -> None:
+    """Let all of them take steps of this learning rate."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+
+def load_states(optimizers: Iterable[Optimizer], states: Iterable[dict[str, Any]]) -> None:
+    """Take over what optimizers of the same parameters knew, perhaps on another kind of device."""
+    for optimizer, state in zip(optimizers, states, strict=True):
+        own = [{key: group.get(key) for key in ("lr", "fused", "capturable")} for group in optimizer.param_groups]
+        rates = [float(group["lr"]) for group in state["param_groups"]]
+        optimizer.load_state_dict(state)
+        for group, kept in zip(optimizer.param_groups, own, strict=True):
+            group.update({key: value for key, value in kept.items() if value is not None})
+            for parameter in group["params"]:
+                if isinstance(step := optimizer.state[parameter].get("step"), Tensor):
+                    place = parameter.device if kept["capturable"] else "cpu"
+                    optimizer.state[parameter]["step"] = step.to(place)
+        for rate in rates[:1]:
+            set_rates([optimizer], rate)
+
+
+def _adam(parameters: Iterable[nn.Parameter], rate: float | Tensor) -> Adam:
+    on_device = isinstance(rate, Tensor)
+    return Adam(parameters, lr=rate, betas=(0.9, 0.99), fused=on_device or None, capturable=on_device)
 
 
 class Muon(Optimizer):
@@ -37,7 +69,7 @@ class Muon(Optimizer):
     torch's own ``Muon`` takes matrices only, no kernels of convolutions.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float = 1e-3, momentum: float = 0.95) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float | Tensor = 1e-3, momentum: float = 0.95) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
@@ -50,20 +82,23 @@ class Muon(Optimizer):
                 if kernel.grad is not None:
                     alike[kernel.shape].append(kernel)
             for kernels in alike.values():
-                updates = torch.stack([self._direction(k, group["momentum"]).flatten(1) for k in kernels])
+                updates = torch.stack([d.flatten(1) for d in self._directions(kernels, group["momentum"])])
                 size = ADAM_RMS * max(updates.shape[1:]) ** 0.5
-                for kernel, update in zip(kernels, orthogonal(updates), strict=True):
-                    kernel.add_(update.view(kernel.shape), alpha=-group["lr"] * size)
+                steps = orthogonal(updates) * (-group["lr"] * size)
+                for kernel, step in zip(kernels, steps, strict=True):
+                    kernel.add_(step.view(kernel.shape))
 
-    def _direction(self, kernel: nn.Parameter, momentum: float) -> Tensor:
-        """Nesterov's momentum after this gradient."""
-        assert kernel.grad is not None
-        state = self.state[kernel]
-        if not state:
-            state["momentum"] = torch.zeros_like(kernel)
-        average: Tensor = state["momentum"]
-        average.lerp_(kernel.grad, 1 - momentum)
-        return kernel.grad.lerp(average, momentum)
+    def _directions(self, kernels: list[nn.Parameter], momentum: float) -> Sequence[Tensor]:
+        """Nesterov's momentum after these gradients."""
+        averages: list[Tensor] = []
+        for kernel in kernels:
+            state = self.state[kernel]
+            if not state:
+                state["momentum"] = torch.zeros_like(kernel)
+            averages.append(state["momentum"])
+        gradients = [kernel.grad for kernel in kernels if kernel.grad is not None]
+        torch._foreach_lerp_(averages, gradients, 1 - momentum)
+        return torch._foreach_lerp(gradients, averages, momentum)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -10,12 +10,16 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sr_plugins.errors import DataError
 from sr_plugins.pixels.antialiased import resize
 from sr_plugins.pixels.matlab import to_8bit
 from sr_plugins.training.picture_files import Pair, read_rgb, to_channels, turned
+from sr_plugins.training.run.material import Draw
+from sr_plugins.training.run.planes_on_device import PlanesOnDevice
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +61,7 @@ class Pictures:
         self.pairs: list[Pair] = []
         self.taught: list[NDArray[np.uint16]] = []  # what a teacher makes of each low-resolution picture
         self.sources: list[Source] = []
+        self.copy: PicturesOnDevice | None = None
         sources = [(i, path, size) for i, (size, path) in enumerate(product(sizes, paths))]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for source, pair in zip(sources, pool.map(self._pair, sources), strict=True):
@@ -105,33 +110,68 @@ class Pictures:
         """Put the n-th fresh copy in its place."""
         slot = n % len(self.pairs)
         self.pairs[slot] = (low, self.pairs[slot][1])
+        if self.copy is not None:
+            self.copy.put(slot, low)
 
-    def batch(
-        self, rng: np.random.Generator, size: int, patch: int, share: slice = slice(None), teacher: float = 0.0
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """``size`` random patches with random flips and transposition, (N, C, H, W) in [0, 1], low and high.
-
-        ``share`` picks some of them: what one of several processes works on. Of the high-resolution ones ``teacher``
-        is the share of the teacher's picture.
-        """
-        lows, highs = [], []
-        s = self.scale
+    def draw(self, rng: np.random.Generator, size: int, patch: int) -> Draw:
+        """``size`` random patches of low resolution: number of the picture, y, x, and which flip and transposition."""
+        rows = []
         for _ in range(size):
             number = int(rng.integers(len(self.pairs)))
+            height, width = self.pairs[number][0].shape[1:]
+            y, x = int(rng.integers(height - patch + 1)), int(rng.integers(width - patch + 1))
+            rows.append((number, y, x, int(rng.integers(8))))
+        return np.array(rows, np.int64)
+
+    def cut(self, drawn: Draw, patch: int, teacher: float = 0.0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Patches (N, C, H, W) in [0, 1], low and high; of the latter ``teacher`` is the share of its picture."""
+        lows: list[NDArray[np.uint16]] = []
+        highs: list[NDArray[np.float32]] = []
+        s = self.scale
+        for number, y, x, turn in drawn.tolist():
             low, high = self.pairs[number]
-            y = int(rng.integers(low.shape[1] - patch + 1))
-            x = int(rng.integers(low.shape[2] - patch + 1))
-            small = low[:, y : y + patch, x : x + patch]
             inside = (slice(None), slice(y * s, (y + patch) * s), slice(x * s, (x + patch) * s))
             large = high[inside].astype(np.float32)
             if teacher:
                 large += teacher * (self.taught[number][inside] - large)
-            turn = int(rng.integers(8))
-            lows.append(turned(small, turn))
+            lows.append(turned(low[:, y : y + patch, x : x + patch], turn))
             highs.append(turned(large, turn))
-        return np.stack(lows[share]).astype(np.float32) / MAXIMUM, np.stack(highs[share]) / MAXIMUM
+        return np.stack(lows).astype(np.float32) / MAXIMUM, np.stack(highs) / MAXIMUM
+
+    def copied_to(self, device: torch.device) -> PicturesOnDevice:
+        """Everything in a device's memory; renewals go there too."""
+        self.copy = PicturesOnDevice(self, device)
+        return self.copy
 
     def whole(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Every picture, low and high resolution, (C, H, W) in [0, 1]: for validation."""
         for low, high in self.pairs:
             yield low.astype(np.float32) / MAXIMUM, high.astype(np.float32) / MAXIMUM
+
+
+class PicturesOnDevice:
+    """The samples of :class:`Pictures` in a device's memory, float32."""
+
+    def __init__(self, pictures: Pictures, device: torch.device) -> None:
+        self.scale = pictures.scale
+        self.low = PlanesOnDevice([_scaled(low) for low, _ in pictures.pairs], device)
+        self.high = PlanesOnDevice([_scaled(high) for _, high in pictures.pairs], device)
+        self.taught = PlanesOnDevice([_scaled(p) for p in pictures.taught], device) if pictures.taught else None
+
+    def put(self, slot: int, low: NDArray[np.uint16]) -> None:
+        """Another low-resolution picture in one's place."""
+        self.low.put(slot, _scaled(low))
+
+    def cut(self, drawn: Draw, patch: int, teacher: float = 0.0) -> tuple[Tensor, Tensor]:
+        """What :meth:`Pictures.cut` gives for the same draw."""
+        number, y, x, turn = self.low.columns(drawn)
+        s = self.scale
+        low = self.low.cut(number, y, x, turn, patch)
+        high = self.high.cut(number, y * s, x * s, turn, patch * s)
+        if teacher and self.taught is not None:
+            high = high.lerp(self.taught.cut(number, y * s, x * s, turn, patch * s), teacher)
+        return low, high
+
+
+def _scaled(samples: NDArray[np.uint16]) -> NDArray[np.float32]:
+    return samples.astype(np.float32) / MAXIMUM

@@ -20,8 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from sr_plugins.devices import bfloat16_is_faster
 from sr_plugins.errors import DataError, RecipeError
@@ -31,10 +29,11 @@ from sr_plugins.training.average import Average
 from sr_plugins.training.losses.weighted_sum import WeightedSum
 from sr_plugins.training.run.batches import Batches, load_material
 from sr_plugins.training.run.material import on_device
-from sr_plugins.training.run.optimizers import make_optimizers
+from sr_plugins.training.run.optimizers import load_states, make_optimizers, set_rates
 from sr_plugins.training.run.processes import Processes, processes
-from sr_plugins.training.run.recipe import Recipe, Stage
+from sr_plugins.training.run.recipe import Recipe
 from sr_plugins.training.run.run_folder import Progress, RunFolder, identity
+from sr_plugins.training.run.step import Step
 from sr_plugins.training.run.validation import mean_psnr
 from sr_plugins.weights.safetensors_files import write_weights
 from sr_plugins.weights.tensors import read_tensors
@@ -98,7 +97,7 @@ def _train(
         _start_from(model, recipe)
     model = model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(model, recipe.ema)
-    optimizers = make_optimizers(recipe.optimizer, model, fused=place.device.type == "cuda")
+    optimizers = make_optimizers(recipe.optimizer, model, place.device)
     losses = [_losses(recipe, i, spec, place.device) for i in range(len(recipe.stages))]
     if recipe.stages[-1].int8 and not callable(getattr(model, "prepare_int8", None)):
         raise RecipeError(f"{recipe.path}: {spec.label} cannot be trained for 8-bit integers: leave out int8")
@@ -111,8 +110,7 @@ def _train(
                 bfloat16 = state["bfloat16"]
             model.load_state_dict(state["model"])
             average.tensors = state["average"]
-            for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(kept)
+            load_states(optimizers, state["optimizers"])
             iteration, seconds = state["iteration"], state["seconds"]
             recent += state["recent"].unbind() if "recent" in state else []
             if "random" in state:  # what networks draw, for dropout and the like
@@ -128,6 +126,12 @@ def _train(
             raise RecipeError(f"{recipe.path}: batch = {stage.batch} cannot be shared by {place.world} processes")
     sets, validation = load_material(recipe, data, spec, run.folder, iteration, str(place.device))
     network = place.wrapped(model)
+
+    def steps() -> Step:
+        clip = recipe.clip_gradient
+        return Step(model, network, optimizers, scale=recipe.scale, clip=clip, bfloat16=bfloat16)
+
+    step = steps()
     started = saved = time.monotonic()
 
     def elapsed() -> float:
@@ -145,39 +149,29 @@ def _train(
             states |= {"recent": torch.stack(recent) if recent else torch.zeros(0), "random": torch.get_rng_state()}
             run.save(states | {"iteration": iteration, "seconds": elapsed()})
 
-    pinned = place.device.type == "cuda"
     with (
-        closing(Batches(recipe, sets, iteration, place.rank, place.world, pinned=pinned)) as batches,
+        closing(Batches(recipe, sets, iteration, place.rank, place.world, device=place.device)) as batches,
         _stop_requested() as stop,
     ):
         stopping = False
         while iteration < recipe.iterations and not stopping:
             index, within = recipe.stage_at(iteration)
             stage = recipe.stages[index]
-            _set_rates(optimizers, stage, within)
-            scale, low, high = batches.get()
+            scale, low, target = batches.get()
             x = on_device(low, place.device)
-            target = high.to(place.device, non_blocking=True)
             if stage.int8:
                 if getattr(model, "int8_ranges", None) is None:  # go on from the averaged weights
                     model.load_state_dict(average.tensors)
                     model.prepare_int8(x)
                     average = Average(model, recipe.ema)
-                    optimizers = make_optimizers(recipe.optimizer, model, fused=place.device.type == "cuda")
-                    _set_rates(optimizers, stage, within)
+                    optimizers = make_optimizers(recipe.optimizer, model, place.device)
+                    step = steps()
                 model.int8 = True
-            with torch.autocast(place.device.type, torch.bfloat16, enabled=bfloat16):
-                output = network(x) if scale == recipe.scale else network(x, scale)
-            loss, picture = _loss(losses[index], output, target)
-            model.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_gradient)
-            for optimizer in optimizers:
-                optimizer.step()
-            losses[index].update(picture, target)
+            set_rates(optimizers, _cosine(*stage.learning_rate, within / (stage.schedule or stage.iterations)))
+            loss = step(losses[index], scale, x, target, (index, stage.int8))
             average.update(model, iteration)
             iteration += 1
-            recent.append(loss.detach())
+            recent.append(loss)
 
             ends = iteration == recipe.iterations or recipe.stage_at(iteration)[1] == 0
             due = iteration % recipe.validate_every == 0
@@ -237,22 +231,6 @@ def _losses(recipe: Recipe, index: int, spec: ModelSpec, device: torch.device) -
         torch.manual_seed(recipe.seed + index)
         losses = WeightedSum(recipe.stages[index].losses, 1 if spec.channels == "luma" else 3, recipe.path)
     return losses.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _loss(losses: WeightedSum, output: Tensor | list[Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss and the largest picture; smaller ones, if any, are held to the target shrunk to their size."""
-    pictures = [p.float() for p in (output if isinstance(output, list) else [output])]
-    loss = losses(pictures[-1], target)
-    for picture in pictures[:-1]:
-        shrunk = F.interpolate(target, size=picture.shape[-2:], mode="bicubic", antialias=True)
-        loss = loss + losses(picture, shrunk)
-    return loss, pictures[-1]
-
-
-def _set_rates(optimizers: list[Optimizer], stage: Stage, within: int) -> None:
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = _cosine(*stage.learning_rate, within / (stage.schedule or stage.iterations))
 
 
 def _cosine(first: float, last: float, t: float) -> float:

@@ -18,11 +18,15 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.pixels.matlab import LUMA_SPAN, downscale_bicubic, to_8bit, to_luma
 from sr_plugins.training.picture_files import read_rgb, turned
+from sr_plugins.training.run.material import Draw
+from sr_plugins.training.run.planes_on_device import PlanesOnDevice
 from sr_plugins.training.sequences.clips import draw_part, read_luma
 from sr_plugins.training.sequences.coding import CLEAN, code, draw_coding
 from sr_plugins.training.sequences.scenes import Layer, draw_layer, render
@@ -155,23 +159,30 @@ class Sequences:
             layers.append(draw_layer(rng, picture, side, settings.motion * self.scale, nearer=nearer))
         return to_8bit(render(layers, side, settings.frames))
 
-    def batch(
-        self, rng: np.random.Generator, size: int, patch: int, share: slice = slice(None), teacher: float = 0.0
-    ) -> tuple[Floats, Floats]:
-        """``size`` random patches with random flips and transposition: low (N, T, 1, h, w) and high (N, 1, H, W).
-
-        Values are luma, 0 black and 1 white; ``share`` picks some of them, what one of several processes works on.
-        """
-        lows, highs = [], []
-        s, count = self.scale, sum(self.window) + 1
+    def draw(self, rng: np.random.Generator, size: int, patch: int) -> Draw:
+        """``size`` random patches: number of the scene, its coding, target, y, x, and which flip and transposition."""
+        rows = []
         for _ in range(size):
-            low, high = self.scenes[int(rng.integers(len(self.scenes)))]
+            number = int(rng.integers(len(self.scenes)))
+            low, high = self.scenes[number]
             coding, target = int(rng.integers(len(low))), int(rng.integers(len(high)))
             y, x = (int(rng.integers(side - patch + 1)) for side in low.shape[2:])
-            turn = int(rng.integers(8))
+            rows.append((number, coding, target, y, x, int(rng.integers(8))))
+        return np.array(rows, np.int64)
+
+    def cut(self, drawn: Draw, patch: int, teacher: float = 0.0) -> tuple[Floats, Floats]:
+        """Patches, low (N, T, 1, h, w) and high (N, 1, H, W): luma, 0 black and 1 white."""
+        lows, highs = [], []
+        s, count = self.scale, sum(self.window) + 1
+        for number, coding, target, y, x, turn in drawn.tolist():
+            low, high = self.scenes[number]
             lows.append(turned(low[coding, target : target + count, y : y + patch, x : x + patch], turn)[:, None])
             highs.append(turned(high[target, None, y * s : (y + patch) * s, x * s : (x + patch) * s], turn))
-        return _luma(np.stack(lows[share])), _luma(np.stack(highs[share]))
+        return _luma(np.stack(lows)), _luma(np.stack(highs))
+
+    def copied_to(self, device: torch.device) -> SequencesOnDevice:
+        """Everything in a device's memory."""
+        return SequencesOnDevice(self, device)
 
     def whole(self) -> Iterator[tuple[Floats, Floats]]:
         """For validation: of each scene and coding one window (T, 1, h, w), and its high-resolution frame (1, H, W)."""
@@ -185,6 +196,24 @@ class Sequences:
 def _luma(codes: Luma) -> Floats:
     """8-bit limited-range codes to 0 (black) .. 1 (white); what lies beyond stays so."""
     return (codes.astype(np.float32) - np.float32(BLACK)) / np.float32(LUMA_SPAN)
+
+
+class SequencesOnDevice:
+    """The samples of :class:`Sequences` in a device's memory, as the 8-bit codes that they are."""
+
+    def __init__(self, sequences: Sequences, device: torch.device) -> None:
+        self.scale, self.frames = sequences.scale, sum(sequences.window) + 1
+        self.codings = sequences.settings.codings
+        self.low = PlanesOnDevice([coding for low, _ in sequences.scenes for coding in low], device)
+        self.high = PlanesOnDevice([high for _, high in sequences.scenes], device)
+
+    def cut(self, drawn: Draw, patch: int, teacher: float = 0.0) -> tuple[Tensor, Tensor]:
+        """What :meth:`Sequences.cut` gives for the same draw."""
+        scene, coding, target, y, x, turn = self.low.columns(drawn)
+        s = self.scale
+        low = self.low.cut(scene * self.codings + coding, y, x, turn, patch, target, self.frames)
+        high = self.high.cut(scene, y * s, x * s, turn, patch * s, target, 1)
+        return (low[:, :, None].float() - BLACK) / LUMA_SPAN, (high.float() - BLACK) / LUMA_SPAN
 
 
 @lru_cache(maxsize=4)
