@@ -20,9 +20,9 @@ from sr_plugins.devices import processors
 from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.training.degradations.chain import build_chain
+from sr_plugins.training.material import DeviceCopy, Material
 from sr_plugins.training.picture_files import list_pictures
 from sr_plugins.training.run.distillation import teach
-from sr_plugins.training.run.material import DeviceCopy, Material
 from sr_plugins.training.run.pictures import Pictures
 from sr_plugins.training.run.recipe import Recipe
 from sr_plugins.training.sequences.clips import list_clips

@@ -17,9 +17,9 @@ from torch import Tensor
 from sr_plugins.errors import DataError
 from sr_plugins.pixels.antialiased import resize
 from sr_plugins.pixels.matlab import to_8bit
+from sr_plugins.training.material import Draw
 from sr_plugins.training.picture_files import Pair, read_rgb, to_channels, turned
-from sr_plugins.training.run.material import Draw
-from sr_plugins.training.run.planes_on_device import PlanesOnDevice
+from sr_plugins.training.planes_on_device import PlanesOnDevice
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from sr_plugins.training.run.material import Material, on_device
+from sr_plugins.training.material import Material, on_device
 
 
 @torch.no_grad()

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.pixels.matlab import LUMA_SPAN, downscale_bicubic, to_8bit, to_luma
+from sr_plugins.training.material import Draw
 from sr_plugins.training.picture_files import read_rgb, turned
-from sr_plugins.training.run.material import Draw
-from sr_plugins.training.run.planes_on_device import PlanesOnDevice
+from sr_plugins.training.planes_on_device import PlanesOnDevice
 from sr_plugins.training.sequences.clips import draw_part, read_luma
 from sr_plugins.training.sequences.coding import CLEAN, code, draw_coding
 from sr_plugins.training.sequences.scenes import Layer, draw_layer, render
