@@ -1,9 +1,11 @@
 """Fixtures every test may use."""
 
+import copy
 import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no test data: set SR_PLUGINS_TEST_DATA to a folder with benchmark/, train/ and video/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def operators_read_once() -> Iterator[None]:
+    """``torch.onnx.export`` reads the source of all its operators each time, nearly two seconds; here they stay."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    read = cache(ONNXRegistry.from_torchlib)
+
+    def copied(opset_version: int | None = None) -> ONNXRegistry:
+        made = copy.copy(read() if opset_version is None else read(opset_version))
+        made.functions = {name: [*found] for name, found in made.functions.items()}
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(copied))
+        yield
 
 
 Install = Callable[..., None]

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,10 @@ PRELOADED = (
     "torch", "rich.console", "sr_plugins.cli.image", "sr_plugins.cli.models", "sr_plugins.cli.video",
     "sr_plugins.testing", "gimp_bridge.worker",
 )  # fmt: skip
+
+
+# what training imports when it makes an optimizer and a plot: some four seconds
+TRAINING = ("torch._dynamo", "matplotlib.figure", "matplotlib.backends.backend_agg", "sr_plugins.training.run.queue")
 
 
 class Started:
@@ -78,13 +82,16 @@ def start(
     stderr: int = 2,
     env: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
+    imports: Sequence[str] = (),
 ) -> Started:
     """``python COMMAND`` on these descriptors.
 
-    The command begins with ``-c``, ``-m`` (or ``-P`` before it) or the path of a script.
+    The command begins with ``-c``, ``-m`` (or ``-P`` before it) or the path of a script. ``imports``: modules that it
+    is to find imported, beside those that all do.
     """
     environment = dict(os.environ if env is None else env)
-    return Started([*map(str, command)], stdin, stdout, stderr, env=environment, cwd=str(cwd or Path.cwd()))
+    more = {"env": environment, "cwd": str(cwd or Path.cwd()), "imports": [*imports]}
+    return Started([*map(str, command)], stdin, stdout, stderr, **more)
 
 
 def python(
@@ -92,10 +99,12 @@ def python(
     env: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
     timeout: float | None = None,
+    imports: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """What ``python COMMAND`` says and how it ends, without input."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nothing:
-        process = start(*command, stdin=nothing.fileno(), stdout=out.fileno(), stderr=err.fileno(), env=env, cwd=cwd)
+        streams = {"stdin": nothing.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
+        process = start(*command, **streams, env=env, cwd=cwd, imports=imports)
         try:
             process.wait(timeout)
         except BaseException:
@@ -152,6 +161,9 @@ def _next_process(asked: socket.socket) -> dict[str, Any]:
         text, descriptors, _, _ = socket.recv_fds(asked, 1 << 20, 4)
         if not text:
             os._exit(0)
+        request: dict[str, Any] = json.loads(text)
+        for name in request["imports"]:
+            importlib.import_module(name)
         if os.fork() == 0:
             *streams, told = descriptors
             asked.close()
@@ -161,7 +173,6 @@ def _next_process(asked: socket.socket) -> dict[str, Any]:
                 for number, descriptor in enumerate(streams):
                     os.dup2(descriptor, number)
                     os.close(descriptor)
-                request: dict[str, Any] = json.loads(text)
                 return request
             for descriptor in streams:
                 os.close(descriptor)

@@ -33,6 +33,8 @@ from sr_plugins.models.vdsr_network import VDSR
 from sr_plugins.plugins import plugins
 from sr_plugins.testing import check_backend
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 GRAY = FrameFormat(family="gray")
 TV_10 = Coding(64.0, 876.0, 10)  # luma of limited range
 Values = NDArray[np.float32]

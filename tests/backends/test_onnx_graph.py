@@ -23,6 +23,8 @@ from sr_plugins.plugins import plugins
 from sr_plugins.weights.digest import fingerprint
 from sr_plugins.weights.pretrained import load_model
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 
 @pytest.mark.parametrize(("scale", "channels"), [(2, "luma"), (3, "rgb")])
 def test_another_runtime_gives_torch_numbers_at_any_size(scale, channels, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -17,6 +17,8 @@ from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
 from sr_plugins.weights.pretrained import load_model
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 CORE = openvino.Core()
 
 

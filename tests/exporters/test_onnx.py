@@ -17,6 +17,8 @@ from sr_plugins.cli.export import command
 from sr_plugins.errors import ArgumentError
 from sr_plugins.exporters.files import export
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 RGB, GRAY = FrameFormat(family="rgb"), FrameFormat(family="gray")
 
 
@@ -44,14 +46,15 @@ def runtimes(path: Path):  # type: ignore[no-untyped-def]
         (4, True, "half", None),
         (2, True, "half", 18),
         (2, False, "full", 16),
-        (2, False, "half", 21),  # torch's exporter: ours writes 20
+        (2, False, "half", 21),  # torch's exporter, for one size, which takes a fifth of the time: ours writes 20
     ],
 )
 def test_other_runtimes_make_the_cores_colours(
     scale: int, back_projection: bool, precision: str, opset: int | None, tmp_path: Path
 ) -> None:
     loaded, path = small_network(scale, 8, 1, back_projection), tmp_path / "rgb.onnx"
-    export(loaded, path, channels="rgb", precision=precision, opset=opset)
+    size = (34, 23) if opset == 21 else None
+    export(loaded, path, channels="rgb", precision=precision, opset=opset, size=size)
     content = onnx.load(path)
     assert opset in (None, *(o.version for o in content.opset_import if o.domain == ""))
     rgb = picture(23, 34)
@@ -59,7 +62,7 @@ def test_other_runtimes_make_the_cores_colours(
         expected = np.stack(upscaler.upscale(Frame(list(rgb), RGB)).planes).astype(int)
     x = (rgb[None] / 255).astype(np.float16 if precision == "half" else np.float32)
     for run in runtimes(path):
-        for count in (1, 2):
+        for count in (1, 2) if size is None else (1,):
             result = run(np.repeat(x, count, 0))
             assert result.dtype == x.dtype
             codes = np.rint(result.astype(np.float64) * 255).clip(0, 255)

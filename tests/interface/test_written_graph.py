@@ -18,6 +18,8 @@ from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.testing import random_network
 from sr_plugins.weights.frames_as_channels import FramesAsChannels
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 NETWORKS = {
     "compact": partial(CompactNetwork, 2, 8, 2),
     "x3": partial(CompactNetwork, 3, 8, 2),

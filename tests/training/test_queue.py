@@ -11,6 +11,7 @@ import warm_python
 from click.testing import CliRunner
 from safetensors.torch import load_file
 from training_runs import NOISY, RECIPE
+from warm_python import TRAINING
 
 from sr_plugins.cli.train import command
 from sr_plugins.errors import RecipeError
@@ -62,13 +63,13 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path: Path, 
     for _ in range(KILLS):
         before = checkpoints(out)
         with Path(os.devnull).open("r+") as nothing:
-            process = warm_python.start(*arguments, stdin=nothing.fileno(), stdout=nothing.fileno())
+            process = warm_python.start(*arguments, stdin=nothing.fileno(), stdout=nothing.fileno(), imports=TRAINING)
         while process.poll() is None and checkpoints(out) == before:
             time.sleep(0.01)  # until it has got further than the one before
         time.sleep(chance.random() / 4)
         process.kill()
         process.wait()
-    assert warm_python.python(*arguments).returncode == 0
+    assert warm_python.python(*arguments, imports=TRAINING).returncode == 0
     assert [run.done for run in read_queue(queue, data, out)] == [True, True]
     for run in whole:
         parts = out / run.recipe.path.stem
@@ -102,7 +103,7 @@ def test_the_command_runs_it_on_one_core_at_the_lowest_priority(tmp_path: Path, 
         "train.command(sys.argv[1:])"
     )
     arguments = ["--queue", str(queue), "--data", str(data), "--out", str(tmp_path / "runs")]
-    done = warm_python.python("-c", code, *arguments)
+    done = warm_python.python("-c", code, *arguments, imports=TRAINING)
     assert done.returncode == 0, done.stderr
     *seen, first, second = done.stdout.splitlines()
     assert set(seen) == {"1 19"}
