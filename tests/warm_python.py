@@ -90,7 +90,7 @@ def start(
     is to find imported, beside those that all do.
     """
     environment = dict(os.environ if env is None else env)
-    more = {"env": environment, "cwd": str(cwd or Path.cwd()), "imports": [*imports]}
+    more: dict[str, Any] = {"env": environment, "cwd": str(cwd or Path.cwd()), "imports": [*imports]}
     return Started([*map(str, command)], stdin, stdout, stderr, **more)
 
 
@@ -103,8 +103,10 @@ def python(
 ) -> subprocess.CompletedProcess[str]:
     """What ``python COMMAND`` says and how it ends, without input."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nothing:
-        streams = {"stdin": nothing.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
-        process = start(*command, **streams, env=env, cwd=cwd, imports=imports)
+        streams = (nothing.fileno(), out.fileno(), err.fileno())
+        process = start(
+            *command, stdin=streams[0], stdout=streams[1], stderr=streams[2], env=env, cwd=cwd, imports=imports
+        )
         try:
             process.wait(timeout)
         except BaseException:

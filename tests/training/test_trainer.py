@@ -308,10 +308,10 @@ def test_two_processes_do_the_run_of_one(tmp_path: Path, data: Path) -> None:
     world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     arguments = (script, recipe.path, data, tmp_path / "together")
     with Path(os.devnull).open("r+") as nothing:
-        ways = {"stdin": nothing.fileno(), "stdout": nothing.fileno()}
+        silent, ranks = nothing.fileno(), [os.environ | world | {"RANK": str(rank)} for rank in range(2)]
         started = [
-            warm_python.start(*arguments, **ways, env=os.environ | world | {"RANK": str(rank)}, imports=TRAINING)
-            for rank in range(2)
+            warm_python.start(*arguments, stdin=silent, stdout=silent, env=environment, imports=TRAINING)
+            for environment in ranks
         ]
     assert [process.wait(120) for process in started] == [0, 0]
     together = load_file(tmp_path / "together" / "mine.safetensors")
