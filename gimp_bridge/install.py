@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from gimp_bridge.plug_in.sr_upscale.worker_client import Worker, WorkerError
 from sr_plugins.errors import PluginError
+from sr_plugins.folders import home_folder
 from sr_plugins.version import temporary
 from sr_plugins.whole_file import whole_file
 
@@ -87,7 +88,7 @@ def find_profiles(
             raise PluginError(f"{given} belongs to GIMP {given.name}: the plug-in needs GIMP 3.0 or later")
         return [Profile(given.absolute(), "given")]
     profiles, too_old = [], []
-    for root, kind in roots(home or Path.home(), environment, platform):
+    for root, kind in roots(home or home_folder(), environment, platform):
         for folder in sorted(root.glob("[0-9]*.[0-9]*")) if root.is_dir() else ():
             if not folder.is_dir():
                 continue

@@ -16,15 +16,23 @@ INDEX = "index.txt"  # in each kind's folder: the names of what we wrote there, 
 MARK = b"sr-plugins cache 1\n"  # and 32 bytes of SHA-256 stand before the content
 
 
+def home_folder() -> Path:
+    """The user's folder. Users without one, as in containers, get one below a device: nothing can be there."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(os.devnull)
+
+
 def cache_folder() -> Path:
     """``$SR_PLUGINS_CACHE``, or the platform's folder for such things."""
     if chosen := os.environ.get("SR_PLUGINS_CACHE"):
         return Path(chosen)
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "sr-plugins" / "Cache"
+        return Path(os.environ.get("LOCALAPPDATA", home_folder() / "AppData" / "Local")) / "sr-plugins" / "Cache"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "sr-plugins"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sr-plugins"
+        return home_folder() / "Library" / "Caches" / "sr-plugins"
+    return (_absolute("XDG_CACHE_HOME") or home_folder() / ".cache") / "sr-plugins"
 
 
 def data_folder() -> Path:
@@ -32,10 +40,16 @@ def data_folder() -> Path:
     if chosen := os.environ.get("SR_PLUGINS_DATA"):
         return Path(chosen)
     if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA", Path.home() / "AppData" / "Roaming")) / "sr-plugins"
+        return Path(os.environ.get("APPDATA", home_folder() / "AppData" / "Roaming")) / "sr-plugins"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "sr-plugins"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sr-plugins"
+        return home_folder() / "Library" / "Application Support" / "sr-plugins"
+    return (_absolute("XDG_DATA_HOME") or home_folder() / ".local" / "share") / "sr-plugins"
+
+
+def _absolute(name: str) -> Path | None:
+    """The folder of a variable; relative ones are not valid (XDG Base Directory Specification 0.8)."""
+    path = Path(os.environ.get(name, ""))
+    return path if path.is_absolute() else None
 
 
 def read_or_make(kind: str, name: str, make: Callable[[], bytes]) -> bytes:
@@ -44,10 +58,7 @@ def read_or_make(kind: str, name: str, make: Callable[[], bytes]) -> bytes:
     What is damaged, cut off or empty is told by a checksum in the file. Only files that the kind's own index lists are
     ever deleted: the folder may be one that a person named and uses otherwise.
     """
-    try:
-        path = cache_folder() / kind / name
-    except RuntimeError:  # a user without a home
-        return make()
+    path = cache_folder() / kind / name
     if (kept := _checked(path)) is not None:
         return kept
     content = make()

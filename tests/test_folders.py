@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sr_plugins import folders
+from sr_plugins.backends.kept_speed import kept_speeds
 from sr_plugins.folders import INDEX, KEPT, read_or_make
 
 
@@ -68,7 +68,10 @@ def test_a_cache_that_cannot_be_used_costs_only_time(
     elif break_it == "index":
         (cache / "kind" / INDEX).mkdir(parents=True)
     else:
-        monkeypatch.setattr(folders, "cache_folder", lambda: Path("~nobody-here").expanduser())
+        for name in ("SR_PLUGINS_CACHE", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HOME", "~")  # what pathlib cannot resolve, as where there is no HOME and no such user
+        assert not kept_speeds()
     make = Maker()
     assert read_or_make("kind", "a", make) == read_or_make("kind", "a", make) == make()
 

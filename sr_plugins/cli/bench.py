@@ -137,7 +137,7 @@ def command(
     for way in through:
         if way not in WAYS:
             raise UnknownNameError("way", way, list(WAYS))
-    table = Table("model", "size", "runs on", "way", box=box.SIMPLE)
+    table = Table("model", "size", "runs on", "way", box=box.SIMPLE, show_edge=False)
     for title in ("fps", "first frame s", "memory MiB", "of peak"):
         table.add_column(title, justify="right")
     cases = list(product(specs, sizes, runtimes, through))

@@ -113,7 +113,7 @@ def _for_people(models: list[dict[str, Any]], ours: set[str]) -> Table:
     from sr_plugins.backends.kept_speed import kept_speeds
 
     speeds = kept_speeds()
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("model", "enlarges", "here", "licence"):
         table.add_column(name, no_wrap=True)
     table.add_column("what for", ratio=1)
@@ -141,7 +141,7 @@ def _rate(rates: dict[int, float]) -> str:
 
 
 def _everything(models: Iterable[dict[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("model", "scale", "of", "parameters", "Set5 dB", "licence"):
         table.add_column(name, no_wrap=True)
     table.add_column("shape", ratio=1)

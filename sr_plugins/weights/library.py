@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -89,7 +90,7 @@ def entries() -> list[Entry]:
     index = _folder() / "index.json"
     try:
         listed = json.loads(index.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:
         raise WeightsError(f"{index} cannot be read ({type(error).__name__}): mend it, or move it away") from error
@@ -150,13 +151,14 @@ def add(path: Path, plugins: Plugins, *, name: str | None = None, license: str =
     )
     folder = entry.path.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            with whole_file(folder / file.name) as temporary:
-                shutil.copyfile(file, temporary)
+        with ExitStack() as copies:  # all or none
+            for file in files:
+                shutil.copyfile(file, copies.enter_context(whole_file(folder / file.name)))
         _write([*known, entry])
     except OSError as error:
-        raise WeightsError(f"{path} cannot be kept in {folder}: {error.strerror or error}") from error
+        _delete(entry)
+        cure = f"{error.strerror or error}; SR_PLUGINS_DATA names another folder"
+        raise WeightsError(f"{path} cannot be kept in {folder}: {cure}") from error
     return entry
 
 
@@ -165,17 +167,18 @@ def remove(name: str) -> list[Entry]:
 
     Raises:
         UnknownNameError: there is none.
+        WeightsError: the index cannot be written.
     """
     known = entries()
     named = [e for e in known if name in (e.name, e.label) or (len(name) >= 8 and e.digest.startswith(name))]
     if not named:
         raise UnknownNameError("model in the library", name, [entry.name for entry in known])
-    _write([entry for entry in known if entry not in named])
+    try:
+        _write([entry for entry in known if entry not in named])
+    except OSError as error:
+        raise WeightsError(f"{_folder()} cannot be written: {error.strerror or error}") from error
     for entry in named:
-        for file in entry.files:
-            (entry.path.parent / file).unlink(missing_ok=True)
-        if entry.path.parent.is_dir() and not any(entry.path.parent.iterdir()):
-            entry.path.parent.rmdir()
+        _delete(entry)
     return named
 
 
@@ -223,8 +226,14 @@ def _folder() -> Path:
     return data_folder() / "models"
 
 
+def _delete(entry: Entry) -> None:
+    with suppress(OSError):  # a folder that holds other files stays
+        for file in entry.files:
+            (entry.path.parent / file).unlink(missing_ok=True)
+        entry.path.parent.rmdir()
+
+
 def _write(listed: list[Entry]) -> None:
     index = _folder() / "index.json"
-    index.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(index) as temporary:
         temporary.write_text(json.dumps([asdict(entry) for entry in listed], indent=1), encoding="utf-8")

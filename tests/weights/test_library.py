@@ -1,5 +1,7 @@
 """Models that were added: known by name wherever a name works, by digest, and gone when they are removed."""
 
+import errno
+import os
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
@@ -72,6 +74,43 @@ def test_names_that_are_taken_and_foreign_files_stay(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="mend it, or move it away"):
         library.entries()
     assert any("index.json" in problem for problem in _problems()), "a broken index stops no other model"
+
+
+def test_what_cannot_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair(tmp_path, name="mine")
+
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes())
+        if source.suffix == ".bin":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    bin, index = tmp_path / "mine.bin", tmp_path / "index.json"
+    # a disk that is full at the second file, or at the index
+    for name, stops in (("shutil.copyfile", full), ("_write", lambda listed: full(bin, index))):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"sr_plugins.weights.library.{name}", stops)
+            with pytest.raises(WeightsError, match=r"mine\.param cannot be kept in .*No space left.*SR_PLUGINS_DATA"):
+                library.add(tmp_path / "mine.param", fresh())
+        assert not [path for path in (tmp_path / "data").rglob("*") if path.name != "models"]
+    library.add(tmp_path / "mine.param", fresh())
+    with monkeypatch.context() as patched:
+        patched.setattr(library, "whole_file", lambda path: (_ for _ in ()).throw(PermissionError(13, "denied")))
+        with pytest.raises(WeightsError, match="cannot be written"):
+            library.remove("mine")
+    assert library.entries()[0].path.is_file()
+
+
+def test_a_user_without_a_home_has_no_library_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SR_PLUGINS_DATA")
+    monkeypatch.delenv("SR_PLUGINS_CACHE")
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "relative/is/not/valid")
+    monkeypatch.setenv("HOME", "~")  # what pathlib cannot resolve, as where there is no HOME and no such user
+    assert library.entries() == []
+    assert not _problems()
+    with pytest.raises(WeightsError, match="cannot be kept in .*SR_PLUGINS_DATA names another folder"):
+        library.add(pair(tmp_path, name="mine"), fresh())
+    assert not (tmp_path / "relative").exists()
 
 
 def _problems() -> list[str]:

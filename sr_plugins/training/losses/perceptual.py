@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_plugins.errors import PluginError
+from sr_plugins.folders import home_folder
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, as VGG was trained
 
@@ -63,7 +64,7 @@ class VGGFeatures(nn.Module):
             from torchvision.models import VGG19_Weights, vgg19
         except ImportError as error:
             raise PluginError("features = 'vgg19' needs torchvision: install it, or use features = 'random'") from error
-        home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
+        home = Path(os.environ.get("TORCH_HOME", home_folder() / ".cache" / "torch"))
         path = home / "hub" / "checkpoints" / VGG19_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
         if not path.is_file():
             raise PluginError(
