@@ -108,7 +108,7 @@ def test_a_user_without_a_home_has_no_library_yet(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HOME", "~")  # what pathlib cannot resolve, as where there is no HOME and no such user
     assert library.entries() == []
     assert not _problems()
-    with pytest.raises(WeightsError, match="cannot be kept in .*SR_PLUGINS_DATA names another folder"):
+    with pytest.raises(WeightsError, match=r"cannot be kept in .*SR_PLUGINS_DATA names another folder"):
         library.add(pair(tmp_path, name="mine"), fresh())
     assert not (tmp_path / "relative").exists()
 
