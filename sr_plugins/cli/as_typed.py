@@ -126,6 +126,8 @@ def target_among(words: Sequence[str], output: str | None) -> tuple[list[str], s
     Returns what to read and where to; wrong usage where the last name is neither a file's nor plainly a folder's.
     """
     check_words(words)
+    if output is not None and re.match(r"\w+://", output):
+        raise click.UsageError(f"{output} is an address, and srp writes files: make a file first, then send it there")
     *before, last = words
     if output is not None or not before or words[0] == "-":
         return list(words), output

@@ -47,13 +47,14 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Film:
-    """What all chunks of a film share. ``digest`` is that of the source, and ``executable`` the ffmpeg to use on the
-    machine that makes the chunk."""
+    """What all chunks of a film share. ``digest`` is that of the source, ``size`` (width, height) that of the result's
+    pictures, and ``executable`` the ffmpeg to use on the machine that makes the chunk."""
 
     source: Source
     digest: str
     decode: DecodeOptions
     encoding: Encoding
+    size: tuple[int, int]
     executable: str
 
     def decoder(self, since: int | None) -> Decoder:
@@ -216,7 +217,7 @@ def process_chunk(
             if latest is not None and last is not None and seen.same_samples(last):
                 reused += 1  # the same planes give the same picture: a still costs nothing
             else:
-                latest = upscaler.submit(seen.frame, seen.before, seen.after)
+                latest = upscaler.submit(seen.frame, seen.before, seen.after, size=film.size)
             waiting.append(latest)
             times.append(when)
             last = seen

@@ -16,6 +16,7 @@ _PALETTE = (
 )
 _MARKS = frozenset({"comment", "visual_impaired", "descriptions", "forced", "hearing_impaired", "captions"})
 GOOD = ("-preset", "medium", "-crf", "16")
+_VP9 = ("libvpx-vp9", "-crf", "20", "-b:v", "0", "-row-mt", "1")
 _MPEG_SOUND = frozenset({"ac3", "dts", "mp1", "mp2", "mp3"})
 
 
@@ -120,7 +121,7 @@ CONTAINERS = (
         sure=frozenset({"opus", "vorbis"}),
         text="webvtt",
         sound="libopus",
-        encoder=("libvpx-vp9", "-crf", "20", "-b:v", "0", "-row-mt", "1"),
+        encoder=_VP9,
         plain=True,
         chapters=True,
         titles=True,
@@ -201,6 +202,8 @@ CONTAINERS = (
     _bare("obu", "libsvtav1", "-crf", "20"),
     Container(muxer="asf", suffixes=("wmv",), encoder=("wmv2", "-q:v", "2"), encoders=("wmv2", "wmv1"), chapters=True),
     Container(muxer="avi", titles=True, languages="none", counts=True),
+    Container(muxer="ivf", codecs=frozenset(), encoder=_VP9, plain=True, tags=False),
+    Container(muxer="mxf", sound="pcm_s16le", languages="none"),
     Container(muxer="flv", languages="none"),
     Container(muxer="nut", chapters=True, titles=True, marks=frozenset({"comment"})),
     Container(muxer="gif", encoder=("png",), finish=("gif", "-filter:v", _PALETTE), tags=False),

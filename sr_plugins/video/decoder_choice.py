@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.encode import Encoding
-from sr_plugins.video.ffmpeg_process import decodes, has_decoder, version, version_number
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, decodes, has_decoder, plain, version, version_number
 from sr_plugins.video.pixel_formats import PixelLayout
 from sr_plugins.video.source import NO_CROP, Source
 
@@ -16,17 +17,19 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _CROPS = (7, 1)
 
 
-def as_decoded(executable: str, source: Source) -> Source:
+def as_decoded(executable: str, source: Source, hwaccel: str | None = None) -> Source:
     """The source as this ffmpeg decodes it, with the decoder that gives most and a notice of what is missing.
 
     Raises:
-        PipeError: it has no decoder for the film.
+        PipeError: it has no decoder for the film, or cannot use this hardware interface here.
     """
     codec = source.streams[source.main].codec
     if codec and not decodes(executable, codec):
         raise PipeError(
             f"{source.path}: ffmpeg {version(executable)} has no decoder for {codec}: a newer one (--ffmpeg) may"
         )
+    if hwaccel is not None:
+        _check_hardware(executable, source, hwaccel)
     if version_number(executable) >= _CROPS:
         source = replace(source, crop=NO_CROP)
     stream = source.streams[source.main]
@@ -37,6 +40,24 @@ def as_decoded(executable: str, source: Source) -> Source:
         return replace(source, pix_fmt="yuva420p", decoder=decoder)
     missing = f"transparency is left out: this ffmpeg has no decoder {decoder}"
     return replace(source, notices=(*source.notices, missing))
+
+
+def _check_hardware(executable: str, source: Source, name: str) -> None:
+    """Decode one frame: a card may be missing, or its driver, or the codec may be none of its own."""
+    given = [word for key, value in source.given.items() for word in (f"-{key}", value)]
+    file = ["-protocol_whitelist", PROTOCOLS, "-i", f"file:{source.path.absolute()}", "-map", f"0:{source.main}"]
+    frame = [*given, *file, "-frames:v", "1", "-f", "null", "-"]
+    quiet = [executable, "-hide_banner", "-nostdin", "-loglevel", "error"]
+    found = subprocess.run([*quiet, "-hwaccel", name, *frame], capture_output=True)
+    # What the processor cannot decode either is told when its turn comes.
+    if found.returncode == 0 or subprocess.run([*quiet, *frame], capture_output=True).returncode:
+        return
+    said = [line.strip() for line in found.stderr.decode(errors="replace").splitlines() if line.strip()]
+    reason = plain(said[0]).rstrip(".") if said else "it does not say why"
+    raise PipeError(
+        f"--hwaccel {name}: ffmpeg {version(executable)} cannot decode {source.path} by it here ({reason}); "
+        "without --hwaccel the processor decodes it"
+    )
 
 
 def alpha_beside(encoding: Encoding) -> tuple[str, ...]:

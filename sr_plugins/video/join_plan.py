@@ -28,6 +28,8 @@ DISPLAY_OPTIONS = (6, 0)
 _TELLS_REST = (7, 0)  # before, Matroska says of no frame how long it is shown
 _WHOLE_OGG = (6, 0)  # 5.1 copies the first frame of Theora alone
 _KEEPS_DISTANCES = (8, 0)  # before, sound of a broadcast that begins after the picture may be moved to it
+UNHEARD = Fraction(1, 500)  # seconds; edit lists may count in milliseconds
+FINE_RATE = Fraction(600)  # a multiple of the usual ones, for films at uneven times where frames are counted
 COVER_KIND = {"mjpeg": "jpg"}  # endings of a cover's file, where that is not the codec
 
 
@@ -147,11 +149,21 @@ class Join:
         """All frames lie where the nominal rate puts them, counted from zero, to a tick of the source, and no sound
         lies before zero, with which a container that has no such times would move them."""
         source, fine = self.source, max(self.source.time_base, Fraction(1, 1000))
-        if self.start is None and source.earliest < self.origin:
+        if self.start is None and source.earliest < self.origin and not self.drops_early:
             return False
         shown = times_between(source.timeline, source.time_base, self.start, self.end)
         times = [time * source.time_base - self.origin for time in shown]
         return all(abs(time - round(time * source.rate) / source.rate) <= fine for time in times)
+
+    @property
+    def drops_early(self) -> bool:
+        """Packets of sound that lie before zero, as the first of most encoders do, are left out: a container that
+        counts frames from zero on would move the whole film. Then the next has to lie at zero."""
+        if self.start is not None or self.options.own_maps or not container_named(self.plan.muxer).counts:
+            return False
+        copied = [kept.stream for kept in self.kept if kept.stream.kind == "audio" and kept.codec == "copy"]
+        spans = [span for stream in copied if (span := self.source.spans.get(stream.index)) and span.first < 0]
+        return self.origin == 0 and all(span.positive is not None and span.positive <= UNHEARD for span in spans)
 
     @property
     def lift(self) -> int:

@@ -11,14 +11,14 @@ from av.video.stream import VideoStream
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import version_number
-from sr_plugins.video.join_plan import COVER_KIND, DISPLAY_OPTIONS, Join
+from sr_plugins.video.join_plan import COVER_KIND, DISPLAY_OPTIONS, FINE_RATE, Join
 from sr_plugins.video.languages import language_in
 from sr_plugins.video.source import StreamInfo, opened
 from sr_plugins.video.streams import EXPERIMENTAL
 from sr_plugins.video.timeline import fraction
 
-_FINE_RATE = Fraction(600)  # a multiple of the usual ones
 _KEPT_APART = {"h264", "hevc", "mpeg4"}
+_KEPT_WITHIN = {("mpegts", "mpeg4"), ("mxf", "h264")}
 # What tags say about a stream's old bytes: Matroska's statistics, and that transparency lies beside the picture.
 _STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate", "alpha_mode")
 
@@ -29,8 +29,10 @@ def stream_settings(join: Join) -> list[str]:
     rational = source.time_base
     said = ["-c", "copy", "-map_metadata", "0", "-map_chapters", "0", *(EXPERIMENTAL if plan.experimental else ())]
     said += ["-fps_mode", "passthrough", "-max_interleave_delta", "0"]
-    if join.start is not None:
+    if join.start is not None or join.drops_early:
         said += ["-copypriorss", "0"]
+    if container_named(plan.muxer).counts:  # a delay of encoded sound must not move the frames to the next place
+        said += ["-avoid_negative_ts", "disabled"]
     if container_named(plan.muxer).quicktime and rational.denominator < 2**31:
         # The clock of the track as in the source, and that of the edit list no coarser.
         said += ["-video_track_timescale", str(rational.denominator), "-movie_timescale", str(rational.denominator)]
@@ -50,7 +52,7 @@ def stream_settings(join: Join) -> list[str]:
         if entry.stream.index == source.main:
             said += _video_settings(join, number, entry.stream)
             if container_named(plan.muxer).counts:  # else ffmpeg guesses a clock: several times the rate, or too coarse
-                rate = source.rate if join.steady else _FINE_RATE
+                rate = source.rate if join.steady else FINE_RATE
                 said += [f"-r:{number}", f"{rate.numerator}/{rate.denominator}"]
             if finish := container_named(plan.muxer).finish:
                 asked = [f"-c:{number}", join.options.encoder] if join.options.encoder else []
@@ -115,7 +117,7 @@ def packet_settings(join: Join, video: VideoStream, chunks: Sequence[tuple[Path,
     """What is done to the packets of the film, by bitstream filters."""
     muxer, codec = container_named(join.plan.muxer), video.codec_context.codec.canonical_name
     # NUT keeps what decoders must know first apart from the packets; these have no other place for it.
-    within = codec in _KEPT_APART if muxer.bare else (muxer.muxer, codec) == ("mpegts", "mpeg4")
+    within = codec in _KEPT_APART if muxer.bare else (muxer.muxer, codec) in _KEPT_WITHIN
     filters = [*(["dump_extra"] if within else ()), *_lasting(join, chunks)]
     return [f"-bsf:{join.place}", ",".join(filters)] if filters else []
 

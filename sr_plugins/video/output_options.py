@@ -47,6 +47,7 @@ _CODEC = {"c", "codec", "vcodec"}
 _REFUSED = {
     **dict.fromkeys(("ss", "t", "to", "sseof", "frames", "vframes", "fs"), "use --start and --end"),
     **dict.fromkeys(("r", "fps_mode", "vsync", "fpsmax", "copyts", "enc_time_base"), "every frame keeps its time"),
+    **dict.fromkeys(("hwaccel", "hwaccel_device", "hwaccel_output_format"), "--hwaccel NAME stands before the --"),
     **dict.fromkeys(("pass", "passlogfile"), "chunks are encoded one by one, in a single pass: use -crf"),
     "target": "name an encoder with -c:v, and a container by the name of the file",
     **dict.fromkeys(("y", "n"), "a target that exists is kept, --overwrite replaces it"),

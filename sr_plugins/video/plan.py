@@ -16,7 +16,7 @@ from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.decoder_choice import as_decoded
 from sr_plugins.video.encode import check_encoder, plan_encoding
 from sr_plugins.video.ffmpeg_process import version
-from sr_plugins.video.join_plan import Join, holds_display_matrix, joining_ffmpeg
+from sr_plugins.video.join_plan import FINE_RATE, Join, holds_display_matrix, joining_ffmpeg
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import PixelLayout, aspect_after, frame_format, refuse_odd
 from sr_plugins.video.probe import probe
@@ -27,6 +27,7 @@ from sr_plugins.video.timeline import times_between
 from sr_plugins.video.ways import Way
 from sr_plugins.weights.digest import weights_digest
 
+_SKIPPED = 60_000  # frames at most that ffmpeg's muxer of AVI counts where there are none
 _ROUNDED = Fraction(3, 2)  # pixels by which a side that follows from the other one may be rounded
 
 
@@ -86,7 +87,8 @@ def outline_film(
         raise PipeError(f"a chunk of {chunk_frames} frames is not possible: it has at least 1")
     check_cut(*cut)
     check_encoder(executable, options)
-    source = as_decoded(executable, probe(path, cut[1]) if rate is None else probe(path, cut[1], rate))
+    found = probe(path, cut[1]) if rate is None else probe(path, cut[1], rate)
+    source = as_decoded(executable, found, decode.hwaccel)
     start, end = on_clock(source, cut)
     between(source, start, end)
     chunks = plan_chunks(source.timeline, source.time_base, chunk_frames, start, end)
@@ -118,7 +120,7 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
     source, target, options = outline.source, outline.target, outline.options
     muxer, start, end = outline.streams.muxer, outline.start, outline.end
     before = source.width, source.height
-    size = way.upscaler.output_size(*before, frame_format(source.pix_fmt, source.colors))
+    size = _size(source, way)
     aspect = source.aspect and aspect_after(source.aspect, before, size)
     if source.aspect == 1 and aspect and abs(size[0] - Fraction(before[0] * size[1], before[1])) < _ROUNDED:
         aspect = Fraction(1)  # a side that was rounded leaves square pixels square
@@ -132,10 +134,13 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
         line = f"closed captions inside the video are dropped: {encoding.encoder} has no place for them; libx264 has"
         encoding = replace(encoding, notices=(*encoding.notices, line))
     if not options.own_filters:
-        refuse_odd(before, size, PixelLayout.of(encoding.pix_fmt).subsampling)
+        layout = PixelLayout.of(encoding.pix_fmt).subsampling
+        refuse_odd(*(_shown(source, *pair) for pair in (before, size, layout)))
     finish = _finish(source, end)
     join = Join(outline.joiner, source, outline.streams, options, aspect, start, end, finish, encoding.tags)
-    film = Film(source, source.digest(), outline.decode, encoding, outline.executable)
+    if container.counts:
+        _refuse_late(target, join)
+    film = Film(source, source.digest(), outline.decode, encoding, size, outline.executable)
     identity = {
         "input": film.digest,
         "model": way.description,
@@ -149,6 +154,19 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
         "ffmpeg": version(outline.executable),
     }
     return FilmPlan(film, target, size, join, outline.chunks, identity)
+
+
+def _shown(source: Source, across: int, down: int) -> tuple[int, int]:
+    """Numbers of a picture's two directions as people see it: a display matrix may lay it on its side."""
+    return (down, across) if source.rotation % 180 == 90 else (across, down)
+
+
+def _size(source: Source, way: Way) -> tuple[int, int]:
+    """(width, height) of the pictures to be made; what a person asks for is the size at which they are shown."""
+    format = frame_format(source.pix_fmt, source.colors)
+    across, down = _shown(source, *format.subsampling)
+    before = _shown(source, source.width, source.height)
+    return _shown(source, *way.upscaler.output_size(*before, replace(format, subsampling=(across, down))))
 
 
 def check_cut(start: float | None, end: float | None) -> None:
@@ -187,6 +205,17 @@ def _uneven(source: Source, container: Container) -> str | None:
         return None
     kind = "streams without a container" if container.bare else "numbered pictures"
     return f"its frames come at uneven times, which {kind} do not tell; .mkv does"
+
+
+def _refuse_late(target: Path, join: Join) -> None:
+    """Raises ``PipeError`` where a container that counts frames would have to count too many before the first."""
+    source = join.source
+    first = times_between(source.timeline, source.time_base, join.start, join.end)[0] * source.time_base - join.origin
+    if first * (source.rate if join.steady else FINE_RATE) > _SKIPPED:
+        raise PipeError(
+            f"{target}: the film begins at {float(first):.0f} s, and {target.suffix} counts frames from zero: "
+            "--start 0 lets it begin at zero; .mkv holds it as it is"
+        )
 
 
 def _finish(source: Source, end: Fraction | None) -> Fraction:

@@ -57,7 +57,7 @@ class Stills:
         cut: tuple[float | None, float | None] = (None, None),
     ) -> None:
         check_cut(*cut)
-        source = as_decoded(executable, probe(path, given_rate=rate))
+        source = as_decoded(executable, probe(path, given_rate=rate), options.hwaccel)
         if source.turned:
             source, options = source.upright(), replace(options, turn=True)
         self.source, self._options, self._executable = source, options, executable

@@ -15,7 +15,6 @@ from av.sidedata.sidedata import Type as SideData
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DISCONTINUOUS
-from sr_plugins.video.matroska import is_whole
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.sequence import DEFAULT_RATE, Numbered, is_sequence
 from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, decoded, main_film, opened
@@ -29,6 +28,7 @@ from sr_plugins.video.timeline import (
     refuse_jumps,
     scan,
 )
+from sr_plugins.video.wholeness import bytes_due, is_whole
 
 _SAMPLES = 24  # places in the film, at most, at which frames are looked at
 _MATRIX_KEY = "display_matrix"
@@ -55,7 +55,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         time_base, declared = fraction(stream.time_base), stream.frames
         rates = [fraction(r) for r in (stream.average_rate, stream.base_rate, stream.guessed_rate) if r]
         aspect = stream.sample_aspect_ratio
-        start = Fraction(container.start_time or 0, av.time_base)
+        began = container.start_time
         length = Fraction(container.duration or 0, av.time_base)
         bare, found = numbered is None and is_bare(container.format), scan(container, main)
         if given_rate is not None and not (numbered or bare):
@@ -63,9 +63,12 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         chapters = len(container.chapters())
         name, coded = container.format.name, dict(stream.codec_context.coded_side_data)
         metadata = dict(container.metadata)
+    # Of a film of one frame ffmpeg does not find out when it begins.
+    start = Fraction(began, av.time_base) if began is not None else max(Fraction(0), found.begin)
     if bare and found.packets:
         rate = given_rate or next((r for r in reversed(rates) if 0 < r <= 1000), DEFAULT_RATE)
         time_base, found, length, start = 1 / rate, bare_clock(found), Fraction(0), Fraction(0)
+    rests = _refuse_part(path, None if numbered else name, found, declared, length, start)
     if not found.times:
         cure = "ffmpeg -r 25 -i IN -c:v ffv1 OUT.mkv, with its own rate; or mkvmerge -o OUT.mkv IN"
         raise PipeError(f"{path}: its video has no time stamps; give it some first: {cure}")
@@ -76,16 +79,6 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         )
     if name.split(",")[0] in DISCONTINUOUS:
         refuse_jumps(path, found.decoding, time_base)
-    missing = declared - found.packets if name.startswith("mov") else 0
-    # Matroska says when it ends, whenever it begins; all others how long they are.
-    due = length if name.startswith("matroska") else length + start
-    short = length and due - found.end > max(Fraction(1, 2), length / 50)
-    rests = bool(short) and name.startswith("matroska") and is_whole(path)  # its last frame does, and no packet says so
-    if missing > max(2, declared // 100) or (short and not rests):
-        raise PipeError(
-            f"{path} is truncated: it ends after {float(found.end):.2f} s of {float(due):.2f} s; "
-            "to upscale what is there, repair it first: ffmpeg -i IN -c copy OUT.mkv"
-        )
     limit = None if end is None else (Fraction(end).limit_denominator(10**6) + start) / time_base
     shown = [t for t in found.times if limit is None or t < limit] or found.times
     pictures = _look(path, given, main, shown, found.keyframes)
@@ -114,7 +107,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         keyframes=found.keyframes,
         start=start,
         earliest=found.begin,
-        finish=due if rests else _finish(found, time_base, rate),
+        finish=length if rests else _finish(found, time_base, rate),
         spans=found.spans,
         interlaced=any(p.interlaced_frame for p in pictures),
         rotation=first.rotation,
@@ -135,6 +128,33 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         bare=bare,
         repeats=found.repeats,
     )
+
+
+def _refuse_part(
+    path: Path, container: str | None, found: Timeline, declared: int, length: Fraction, start: Fraction
+) -> bool:
+    """Refuse a film that ends before its container says, by bytes, frames (``declared``) or seconds (``length``).
+
+    Returns:
+        Whether it is whole all the same: its last frame is shown up to there, and no packet says so.
+    """
+    if container is None:
+        return False
+    matroska = container.startswith("matroska")
+    # Matroska says when it ends, whenever it begins; all others how long they are.
+    due = length if matroska else length + start
+    short = bool(length) and due - found.end > max(Fraction(1, 2), length / 50)
+    rests = short and matroska and is_whole(path)
+    lacking = max(0, (bytes_due(path, container) or 0) - path.stat().st_size)
+    missing = declared - found.packets if container.startswith("mov") else 0
+    if lacking or missing > max(2, declared // 100) or (short and not rests):
+        seconds = f"{float(found.end):.2f} s of {float(due):.2f} s"
+        ends = f"it ends after {seconds}"
+        if lacking:
+            ends = f"{lacking} bytes or more are missing at its end, {seconds} are there"
+        cure = "ffmpeg -i IN -c copy OUT.mkv"
+        raise PipeError(f"{path} is truncated: {ends}; to upscale what is there, repair it first: {cure}")
+    return rests
 
 
 def _finish(found: Timeline, time_base: Fraction, rate: Fraction) -> Fraction:

@@ -61,7 +61,12 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
         trial.unlink()
         return _idle(said, name)
     limit = str(float(times[-1] * source.time_base - plan.join.origin) + 0.1)
-    join_chunks(plan.join, [(trial, times)], joined, extra=("-t", limit))
+    try:
+        join_chunks(plan.join, [(trial, times)], joined, extra=("-t", limit))
+    except PipeError as error:
+        if plan.join.plan.muxer == "matroska":
+            raise
+        raise PipeError(f"{error}; .mkv as target holds everything", error.exit_code, error.last_lines) from error
     shown = verify_target(plan.join, joined, times, whole=False)
     with opened(trial) as container:
         encoded = next(container.decode(video=0))

@@ -22,6 +22,7 @@ from sr_plugins.video.ffmpeg_process import PROTOCOLS
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.sequence import Numbered
 from sr_plugins.video.timeline import Span
+from sr_plugins.video.wholeness import lacks_index
 
 NO_CROP = (0, 0, 0, 0)
 
@@ -212,5 +213,10 @@ def opened(path: Path, given: Mapping[str, str] = MappingProxyType({})) -> Itera
             raise PipeError(f"{path} is a folder") from error
         if path.stat().st_size == 0:
             raise PipeError(f"{path} is empty") from error
+        if lacks_index(path):
+            raise PipeError(
+                f"{path} is truncated: its index (moov), which is written last, is missing; take a whole copy, or "
+                "rebuild it with a tool such as untrunc and another film of the same camera"
+            ) from error
         reason = getattr(error, "strerror", None) or error
         raise PipeError(f"{path}: cannot be read as video, it is damaged or of another kind ({reason})") from error

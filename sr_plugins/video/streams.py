@@ -197,9 +197,14 @@ class _Target:
         if self.container.muxer == "matroska":
             return "Matroska cannot hold it"
         cures = [".mkv can"] if _Target(container_named("matroska"), ".mkv", self.ffmpeg).codec(stream, source) else []
-        if stream.kind == "audio":
+        if stream.kind == "audio" and self.holds("audio", _made_by(self.container.sound)):
             cures.append(f"-- -c:a {self.container.sound} rewrites it")
         return f"{self.name} cannot hold it" + (f"; {' and '.join(cures)}" if cures else "")
+
+
+def _made_by(encoder: str) -> str:
+    """What an encoder of sound makes, by libavcodec's name."""
+    return next((codec for codec, name in _SAME_SOUND.items() if name == encoder), encoder)
 
 
 def _unmarked(target: Container, name: str, kept: Sequence[StreamInfo]) -> list[str]:

@@ -25,13 +25,15 @@ _UNUSUAL = 10  # times the usual gap between two frames: a film of a frame in 30
 @dataclass(frozen=True)
 class Span:
     """When a stream's packets are presented, in seconds: the ``first`` of all, the first that is ``shown`` (an edit
-    list may hide some), the ``last``, and the ``tick`` of its clock. ``cuts`` counts packets hidden after that."""
+    list may hide some), the ``last``, and the ``tick`` of its clock. ``cuts`` counts packets hidden after that;
+    ``positive`` is the first that does not lie before zero."""
 
     first: Fraction
     shown: Fraction
     last: Fraction
     tick: Fraction
     cuts: int = 0
+    positive: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,10 @@ def scan(container: InputContainer, main: int) -> Timeline:
             if packet.stream_index == main:
                 still = max(still, time + (packet.duration or 0))
             continue
-        span = found.setdefault(packet.stream_index, [time, None, time, packet.time_base, 0])
+        span = found.setdefault(packet.stream_index, [time, None, time, packet.time_base, 0, None])
         span[0], span[2] = min(span[0], time), max(span[2], time)
+        if time >= 0:
+            span[5] = time if span[5] is None else min(span[5], time)
         if packet.is_discard:
             span[4] += span[1] is not None
         else:
@@ -184,9 +188,10 @@ def equal_times(path: Path, times: Sequence[int], time_base: Fraction, rate: Fra
     return f"{len(moved)} frames lie at the time of another, the first at {first} s: each is shown a tick later"
 
 
-def _span(first: int, shown: int | None, last: int, time_base: Any, cuts: int) -> Span:
+def _span(first: int, shown: int | None, last: int, time_base: Any, cuts: int, positive: int | None) -> Span:
     tick = fraction(time_base)
-    return Span(first * tick, (first if shown is None else shown) * tick, last * tick, tick, cuts)
+    begins = None if positive is None else positive * tick
+    return Span(first * tick, (first if shown is None else shown) * tick, last * tick, tick, cuts, begins)
 
 
 def refuse_jumps(path: Path, decoding: Sequence[int], time_base: Fraction) -> None:

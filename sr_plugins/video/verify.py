@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,10 @@ import av
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import full_disk
-from sr_plugins.video.join_plan import Join
+from sr_plugins.video.join_plan import UNHEARD, Join
 from sr_plugins.video.source import decoded, films_of, opened
 from sr_plugins.video.timeline import Span, Timeline, bare_clock, fraction, scan
 
-_UNHEARD = Fraction(1, 500)  # seconds; edit lists may count in milliseconds
 _COMPARED = {"audio": "sound", "video": "other video"}
 _UNREADABLE = "this container cannot hold what the encoder writes: choose another encoder or another container"
 _ENDS = Fraction(1, 10)  # seconds by which the last packets may differ: a cut one at the end may be left out
@@ -64,8 +64,10 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
             raise full
         raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found.times)} are in the file")
     shift = found.times[0] * tick - wanted[0]
+    # Where frames are counted a tick may be a whole frame.
+    slack = tick / 2 + UNHEARD if container_named(join.plan.muxer).counts else tick
     for index, (time, want) in enumerate(zip(found.times, wanted, strict=True)):
-        if abs(time * tick - want - shift) > tick:
+        if abs(time * tick - want - shift) > slack:
             raise PipeError(
                 f"{target.name}: frame {index} would be shown at {float(time * tick):.3f} s, not {float(want):.3f} s: "
                 "this container does not keep the times of these frames; .mkv does"
@@ -101,7 +103,9 @@ def _verify_distances(
 def _verify_distance(
     join: Join, target: Path, name: str, was: Span, now: Span, shift: Fraction, tick: Fraction, whole: bool
 ) -> None:
-    grain = tick + now.tick + _UNHEARD
+    grain = tick + now.tick + UNHEARD
+    if join.drops_early and was.first < 0 and was.positive is not None:
+        was = replace(was, first=was.positive, shown=was.positive)
     drift = min(_begins(was, now, join.origin - shift), key=abs)
     ends = now.last - (was.last - join.origin) - shift
     late = drift if abs(drift) > grain else ends

@@ -13,6 +13,7 @@ from fakes import nearest
 from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, packets, times, tone
 
 from sr_plugins import Upscaler
+from sr_plugins.errors import PipeError
 from sr_plugins.video.probe import probe
 from sr_plugins.video.transcode import upscale_video
 
@@ -69,6 +70,33 @@ def test_sound_that_begins_late_in_a_broadcast(
     upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST)
     assert _distance(source) == pytest.approx(0.37, abs=0.03)
     assert _distance(target) == pytest.approx(_distance(source), abs=0.0015)
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(("suffix", "sound"), [("mp4", "aac"), ("mkv", "aac"), ("mkv", "libmp3lame")])
+@pytest.mark.parametrize("asked", [[], ["-c:a", "libmp3lame"]])
+def test_sound_before_zero_stays_where_it_was_in_avi(
+    ffmpeg: str, suffix: str, sound: str, asked: list[str], tmp_path: Path, doubled: Upscaler
+) -> None:
+    """What an encoder gives first lies before zero, where AVI has no place; no frame moves for it."""
+    source, target = tmp_path / f"in.{suffix}", tmp_path / "out.avi"
+    beep = ["-f", "lavfi", "-i", _BEEP.format(0.8)]
+    ffmpeg_run("-f", "lavfi", "-i", _FLASH, *beep, "-c:v", "libx264", "-c:a", sound, "-t", "1.5", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "mpeg4", *asked])
+    assert [float(t) for t in times(target)] == pytest.approx([n / 25 for n in range(len(times(target)))], abs=1e-6)
+    assert len(times(target)) == len(times(source))
+    late = _distance(target) - _distance(source)
+    assert 0 <= late < 0.05 if asked else abs(late) < 0.0022  # AVI cannot tell the delay of an encoder
+
+
+@both_ffmpegs
+def test_sound_that_avi_would_move_is_refused_before_work(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """The next packet of AC-3 lies 26 ms from zero: with the first or without, the sound would move."""
+    source, made = tmp_path / "in.mkv", list[object]()
+    ffmpeg_run(*moving("64x48", 1), *tone(1), "-c:v", "libx264", "-c:a", "ac3", source)
+    with pytest.raises(PipeError, match=r"\.mkv"):
+        upscale_video(source, tmp_path / "out.avi", doubled, ffmpeg=ffmpeg, progress=made.append)
+    assert not made
 
 
 def _edited(source: Path, target: Path, *parts: tuple[float, float]) -> Path:

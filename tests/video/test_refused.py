@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from fakes import nearest
-from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, tone
+from video_clips import BUNDLED, SYSTEM, both_ffmpegs, ffmpeg_run, moving, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.cli.main import srp
@@ -60,6 +60,31 @@ def test_what_the_decoder_refuses_leaves_nothing(film: Path, tmp_path: Path, dou
     target.with_name("out.mkv.parts").mkdir()
     with pytest.raises(PipeError):
         upscale_video(film, target, doubled, hwaccel="nonsense", ffmpeg=BUNDLED)
+    assert _left(tmp_path) == ["out.mkv.parts"]  # not ours, and nothing of ours in it
+
+
+@both_ffmpegs
+def test_hardware_that_is_not_there_is_told_before_a_model_is_made(ffmpeg: str, film: Path, tmp_path: Path) -> None:
+    """In a line, and by ``--preview``, too; nothing of ours asks which machines have it: one frame is decoded."""
+
+    def never() -> Upscaler:
+        raise AssertionError("a model was made")
+
+    absent = "vdpau" if ffmpeg == SYSTEM else "d3d11va"
+    with pytest.raises(PipeError, match=rf"--hwaccel {absent}: ffmpeg .* without --hwaccel the processor decodes it"):
+        upscale_video(film, tmp_path / "out.mkv", never, hwaccel=absent, ffmpeg=ffmpeg)
+    with pytest.raises(PipeError, match=rf"--hwaccel {absent}: "):
+        Stills(film, [], DecodeOptions(hwaccel=absent), ffmpeg)
+    assert not _left(tmp_path)
+
+
+def test_addresses_are_no_targets_and_hwaccel_is_ours(film: Path, tmp_path: Path) -> None:
+    for words, cure in (
+        (["-o", "https://example.org/out.mkv"], "https://example.org/out.mkv is an address, and srp writes files"),
+        (["-o", str(tmp_path / "out.mkv"), "--", "-hwaccel", "cuda"], "--hwaccel NAME stands before the --"),
+    ):
+        result = CliRunner().invoke(srp, ["video", str(film), *words])
+        assert cure in result.stderr + str(result.exception), words
     assert not _left(tmp_path)
 
 
