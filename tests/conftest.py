@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sr_plugins.plugins import plugins
+from sr_plugins.video.ffmpeg_process import bundled_ffmpeg
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -41,6 +42,11 @@ LONGEST = (
 
 # Which backend is fastest depends on what else the machine does; tests of that choice unset it.
 os.environ.setdefault("SR_PLUGINS_BACKEND", "torch")
+
+# A system's ffmpeg loads hundreds of libraries each time it starts, 0.15 s of a processor, and there are thousands of
+# starts. Where they may differ both are tried (video_clips.both_ffmpegs); which one is found is a test of its own.
+if bundled := bundled_ffmpeg():
+    os.environ.setdefault("SR_PLUGINS_FFMPEG", bundled)
 
 
 def pytest_collection_finish() -> None:

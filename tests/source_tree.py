@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sr_plugins", "vapoursynth_filter", "gimp_bridge")
 DOTTED = re.compile(rf"({'|'.join(PACKAGES)})(\.[A-Za-z_]\w*)+(:\w+)?")
-Functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,26 @@ def tree(path: Path) -> ast.Module:
 
 
 @cache
-def nodes(path: Path) -> tuple[tuple[ast.AST, bool, bool], ...]:
-    """Every node of a file with whether it stands inside a function and under ``if TYPE_CHECKING``."""
+def _by_kind(path: Path) -> dict[type[ast.AST], list[tuple[ast.AST, bool, bool]]]:
+    found: dict[type[ast.AST], list[tuple[ast.AST, bool, bool]]] = {}
 
-    def walk(node: ast.AST, late: bool, typing: bool) -> Iterator[tuple[ast.AST, bool, bool]]:
+    def walk(node: ast.AST, late: bool, typing: bool) -> None:
         checks_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for child in ast.iter_child_nodes(node):
+            kind = type(child)
+            if kind in (ast.Load, ast.Store):  # as many as all others, and never looked for
+                continue
             only_typing = typing or (checks_types and child in node.body)  # type: ignore[attr-defined]
-            yield child, late, only_typing
-            yield from walk(child, late or isinstance(child, Functions), only_typing)
+            found.setdefault(kind, []).append((child, late, only_typing))
+            walk(child, late or kind in FUNCTIONS, only_typing)
 
-    return tuple(walk(tree(path), False, False))
+    walk(tree(path), False, False)
+    return found
+
+
+def nodes(path: Path, *kinds: type[ast.AST]) -> Iterator[tuple[ast.AST, bool, bool]]:
+    """Every node of these kinds in a file with whether it stands inside a function and under ``if TYPE_CHECKING``."""
+    return chain.from_iterable(_by_kind(path).get(kind, ()) for kind in kinds)
 
 
 @cache
@@ -73,12 +83,11 @@ def imports(path: Path) -> tuple[Import, ...]:
     found = []
     own_process = {
         id(after)
-        for node, _, _ in nodes(path)
-        if isinstance(node, ast.List | ast.Tuple)
-        for flag, after in zip(node.elts, node.elts[1:], strict=False)
+        for node, _, _ in nodes(path, ast.List, ast.Tuple)
+        for flag, after in zip(node.elts, node.elts[1:], strict=False)  # type: ignore[attr-defined]
         if isinstance(flag, ast.Constant) and flag.value == "-m"
     }
-    for node, late, typing in nodes(path):
+    for node, late, typing in nodes(path, ast.Import, ast.ImportFrom, ast.Constant):
         if isinstance(node, ast.Import):
             found += [Import(a.name, node.lineno, late, typing) for a in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -167,7 +176,7 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 def names_from(path: Path) -> set[tuple[str, str]]:
     """What a file takes by ``from module import name``."""
-    taken = (node for node, _, _ in nodes(path) if isinstance(node, ast.ImportFrom) and node.module)
+    taken = (node for node, _, _ in nodes(path, ast.ImportFrom) if isinstance(node, ast.ImportFrom) and node.module)
     return {(str(node.module), alias.name) for node in taken for alias in node.names}
 
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -250,10 +251,11 @@ def test_tests_mirror_the_rooms() -> None:
 # -- private names -----------------------------------------------------------------------------------------------------
 
 
+@cache
 def defined(path: Path) -> set[str]:
     """The private names that a file makes: functions, classes, variables, attributes, parameters of named tuples."""
     found = set()
-    for node, _, _ in nodes(path):
+    for node, _, _ in nodes(path, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Name, ast.Attribute):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -269,14 +271,13 @@ def private_reads(path: Path, private: set[str]) -> Iterator[tuple[int, str]]:
     others = {i.target.split(".")[0] for i in imports(path)} - set(PACKAGES)
     foreign = {
         (alias.asname or alias.name).split(".")[0]
-        for node, _, _ in nodes(path)
-        if isinstance(node, ast.Import | ast.ImportFrom)
+        for node, _, _ in nodes(path, ast.Import, ast.ImportFrom)
         for alias in node.names
         if (node.module if isinstance(node, ast.ImportFrom) else alias.name or "").split(".")[0] in others  # type: ignore[union-attr]
     }
-    for node, _, _ in nodes(path):
+    for node, _, _ in nodes(path, ast.Attribute, ast.ImportFrom, ast.Call):
         names: list[str] = []
-        if isinstance(node, ast.Attribute) and is_private(node.attr):
+        if isinstance(node, ast.Attribute) and node.attr in private and node.attr not in own:
             names = [] if re.split(r"\W", ast.unparse(node.value))[0] in foreign else [node.attr]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:
             names = [a.name for a in node.names]

@@ -4,8 +4,11 @@ import contextlib
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Sequence
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,19 +19,33 @@ from sr_plugins.video.ffmpeg_process import MINIMUM, bundled_ffmpeg, version_num
 BUNDLED = bundled_ffmpeg() or ""
 SYSTEM = shutil.which("ffmpeg") or ""
 
-both_ffmpegs = pytest.mark.parametrize(
-    "ffmpeg",
-    [
-        pytest.param(BUNDLED, id="bundled", marks=pytest.mark.skipif(not BUNDLED, reason="no bundled ffmpeg")),
-        pytest.param(
-            SYSTEM,
-            id="system",
-            marks=pytest.mark.skipif(
-                not SYSTEM or version_number(SYSTEM) < MINIMUM, reason="no ffmpeg 5.1 or newer on PATH"
-            ),
+_FFMPEGS = [
+    pytest.param(BUNDLED, id="bundled", marks=pytest.mark.skipif(not BUNDLED, reason="no bundled ffmpeg")),
+    pytest.param(
+        SYSTEM,
+        id="system",
+        marks=pytest.mark.skipif(
+            not SYSTEM or version_number(SYSTEM) < MINIMUM, reason="no ffmpeg 5.1 or newer on PATH"
         ),
-    ],
-)
+    ),
+]
+
+both_ffmpegs = pytest.mark.parametrize("ffmpeg", _FFMPEGS)
+
+
+def by_turns(**values: Sequence[Any]) -> pytest.MarkDecorator:
+    """Every combination of two or more parameters with one of both ffmpegs: each of the ``values`` meets both."""
+    cases = []
+    for places in product(*(range(len(of_one)) for of_one in values.values())):
+        ffmpeg = _FFMPEGS[sum(places) % 2]
+        combined = {name: of_one[place] for (name, of_one), place in zip(values.items(), places, strict=True)}
+        said = [
+            v if isinstance(v, str) else f"{name}{at}" for at, (name, v) in zip(places, combined.items(), strict=True)
+        ]
+        cases.append(
+            pytest.param(*ffmpeg.values, *combined.values(), marks=ffmpeg.marks, id="-".join([*said, str(ffmpeg.id)]))
+        )
+    return pytest.mark.parametrize(("ffmpeg", *values), cases)
 
 
 def ffmpeg_run(*arguments: str | Path) -> None:

@@ -20,10 +20,10 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 PRELOADED = (
     "torch", "rich.console", "sr_plugins.cli.image", "sr_plugins.cli.models", "sr_plugins.cli.video",
@@ -83,14 +83,21 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
     imports: Sequence[str] = (),
+    foreground: bool = False,
 ) -> Started:
     """``python COMMAND`` on these descriptors.
 
     The command begins with ``-c``, ``-m`` (or ``-P`` before it) or the path of a script. ``imports``: modules that it
-    is to find imported, beside those that all do.
+    is to find imported, beside those that all do. ``foreground``: in a group of its own and deaf to no signal, as a
+    shell starts a command.
     """
     environment = dict(os.environ if env is None else env)
-    more: dict[str, Any] = {"env": environment, "cwd": str(cwd or Path.cwd()), "imports": [*imports]}
+    more: dict[str, Any] = {
+        "env": environment,
+        "cwd": str(cwd or Path.cwd()),
+        "imports": [*imports],
+        "foreground": foreground,
+    }
     return Started([*map(str, command)], stdin, stdout, stderr, **more)
 
 
@@ -119,6 +126,23 @@ def python(
             said.append(file.read().decode())
     assert process.returncode is not None
     return subprocess.CompletedProcess([*map(str, command)], process.returncode, *said)
+
+
+@contextlib.contextmanager
+def in_foreground(
+    *command: object, env: Mapping[str, str] | None = None, cwd: str | Path | None = None
+) -> Iterator[tuple[Started, TextIO]]:
+    """``python COMMAND`` without input or output, as a shell starts it, and what it says; killed at the end."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as said, Path(os.devnull).open("r+") as nothing:
+        silent = nothing.fileno()
+        process = start(*command, stdin=silent, stdout=silent, stderr=writing, env=env, cwd=cwd, foreground=True)
+        os.close(writing)
+        try:
+            yield process, said
+        finally:
+            process.kill()
+            process.wait()
 
 
 def srp(
@@ -199,6 +223,11 @@ def _run(request: dict[str, Any], before: list[str]) -> None:
     os.environ.update(environment)
     os.chdir(request["cwd"])
     tempfile.tempdir = None
+    if request["foreground"]:
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
     given = [str(Path(p).absolute()) for p in environment.get("PYTHONPATH", "").split(os.pathsep) if p]
     sys.path[:] = [*given, *(p for p in sys.path if p not in before)]
     importlib.invalidate_caches()

@@ -103,7 +103,7 @@ def test_doctor_checks_that_upscaling_works_and_names_the_ffmpeg_that_is_used(tm
     old = tmp_path / "ffmpeg"
     old.write_text("#!/bin/sh\necho ffmpeg version 4.2.1 Copyright\n")
     old.chmod(0o755)
-    done = srp("doctor", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    done = srp("doctor", PATH=f"{tmp_path}:{os.environ['PATH']}", SR_PLUGINS_FFMPEG="")
     assert done.returncode == 0, done.stderr
     assert "check: fast x2 on " in done.stdout
     assert "backend torch: ready" in done.stdout

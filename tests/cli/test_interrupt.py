@@ -2,15 +2,16 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from PIL import Image
+from warm_python import in_foreground
 
 from sr_plugins.cli.stopping import stoppable
 
@@ -54,25 +55,14 @@ def usual_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def started(folder: Path, line: str) -> subprocess.Popen[str]:
-    """The command in a group of its own, as a shell starts it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "sr_plugins.cli", *line.split()],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"},
-        stderr=subprocess.PIPE,
-        text=True,
-        process_group=0,
-        # a shell that started pytest in the background, or nohup, made it and its children deaf to some of them
-        preexec_fn=lambda: [signal.signal(n, signal.SIG_DFL) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
-    )
+def paths(folder: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"}
 
 
-def until(process: subprocess.Popen[str], line: str, times: int = 1) -> None:
-    assert process.stderr is not None
+def until(said: TextIO, line: str, times: int = 1) -> None:
     lines: list[str] = []
     while sum(found == f"{line}\n" for found in lines) < times:
-        lines.append(process.stderr.readline())
+        lines.append(said.readline())
         assert lines[-1], lines
 
 
@@ -83,15 +73,13 @@ def until(process: subprocess.Popen[str], line: str, times: int = 1) -> None:
 )
 def test_an_interrupted_picture_ends_at_the_next_tile(number: int, times: int, status: int, folder: Path) -> None:
     line = "image a.png large.png -o out/ --model slow --tile 64 --backend torch --device cpu"
-    process = started(folder, line)
-    until(process, "tile", 4)  # one of the small picture, three of 256 of the large one
-    for _ in range(times):
-        process.send_signal(number)
-        time.sleep(0.05)
-    assert process.stderr is not None
-    with process:  # closes its pipe
-        rest = process.stderr.read()
-    assert process.returncode == status, rest
+    with in_foreground("-m", "sr_plugins.cli", *line.split(), cwd=folder, env=paths(folder)) as (process, said):
+        until(said, "tile", 4)  # one of the small picture, three of 256 of the large one
+        for _ in range(times):
+            os.kill(process.pid, number)
+            time.sleep(0.05)
+        rest = said.read()
+        assert process.wait() == status, rest
     assert rest.count("tile") <= 2
     assert "terminate" not in rest
     assert "Traceback" not in rest
@@ -100,13 +88,12 @@ def test_an_interrupted_picture_ends_at_the_next_tile(number: int, times: int, s
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
 def test_what_a_command_started_is_silent_and_gone_after_ctrl_c_in_the_terminal(folder: Path) -> None:
-    process = started(folder, "bench --models slow --sizes 64x64 --backends torch --device cpu")
-    until(process, "tile")  # in the process that measures
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.stderr is not None
-    with process:
-        rest = process.stderr.read()  # whoever holds the pipe is gone when it ends
-    assert process.returncode == 130, rest
+    words = ("-m", "sr_plugins.cli", "bench", "--models", "slow", "--sizes", "64x64", "--backends", "torch")
+    with in_foreground(*words, "--device", "cpu", cwd=folder, env=paths(folder)) as (process, said):
+        until(said, "tile")  # in the process that measures
+        os.killpg(process.pid, signal.SIGINT)
+        rest = said.read()  # whoever holds the pipe is gone when it ends
+        assert process.wait() == 130, rest
     assert "Traceback" not in rest
 
 

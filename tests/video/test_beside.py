@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from fakes import nearest
-from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, packets, times, tone
+from video_clips import BUNDLED, both_ffmpegs, by_turns, ffmpeg_run, moving, packets, times, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
@@ -57,9 +57,7 @@ def _distance(path: Path) -> float:
     raise AssertionError("no beep")
 
 
-@both_ffmpegs
-@pytest.mark.parametrize("suffix", ["ts", "vob"])
-@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.ts"])
+@by_turns(suffix=["ts", "vob"], name=["out.mkv", "out.mp4", "out.ts"])
 def test_sound_that_begins_late_in_a_broadcast(
     ffmpeg: str, suffix: str, name: str, tmp_path: Path, doubled: Upscaler
 ) -> None:
@@ -137,9 +135,7 @@ def _edited(source: Path, target: Path, *parts: tuple[float, float]) -> Path:
     return target
 
 
-@both_ffmpegs
-@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.ts"])
-@pytest.mark.parametrize("parts", [[(0.5, 1.5), (2.6, 5.2)], [(1.3, 4.0)]], ids=["middle", "start"])
+@by_turns(name=["out.mkv", "out.mp4", "out.ts"], parts=[[(0.5, 1.5), (2.6, 5.2)], [(1.3, 4.0)]])
 def test_what_an_edit_list_hides_stays_hidden(
     ffmpeg: str, name: str, parts: list[tuple[float, float]], tmp_path: Path, doubled: Upscaler
 ) -> None:
@@ -194,9 +190,7 @@ def test_every_cover(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
             assert [s.tags["filename"] for s in covers] == names
 
 
-@both_ffmpegs
-@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
-@pytest.mark.parametrize("main", [0, 1])
+@by_turns(suffix=["mkv", "mp4"], main=[0, 1])
 def test_another_film_in_the_file_stays_what_it_is(
     ffmpeg: str, suffix: str, main: int, tmp_path: Path, doubled: Upscaler
 ) -> None:
@@ -221,12 +215,12 @@ def test_another_film_in_the_file_stays_what_it_is(
 # -- cuts --------------------------------------------------------------------------------------------------------------
 
 
-@both_ffmpegs
-@pytest.mark.parametrize(("suffix", "name"), [("mkv", "out.mp4"), ("mkv", "out.mov"), ("mp4", "out.mkv")])
-@pytest.mark.parametrize("cut", [(2.0, None), (1.5, 4.5)])
+@by_turns(way=["mkv to mp4", "mkv to mov", "mp4 to mkv"], cut=[(2.0, None), (1.5, 4.5)])
 def test_rewritten_subtitles_of_a_cut_film(
-    ffmpeg: str, suffix: str, name: str, cut: tuple[float, float | None], tmp_path: Path, doubled: Upscaler
+    ffmpeg: str, way: str, cut: tuple[float, float | None], tmp_path: Path, doubled: Upscaler
 ) -> None:
+    suffix, _, ending = way.partition(" to ")
+    name = f"out.{ending}"
     lines = [f"{i + 1}\n00:00:0{i},200 --> 00:00:0{i},900\nline {i}\n" for i in range(6)]
     (tmp_path / "s.srt").write_text("\n".join(lines))
     source, target = tmp_path / f"in.{suffix}", tmp_path / name

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 from fakes import nearest
-from video_clips import both_ffmpegs, ffmpeg_run, moving, pictures
+from video_clips import both_ffmpegs, by_turns, ffmpeg_run, moving, pictures
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
@@ -59,11 +59,14 @@ def _shown(path: Path) -> np.ndarray:
         return sink.pull().to_ndarray().mean((0, 1))
 
 
-@both_ffmpegs
-@pytest.mark.parametrize("source", ["bt709", "bt601", "full"])
-@pytest.mark.parametrize(
-    "encoding",
-    [["libx264rgb", "-crf", "1"], ["png"], ["mjpeg", "-q:v", "1"], ["libx265", "-pix_fmt", "gbrp", "-crf", "1"]],
+@by_turns(
+    source=["bt709", "bt601", "full"],
+    encoding=[
+        ["libx264rgb", "-crf", "1"],
+        ["png"],
+        ["mjpeg", "-q:v", "1"],
+        ["libx265", "-pix_fmt", "gbrp", "-crf", "1"],
+    ],
 )
 def test_into_rgb_and_jpeg_by_the_sources_matrix_and_range(
     ffmpeg: str, source: str, encoding: list[str], bars: dict[str, Path], tmp_path: Path, doubled: Upscaler
@@ -75,9 +78,7 @@ def test_into_rgb_and_jpeg_by_the_sources_matrix_and_range(
         assert (probe(target).colors.matrix, probe(target).colors.range) == (5, 2)
 
 
-@both_ffmpegs
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])
-@pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
+@by_turns(pix_fmt=["yuv420p", "yuv444p"], name=["out.mkv", "out.mp4"])
 def test_gray_becomes_limited_and_is_tagged_so(
     ffmpeg: str, pix_fmt: str, name: str, tmp_path: Path, doubled: Upscaler
 ) -> None:

@@ -5,12 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
+import warm_python
 from click.testing import CliRunner
 from video_clips import BUNDLED, ffmpeg_run, moving, pictures, times, tone
 
@@ -20,7 +21,7 @@ from sr_plugins.video.journal import Journal
 
 FAST = ["--", "-preset", "ultrafast"]
 MODEL = ["--model", "fast", "--scale", "2", "--device", "cpu"]
-SRP = [sys.executable, "-m", "sr_plugins.cli"]
+SRP = ["-m", "sr_plugins.cli"]
 
 
 @pytest.fixture(scope="module")
@@ -105,19 +106,16 @@ def test_signals_leave_journal_and_no_process(number: signal.Signals, status: in
     target = tmp_path / "out.mkv"
     keep = ["--keep-playable"] if number == signal.SIGINT else []
     command = [*SRP, "video", clip, "-o", target, *MODEL, "--chunk", "4", *keep, *FAST]
-    # A shell's background job, as a test run may be, ignores SIGINT, and so would what it starts.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    signal.signal(signal.SIGINT, before)
     journal = tmp_path / "out.mkv.parts" / "journal.jsonl"
-    while not journal.exists() or len(journal.read_bytes().splitlines()) < 3:  # the suite's limit ends what hangs
-        assert process.poll() is None
-        time.sleep(0.02)
-    children = _children(process.pid)
-    assert children
-    process.send_signal(number)
-    _, said = process.communicate()
-    assert process.returncode == status
+    with warm_python.in_foreground(*command) as (process, told):
+        while not journal.exists() or len(journal.read_bytes().splitlines()) < 3:  # the suite's limit ends what hangs
+            assert process.poll() is None
+            time.sleep(0.02)
+        children = _children(process.pid)
+        assert children
+        os.kill(process.pid, number)
+        said = told.read()
+        assert process.wait() == status
     assert f"interrupted: the same command continues {target}" in said
     assert "Traceback" not in said
     while any(Path(f"/proc/{child}").exists() for child in children):  # whoever inherits them has to notice
@@ -127,7 +125,7 @@ def test_signals_leave_journal_and_no_process(number: signal.Signals, status: in
     kept = [path for path in tmp_path.iterdir() if path.suffix == ".mkv"]
     assert len(kept) == len(keep)
     assert all(len(pictures(path)) // 4 - len(records) in (0, 1) for path in kept)  # one may not be noted yet
-    code, said = _srp(*map(str, command[3:]))
+    code, said = _srp(*map(str, command[2:]))
     assert code == 0, said
     assert "of them from before" in said
     assert len(pictures(target)) == 50
@@ -144,15 +142,12 @@ def _children(pid: int) -> set[int]:
 def test_pipe_between_two_ffmpegs(clip: Path, tmp_path: Path) -> None:
     """ffmpeg | srp pipe | ffmpeg, as with vspipe and x265: nothing but frames on stdout."""
     piped, direct = tmp_path / "piped.mkv", tmp_path / "direct.mkv"
-    first, middle = _pipe(clip)
+    first, middle, made, told = _pipe(clip)
     encode = [BUNDLED, "-v", "error", "-f", "yuv4mpegpipe", "-i", "-", "-c:v", "ffv1", piped]
-    last = subprocess.Popen(encode, stdin=middle.stdout)
-    for process in (first, middle):
-        assert process.stdout is not None
-        process.stdout.close()
-    assert middle.stderr is not None
-    assert middle.stderr.read().endswith(b"srp: 50 frames\n")
-    middle.stderr.close()
+    last = subprocess.Popen(encode, stdin=made)
+    made.close()
+    with told:
+        assert told.read().endswith(b"srp: 50 frames\n")
     assert [p.wait() for p in (first, middle, last)] == [0, 0, 0]
     yuv = tmp_path / "yuv.mkv"
     ffmpeg_run("-i", clip, "-pix_fmt", "yuv420p", "-c:v", "ffv1", yuv)
@@ -162,24 +157,26 @@ def test_pipe_between_two_ffmpegs(clip: Path, tmp_path: Path) -> None:
         assert np.array_equal(ours[0], theirs[0])
 
 
-def _pipe(clip: Path) -> tuple["subprocess.Popen[bytes]", "subprocess.Popen[bytes]"]:
-    pipe = subprocess.PIPE
+def _pipe(clip: Path) -> tuple["subprocess.Popen[bytes]", warm_python.Started, BinaryIO, BinaryIO]:
+    """Two processes, and what the second makes and says."""
     decode = [BUNDLED, "-v", "quiet", "-i", clip, "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "-"]
-    first = subprocess.Popen(decode, stdout=pipe)
-    return first, subprocess.Popen([*SRP, "pipe", *MODEL], stdin=first.stdout, stdout=pipe, stderr=pipe)
+    first = subprocess.Popen(decode, stdout=subprocess.PIPE)
+    assert first.stdout is not None
+    made, told = os.pipe(), os.pipe()
+    with first.stdout as frames:
+        middle = warm_python.start(*SRP, "pipe", *MODEL, stdin=frames.fileno(), stdout=made[1], stderr=told[1])
+    for writing in (made[1], told[1]):
+        os.close(writing)
+    return first, middle, os.fdopen(made[0], "rb"), os.fdopen(told[0], "rb")
 
 
 def test_reader_that_leaves(clip: Path) -> None:
-    first, middle = _pipe(clip)
-    assert first.stdout is not None
-    assert middle.stdout is not None
-    assert middle.stderr is not None
-    first.stdout.close()
-    middle.stdout.read(100)
-    middle.stdout.close()
+    first, middle, made, told = _pipe(clip)
+    with made:
+        made.read(100)
     assert middle.wait() == 1
-    assert b"Traceback" not in middle.stderr.read()
-    middle.stderr.close()
+    with told:
+        assert b"Traceback" not in told.read()
     first.wait()
 
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from fakes import nearest
-from video_clips import BUNDLED, UNEVEN, both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
+from video_clips import BUNDLED, UNEVEN, both_ffmpegs, by_turns, ffmpeg_run, moving, pictures, times, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
@@ -61,9 +61,7 @@ def test_reordered_frames_at_uneven_times_end_where_their_track_does(
         assert float(probe(film).finish) == pytest.approx(29 / 30, abs=0.001)
 
 
-@both_ffmpegs
-@pytest.mark.parametrize("encoder", ["libsvtav1", "libvpx-vp9", "libx264", "mpeg4"])
-@pytest.mark.parametrize("frames", [1, 2, 6])
+@by_turns(encoder=["libsvtav1", "libvpx-vp9", "libx264", "mpeg4"], frames=[1, 2, 6])
 def test_every_frame_is_shown(ffmpeg: str, encoder: str, frames: int, tmp_path: Path, doubled: Upscaler) -> None:
     source, target = tmp_path / "in.mkv", tmp_path / "out.mp4"
     uneven = ["-vf", "select='not(eq(n,3)+eq(n,5))'", "-fps_mode", "passthrough", "-frames:v", str(frames)]
@@ -207,9 +205,7 @@ def test_marked_interlaced_by_mistake(tmp_path: Path, doubled: Upscaler) -> None
 TWICE = "setts=pts='if({0},PREV_OUTPTS,PTS)':dts='if({0},PREV_OUTDTS,DTS)'"
 
 
-@both_ffmpegs
-@pytest.mark.parametrize("codec", ["libx264", "mjpeg", "ffv1"])
-@pytest.mark.parametrize("length", [4, 500])
+@by_turns(codec=["libx264", "mjpeg", "ffv1"], length=[4, 500])
 def test_equal_times_are_a_tick_apart(ffmpeg: str, codec: str, length: int, tmp_path: Path, doubled: Upscaler) -> None:
     source, target, said = tmp_path / "in.mkv", tmp_path / "out.mkv", list[str]()
     same = TWICE.format("between(N,3,4)+eq(N,12)")

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from fakes import nearest
-from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
+from video_clips import BUNDLED, both_ffmpegs, by_turns, ffmpeg_run, moving, pictures, times, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
@@ -121,9 +121,7 @@ def test_a_gif_keeps_its_transparency(tmp_path: Path, doubled: Upscaler) -> None
     assert (alpha[:, :28].max(), alpha[:, 36:].min()) == (0, 255)
 
 
-@both_ffmpegs
-@pytest.mark.parametrize("suffix", ["mp4", "mov", "m4v"])
-@pytest.mark.parametrize("tag", ["hvc1", "hev1"])
+@by_turns(suffix=["mp4", "mov", "m4v"], tag=["hvc1", "hev1"])
 def test_hevc_is_hvc1_in_apples_containers(
     ffmpeg: str, suffix: str, tag: str, tmp_path: Path, doubled: Upscaler
 ) -> None:

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from fakes import blur, nearest
-from video_clips import UNEVEN, both_ffmpegs, ffmpeg_run, moving, packets, picture_hash, pictures, times, tone
+from video_clips import UNEVEN, both_ffmpegs, by_turns, ffmpeg_run, moving, packets, picture_hash, pictures, times, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
@@ -232,11 +232,9 @@ TAGS = {
 }
 
 
-@both_ffmpegs
-@pytest.mark.parametrize("container", ["mkv", "mp4"])
-@pytest.mark.parametrize("tags", TAGS.values(), ids=TAGS)
-def test_colour_tags(ffmpeg: str, container: str, tags: list[str], tmp_path: Path, doubled: Upscaler) -> None:
-    source, target = tmp_path / f"in.{container}", tmp_path / f"out.{container}"
+@by_turns(container=["mkv", "mp4"], kind=list(TAGS))
+def test_colour_tags(ffmpeg: str, container: str, kind: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target, tags = tmp_path / f"in.{container}", tmp_path / f"out.{container}", TAGS[kind]
     tagged = ["-vf", "format=yuv420p,setparams=" + ":".join(tags)] if tags else []
     ffmpeg_run(*moving(seconds=0.2), *tagged, "-pix_fmt", "yuv420p", source)
     upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST)
@@ -302,9 +300,7 @@ def test_square_pixels_stay_square_where_a_side_is_rounded(tmp_path: Path) -> No
     assert ((out.width, out.height), out.aspect) == ((134, 100), 1)
 
 
-@both_ffmpegs
-@pytest.mark.parametrize("container", ["mkv", "mp4"])
-@pytest.mark.parametrize("turn", [90, -90, 180])
+@by_turns(container=["mkv", "mp4"], turn=[90, -90, 180])
 def test_rotation_stays_in_the_display_matrix(
     ffmpeg: str, container: str, turn: int, tmp_path: Path, doubled: Upscaler
 ) -> None:
