@@ -52,10 +52,16 @@ with Upscaler("tiny", 2, **settings) as upscaler:
 """
 
 
-WAYS = [(name, 1, extra) for name in ("torch", "openvino", "onnxruntime") for extra in (5, 15, 50)]
+# openvino is the one that does not say itself that memory was short
+WAYS = [
+    ("torch", 1, 15),
+    ("onnxruntime", 1, 15),
+    *(("openvino", 1, extra) for extra in (5, 15, 50)),
+    ("openvino", 2, 15),
+]
 
 
-@pytest.mark.parametrize(("backend", "threads", "extra"), [*WAYS, ("openvino", 2, 15), ("openvino", 2, 50)])
+@pytest.mark.parametrize(("backend", "threads", "extra"), WAYS)
 def test_never_anothers_picture(backend: str, threads: int, extra: int) -> None:
     if plugins().backend(backend).missing():
         pytest.skip("not installed")
