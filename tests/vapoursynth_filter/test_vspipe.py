@@ -87,17 +87,17 @@ def upscaled(bits: int) -> list[list[Plane]]:
         return [list(upscaler.upscale(source_frame(n, bits)).planes) for n in range(FRAMES)]
 
 
-@pytest.mark.parametrize("bits", [8, 10])
-def test_y4m_decodes_to_what_the_upscaler_makes(bits: int, vspipe: dict[str, str], tmp_path: Path) -> None:
-    status, out, talk = run(vspipe, "-c", "y4m", script(tmp_path, bits=bits), "-")
+def test_y4m_decodes_to_what_the_upscaler_makes(vspipe: dict[str, str], tmp_path: Path) -> None:
+    """Of 10 bits; those of 8 come in chunks below."""
+    status, out, talk = run(vspipe, "-c", "y4m", script(tmp_path, bits=10), "-")
     assert status == 0, talk
     stream = tmp_path / "out.y4m"
     stream.write_bytes(out)
-    frames = decoded(stream, bits)
-    for n, (planes, expected) in enumerate(zip(frames, upscaled(bits), strict=True)):
+    frames = decoded(stream, 10)
+    for n, (planes, expected) in enumerate(zip(frames, upscaled(10), strict=True)):
         assert all(np.array_equal(a, b) for a, b in zip(planes, expected, strict=True)), n
     # nothing but the stream: one header line, then "FRAME\n" and the samples, frame after frame
-    samples = 2 * WIDTH * 2 * HEIGHT * 3 // 2 * (1 if bits == 8 else 2)
+    samples = 2 * WIDTH * 2 * HEIGHT * 3 // 2 * 2
     assert len(out) == out.index(b"\n") + 1 + FRAMES * (len(b"FRAME\n") + samples)
 
 
