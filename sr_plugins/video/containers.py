@@ -5,8 +5,15 @@ A container that is not listed works too: then libavformat's word on codecs coun
 
 from __future__ import annotations
 
+import contextlib
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
+
+import av
+from av.codec.codec import UnknownCodecError
 
 _QUICKTIME_SURE = frozenset({"aac", "ac3", "alac", "mp3", "mov_text"})
 # A palette for each frame; ordered dither does not flicker.
@@ -38,7 +45,7 @@ class Container:
         plain: players of it know no FFV1.
         encoders: the only ones whose pictures keep their times in it; empty: all.
         chapters, attachments, covers, data: whether it holds them.
-        timecode: its muxer makes the track of a time code itself, from the tag.
+        timecode: its muxer makes the track of a time code itself, from the tag, or the tag is all there is.
         quicktime: written by the QuickTime family's muxer: a clock of the person's choice, keys, a display matrix.
         keeps: films of a folder stay in this kind of container.
         tags: it holds the film's title and tags. titles: those of streams; as ``handler`` in QuickTime's family.
@@ -112,6 +119,7 @@ CONTAINERS = (
         chapters=True,
         attachments=True,
         covers=True,
+        timecode=True,
         keeps=True,
         titles=True,
         marks=_MARKS | {"original"},
@@ -203,7 +211,7 @@ CONTAINERS = (
     Container(muxer="asf", suffixes=("wmv",), encoder=("wmv2", "-q:v", "2"), encoders=("wmv2", "wmv1"), chapters=True),
     Container(muxer="avi", titles=True, languages="none", counts=True),
     Container(muxer="ivf", codecs=frozenset(), encoder=_VP9, plain=True, tags=False),
-    Container(muxer="mxf", sound="pcm_s16le", languages="none"),
+    Container(muxer="mxf", sound="pcm_s16le", timecode=True, languages="none"),
     Container(muxer="flv", languages="none"),
     Container(muxer="nut", chapters=True, titles=True, marks=frozenset({"comment"})),
     Container(muxer="gif", encoder=("png",), finish=("gif", "-filter:v", _PALETTE), tags=False),
@@ -239,3 +247,18 @@ def container_of_suffix(suffix: str) -> Container:
 def batch_suffix(suffix: str) -> str:
     """The ending of a film's target in a folder: its own where that container keeps all that matters, else ``.mkv``."""
     return suffix if container_of_suffix(suffix).keeps else ".mkv"
+
+
+@cache
+def held_by(muxer: str) -> frozenset[str]:
+    """Codecs, by their canonical names, that libavformat can put into a container."""
+    with av.open(io.BytesIO(), "w", format=muxer) as container:
+        names = container.supported_codecs
+    return frozenset(av.Codec(name, mode).canonical_name for name in names for mode in _modes(name))
+
+
+def _modes(name: str) -> Iterator[Literal["r", "w"]]:
+    for mode in ("r", "w"):
+        with contextlib.suppress(UnknownCodecError):
+            av.Codec(name, mode)
+            yield mode

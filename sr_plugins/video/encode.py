@@ -11,13 +11,12 @@ from itertools import pairwise
 import av
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.containers import GOOD, Container
+from sr_plugins.video.containers import GOOD, Container, held_by
 from sr_plugins.video.encoded_colors import encoded_colors
 from sr_plugins.video.ffmpeg_process import encoder_formats
 from sr_plugins.video.output_options import FILTERS, OutputOptions
 from sr_plugins.video.pixel_formats import Colors, PixelLayout, pipe_format
 from sr_plugins.video.source import Light, Source
-from sr_plugins.video.streams import held_by
 
 # What every player of MP4 shows, for films that have transparency, which none of these encoders holds.
 _EVERYWHERE = {"libx264": "yuv420p", "libx265": "yuv420p10le"}

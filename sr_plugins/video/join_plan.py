@@ -161,9 +161,15 @@ class Join:
         counts frames from zero on would move the whole film. Then the next has to lie at zero."""
         if self.start is not None or self.options.own_maps or not container_named(self.plan.muxer).counts:
             return False
+        begins = [self.source.spans[stream.index].positive for stream in self.early_sound]
+        return self.origin == 0 and all(time is not None and time <= UNHEARD for time in begins)
+
+    @property
+    def early_sound(self) -> list[StreamInfo]:
+        """Copied streams of sound that begin before zero."""
         copied = [kept.stream for kept in self.kept if kept.stream.kind == "audio" and kept.codec == "copy"]
-        spans = [span for stream in copied if (span := self.source.spans.get(stream.index)) and span.first < 0]
-        return self.origin == 0 and all(span.positive is not None and span.positive <= UNHEARD for span in spans)
+        spans = self.source.spans
+        return [s for s in copied if s.index in spans and spans[s.index].first - self.origin < -UNHEARD]
 
     @property
     def lift(self) -> int:

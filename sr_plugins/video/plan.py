@@ -139,7 +139,7 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
     finish = _finish(source, end)
     join = Join(outline.joiner, source, outline.streams, options, aspect, start, end, finish, encoding.tags)
     if container.counts:
-        _refuse_late(target, join)
+        _refuse_uncounted(target, join)
     film = Film(source, source.digest(), outline.decode, encoding, size, outline.executable)
     identity = {
         "input": film.digest,
@@ -207,9 +207,15 @@ def _uneven(source: Source, container: Container) -> str | None:
     return f"its frames come at uneven times, which {kind} do not tell; .mkv does"
 
 
-def _refuse_late(target: Path, join: Join) -> None:
-    """Raises ``PipeError`` where a container that counts frames would have to count too many before the first."""
+def _refuse_uncounted(target: Path, join: Join) -> None:
+    """Raises ``PipeError`` where a container that counts frames would have to count too many before the first, or begin
+    before zero."""
     source = join.source
+    if join.start is None and not join.drops_early and not join.options.own_maps and (early := join.early_sound):
+        raise PipeError(
+            f"{target}: {early[0].label} begins before zero, and {target.suffix} counts from zero: -- -c:a libmp3lame "
+            "encodes it anew; .mkv holds it as it is"
+        )
     first = times_between(source.timeline, source.time_base, join.start, join.end)[0] * source.time_base - join.origin
     if first * (source.rate if join.steady else FINE_RATE) > _SKIPPED:
         raise PipeError(

@@ -174,6 +174,8 @@ def _bare(rate: Fraction, captions: bool, *, assumed: bool) -> Iterator[str]:
 
 def _describe(stream: Any) -> StreamInfo:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else ""
+    if stream.type == "data":
+        codec = stream.name or ""
     disposition = tuple(flag.name.lower() for flag in stream.disposition)
     return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata), stream.frames or 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from sr_plugins.video.chunks import verify_chunk
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import plain
 from sr_plugins.video.join import join_chunks
+from sr_plugins.video.join_plan import Join
 from sr_plugins.video.pixel_formats import PixelLayout, frame_format, pipe_format
 from sr_plugins.video.plan import FilmPlan
 from sr_plugins.video.sequence import is_sequence
@@ -24,6 +26,7 @@ from sr_plugins.video.verify import verify_target
 _FRAMES = 10  # enough for an encoder to reorder, and for a container's clock to drift
 
 
+_LATE = 60  # seconds after which a stream that begins is not waited for
 # What encoders warn of and ffmpeg goes on after, as if nothing had been asked.
 _UNKNOWN = re.compile(r"Unknown option|Error parsing option|Invalid value for|Unrecognized option", re.IGNORECASE)
 _UNUSED = re.compile(r"AVOption (\w+) .*has not been used for any stream")
@@ -60,9 +63,9 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
     if is_sequence(plan.target):
         trial.unlink()
         return _idle(said, name)
-    limit = str(float(times[-1] * source.time_base - plan.join.origin) + 0.1)
+    limit = max(times[-1] * source.time_base, _latest(plan.join)) - plan.join.origin
     try:
-        join_chunks(plan.join, [(trial, times)], joined, extra=("-t", limit))
+        join_chunks(plan.join, [(trial, times)], joined, extra=("-t", str(float(limit) + 0.1)))
     except PipeError as error:
         if plan.join.plan.muxer == "matroska":
             raise
@@ -80,6 +83,12 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
     trial.unlink()
     joined.unlink()
     return _idle(said, name)
+
+
+def _latest(join: Join) -> Fraction:
+    """When the last of the copied streams begins, on the source's clock: it belongs to the trial."""
+    spans = [join.source.spans.get(kept.stream.index) for kept in join.kept if kept.stream.kind in ("audio", "video")]
+    return min(join.origin + _LATE, max(span.first for span in spans if span is not None))
 
 
 def _idle(said: list[str], encoder: str) -> list[str]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import av
-from av.codec.codec import UnknownCodecError
 from av.format import Flags
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.containers import DELAY_IN_MATROSKA, PCM_IN_MP4, Container, container_named, container_of_suffix
+from sr_plugins.video.containers import (
+    DELAY_IN_MATROSKA,
+    PCM_IN_MP4,
+    Container,
+    container_named,
+    container_of_suffix,
+    held_by,
+)
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, version_number
 from sr_plugins.video.languages import UNKNOWN, language_in
 from sr_plugins.video.output_options import OutputOptions
@@ -39,6 +43,9 @@ EXPERIMENTAL = ("-strict", "-2")
 _TOLD = {"forced", "hearing_impaired", "visual_impaired", "comment"}
 _TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "ENCODER", "DURATION"}
 _TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
+# Data that a transport stream tells of by itself, and what its Blu-ray kind alone holds.
+_BROADCAST = {"klv", "scte_35", "timed_id3"}
+_BLURAY = {"pcm_bluray", "hdmv_pgs_subtitle"}
 _PICTURE_CODECS = {"dvdsub", "dvd_subtitle", "dvbsub", "dvb_subtitle", "xsub"}
 
 
@@ -156,13 +163,13 @@ class _Target:
 
     def holds(self, kind: str, codec: str) -> bool:
         known = self.container
-        if kind in ("attachment", "data"):
-            return known.attachments if kind == "attachment" else known.data
+        if kind == "attachment":
+            return known.attachments
         if not codec or codec in known.never:
             return False
         if known.holds_all or (known.video and kind == "video"):
             return True
-        if codec == "pcm_bluray" and self.name == ".m2ts":
+        if codec in _BLURAY and self.name == ".m2ts":
             return True
         if known.muxer == "mp4" and codec.startswith("pcm_") and self.ffmpeg < PCM_IN_MP4:
             return False
@@ -170,8 +177,8 @@ class _Target:
 
     def codec(self, stream: StreamInfo, source: Source) -> str | None:
         """How a stream is written: ``copy``, an encoder that loses as little as can be, or not at all."""
-        if "timecode" in stream.metadata and stream.kind == "data":
-            return None  # its muxer makes one, or nothing reads it
+        if stream.kind == "data":
+            return "copy" if self._holds_data(stream, source) else None
         if stream.is_cover:
             return "copy" if self.container.covers and self.holds(stream.kind, stream.codec) else None
         if self.holds(stream.kind, stream.codec):
@@ -183,9 +190,18 @@ class _Target:
             return plain if self.holds(stream.kind, plain) else None
         return None
 
+    def _holds_data(self, stream: StreamInfo, source: Source) -> bool:
+        """Whether anything could read it there; QuickTime's own kinds (of a camera's sensors) are tried."""
+        if "timecode" in stream.metadata:
+            return False  # its muxer makes one, or nothing reads it
+        if self.container.quicktime:
+            return source.container.startswith("mov") and stream.codec != ""
+        return self.container.data and (source.container == "mpegts" or stream.codec in _BROADCAST)
+
     def tried(self, executable: str, stream: StreamInfo, source: Source) -> tuple[str | None, bool]:
         """``copy`` where this very ffmpeg writes the stream, and whether it has to be told that it may."""
-        if stream.kind not in ("audio", "subtitle") or stream.codec in self.container.sure:
+        sensors = stream.kind == "data" and self.container.quicktime
+        if not sensors and (stream.kind not in ("audio", "subtitle") or stream.codec in self.container.sure):
             return "copy", False
         if _written(executable, self.container.muxer, source.path, stream.index, ()):
             return "copy", False
@@ -264,7 +280,8 @@ def _made_anew(target: Container, stream: StreamInfo, source: Source) -> bool:
         return False
     if "timecode" in stream.metadata:
         return target.timecode and "timecode" in source.streams[source.main].metadata
-    return bool(source.chapters) and stream.frames == source.chapters
+    # The demuxer reads a track of chapters itself, and gives no packet of it.
+    return bool(source.chapters) and (stream.frames == source.chapters or stream.index not in source.spans)
 
 
 def _plain_pcm(path: Path, index: int) -> str:
@@ -272,18 +289,3 @@ def _plain_pcm(path: Path, index: int) -> str:
         context = container.streams[index].codec_context
         deep = isinstance(context, av.AudioCodecContext) and context.format.bytes > 2
     return "pcm_s24le" if deep else "pcm_s16le"
-
-
-@cache
-def held_by(muxer: str) -> frozenset[str]:
-    """Codecs, by their canonical names, that libavformat can put into a container."""
-    with av.open(io.BytesIO(), "w", format=muxer) as container:
-        names = container.supported_codecs
-    return frozenset(av.Codec(name, mode).canonical_name for name in names for mode in _modes(name))
-
-
-def _modes(name: str) -> Iterator[Literal["r", "w"]]:
-    for mode in ("r", "w"):
-        with contextlib.suppress(UnknownCodecError):
-            av.Codec(name, mode)
-            yield mode

@@ -92,8 +92,11 @@ def test_sound_that_avi_would_move_is_refused_before_work(ffmpeg: str, tmp_path:
     """The next packet of AC-3 lies 26 ms from zero: with the first or without, the sound would move."""
     source, made = tmp_path / "in.mkv", list[object]()
     ffmpeg_run(*moving("64x48", 1), *tone(1), "-c:v", "libx264", "-c:a", "ac3", source)
-    with pytest.raises(PipeError, match=r"\.mkv"):
-        upscale_video(source, tmp_path / "out.avi", doubled, ffmpeg=ffmpeg, progress=made.append)
+    late = tmp_path / "late.mp4"
+    ffmpeg_run(*moving("64x48", 1.2), "-itsoffset", "0.7", *tone(0.5), "-c:v", "libx264", "-c:a", "aac", late)
+    for film in source, late:
+        with pytest.raises(PipeError, match=r"(begins before zero|sound would be).*\.mkv"):
+            upscale_video(film, tmp_path / "out.avi", doubled, ffmpeg=ffmpeg, progress=made.append)
     assert not made
 
 

@@ -1,0 +1,120 @@
+"""Streams that are neither seen nor heard: what a camera's sensors say, a disc's navigation, time codes, chapters."""
+
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from fakes import nearest
+from video_clips import both_ffmpegs, ffmpeg_run, moving, packets
+
+from sr_plugins import Upscaler
+from sr_plugins.video.probe import probe
+from sr_plugins.video.transcode import upscale_video
+
+FAST = ["-preset", "ultrafast"]
+
+
+@pytest.fixture(scope="module")
+def doubled() -> Iterator[Upscaler]:
+    with Upscaler(nearest(), device="cpu") as upscaler:
+        yield upscaler
+
+
+def _with_data(folder: Path, suffix: str) -> Path:
+    """A film with packets of data, first in a broadcast, then, with GoPro's tag, in the QuickTime family."""
+    plain, broadcast, film = folder / "plain.ts", folder / "data.ts", folder / f"in.{suffix}"
+    ffmpeg_run(*moving("64x48", 0.4), plain)
+    with av.open(str(plain)) as source, av.open(str(broadcast), "w") as out:
+        video = out.add_stream_from_template(source.streams.video[0])
+        data = out.add_data_stream("bin_data")
+        start = 0
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.pts is None:
+                continue
+            start = start or packet.pts
+            packet.stream = video
+            out.mux(packet)
+            if number < 4:  # the last is not finished in a broadcast
+                told = av.Packet(bytes([number]) * 40)
+                told.stream, told.time_base = data, Fraction(1, 90_000)
+                told.pts = told.dts = start + number * 9000
+                out.mux(told)
+    if suffix == "ts":
+        return broadcast
+    ffmpeg_run("-i", broadcast, "-map", "0", "-c", "copy", "-tag:d", "gpmd", film)
+    return film
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_what_a_cameras_sensors_say_is_kept(ffmpeg: str, suffix: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """GoPro's place and motion (gpmd), which ffmpeg writes with its own tag."""
+    source, target, said = _with_data(tmp_path, "mp4"), tmp_path / f"out.{suffix}", list[str]()
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    was, now = packets(source, 1), packets(target, 1)
+    assert [told for _, told in now] == [told for _, told in was] == [bytes([number]) * 40 for number in range(3)]
+    assert [float(time) for time, _ in now] == pytest.approx([float(time) for time, _ in was], abs=0.001)
+    assert target.read_bytes().count(b"gpmd") == source.read_bytes().count(b"gpmd") > 0
+    assert not said
+
+
+@pytest.mark.parametrize(("suffix", "kept"), [("ts", True), ("mp4", False)])
+def test_data_in_a_broadcast_stays_one_that_can_be_read(
+    suffix: str, kept: bool, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, target, said = _with_data(tmp_path, suffix), tmp_path / "out.ts", list[str]()
+    upscale_video(source, target, doubled, options=FAST, notice=said.append)
+    with av.open(str(target)) as container:
+        assert len(container.streams) == 1 + kept
+    assert [("stream 1 (data, bin_data" in line, ".ts cannot hold it" in line) for line in said] == [(True, True)] * (
+        not kept
+    )
+
+
+def test_the_navigation_of_a_disc_is_not_copied_into_a_broadcast(tmp_path: Path, doubled: Upscaler) -> None:
+    plain, source, target, said = tmp_path / "plain.vob", tmp_path / "in.vob", tmp_path / "out.ts", list[str]()
+    ffmpeg_run(*moving("64x48", 0.6), "-c:v", "mpeg2video", plain)
+    film = plain.read_bytes()
+    # Two packets of private stream 2, of the length and with the beginning that a DVD's have (PCI and DSI).
+    times = bytes(12) + struct.pack(">II", 1000, 50000)
+    navigation = (
+        b"\0\0\1\xbf\x03\xd4\0" + times + bytes(0x3D4 - 1 - len(times)) + b"\0\0\1\xbf\x03\xfa\1" + bytes(0x3F9)
+    )
+    source.write_bytes(film[:14] + navigation + film)
+    assert [s.codec for s in probe(source).streams if s.kind == "data"] == ["dvd_nav_packet"]
+    upscale_video(source, target, doubled, options=FAST, notice=said.append)
+    with av.open(str(target)) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+    assert said == ["in.vob: stream 0 (data, dvd_nav_packet) is left out: .ts cannot hold it"]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mov"])
+def test_a_time_code_is_kept_without_a_word(suffix: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target, said = tmp_path / "in.mov", tmp_path / f"out.{suffix}", list[str]()
+    ffmpeg_run(*moving("64x48", 0.4), "-timecode", "01:02:03:04", source)
+    upscale_video(source, target, doubled, options=FAST, notice=said.append)
+    with av.open(str(target)) as container:
+        tags = {key.lower(): value for key, value in container.streams.video[0].metadata.items()}
+    assert (tags["timecode"], said) == ("01:02:03:04", [])
+
+
+@both_ffmpegs
+def test_chapters_with_a_gap_and_odd_names(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """QuickTime's track of them is made anew, and no stream of data that is left out."""
+    told, source, target, said = tmp_path / "told.txt", tmp_path / "in.mp4", tmp_path / "out.mov", list[str]()
+    names = ["Quote \\\" ' \\= \\; \\# \\\\ end", "日本語 🎬", ""]
+    places = zip([(0, 1), (1, 2), (3, 4)], names, strict=True)
+    parts = [f"[CHAPTER]\nTIMEBASE=1/10\nSTART={a}\nEND={b}\ntitle={name}\n" for (a, b), name in places]
+    told.write_text(";FFMETADATA1\n" + "".join(parts), "utf-8")
+    ffmpeg_run(*moving("64x48", 0.4), "-i", told, "-map", "0", "-map_chapters", "1", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    with av.open(str(source)) as was, av.open(str(target)) as now:
+        titles = [[c["metadata"].get("title", "") for c in f.chapters()] for f in (was, now)]
+        starts = [[float(c["start"] * c["time_base"]) for c in f.chapters()] for f in (was, now)]
+    assert titles[1] == titles[0]
+    assert titles[0][1:] == names[1:]
+    assert starts[0] == pytest.approx(starts[1])
+    assert not said
