@@ -62,6 +62,8 @@ class ColorSignals:
                 lost.append("its damaged ICC profile")
                 return None
             return profile
+        if self.code_points and self.light and format not in ("PNG", "AVIF"):
+            lost.append(" and ".join(kind.decode() for kind in self.light))
         if self.code_points and format not in ("PNG", "AVIF", "HEIF"):
             made = matrix_profile(*self.code_points) if format in _HOLD_PROFILES and mode.startswith("RGB") else None
             if made is None:
@@ -72,6 +74,11 @@ class ColorSignals:
             chunks = [kind.decode() for kind, body in self.png.items() if body != _SRGB.get(kind)]
             lost += [" and ".join(chunks)] if chunks else []
         return None
+
+    @property
+    def light(self) -> dict[bytes, bytes]:
+        """How bright the picture and its display are: PNG's chunks cLLI and mDCV, which Pillow does not write."""
+        return {kind: body for kind, body in self.png.items() if kind in (b"cLLI", b"mDCV")}
 
     def png_chunks(
         self, texts: Iterable[Text], comments: Iterable[bytes], xmp: bytes | None, resources: bytes

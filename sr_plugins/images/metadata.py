@@ -116,6 +116,7 @@ class Metadata:
             segments = segments_for(self.xmp, self.resources, comments, lost)
             arguments["extra"] = segments + (self.gain_map.segments() if self.gain_map else b"")
         elif format == "PNG":
+            arguments["light"] = self.colors.light
             arguments["pnginfo"] = self.colors.png_chunks(self.texts, self.comments, self.xmp, self.resources)
         elif format == "GIF":
             comments = [*self.comments, *map(as_comment, self.texts)]

@@ -79,7 +79,8 @@ def jxl_samples(source: Image.Image) -> NDArray[Any] | None:
         if samples.size and not 0 <= samples.min() <= samples.max() <= 1:
             logger.warning("%s: what is brighter than white or darker than black is cut off", _name_of(source))
         samples = np.rint(np.clip(samples.astype(np.float64), 0, 1) * 65535).astype(np.uint16)
-    return samples[..., np.newaxis] if samples.ndim == 2 else samples
+    gray = samples.ndim == 2 or (samples.ndim == 3 and len(source.getbands()) == 1)  # one picture, or an animation
+    return samples[..., np.newaxis] if gray else samples
 
 
 def _name_of(source: Image.Image) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -93,6 +93,14 @@ def _inflated(data: bytes) -> bytes:
 
 def with_aspect(png: bytes, aspect: tuple[float, float]) -> bytes:
     """A PNG that tells a ratio of resolutions and no unit of length (PNG third edition, 11.3.4.3)."""
-    body = b"pHYs" + struct.pack(">IIB", *whole_ratio(aspect, 2**31 - 1), 0)
+    return with_chunks(png, {b"pHYs": struct.pack(">IIB", *whole_ratio(aspect, 2**31 - 1), 0)})
+
+
+def with_chunks(png: bytes, chunks: Mapping[bytes, bytes]) -> bytes:
+    """A PNG that has these, too, behind its head."""
     behind_head = 8 + 12 + 13
-    return png[:behind_head] + struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body)) + png[behind_head:]
+    added = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks.items()
+    )
+    return png[:behind_head] + added + png[behind_head:]

@@ -99,7 +99,7 @@ class DeepPages:
             self._read = samples if samples.ndim == 4 else samples[..., None]
         return self._read
 
-    def _of_modern(self, source: Image.Image) -> Frame | None:
+    def _of_modern(self, source: Image.Image) -> Frame | Image.Image | None:
         if source.format == "HEIF":
             samples: NDArray[Any] | None = deep_heif(self._path, source)
         else:
@@ -107,6 +107,8 @@ class DeepPages:
             if samples is not None and samples.ndim == 4:
                 logger.warning("%s: all frames of an animation but the first are left out", self._path)
                 samples = samples[0]
+                if samples.dtype == np.uint8:  # of which pillow-jxl-plugin gives the last
+                    return Image.fromarray(samples.squeeze(2) if samples.shape[2] == 1 else samples)
         return _frame(samples, 1) if samples is not None and samples.dtype == np.uint16 else None
 
     def __enter__(self) -> Self:

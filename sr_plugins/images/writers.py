@@ -60,11 +60,16 @@ def write_ready(
         write_ready(png, format, ready, source, carried, arguments, further)
         file.write(png_texts.with_aspect(png.getvalue(), aspect))
         return
+    if format == "PNG" and (light := arguments[0].pop("light", None)):
+        png = io.BytesIO()
+        write_ready(png, format, ready, source, carried, arguments, further)
+        file.write(png_texts.with_chunks(png.getvalue(), light))
+        return
     if format == "TIFF":
         write_tiff(file, zip(ready, arguments, strict=True))
         return
-    deep = isinstance(first, Frame) or (is_lossless(source, "AVIF") and further.get("quality") == 100)
-    if format == "AVIF" and len(ready) == 1 and deep:
+    ours = isinstance(first, Frame) or (is_lossless(source, "AVIF") and further.get("quality") == 100) or colors.light
+    if format == "AVIF" and len(ready) == 1 and ours:
         _write_avif(file, first, source, colors, arguments[0], further["quality"])
         return
     if isinstance(first, WideSamples):
@@ -129,7 +134,7 @@ def _write_avif(
     arguments: dict[str, Any],
     quality: int,
 ) -> None:
-    """A still AVIF of more than 8 bits, or without loss."""
+    """A still AVIF of more than 8 bits, without loss, or that says how bright it is."""
     deep = isinstance(picture, Frame)
     write_avif(
         file,
@@ -138,6 +143,6 @@ def _write_avif(
         quality=quality,
         code_points=colors.code_points,
         matrix=matrix_of(source) if source.format == "AVIF" else None,
-        light={kind: body for kind, body in colors.png.items() if kind in (b"cLLI", b"mDCV")},
+        light=colors.light,
         **arguments,
     )

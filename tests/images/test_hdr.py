@@ -5,6 +5,7 @@ import json
 import shutil
 import struct
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sr_plugins.images.exif_block import HEAD
 from sr_plugins.images.files import save_like, upscale_file
 from sr_plugins.images.gain_map import ISO, segments_of
 from sr_plugins.images.pillow_filter import upscale_image
+from sr_plugins.images.png_texts import with_chunks
 
 URN_MAP = 'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'
 
@@ -120,6 +122,30 @@ def test_deep_avif_and_png_exchange_bits_and_code_points(tmp_path: Path, repeat:
     again = (tmp_path / "again.avif").read_bytes()
     assert b"colrnclx" + struct.pack(">HHH", 9, 16, 9) in again
     assert imagecodecs.avif_decode(again).max() > 1023  # of 12 bits
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_png_keeps_how_bright_picture_and_display_are(
+    dtype: type[np.generic], tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    chunks = {
+        b"cICP": bytes((9, 16, 0, 1)),
+        b"mDCV": struct.pack(">8H2I", 35400, 14600, 8500, 39850, 6550, 2300, 15635, 16450, 10_000_000, 50),
+        b"cLLI": struct.pack(">II", 10_000_000, 4_000_000),
+    }
+    samples = np.random.default_rng(0).integers(0, 256, (12, 16, 3)).astype(dtype)
+    (tmp_path / "in.png").write_bytes(with_chunks(bytes(imagecodecs.png_encode(samples)), chunks))
+    upscale_file(tmp_path / "in.png", tmp_path / "out.png", repeat)
+    png = (tmp_path / "out.png").read_bytes()
+    for kind, body in chunks.items():  # each once, before the pixels, with its checksum (PNG third edition, 5.6)
+        whole = kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        assert png.partition(b"IDAT")[0].count(whole) == 1
+    np.testing.assert_array_equal(imagecodecs.png_decode(png), samples.repeat(2, 0).repeat(2, 1))
+    assert not caplog.messages
+    upscale_file(tmp_path / "in.png", tmp_path / "out.tiff", repeat)
+    assert any("cLLI" in line and "mDCV" in line for line in caplog.messages)
+    upscale_file(tmp_path / "in.png", tmp_path / "out.avif", repeat)
+    assert b"clli" + struct.pack(">HH", 1000, 400) in (tmp_path / "out.avif").read_bytes()
 
 
 def test_lossless_avif_stays_lossless(tmp_path: Path, repeat: Upscaler) -> None:
