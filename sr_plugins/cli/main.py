@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from sr_plugins.cli.stopping import stoppable
 from sr_plugins.errors import SRError, one_line
@@ -71,13 +72,20 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """``srp photo.jpg`` means ``srp image photo.jpg``, and ``srp film.mkv`` ``srp video film.mkv``."""
-        if args and not ctx.resilient_parsing:
-            from sr_plugins.cli.as_typed import as_typed, unknown_command
+        from sr_plugins.cli.as_typed import as_typed, unknown_command
 
+        if args and ctx.resilient_parsing:  # completed by a shell
+            with suppress(click.UsageError):
+                args = as_typed(args, COMMANDS)
+        elif args:
             args = as_typed(args, COMMANDS)
             if args[0] not in (*COMMANDS, *ctx.help_option_names, "--version"):
                 raise click.UsageError(unknown_command(args[0], COMMANDS), ctx)
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """A command, or a file where none begins so: ``srp pho`` is on its way to ``srp photo.jpg``."""
+        return super().shell_complete(ctx, incomplete) or [CompletionItem(incomplete, type="file")]
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,6 +101,8 @@ def main() -> None:
     with suppress(OSError):  # in a process that was forked with another stdout
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors=AS_IT_IS)
+    if "_SRP_COMPLETE" in os.environ:  # a shell asks: its ways
+        importlib.import_module("sr_plugins.cli.completion")
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
     with stoppable():

@@ -64,6 +64,7 @@ def command(
     from sr_plugins.devices import device_of_torch
 
     device_of_torch(device)
+    signals: list[int] = []
     if queue is not None:
         from sr_plugins.training.run.queue import run_queue
 
@@ -77,9 +78,12 @@ def command(
             device=device,
             precision=precision,
             report=lambda run, progress: _report(progress, f"{run.recipe.path.stem}  "),
+            stopped=signals.append,
         )
         for run in done:
             click.echo(run.weights)
+        if signals:
+            raise SystemExit(128 + signals[0])
         return
     assert recipe is not None
     assert data is not None
@@ -101,14 +105,13 @@ def command(
         device=device,
         precision=precision,
         report=report,
+        stopped=signals.append,
     )
     click.echo(weights)
     if seen and (last := seen[-1]).iteration < last.iterations:
         click.echo(f"srp: stopped after {last.iteration} of {last.iterations} iterations: --resume goes on", err=True)
-        if minutes is None:
-            from sr_plugins.cli.stopping import INTERRUPTED
-
-            raise SystemExit(INTERRUPTED)
+    if signals:
+        raise SystemExit(128 + signals[0])
 
 
 def _report(progress: Progress, before: str = "") -> None:

@@ -225,6 +225,8 @@ def test_what_is_there_is_replaced_only_when_asked(arguments: list[str], tmp_pat
         (["srp", "image", "--mod"], {"--model"}),
         (["srp", "image", "--model", "re"], {"realtime", "restore"}),
         (["srp", "evaluate", "--precision", "f"], {"float32", "float16"}),
+        (["srp", "image", "--model", "=", "re"], {"realtime", "restore"}),  # what bash makes of --model=re
+        (["srp", "photo.jpg", "--model", "re"], {"realtime", "restore"}),
     ],
 )
 def test_shells_complete_commands_options_and_models(words: list[str], expected: set[str]) -> None:
@@ -240,6 +242,9 @@ def test_completion_scripts_name_the_variable_and_are_read_by_their_shell(shell:
     assert done.returncode == 0, done.stderr
     assert "_SRP_COMPLETE" in done.stdout
     assert 'split ","' not in done.stdout  # fish: of a,b it would offer a
+    if shell != "bash":  # --model=re is one word there, and is offered as one
+        assert ('"$option"$metadata' if shell == "fish" else '+=("$option$key")') in done.stdout
+        assert ("| string replace -r" if shell == "fish" else "compset -P '--*='; _path_files") in done.stdout
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
 

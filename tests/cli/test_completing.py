@@ -58,6 +58,8 @@ def test_names_are_offered(line: str, expected: set[str]) -> None:
         "train ./ho",
         "compare ho",
         "train --data ho",
+        "ho",
+        "photo.jpg ho",
     ],
 )
 def test_files_are_offered(line: str) -> None:

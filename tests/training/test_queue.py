@@ -85,8 +85,16 @@ def checkpoints(out: Path) -> list[int]:
 
 def test_a_signal_stops_it_and_what_is_done_stays(tmp_path: Path, queue: Path, data: Path) -> None:
     out = tmp_path / "runs"
-    done = run_queue(queue, data, out, device="cpu", report=lambda run, p: os.kill(os.getpid(), signal.SIGTERM))
-    assert done == []
+    told: list[int] = []
+    done = run_queue(
+        queue,
+        data,
+        out,
+        device="cpu",
+        report=lambda run, p: os.kill(os.getpid(), signal.SIGTERM),
+        stopped=told.append,
+    )
+    assert (done, told) == ([], [signal.SIGTERM])
     assert not (out / "second").exists()
     done = run_queue(queue, data, out, device="cpu")
     assert [run.weights.name for run in done] == ["first.safetensors", "second.safetensors"]

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,25 +87,45 @@ def test_sigterm_saves_and_stops_soon(tmp_path: Path, data: Path) -> None:
     assert card["of_iterations"] == 30
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_the_command_says_how_far_it_came_and_how_to_go_on(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, status: int, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, add = tmp_path / "run", RunFolder.add
 
     def interrupted(run: RunFolder, line: Progress) -> None:
         add(run, line)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     arguments = [str(recipe_file(tmp_path)), "--data", str(data), "--out", str(out), "--device", "cpu"]
     with monkeypatch.context() as patched:
         patched.setattr(RunFolder, "add", interrupted)
         done = CliRunner().invoke(command, arguments)
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("srp: "))
-    assert done.exit_code == 130
+    assert done.exit_code == status
     assert line == f"srp: stopped after {log_of(out)[-1]['iteration']} of 30 iterations: --resume goes on"
     done = CliRunner().invoke(command, [*arguments, "--resume"])
     assert (done.exit_code, done.stdout) == (0, f"{out / 'mine.safetensors'}\n")
     assert "stopped" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP")
+def test_signals_that_are_ignored_stay_so(tmp_path: Path, data: Path) -> None:
+    told: list[int] = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        weights = train(
+            read_recipe(recipe_file(tmp_path)),
+            data,
+            tmp_path / "run",
+            device="cpu",
+            report=lambda p: os.kill(os.getpid(), signal.SIGHUP),
+            stopped=told.append,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (read_card(weights)["iterations"], told) == (30, [])
 
 
 def test_the_run_leaves_weights_with_a_card_a_log_and_a_plot(finished: Path) -> None:

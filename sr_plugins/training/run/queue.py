@@ -103,11 +103,13 @@ def run_queue(
     device: str = "auto",
     precision: str = "auto",
     report: Callable[[Run, Progress], None] = lambda run, progress: None,
+    stopped: Callable[[int], object] = lambda number: None,
 ) -> list[Run]:
     """Go through a queue, on one core; returns the runs that are done.
 
-    Stopped by SIGTERM, SIGINT or after ``minutes``, it returns early, and the next call goes on; one that was killed
-    goes on from the last checkpoint. A run that cannot go on is told and left, and those after it are tried.
+    Stopped by a signal (whose number ``stopped`` is told) or after ``minutes``, it returns early, and the next call
+    goes on; one that was killed goes on from the last checkpoint. A run that cannot go on is told and left, and those
+    after it are tried.
 
     Raises:
         RecipeError: something in the queue is wrong, it is being run already, or a run could not be finished.
@@ -133,6 +135,7 @@ def run_queue(
                     device=device,
                     precision=precision,
                     report=lambda progress, run=run: report(run, progress),  # type: ignore[misc]
+                    stopped=stopped,
                 )
                 if not run.done:  # stopped
                     break

@@ -56,13 +56,14 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     report: Callable[[Progress], None] = lambda progress: None,
+    stopped: Callable[[int], object] = lambda number: None,
 ) -> Path:
     """Run a recipe on the pictures in ``data``; returns the weights file written into ``folder``.
 
-    ``folder`` receives ``checkpoint.pt`` (every two minutes and on SIGTERM or SIGINT), ``log.jsonl``, ``curve.png`` and
-    the weights. ``minutes`` stops early, after which ``resume`` goes on. ``precision`` is that of the forward pass:
-    ``float32``, ``bfloat16``, or ``auto``: as in the checkpoint, else the faster one. Under ``torchrun`` every process
-    calls this.
+    ``folder`` receives ``checkpoint.pt`` (every two minutes and on SIGINT, SIGTERM or SIGHUP, whose number ``stopped``
+    is told), ``log.jsonl``, ``curve.png`` and the weights. ``minutes`` stops early, after which ``resume`` goes on.
+    ``precision`` is that of the forward pass: ``float32``, ``bfloat16``, or ``auto``: as in the checkpoint, else the
+    faster one. Under ``torchrun`` every process calls this.
 
     Raises:
         RecipeError, DataError, DeviceError, UnknownModelError: told in one line each.
@@ -70,7 +71,7 @@ def train(
     with processes(device) as place:
         run = RunFolder(folder, resume=resume)
         try:
-            return _train(recipe, data, run, minutes, place, precision, report)
+            return _train(recipe, data, run, minutes, place, precision, report, stopped)
         except BaseException:
             run.remove_if_empty()
             raise
@@ -84,6 +85,7 @@ def _train(
     place: Processes,
     precision: str,
     report: Callable[[Progress], None],
+    stopped: Callable[[int], object],
 ) -> Path:
     spec = plugins().model(recipe.model, recipe.scale)
     build = spec.build_for_training or spec.build
@@ -151,7 +153,7 @@ def _train(
 
     with (
         closing(Batches(recipe, sets, iteration, place.rank, place.world, device=place.device)) as batches,
-        _stop_requested() as stop,
+        _stop_requested(stopped) as stop,
     ):
         stopping = False
         while iteration < recipe.iterations and not stopping:
@@ -259,15 +261,19 @@ def _card(recipe: Recipe, spec: ModelSpec, pictures: int, iteration: int, second
 
 
 @contextmanager
-def _stop_requested() -> Iterator[Callable[[], bool]]:
-    """Turns SIGTERM and SIGINT into a request to stop soon; does nothing outside the main thread."""
+def _stop_requested(stopped: Callable[[int], object]) -> Iterator[Callable[[], bool]]:
+    """Turns a signal that ends programs into a request to stop soon; does nothing outside the main thread."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    old = {s: signal.signal(s, lambda number, frame: asked.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
+    known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    heard = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]  # nohup stays nohup
+    old = {number: signal.signal(number, lambda number, frame: asked.append(number)) for number in heard}
     try:
         yield lambda: bool(asked)
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+    if asked:
+        stopped(asked[0])
