@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sr_plugins")
 
 _BITS, _CMYK = 258, 5  # TIFF 6.0
+_ICONS = ("ICO", "CUR")
 _LIKELY = 10_000  # frames
 
 
@@ -228,7 +229,7 @@ def _is_to_be_turned(picture: Picture) -> bool:
 
 def _icon_sides(source: Image.Image, format: str) -> list[tuple[int, int]]:
     """Every size of an icon that stays one, the largest first."""
-    if source.format != "ICO" or format != "ICO":
+    if source.format not in _ICONS or format != "ICO":
         return []
     return sorted(source.info.get("sizes", {source.size}), reverse=True)
 
@@ -272,6 +273,8 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
     if further > 0:
         what = "pictures behind the first one (previews, depth, a second view) are left out"
         logger.warning("%s: %d %s", path, further, "layers are flattened" if source.format == "PSD" else what)
-    icon = source.format == "ICNS" or (source.format == "ICO" and format != "ICO")
+    icon = source.format == "ICNS" or (source.format in _ICONS and format != "ICO")
+    if source.format == "CUR":
+        logger.warning("%s: the point that clicks is left out", path)
     if icon and len(source.info.get("sizes", ())) > 1:
         logger.warning("%s: the smaller pictures of the icon are left out", path)

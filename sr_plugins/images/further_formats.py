@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageFile, PngImagePlugin
 
-from sr_plugins.images import light_files
+from sr_plugins.images import cursor_files, light_files
 from sr_plugins.version import extra_command
 
 _RAW = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "srf", "sr2", "raf", "rw2", "orf", "pef", "raw", "3fr", "iiq", "x3f")
@@ -28,10 +28,11 @@ _READERS = {"pillow_heif": "register_heif_opener", "pillow_jxl": ""}
 
 @cache
 def register() -> None:
-    """Let Pillow read HEIF and JPEG XL where a reader for them is installed."""
+    """Let Pillow read cursors whole, and HEIF and JPEG XL where a reader for them is installed."""
     Image.init()
     if PngImagePlugin.MAX_TEXT_CHUNK == _PILLOWS_LARGEST_TEXT:  # nobody has chosen another
         PngImagePlugin.MAX_TEXT_CHUNK = _LARGEST_TEXT
+    cursor_files.register()
     light_files.register()
     for module, function in _READERS.items():
         try:

@@ -58,6 +58,34 @@ def test_what_a_format_cannot_be_is_refused_before_work(
     assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
 
 
+@pytest.mark.parametrize("kind", ["bmp", "png"])
+def test_a_cursor_is_read_as_an_icon_is(
+    kind: str, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 4)).astype(np.uint8)
+    sides = [(16, 16), (32, 32)]
+    Image.fromarray(pixels).save(tmp_path / "in.ico", sizes=sides, bitmap_format=kind)
+    data = bytearray((tmp_path / "in.ico").read_bytes())
+    data[2] = 2
+    for at in (6, 22):
+        struct.pack_into("<HH", data, at + 4, 7, 11)  # the point that clicks
+    (tmp_path / "in.cur").write_bytes(data)
+    upscale_file(tmp_path / "in.cur", tmp_path / "out.png", repeat)
+    upscale_file(tmp_path / "in.ico", tmp_path / "icon.png", repeat)
+    with Image.open(tmp_path / "out.png") as result, Image.open(tmp_path / "icon.png") as icon:
+        assert result.size == (64, 64)
+        np.testing.assert_array_equal(np.asarray(result), np.asarray(icon))
+    told = " ".join(caplog.messages)
+    assert "the point that clicks is left out" in told
+    assert "the smaller pictures of the icon are left out" in told
+    upscale_file(tmp_path / "in.cur", tmp_path / "out.ico", repeat)
+    with Image.open(tmp_path / "out.ico") as result:
+        assert result.info["sizes"] == {(32, 32), (64, 64)}
+    (tmp_path / "in.cur").write_bytes(data[:30])
+    with pytest.raises(ImageError, match=r"in\.cur"):
+        upscale_file(tmp_path / "in.cur", tmp_path / "out.png", repeat)
+
+
 def test_an_apple_icon_has_the_size_of_the_line(tmp_path: Path, repeat: Upscaler) -> None:
     noise("RGBA", (64, 64)).save(tmp_path / "in.png")
     assert upscale_file(tmp_path / "in.png", tmp_path / "out.icns", repeat)[1] == (128, 128)
