@@ -102,7 +102,9 @@ def main() -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors=AS_IT_IS)
     if "_SRP_COMPLETE" in os.environ:  # a shell asks: its ways
-        importlib.import_module("sr_plugins.cli.completion")
+        from sr_plugins.cli.shells import register
+
+        register()
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
     with stoppable():
