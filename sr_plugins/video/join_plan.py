@@ -161,15 +161,15 @@ class Join:
         counts frames from zero on would move the whole film. Then the next has to lie at zero."""
         if self.start is not None or self.options.own_maps or not container_named(self.plan.muxer).counts:
             return False
-        begins = [self.source.spans[stream.index].positive for stream in self.early_sound]
-        return self.origin == 0 and all(time is not None and time <= UNHEARD for time in begins)
+        return self.origin == 0 and not self.early_sound
 
     @property
     def early_sound(self) -> list[StreamInfo]:
-        """Copied streams of sound that begin before zero."""
+        """Copied streams of sound that begin before zero and have no packet at zero."""
         copied = [kept.stream for kept in self.kept if kept.stream.kind == "audio" and kept.codec == "copy"]
-        spans = self.source.spans
-        return [s for s in copied if s.index in spans and spans[s.index].first - self.origin < -UNHEARD]
+        spans = [(stream, self.source.spans[stream.index]) for stream in copied if stream.index in self.source.spans]
+        early = [(stream, span.positive) for stream, span in spans if span.first - self.origin < -UNHEARD]
+        return [stream for stream, at in early if at is None or at > UNHEARD]
 
     @property
     def lift(self) -> int:

@@ -213,7 +213,7 @@ def _refuse_uncounted(target: Path, join: Join) -> None:
     source = join.source
     if join.start is None and not join.drops_early and not join.options.own_maps and (early := join.early_sound):
         raise PipeError(
-            f"{target}: {early[0].label} begins before zero, and {target.suffix} counts from zero: -- -c:a libmp3lame "
+            f"{target}: {early[0].label} begins before zero, where {target.suffix} counts from: -- -c:a libmp3lame "
             "encodes it anew; .mkv holds it as it is"
         )
     first = times_between(source.timeline, source.time_base, join.start, join.end)[0] * source.time_base - join.origin
