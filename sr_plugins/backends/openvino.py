@@ -143,6 +143,8 @@ class OpenVINORunner:
                 self._fixed_sizes = False
             if self._fixed_sizes:
                 self._compiled[kind] = fixed
+                # it keeps memory for the layers of the largest picture it saw; another size compiles it again
+                del self._compiled[None, coding]
             return self._compiled.get(kind, free)
 
     def _translate(self, channels: int) -> openvino.Model:

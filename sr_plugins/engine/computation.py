@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 # Largest tile to begin with, in input pixels. On a CPU small tiles also run faster: layers stay in the cache.
 CPU_TILE_PIXELS = 1 << 19
 CUDA_TILE_PIXELS = 1 << 22
+MANY = (
+    4  # times as large a picture is cut into half as large tiles, of one shape: each shape may cost a compiled network
+)
 EVERYTHING = 1 << 40  # a CUDA device tells when it lacks memory
 
 
@@ -69,6 +72,9 @@ class Computation:
         self._coding = output_coding(self.format, spec.channels) if state.strength == 1 else None
         self._now = spec.window[0] if self._frames > 1 else 0  # which of a job's frames is enlarged
         self._pixels = pixels_at_once(spec, state.name)
+        self._many = not spec.blends and self.width * self.height > MANY * self._pixels
+        if self._many and state.name == "cpu":
+            self._pixels //= 2
 
     def frames(self, jobs: Sequence[Job]) -> list[Frame]:
         """The frames of ``jobs``, enlarged by the network's scale."""
@@ -211,7 +217,7 @@ class Computation:
         parts = min(1 + self._queue.idle(state), self.height // (SMALLEST_INNER + 4 * self.reach))
         if height >= self.height and parts >= 2 and not spec.blends and state.name == "cpu":
             height = -(-self.height // parts) + 2 * self.reach + SMALLEST_INNER
-        one_shape = not spec.blends and (state.network.backend.fixed_shapes or state.graphs is not None)
+        one_shape = self._many or (not spec.blends and (state.network.backend.fixed_shapes or state.graphs is not None))
         multiple = math.lcm(spec.tile_multiple, spec.size_multiple)
         return list(tiles(self.height, self.width, (height, width), self.reach, multiple, one_shape=one_shape))
 

@@ -190,8 +190,9 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
     for precision in plugins().backend("openvino").precisions("cpu"):
         runner = plugins().backend("openvino").build(random_model(name, scale).network, on_cpu(precision))
         x = torch.from_numpy(frame.planes[0].astype(np.float32) / 255)[None, None]
-        first = runner(x)
+        first, other = runner(x), runner(x[..., :33, :20])
         assert all(torch.equal(runner(x), first) for _ in range(6))
+        assert torch.equal(runner(x[..., :33, :20]), other)  # by the network for all sizes, which was let go of
         assert torch.equal(runner(torch.cat([x, x])), torch.cat([first, first]))
         if name == "realtime":
             assert (x.shape[2:], None) in runner.sizes  # type: ignore[attr-defined]

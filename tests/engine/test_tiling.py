@@ -2,11 +2,12 @@
 
 import numpy as np
 import torch
-from fakes import blur, nearest
+from fakes import Nearest, blur, nearest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sr_plugins import Frame, FrameFormat, LoadedModel, ModelSpec, Upscaler
+from sr_plugins.engine.computation import CPU_TILE_PIXELS
 from sr_plugins.engine.tiling import SMALLEST_INNER, spans
 from sr_plugins.interface.network import TorchNetwork
 
@@ -82,3 +83,22 @@ def test_untiled_result_is_what_the_network_says() -> None:
     with Upscaler(nearest(3), tile=32) as upscaler:
         result = upscaler.upscale(Frame([picture], FrameFormat(family="gray"))).planes[0]
     assert np.array_equal(result, picture.repeat(3, 0).repeat(3, 1))
+
+
+def test_a_large_picture_is_cut_into_small_tiles_of_one_shape() -> None:
+    """Each shape may cost a compiled network and the memory of its layers."""
+    shapes = []
+
+    class Watched(Nearest):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            shapes.append(tuple(x.shape[2:]))
+            return super().forward(x)
+
+    model = nearest(2)
+    picture = np.random.default_rng(0).integers(0, 256, (1001, 2203), dtype=np.uint8)
+    watched = LoadedModel(model.spec, TorchNetwork(Watched(2, 1)))
+    with Upscaler(watched, device="cpu", backend="torch", reuse=False) as upscaler:
+        result = upscaler.upscale(Frame([picture], FrameFormat(family="gray"))).planes[0]
+    assert np.array_equal(result, picture.repeat(2, 0).repeat(2, 1))
+    assert len(set(shapes)) == 1
+    assert np.prod(shapes[0]) <= CPU_TILE_PIXELS / 2
