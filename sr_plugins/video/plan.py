@@ -33,7 +33,8 @@ _ROUNDED = Fraction(3, 2)  # pixels by which a side that follows from the other 
 
 @dataclass(frozen=True)
 class FilmPlan:
-    """One film: the plan that every chunk shares, and what its pixels depend on."""
+    """One film: the plan that every chunk shares, and what its pixels depend on. ``written`` is the source's length and
+    when it was last written, before anything was read."""
 
     film: Film
     target: Path
@@ -41,6 +42,16 @@ class FilmPlan:
     join: Join
     chunks: tuple[Chunk, ...]
     identity: dict[str, object]
+    written: tuple[int, int] | None = None
+
+    def refuse_changed(self) -> None:
+        """Raises ``PipeError`` where the source is another than at first, as one that is still being recorded is."""
+        source = self.film.source
+        if self.written is not None and _written(source) != self.written and source.digest() != self.film.digest:
+            raise PipeError(
+                f"{source.path} changed while it was read: is it still being recorded or copied? When it is whole, the "
+                "same command with --restart makes the film"
+            )
 
     @property
     def side_files(self) -> list[str]:
@@ -118,6 +129,7 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
         PipeError: this target cannot be made of it.
     """
     source, target, options = outline.source, outline.target, outline.options
+    written = _written(source)
     muxer, start, end = outline.streams.muxer, outline.start, outline.end
     before = source.width, source.height
     size = _size(source, way)
@@ -153,7 +165,14 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
         "chunk frames": outline.chunk_frames,
         "ffmpeg": version(outline.executable),
     }
-    return FilmPlan(film, target, size, join, outline.chunks, identity)
+    return FilmPlan(film, target, size, join, outline.chunks, identity, written)
+
+
+def _written(source: Source) -> tuple[int, int] | None:
+    if source.pictures:
+        return None
+    found = source.path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _shown(source: Source, across: int, down: int) -> tuple[int, int]:

@@ -202,6 +202,7 @@ def _run(
         raise
     if lacking := undecoded(plan.chunks, journal.records):
         notice(f"{plan.film.source.path.name}: {lacking}")
+    plan.refuse_changed()
     times = [time for record in journal.records for time in record.times]
     if is_sequence(plan.target):
         pictures = plan.film.source.pictures

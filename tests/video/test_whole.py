@@ -99,3 +99,22 @@ def test_the_size_of_a_phone_film_is_that_which_people_see(
         picture = next(container.decode(video=0))
     shown = (picture.height, picture.width) if picture.rotation % 180 else (picture.width, picture.height)
     assert shown == (size[0] or 112, size[1] or 200)
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mkv"])
+def test_a_film_that_grows_while_it_is_read_is_called_so(suffix: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """It is still being recorded; when it is whole, the cure makes all of it."""
+    whole, source, target = tmp_path / f"whole.{suffix}", tmp_path / f"in.{suffix}", tmp_path / "out.mkv"
+    ffmpeg_run(*moving("64x48", 1.6), *tone(1.6), "-g", "5", *(["-live", "1"] if suffix == "mkv" else []), whole)
+    data = whole.read_bytes()
+    half = len(data) // 2 // 188 * 188
+    source.write_bytes(data[:half])
+
+    def grow(_: object) -> None:
+        if source.stat().st_size == half:
+            source.write_bytes(data)
+
+    with pytest.raises(PipeError, match=rf"in.{suffix} changed while it was read: is it still being recorded"):
+        upscale_video(source, target, doubled, options=FAST, chunk_frames=5, progress=grow)
+    assert not target.exists()
+    assert upscale_video(source, target, doubled, options=FAST, restart=True).frames == 40
