@@ -35,9 +35,16 @@ def nodes() -> Iterator[RayNodes]:
     """Two machines, the second of which finds another ffmpeg than the first, unless it is told which to take."""
     # so it is called; else whatever else runs here comes first
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
-    nodes = RayNodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    nodes.add_node(num_cpus=1, env_vars={"SR_PLUGINS_FFMPEG": OTHER or FFMPEG})
-    nodes.wait_for_nodes()
+    nodes = RayNodes()
+    for more in ({"include_dashboard": False}, {"env_vars": {"SR_PLUGINS_FFMPEG": OTHER or FFMPEG}}):
+        for left in reversed(range(3)):
+            try:
+                nodes.add_node(num_cpus=1, **more)
+                break
+            except Exception:  # Ray's own, of no class: it gives a machine 30 s to begin, too little for a busy one
+                if not left:
+                    raise
+    nodes.wait_for_nodes(timeout=200)
     ray.init(address=nodes.address, log_to_driver=False)
     yield nodes
     ray.shutdown()
