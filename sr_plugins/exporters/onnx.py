@@ -38,12 +38,14 @@ def build(
     What was made is run by ONNX's reference evaluator and compared with torch.
 
     Raises:
-        ArgumentError: a network for R'G'B' cannot be one for luma; no such opset.
+        ArgumentError: a network for R'G'B' cannot be one for luma; no such opset; a size without pixels.
         PluginError: the network uses something ONNX cannot express.
         ModelOutputError: the graph differs from the network by more than 1e-5, in half precision 1/255.
     """
     from sr_plugins.interface.written_graph import OPSET
 
+    if size is not None and min(size) < 1:
+        raise ArgumentError(f"size {size[0]}x{size[1]} holds no pixel")
     spec, half = loaded.spec, precision == "half"
     module = loaded.torch().runnable()
     planes = spec.planes_in * spec.frames

@@ -121,4 +121,7 @@ def test_what_cannot_be_is_told(tmp_path: Path) -> None:
         invoke("--half", "--precision", "full")
     with pytest.raises(ArgumentError, match="both sides"):
         invoke("--size", "40x")
+    for size in ("0x0", "40x0", "0x30"):
+        with pytest.raises(ArgumentError, match=f"size {size} holds no pixel"):
+            invoke("--size", size)
     assert list(tmp_path.iterdir()) == []
