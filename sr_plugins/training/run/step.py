@@ -82,7 +82,7 @@ class Step:
 
     def _compute(self, losses: WeightedSum, scale: int, x: Tensor, target: Tensor) -> Tensor:
         # what a network adds its residual to is float32, and TensorFloat-32 would round it to 11 bits
-        with torch.backends.cudnn.flags(benchmark=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
                 output = self.network(x) if scale == self.scale else self.network(x, scale)
             loss, picture = _loss(losses, output, target)
