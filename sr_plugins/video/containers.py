@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-import av
-from av.codec.codec import UnknownCodecError
-
 _QUICKTIME_SURE = frozenset({"aac", "ac3", "alac", "mp3", "mov_text"})
 # A palette for each frame; ordered dither does not flicker.
 _PALETTE = (
@@ -252,12 +249,17 @@ def batch_suffix(suffix: str) -> str:
 @cache
 def held_by(muxer: str) -> frozenset[str]:
     """Codecs, by their canonical names, that libavformat can put into a container."""
+    import av  # here, for --help reads the table above and no film
+
     with av.open(io.BytesIO(), "w", format=muxer) as container:
         names = container.supported_codecs
     return frozenset(av.Codec(name, mode).canonical_name for name in names for mode in _modes(name))
 
 
 def _modes(name: str) -> Iterator[Literal["r", "w"]]:
+    import av
+    from av.codec.codec import UnknownCodecError
+
     for mode in ("r", "w"):
         with contextlib.suppress(UnknownCodecError):
             av.Codec(name, mode)

@@ -88,7 +88,8 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
 def _latest(join: Join) -> Fraction:
     """When the last of the copied streams begins, on the source's clock: it belongs to the trial."""
     spans = [join.source.spans.get(kept.stream.index) for kept in join.kept if kept.stream.kind in ("audio", "video")]
-    return min(join.origin + _LATE, max(span.first for span in spans if span is not None))
+    latest = max((span.first for span in spans if span is not None), default=join.origin)  # none of a bare stream
+    return min(join.origin + _LATE, latest)
 
 
 def _idle(said: list[str], encoder: str) -> list[str]:

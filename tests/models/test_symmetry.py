@@ -15,7 +15,7 @@ from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.compact_network import CompactNetwork
 from sr_plugins.models.corrected import corrected_spec
-from sr_plugins.models.symmetric_convolution import moved, phase_sets, positions, write_out
+from sr_plugins.models.symmetric_convolution import moved, phase_sets, positions, tap_places, write_out
 from sr_plugins.testing import random_network
 from sr_plugins.weights.pretrained import load_model
 from sr_plugins.weights.safetensors_files import count_parameters
@@ -51,7 +51,7 @@ def test_a_kernel_is_written_out_by_hand() -> None:
     from_left, from_right = torch.arange(9.0).view(3, 3), torch.arange(9.0, 18).view(3, 3)
     shared = torch.stack([from_left, from_right])[None]
     expected = torch.stack([from_right.flip(-1), from_left.flip(-1)])[None]
-    assert torch.equal(write_out(shared, 2), torch.cat([shared, expected]))
+    assert torch.equal(write_out(shared, 2, tap_places(2, 2)), torch.cat([shared, expected]))
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -235,12 +235,12 @@ def test_failing_frame_keeps_finished_chunks(short: Path, tmp_path: Path, blurre
     target = tmp_path / "out.mkv"
     real, count = blurred.submit, 0
 
-    def broken(frame: object, *neighbours: object) -> object:
+    def broken(frame: object, *neighbours: object, **options: object) -> object:
         nonlocal count
         count += 1
         if count > 8:
             raise FrameError("no more")
-        return real(frame, *neighbours)  # type: ignore[arg-type]
+        return real(frame, *neighbours, **options)  # type: ignore[arg-type]
 
     blurred.submit = broken  # type: ignore[assignment,method-assign]
     try:
