@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 # Largest tile to begin with, in input pixels. On a CPU small tiles also run faster: layers stay in the cache.
 CPU_TILE_PIXELS = 1 << 19
 CUDA_TILE_PIXELS = 1 << 22
-MANY = (
-    4  # times as large a picture is cut into half as large tiles, of one shape: each shape may cost a compiled network
-)
+# A picture so many times as large is cut into half as large tiles of one shape: a shape may cost a compiled network.
+MANY = 4
 EVERYTHING = 1 << 40  # a CUDA device tells when it lacks memory
 
 

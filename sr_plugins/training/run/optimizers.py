@@ -43,7 +43,6 @@ def load_states(optimizers: Iterable[Optimizer], states: Iterable[dict[str, Any]
     """Take over what optimizers of the same parameters knew, perhaps on another kind of device."""
     for optimizer, state in zip(optimizers, states, strict=True):
         own = [{key: group.get(key) for key in ("lr", "fused", "capturable")} for group in optimizer.param_groups]
-        rates = [float(group["lr"]) for group in state["param_groups"]]
         optimizer.load_state_dict(state)
         for group, kept in zip(optimizer.param_groups, own, strict=True):
             group.update({key: value for key, value in kept.items() if value is not None})
@@ -51,8 +50,7 @@ def load_states(optimizers: Iterable[Optimizer], states: Iterable[dict[str, Any]
                 if isinstance(step := optimizer.state[parameter].get("step"), Tensor):
                     place = parameter.device if kept["capturable"] else "cpu"
                     optimizer.state[parameter]["step"] = step.to(place)
-        for rate in rates[:1]:
-            set_rates([optimizer], rate)
+        set_rates([optimizer], float(state["param_groups"][0]["lr"]))  # groups of one optimizer have one rate
 
 
 def _adam(parameters: Iterable[nn.Parameter], rate: float | Tensor) -> Adam:

@@ -136,7 +136,7 @@ class Pictures:
                 large += teacher * (self.taught[number][inside] - large)
             lows.append(turned(low[:, y : y + patch, x : x + patch], turn))
             highs.append(turned(large, turn))
-        return np.stack(lows).astype(np.float32) / MAXIMUM, np.stack(highs) / MAXIMUM
+        return _scaled(np.stack(lows)), np.stack(highs) / MAXIMUM
 
     def copied_to(self, device: torch.device) -> PicturesOnDevice:
         """Everything in a device's memory; renewals go there too."""
@@ -146,7 +146,7 @@ class Pictures:
     def whole(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Every picture, low and high resolution, (C, H, W) in [0, 1]: for validation."""
         for low, high in self.pairs:
-            yield low.astype(np.float32) / MAXIMUM, high.astype(np.float32) / MAXIMUM
+            yield _scaled(low), _scaled(high)
 
 
 class PicturesOnDevice:
