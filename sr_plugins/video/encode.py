@@ -20,6 +20,17 @@ from sr_plugins.video.source import Light, Source
 
 # What every player of MP4 shows, for films that have transparency, which none of these encoders holds.
 _EVERYWHERE = {"libx264": "yuv420p", "libx265": "yuv420p10le"}
+# What encoders make that PyAV's libavcodec may not have, and whose names do not tell.
+_MAKES = {
+    **dict.fromkeys(("libaom-av1", "librav1e"), "av1"),
+    "libkvazaar": "hevc",
+    "libopenh264": "h264",
+    "libopenjpeg": "jpeg2000",
+    "libtheora": "theora",
+    "libvvenc": "vvc",
+    "libxvid": "mpeg4",
+    "mpeg2_vaapi": "mpeg2video",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,8 @@ class Encoding:
     @property
     def codec(self) -> str:
         """What the encoder makes, by libavcodec's name."""
+        if self.encoder in _MAKES:
+            return _MAKES[self.encoder]
         name = self.encoder.partition("_")[0]
         for likely in (self.encoder, name):
             with contextlib.suppress(ValueError):

@@ -85,11 +85,13 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     first = pictures[0]
     side = {key: bytes(first.side_data[key]) for key in first.side_data.keys()}  # noqa: SIM118
     mastering = side.get(SideData.MASTERING_DISPLAY_METADATA, coded.get("mastering_display_metadata"))
+    _refuse_reshaped(path, coded.get("dovi_conf"))
     level = side.get(SideData.CONTENT_LIGHT_LEVEL, coded.get("content_light_level"))
     crop = _crop(coded.get("frame_cropping"), (first.width, first.height))
     matrix = side.get(SideData.DISPLAYMATRIX, coded.get(_MATRIX_KEY))
     rate = 1 / time_base if bare else nominal_rate(found.times, time_base, rates)
-    captions = any(SideData.A53_CC in picture.side_data.keys() for picture in pictures)  # noqa: SIM118
+    seen = {key for picture in pictures for key in picture.side_data.keys()}  # noqa: SIM118
+    captions = found.captions or SideData.A53_CC in seen
     equal = equal_times(path, found.times, time_base, rate, start)
     return Source(
         path=path,
@@ -114,9 +116,9 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         mirrored=matrix is not None and _determinant(matrix) < 0,
         light=Light.of(mastering, level),
         chapters=chapters,
-        lost=_lost(side, coded),
+        lost=_lost(seen, coded),
         notices=(
-            *_untold(side, coded, streams[main].metadata),
+            *_untold({key.name.lower() for key in seen} | coded.keys(), streams[main].metadata),
             *filter(None, [equal]),
             *([f"{numbered.count} pictures, {numbered.rate} a second"] if numbered and given_rate is None else ()),
             *(_bare(rate, captions, assumed=given_rate is None) if bare else ()),
@@ -224,21 +226,41 @@ def _crop(told: bytes | None, size: tuple[int, int]) -> tuple[int, int, int, int
     return (left, right, top, bottom) if left + right < size[0] and top + bottom < size[1] else NO_CROP
 
 
-def _lost(side: dict[SideData, bytes], coded: dict[str, bytes]) -> tuple[str, ...]:
+def _refuse_reshaped(path: Path, dolby: bytes | None) -> None:
+    """Dolby Vision of profile 5, and 10 without a base that others show: colours that its metadata alone make right."""
+    if dolby is None or len(dolby) < 8 or dolby[2] not in (5, 10) or dolby[7] != 0:  # profile, compatible base
+        return
+    hdr10 = "colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv:format=yuv420p10le"
+    raise PipeError(
+        f"{path} is Dolby Vision of profile {dolby[2]}, whose colours are right only with metadata that belong to the "
+        f"old pixels: make HDR10 of it first: ffmpeg -init_hw_device vulkan -i IN -vf libplacebo={hdr10} -c:v ffv1 "
+        "-c:a copy OUT.mkv"
+    )
+
+
+def _lost(seen: set[SideData], coded: dict[str, bytes]) -> tuple[str, ...]:
     """Metadata tied to the old pixels that no encoder here can write again."""
     lost = []
-    if {SideData.DOVI_METADATA, SideData.DOVI_RPU_BUFFER} & side.keys() or any("dovi" in key for key in coded):
+    if {SideData.DOVI_METADATA, SideData.DOVI_RPU_BUFFER} & seen or any("dovi" in key for key in coded):
         lost.append("Dolby Vision")
-    if SideData.DYNAMIC_HDR_PLUS in side:
+    if SideData.DYNAMIC_HDR_PLUS in seen:
         lost.append("HDR10+ dynamic metadata")
+    if SideData.DYNAMIC_HDR_VIVID in seen:
+        lost.append("HDR Vivid dynamic metadata")
+    if SideData.LCEVC in seen:
+        lost.append("the enhancement layer (LCEVC)")
     return tuple(lost)
 
 
-def _untold(side: dict[SideData, bytes], coded: dict[str, bytes], tags: dict[str, str]) -> tuple[str, ...]:
-    """What a container tells about the picture that is not written again."""
+def _untold(said: set[str], tags: dict[str, str]) -> tuple[str, ...]:
+    """What container and codec tell about the picture, by libavcodec's names, that is not written again."""
     told = []
-    if SideData.SPHERICAL in side or "spherical" in coded:
+    if "spherical" in said:
         told.append("the mark of a spherical film is left out: set it again with a tool for such films")
-    if (SideData.STEREO3D in side or "stereo_3d" in coded) and "stereo_mode" not in tags:  # a tag goes along
+    if {"stereo3d", "stereo_3d"} & said and "stereo_mode" not in tags:  # a tag goes along
         told.append("the mark of a stereo film is left out: set it again with a tool for such films")
+    if "ambient_viewing_environment" in said:
+        told.append("the light around the screen that it was made for is left out: no encoder here writes it")
+    if "icc_profile" in said:
+        told.append("its ICC profile is left out: films tell their colours by tags")
     return tuple(told)

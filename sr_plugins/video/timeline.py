@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,6 +20,8 @@ from sr_plugins.video.containers import DISCONTINUOUS
 # Seconds: ffmpeg takes a longer leap of such a clock for no time that has passed.
 _LEAP = 10
 _VP8_SHOWN = 0x10  # in the first byte of a frame
+# Closed captions in messages of T.35, and in the user data of MPEG-2 as ATSC, DVDs and SCTE 20 have them.
+_CAPTIONS = re.compile(rb"\xb5\x00\x31GA94\x03|\x00\x00\x01\xb2(?:GA94\x03|CC\x01\xf8|\x03[\x01\x81])")
 _UNUSUAL = 10  # times the usual gap between two frames: a film of a frame in 30 s leaps, but does so always
 
 
@@ -41,7 +44,7 @@ class Timeline:
     """Of the main stream, in its time base: sorted times, times of key frames, number of packets, decoding times as
     they come, and how long the last frame is shown (0: not told); of all streams, in seconds: where they begin and
     end, together and each; ``repeats``: times of frames that are the one before again, without a picture;
-    ``untimed``: how many packets of the main stream have no time."""
+    ``untimed``: how many packets of the main stream have no time; ``captions``: some hold closed captions."""
 
     times: tuple[int, ...]
     keyframes: tuple[int, ...]
@@ -53,6 +56,7 @@ class Timeline:
     spans: dict[int, Span]
     repeats: tuple[int, ...] = ()
     untimed: int = 0
+    captions: bool = False
 
 
 def fraction(value: Any) -> Fraction:
@@ -80,6 +84,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
     found: dict[int, list[Any]] = {}  # of each stream: see Span
     context: Any = container.streams[main].codec_context
     codec = context.codec.canonical_name if context is not None else ""
+    captions = False
     for packet in container.demux():
         time = packet.pts if packet.pts is not None else packet.dts
         if bare and time is None and packet.size:
@@ -107,6 +112,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
         if packet.stream_index != main:
             continue
         count += 1
+        captions = captions or _CAPTIONS.search(memoryview(packet)) is not None
         decoded.append((time if packet.dts is None else packet.dts, packet.duration or 0))
         reordered |= time < latest
         latest = max(latest, time)
@@ -148,6 +154,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
         spans,
         tuple(sorted(repeats)),
         untimed,
+        captions,
     )
 
 

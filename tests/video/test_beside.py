@@ -2,7 +2,7 @@
 
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -258,8 +258,11 @@ def _captions(path: Path) -> list[bytes]:
         ]
 
 
+_QUICK = {"ffv1": (), "libsvtav1": ("-preset", "10")}
+
+
 @both_ffmpegs
-@pytest.mark.parametrize("encoder", ["libx264", "libx265", "mpeg2video", "ffv1"])
+@pytest.mark.parametrize("encoder", ["libx264", "libx265", "mpeg2video", "libsvtav1", "ffv1"])
 def test_closed_captions_stay_with_their_frames(ffmpeg: str, encoder: str, tmp_path: Path, doubled: Upscaler) -> None:
     raw, source, target, said = tmp_path / "in.m2v", tmp_path / "in.ts", tmp_path / "out.mkv", list[str]()
     ffmpeg_run(*moving("64x48", 0.6), "-c:v", "mpeg2video", "-q:v", "3", "-pix_fmt", "yuv420p", raw)
@@ -273,9 +276,54 @@ def test_closed_captions_stay_with_their_frames(ffmpeg: str, encoder: str, tmp_p
     ffmpeg_run("-fflags", "+genpts", "-r", "25", "-f", "mpegvideo", "-i", raw, "-c", "copy", source)
     was = _captions(source)
     assert len(set(was)) == len(was) == 15
-    options = ["-c:v", encoder, *(["-bf", "2"] if encoder != "ffv1" else [])]
+    options = ["-c:v", encoder, *_QUICK.get(encoder, ("-bf", "2"))]
     upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=options, chunk_frames=6, notice=said.append)
     assert _captions(target) == (was if encoder != "ffv1" else [b""] * 15)
     line = "in.ts: closed captions inside the video are dropped: ffv1 has no place for them; libx264 has"
     assert said == [line] * (encoder == "ffv1")
     ffmpeg_run("-xerror", "-i", target, "-f", "null", "-")
+
+
+_OF_DVDS = b"CC\x01\xf8"
+_OF_ATSC = b"GA94\3"
+
+
+def _told(picture: int) -> bytes:
+    return bytes([0x94, 0x20 + picture])
+
+
+def _dvd(number: int) -> bytes:
+    """Closed captions of a DVD: those of four frames, with the first of them."""
+    pairs = b"".join(b"\xff" + _told(number + n) + b"\xfe\x80\x80" for n in range(4))
+    return _OF_DVDS + bytes([0x80 | 4 << 1]) + pairs
+
+
+def _two_messages(number: int) -> bytes:
+    """One for each field, as field pictures have them."""
+    one = _OF_ATSC + bytes([0xC1, 0xFF, 0xFC, *_told(number), 0xFF])
+    return one + b"\0\0\1\xb2" + _OF_ATSC + bytes([0xC1, 0xFF, 0xFD, *_told(number + 1), 0xFF])
+
+
+@pytest.mark.parametrize(
+    ("data", "pictures"),
+    [(_dvd, (1, 9)), (_two_messages, (10, 11))],
+    ids=["of a DVD", "of both fields, late"],
+)
+def test_closed_captions_of_every_kind_and_wherever_they_begin(
+    data: Callable[[int], bytes], pictures: tuple[int, ...], tmp_path: Path, doubled: Upscaler
+) -> None:
+    """DVDs and field pictures: what libavcodec sees in the source it sees in the result, frame by frame."""
+    raw, source, target, said = tmp_path / "in.m2v", tmp_path / "in.vob", tmp_path / "out.mkv", list[str]()
+    ffmpeg_run(*moving("64x48", 0.6), "-c:v", "mpeg2video", "-bf", "2", "-q:v", "3", "-pix_fmt", "yuv420p", raw)
+    made = b""
+    for number, picture in enumerate(raw.read_bytes().split(b"\0\0\1\0")):
+        first = picture.find(b"\0\0\1\1")  # its first slice
+        told = b"\0\0\1\xb2" + data(number) if number - 1 in pictures else b""
+        made += b"\0\0\1\0" * bool(number) + picture[: max(first, 0)] + told + picture[max(first, 0) :]
+    raw.write_bytes(made)
+    ffmpeg_run("-fflags", "+genpts", "-r", "25", "-f", "mpegvideo", "-i", raw, "-c", "copy", source)
+    was = _captions(source)
+    assert sum(map(bool, was)) == 2
+    upscale_video(source, target, doubled, ffmpeg=BUNDLED, options=["-c:v", "libx264"], notice=said.append)
+    assert _captions(target) == was
+    assert not said

@@ -11,7 +11,7 @@ from video_clips import both_ffmpegs, ffmpeg_run, moving, packets, times, tone
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
 from sr_plugins.video.probe import probe
-from sr_plugins.video.source import Source, StreamInfo
+from sr_plugins.video.source import StreamInfo
 from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
@@ -180,15 +180,38 @@ def test_impossible_container_fails_before_the_work(film: Path, tmp_path: Path, 
         upscale_video(film, tmp_path / "out.txt", doubled)
 
 
-def test_lost_metadata_is_said(film: Path, tmp_path: Path, doubled: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
-    import dataclasses
+def _with_box(film: Path, kind: bytes, body: bytes) -> Path:
+    """The film with one more box in what its first track says of its codec."""
+    data, places, low, high = film.read_bytes(), list[int](), 0, film.stat().st_size
+    for name, head in zip(
+        (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"), (8, 8, 8, 8, 8, 16, 86), strict=True
+    ):
+        while data[low + 4 : low + 8] != name:
+            low += int.from_bytes(data[low : low + 4], "big")
+        places.append(low)
+        low, high = low + head, low + int.from_bytes(data[low : low + 4], "big")
+    box = (8 + len(body)).to_bytes(4, "big") + kind + body
+    grown = bytearray(data)
+    for at in places:
+        grown[at : at + 4] = (int.from_bytes(data[at : at + 4], "big") + len(box)).to_bytes(4, "big")
+    made = film.with_name(f"{kind.decode()}{body[2] if body else 0}.mp4")
+    made.write_bytes(bytes(grown[:high]) + box + bytes(grown[high:]))
+    return made
 
-    from sr_plugins.video import plan
 
-    def dolby(path: Path, end: float | None = None) -> Source:
-        return dataclasses.replace(probe(path, end), lost=("Dolby Vision",))
-
-    monkeypatch.setattr(plan, "probe", dolby)
+def test_what_belongs_to_the_old_pixels_is_said(tmp_path: Path, doubled: Upscaler) -> None:
+    """Dolby Vision by the record of its container, the light around the screen; and what is nothing without either."""
+    film, target = tmp_path / "in.mp4", tmp_path / "out.mkv"
+    codec = ["-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-x265-params", "log-level=error", "-tag:v", "hvc1"]
+    ffmpeg_run(*moving("32x24", 0.2), *codec, film)
+    record = {profile: bytes([1, 0, profile << 1, 0x0D, base << 4]) + bytes(19) for profile, base in ((8, 1), (5, 0))}
+    light = bytes.fromhex("002fe9e03d134042")
     said: list[str] = []
-    upscale_video(film, tmp_path / "out.mkv", doubled, options=FAST, notice=said.append)
-    assert said == ["film.mkv: Dolby Vision is dropped: it belongs to the old pixels"]
+    for source in (_with_box(film, b"dvvC", record[8]), _with_box(film, b"amve", light)):
+        upscale_video(source, target, doubled, options=FAST, notice=said.append, overwrite=True)
+    assert said == [
+        "dvvC16.mp4: Dolby Vision is dropped: it belongs to the old pixels",
+        "amve233.mp4: the light around the screen that it was made for is left out: no encoder here writes it",
+    ]
+    with pytest.raises(PipeError, match="is Dolby Vision of profile 5, whose colours are right only with metadata"):
+        upscale_video(_with_box(film, b"dvcC", record[5]), target, doubled, overwrite=True)
