@@ -109,6 +109,7 @@ MADE: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("IPT", "ipt.IPT", {"n_feats": 8, "scale": [2], "num_heads": 2, "num_layers": 1, "patch_size": 48}),
     ("NAFNet", "NAFNet_arch.NAFNet", {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}),
     ("KBNet", "kbnet_s.KBNet_s", {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}),
+    ("KBNet", "kbnet_l.KBNet_l", {"dim": 24, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1}),
     ("DnCNN", "network_dncnn.DnCNN", {"nc": 8, "nb": 5}),
     ("FBCNN", "FBCNN.FBCNN", {"nc": [4, 8, 8, 512], "nb": 4}),
     ("DRUNet", "network_unet.DRUNet", UNET | {"in_nc": 4, "out_nc": 3}),
