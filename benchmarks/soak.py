@@ -41,7 +41,7 @@ FORMATS = (
 MODELS = (("tiny", 2), ("realtime", 3))
 THREADS = 8
 WAIT = 120  # seconds for one frame, after which it counts as a hang
-FAILURES = (MemoryError("soak"), torch.OutOfMemoryError("soak"), KeyError("soak"), ValueError("soak"))
+FAILURES = (MemoryError, torch.OutOfMemoryError, KeyError, ValueError)
 
 
 def frame(seed: int, format: FrameFormat) -> Frame:
@@ -60,7 +60,7 @@ def failing(rate: float) -> Plugins:
 
         def run(x: Tensor) -> Tensor:
             if chance.random() < rate:
-                raise chance.choice(FAILURES)
+                raise chance.choice(FAILURES)("soak")
             with torch.inference_mode():
                 y: Tensor = module(x)
             return y

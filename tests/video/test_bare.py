@@ -1,13 +1,11 @@
 """Codecs' own streams, in no container: they tell no times, and hold nothing but frames."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 from click.testing import CliRunner
-from fakes import nearest
 from video_clips import both_ffmpegs, ffmpeg_run, moving, picture_hash, pictures, times, tone
 
 from sr_plugins import Upscaler
@@ -17,12 +15,6 @@ from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
 FILM = Fraction(24000, 1001)
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 SOURCES = {

@@ -9,7 +9,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from fakes import nearest
 from video_clips import BUNDLED, both_ffmpegs, by_turns, ffmpeg_run, moving, packets, times, tone
 
 from sr_plugins import Upscaler
@@ -18,12 +17,6 @@ from sr_plugins.video.probe import probe
 from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 # -- sound -------------------------------------------------------------------------------------------------------------

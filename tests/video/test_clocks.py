@@ -1,6 +1,5 @@
 """Containers with clocks of their own: AVI, which counts frames, and program streams, which time but some of them."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from fakes import nearest
 from video_clips import both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
 
 from sr_plugins import Upscaler
@@ -19,12 +17,6 @@ from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
 _EXACT = ["-c:v", "libx264", "-qp", "0", *FAST]
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 def _rates(path: Path) -> tuple[Fraction, Fraction]:

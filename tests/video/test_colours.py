@@ -1,24 +1,16 @@
 """What colours become in another kind of pixels, and that what they are is written down."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from fakes import nearest
 from video_clips import both_ffmpegs, by_turns, ffmpeg_run, moving, pictures
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
 from sr_plugins.video.probe import probe
 from sr_plugins.video.transcode import upscale_video
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """From one container into another: matrices, clocks, and what each of them can hold."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from fakes import nearest
 from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
 
 from sr_plugins import Upscaler
@@ -23,12 +21,6 @@ from sr_plugins.video.transcode import upscale_video
 from sr_plugins.video.verify import verify_target
 
 FAST = ["-preset", "ultrafast"]
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 def _matrix(path: Path) -> list[int]:

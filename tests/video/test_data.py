@@ -1,13 +1,11 @@
 """Streams that are neither seen nor heard: what a camera's sensors say, a disc's navigation, time codes, chapters."""
 
 import struct
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
-from fakes import nearest
 from video_clips import both_ffmpegs, ffmpeg_run, moving, packets
 
 from sr_plugins import Upscaler
@@ -15,12 +13,6 @@ from sr_plugins.video.probe import probe
 from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 def _with_data(folder: Path, suffix: str) -> Path:

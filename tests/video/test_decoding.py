@@ -1,11 +1,9 @@
 """What lies beside the picture: transparency, a crop, marks of the container."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import nearest
 from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, pictures
 
 from sr_plugins import Upscaler
@@ -14,12 +12,6 @@ from sr_plugins.video.probe import probe
 from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast", "-crf", "1"]
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 def _half_seen(path: Path, encoder: str) -> Path:

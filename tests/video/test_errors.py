@@ -24,12 +24,6 @@ FAST = ["-preset", "ultrafast"]
 
 
 @pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
-
-
-@pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("errors") / "in.mkv"
     ffmpeg_run(*moving(seconds=2), *tone(2), "-c:v", "ffv1", path)

@@ -2,11 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes import nearest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from video_clips import ffmpeg_run, moving, pictures
@@ -18,12 +17,6 @@ from sr_plugins.video.journal_lines import ChunkRecord
 from sr_plugins.video.transcode import FilmProgress, upscale_video
 
 FAST = ["-preset", "ultrafast"]
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 @pytest.fixture(scope="module")

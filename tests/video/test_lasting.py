@@ -1,13 +1,11 @@
 """The last frame, codecs that NUT has no name for, and films that change on the way."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from fakes import nearest
 from video_clips import BUNDLED, UNEVEN, both_ffmpegs, by_turns, ffmpeg_run, moving, pictures, times, tone
 
 from sr_plugins import Upscaler
@@ -16,12 +14,6 @@ from sr_plugins.video.probe import probe
 from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 # -- how long the last frame is shown ----------------------------------------------------------------------------------

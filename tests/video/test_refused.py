@@ -1,13 +1,11 @@
 """What is refused leaves nothing behind, and is refused before a model is made ready wherever it can be."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fakes import nearest
 from video_clips import BUNDLED, SYSTEM, both_ffmpegs, ffmpeg_run, moving, tone
 
 from sr_plugins import Upscaler
@@ -16,12 +14,6 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.preview import Stills
 from sr_plugins.video.transcode import FilmProgress, upscale_video
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 @pytest.fixture(scope="module")

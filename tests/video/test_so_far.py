@@ -1,12 +1,10 @@
 """Work that is stopped leaves what is finished as a film, on request, and goes on all the same."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import nearest
 from video_clips import ffmpeg_run, moving, packets, picture_hash, pictures, times, tone
 
 from sr_plugins import Upscaler
@@ -14,12 +12,6 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.transcode import FilmProgress, upscale_video
 
 FAST = ["-preset", "ultrafast"]
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 @pytest.fixture(scope="module")

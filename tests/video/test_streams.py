@@ -1,11 +1,9 @@
 """Everything beside the picture: sound, subtitles, chapters, attachments, names, covers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import pytest
-from fakes import nearest
 from video_clips import both_ffmpegs, ffmpeg_run, moving, packets, times, tone
 
 from sr_plugins import Upscaler
@@ -16,12 +14,6 @@ from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
 _OWN_TAGS = {"encoder", "duration", "handler_name", "vendor_id"}  # written anew by every muxer
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,12 @@
 
 import stat
 import sys
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from fakes import nearest
 from video_clips import BUNDLED, both_ffmpegs, by_turns, ffmpeg_run, moving, pictures, times, tone
 
 from sr_plugins import Upscaler
@@ -22,12 +20,6 @@ from sr_plugins.video.streams import plan_streams
 from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 @pytest.fixture(scope="module")

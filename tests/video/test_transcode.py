@@ -22,12 +22,6 @@ FAST = ["-preset", "ultrafast"]
 
 
 @pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
-
-
-@pytest.fixture(scope="module")
 def blurred() -> Iterator[Upscaler]:
     with Upscaler(blur(), device="cpu") as upscaler:
         yield upscaler

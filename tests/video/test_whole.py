@@ -1,6 +1,5 @@
 """Films that are not whole, by their own containers' word, and films that are, however they begin and lie."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,12 +22,6 @@ WRITTEN = {
     "mov": ["-movflags", "+faststart"],
     "avi": ["-c:v", "mpeg4", "-c:a", "mp2"],
 }
-
-
-@pytest.fixture(scope="module")
-def doubled() -> Iterator[Upscaler]:
-    with Upscaler(nearest(), device="cpu") as upscaler:
-        yield upscaler
 
 
 @pytest.mark.parametrize("suffix", WRITTEN)
