@@ -20,6 +20,7 @@ from sr_plugins.settings import OtherSettings, Settings, checked, none_given, wh
 from sr_plugins.upscaler import Upscaler
 from vapoursynth_filter.frames import frame_format, to_frame
 from vapoursynth_filter.gpu_frames import alpha_in_memory, in_memory
+from vapoursynth_filter.logs import keep_chatter_out
 from vapoursynth_filter.pool import enlarged
 from vapoursynth_filter.prints import keep_prints_out
 from vapoursynth_filter.shared_upscalers import shared_upscaler
@@ -82,6 +83,7 @@ def upscale(
             its number.
     """
     keep_prints_out(inspect.currentframe())
+    keep_chatter_out()
     with as_vapoursynth_errors():
         for name in settings:
             if name in ELSEWHERE:

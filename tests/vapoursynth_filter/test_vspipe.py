@@ -125,7 +125,7 @@ def test_properties_and_timecodes_come_through(vspipe: dict[str, str], tmp_path:
 
 
 PRINTS = """
-import sys, threading
+import logging, sys, threading
 from fakes import Nearest
 class Chatty(Nearest):
     def __deepcopy__(self, memo):
@@ -137,18 +137,24 @@ class Chatty(Nearest):
         thread = threading.Thread(target=print, args=("thread",))
         thread.start()
         thread.join()
+        for log in ("a_library.inside", "sr_plugins"):  # as compilers do at a first frame
+            logging.getLogger(log).debug("%s tells details", log)
+            logging.getLogger(log).info("%s informs", log)
+            logging.getLogger(log).warning("%s warns", log)
         return super().forward(x)
 def callback(n, f):
     print("callback")
     return f
 print("script", file=sys.stderr)
 larger = upscale(source, model_of(Chatty), device="cpu", reuse=False)
+logging.getLogger("the_script").info("the script informs")
 larger.std.ModifyFrame(larger, callback).set_output()
 """
 
 
 def test_what_is_printed_stays_out_of_the_video(vspipe: dict[str, str], tmp_path: Path) -> None:
-    """By a model while it loads and in its lane, by a thread it starts, by bytes, by a callback of the script."""
+    """By a model while it loads and in its lane, by a thread it starts, by bytes, by a callback of the script. Of what
+    libraries log in lanes, which VSScript lets through at every level, warnings are shown."""
     status, out, talk = run(vspipe, "-c", "y4m", script(tmp_path, PRINTS), "-")
     assert status == 0, talk
     samples = 2 * WIDTH * 2 * HEIGHT * 3 // 2
@@ -156,6 +162,10 @@ def test_what_is_printed_stays_out_of_the_video(vspipe: dict[str, str], tmp_path
     assert "loading ..." in talk
     for word in ("lane", "bytes", "thread", "callback"):
         assert talk.count(word) >= FRAMES, talk
+    assert talk.count("a_library.inside warns") == talk.count("sr_plugins informs") == FRAMES, talk
+    assert "a_library.inside informs" not in talk
+    assert "a_library.inside tells" not in talk
+    assert talk.count("the script informs") == 1
 
 
 OUTPUT = """
