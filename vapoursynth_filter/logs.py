@@ -1,5 +1,5 @@
-"""What libraries log while frames are made: VSScript hears every level, and in threads that are not its own it writes all
-to stderr, thousands of lines of what others say while they compile."""
+"""What libraries log while frames are made: VSScript hears every level, and in threads that are not its own it writes
+all to stderr, thousands of lines of what others say while they compile."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import GOOD, Container, held_by
 from sr_plugins.video.encoded_colors import encoded_colors
 from sr_plugins.video.ffmpeg_process import encoder_formats
+from sr_plugins.video.full_range import tells_full_range
 from sr_plugins.video.output_options import FILTERS, OutputOptions
 from sr_plugins.video.pixel_formats import Colors, PixelLayout, pipe_format
 from sr_plugins.video.source import Light, Source
@@ -50,18 +51,23 @@ class Encoding:
     @property
     def codec(self) -> str:
         """What the encoder makes, by libavcodec's name."""
-        if self.encoder in _MAKES:
-            return _MAKES[self.encoder]
-        name = self.encoder.partition("_")[0]
-        for likely in (self.encoder, name):
-            with contextlib.suppress(ValueError):
-                return av.Codec(likely, "w").canonical_name
-        return name
+        return codec_of(self.encoder)
 
     @property
     def container(self) -> str:
         """What a chunk is: NUT, or QuickTime for codecs that NUT has no name for."""
         return carrier_of(self.codec)
+
+
+def codec_of(encoder: str) -> str:
+    """What an encoder of ffmpeg's makes, by libavcodec's name."""
+    if encoder in _MAKES:
+        return _MAKES[encoder]
+    name = encoder.partition("_")[0]
+    for likely in (encoder, name):
+        with contextlib.suppress(ValueError):
+            return av.Codec(likely, "w").canonical_name
+    return name
 
 
 def carrier_of(codec: str) -> str:
@@ -113,7 +119,14 @@ def plan_encoding(
     pix_fmt = wanted or (nearest_format(layout, offered) if offered else layout.carrier)
     if "mjpeg" in encoder and "yuvj" + pix_fmt[3:] in offered:
         pix_fmt = "yuvj" + pix_fmt[3:]
-    colors = encoded_colors(source, size, encoder, pix_fmt)
+    carrier = carrier_of(codec_of(encoder))
+    colors = encoded_colors(
+        source,
+        size,
+        encoder,
+        pix_fmt,
+        lambda: tells_full_range(executable, encoder, pix_fmt, size, carrier, target.muxer),
+    )
     notices = list(colors.notices)
     if target.muxer == "gif":
         notices.append("a GIF has 256 colours a frame, and transparency is all or nothing")

@@ -6,22 +6,22 @@ matrix and range, and tagged as what it then is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sr_plugins.pixels.frame import FrameFormat, Matrix
 from sr_plugins.pixels.matrix import NAMES, matrix_in_use
+from sr_plugins.video.full_range import FULL, TELL_RANGE
 from sr_plugins.video.pixel_formats import Colors, PixelLayout, frame_format, pipe_format
 from sr_plugins.video.source import Source
 
-LIMITED, FULL = 1, 2  # ffmpeg's codes of ranges
+LIMITED = 1  # ffmpeg's code of the range
 _CENTER = 2  # of chroma, as in JFIF
 _GBR = 0
+_BT601 = (Matrix.BT470BG, Matrix.SMPTE170M)
 _RANGES = {LIMITED: "limited", FULL: "full"}
 # Matrices by the names of ffmpeg's scale filter.
 _SCALE = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
-# Encoders that write the range into their stream. Any other takes limited range only, and ffmpeg would squeeze full
-# range pixels into it: those get no range from us, only the container does.
-_TELL_RANGE = ("264", "265", "hevc", "av1", "vp9", "vvc", "mjpeg")
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,11 @@ class EncodedColors:
     notices: tuple[str, ...] = ()
 
 
-def encoded_colors(source: Source, size: tuple[int, int], encoder: str, pix_fmt: str) -> EncodedColors:
-    """How frames of this source, upscaled to ``size``, become ``pix_fmt`` of this encoder."""
+def encoded_colors(
+    source: Source, size: tuple[int, int], encoder: str, pix_fmt: str, tells_full: Callable[[], bool]
+) -> EncodedColors:
+    """How frames of this source, upscaled to ``size``, become ``pix_fmt`` of this encoder; ``tells_full`` is asked
+    whether the result can say that its range is full, where it matters."""
     carrier, target = PixelLayout.of(pipe_format(source.pix_fmt)), PixelLayout.of(pix_fmt)
     format = frame_format(source.pix_fmt, source.colors)
     told, notices = source.colors, list[str]()
@@ -52,16 +55,25 @@ def encoded_colors(source: Source, size: tuple[int, int], encoder: str, pix_fmt:
     if carrier.family == "rgb":
         told = replace(told, matrix=Matrix.UNSPECIFIED, range=0, chroma_location=0)
     jfif = "mjpeg" in encoder and target.family == "yuv"
-    if carrier.family == target.family and not jfif:
-        tells = any(part in encoder for part in _TELL_RANGE)
+    in_use = matrix_in_use(format, source.width, source.height) if carrier.family == "yuv" else None
+    vp8 = (encoder == "libvpx" or encoder.startswith("vp8")) and target.family == "yuv" and in_use not in _BT601
+    squeezed = carrier.family == target.family == "yuv" and format.full_range and not (jfif or vp8 or tells_full())
+    if carrier.family == target.family and not (jfif or vp8 or squeezed):
+        tells = any(part in encoder for part in TELL_RANGE)
         return EncodedColors(told.options(with_range=tells), (), told, tuple(notices))
     told = replace(told, range=FULL if format.full_range else LIMITED)
     tags = _tags(told, target, size, carrier)
-    if jfif and carrier.family == "yuv" and told.matrix == Matrix.UNSPECIFIED:
-        told = replace(told, matrix=matrix_in_use(format, source.width, source.height))
-    if jfif:  # a JPEG is BT.601 in full range by definition
+    if (jfif or vp8) and in_use is not None and told.matrix == Matrix.UNSPECIFIED:
+        told = replace(told, matrix=in_use)
+    if squeezed:
+        tags = replace(tags, range=LIMITED)
+        notices.append(f"{encoder} cannot tell here that its range is full: converted to limited")
+    if jfif:  # a JPEG is BT.601 in full range by definition, VP8 in limited
         tags = replace(tags, matrix=Matrix.BT470BG, range=FULL, chroma_location=_CENTER)
-        if told.matrix in (Matrix.BT470BG, Matrix.SMPTE170M):
+    elif vp8:
+        tags = replace(tags, matrix=Matrix.BT470BG, range=LIMITED)
+    if jfif or vp8:
+        if told.matrix in _BT601:
             notices.clear()
         elif carrier.family == "yuv":
             notices = [f"{encoder} is BT.601 by definition: converted from {_name(told.matrix)}"]

@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 
 from sr_plugins.errors import PipeError
@@ -16,7 +17,7 @@ from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import plain
 from sr_plugins.video.join import join_chunks
 from sr_plugins.video.join_plan import Join
-from sr_plugins.video.pixel_formats import PixelLayout, frame_format, pipe_format
+from sr_plugins.video.pixel_formats import Colors, PixelLayout, frame_format, pipe_format
 from sr_plugins.video.plan import FilmPlan
 from sr_plugins.video.sequence import is_sequence
 from sr_plugins.video.source import opened
@@ -29,6 +30,8 @@ _FRAMES = 10  # enough for an encoder to reorder, and for a container's clock to
 _LATE = 60  # seconds after which a stream that begins is not waited for
 # What encoders warn of and ffmpeg goes on after, as if nothing had been asked.
 _UNKNOWN = re.compile(r"Unknown option|Error parsing option|Invalid value for|Unrecognized option", re.IGNORECASE)
+_TAGS = "matrix", "transfer", "primaries"
+_UNKNOWN_TAG = 2
 _UNUSED = re.compile(r"AVOption (\w+) .*has not been used for any stream")
 
 
@@ -82,7 +85,18 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
         )
     trial.unlink()
     joined.unlink()
-    return _idle(said, name)
+    return [*_idle(said, name), *_untagged(plan, shown)]
+
+
+def _untagged(plan: FilmPlan, shown: av.VideoFrame) -> list[str]:
+    """A line about tags of colours that are not in the result: what players then guess may be another."""
+    meant, found = plan.film.encoding.tags, Colors.of(shown)
+    lost = [name for name in _TAGS if getattr(meant, name) not in (_UNKNOWN_TAG, getattr(found, name))]
+    if not lost or PixelLayout.of(shown.format.name).family != "yuv":
+        return []
+    cure = "" if plan.join.plan.muxer == "matroska" else "; .mkv can"
+    where = f"{plan.film.encoding.encoder} in {plan.join.plan.muxer}"
+    return [f"the colour tags are left out ({', '.join(lost)}): {where} cannot hold them{cure}"]
 
 
 def _latest(join: Join) -> Fraction:

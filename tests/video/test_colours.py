@@ -23,7 +23,8 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         scale = f"scale=out_range={range_}:out_color_matrix={matrix}:flags=accurate_rnd"
         tags = f"setparams=range={range_}:colorspace={matrix}:color_primaries=bt709:color_trc=bt709"
         bars = ["-f", "lavfi", "-i", "smptehdbars=s=64x48:r=10:d=0.3"]
-        ffmpeg_run(*bars, "-vf", f"{scale},format=yuv444p,{tags}", "-c:v", "ffv1", made[name])
+        # ffmpeg 9 squeezes what FFV1 is given in full range
+        ffmpeg_run(*bars, "-vf", f"{scale},format=yuv444p,{tags}", "-c:v", "libx264", "-qp", "0", made[name])
     made["rgb"] = folder / "rgb.mkv"
     ffmpeg_run(*bars, "-c:v", "libx264rgb", "-crf", "0", made["rgb"])
     return made
@@ -68,6 +69,45 @@ def test_into_rgb_and_jpeg_by_the_sources_matrix_and_range(
     assert np.abs(_shown(target) - _shown(bars["rgb"])).max() < 2.2
     if encoding[0] == "mjpeg":
         assert (probe(target).colors.matrix, probe(target).colors.range) == (5, 2)
+
+
+_TAGS = "the colour tags are left out (matrix, transfer, primaries): {} cannot hold them; .mkv can"
+_BY_DEFINITION = "libvpx is BT.601 by definition: converted from bt709"
+
+
+@by_turns(
+    source=["full"],
+    encoding=[
+        ("out.mov", ["-c:v", "prores_ks"], ""),
+        ("out.mkv", ["-c:v", "mpeg2video", "-q:v", "1"], ""),
+        ("out.avi", ["-c:v", "ffv1"], _TAGS.format("ffv1 in avi")),
+        ("out.ogv", ["-q:v", "10"], _TAGS.format("libtheora in ogg")),
+        ("out.webm", ["-c:v", "libvpx", "-b:v", "4M"], _BY_DEFINITION),
+        ("out.mkv", ["-c:v", "ffv1"], ""),
+    ],
+)
+def test_codecs_and_containers_that_tell_no_range_or_matrix(
+    ffmpeg: str,
+    source: str,
+    encoding: tuple[str, list[str], str],
+    bars: dict[str, Path],
+    tmp_path: Path,
+    doubled: Upscaler,
+) -> None:
+    """What a player shows is the source; FFV1 in Matroska tells both."""
+    name, options, line = encoding
+    target, said = tmp_path / name, list[str]()
+    upscale_video(bars[source], target, doubled, ffmpeg=ffmpeg, options=options, notice=said.append)
+    assert np.abs(_shown(target) - _shown(bars["rgb"])).max() < 2.2
+    told = "\n".join(said)
+    assert line in told
+    keeps = name == "out.mkv" and options[1] == "ffv1"
+    assert ("cannot tell here that its range is full: converted to limited" in told) != (
+        keeps or options[1] == "libvpx"  # which is that by definition, too
+    )
+    if keeps:
+        assert not said
+        assert probe(target).colors.range == 2
 
 
 @by_turns(pix_fmt=["yuv420p", "yuv444p"], name=["out.mkv", "out.mp4"])
