@@ -28,6 +28,7 @@ BEST_FIRST = {
     HARMLESS: (HARMLESS,),
 }
 
+SURE = 3  # steps of quality by which what the pixels show may be off: further below, the picture was a JPEG before
 COARSE = 88  # quality of JPEG up to which taking its traces away gains more than it costs in detail
 COARSE_PLAIN = 83  # the same for pictures with little detail, of which JPEG takes less
 PLAIN_DETAIL = 12.0  # mean square of fine detail below which a picture has little
@@ -90,7 +91,8 @@ def choose_model(
         raise ArgumentError("there is no picture to choose a model for")
     sight = look_at(frames)
     if quality is not None:
-        sight = replace(sight, quality=round(quality) if sight.quality is None else min(sight.quality, round(quality)))
+        earlier = sight.quality is not None and sight.quality < quality - SURE
+        sight = sight if earlier else replace(sight, quality=round(quality))
     coded = film and frames[0].format.subsampling != (0, 0)
     seen, wanted = _suited(sight, coded=coded)
     found = plugins or installed()

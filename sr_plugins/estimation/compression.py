@@ -37,13 +37,15 @@ _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 class Compression:
     """``codec`` is ``none``, ``jpeg``, ``h264``, ``h265`` or ``mpeg2``.
 
-    ``quality`` is a range, in libjpeg's scale or of the quantiser (as ``video`` steps of a recipe take it).
+    ``quality`` is a range, in libjpeg's scale or of the quantiser (as ``video`` steps of a recipe take it); ``stored``
+    is what a JPEG file says of itself.
     """
 
     codec: str
     quality: tuple[float, float]
     confidence: float
     subsampling: str = "4:2:0"
+    stored: float | None = None
 
     def tables(self) -> list[dict[str, Any]]:
         """The steps of a degradation recipe that do the same."""
@@ -64,7 +66,7 @@ def jpeg_of(image: Image.Image) -> Compression | None:
         return None
     quality = _quality(np.asarray(image.quantization[0], np.float64).reshape(8, 8), LUMA_TABLE)
     sampling = _SUBSAMPLING.get(JpegImagePlugin.get_sampling(image), "4:2:0")
-    return Compression("jpeg", (max(1, quality - 2), min(95, quality + 2)), 1.0, sampling)
+    return Compression("jpeg", _around(quality, 2), 1.0, sampling, quality)
 
 
 def find_jpeg(picture: Luma) -> Compression:
@@ -102,7 +104,7 @@ def _find_jpeg(picture: Luma) -> Compression:
     quality = _quality(np.array(list(steps.values())), LUMA_TABLE[at])
     if quality > 96:
         return Compression("none", (0, 0), 0.6)
-    return Compression("jpeg", (max(1, quality - 3), min(95, quality + 3)), min(1.0, 1.5 * len(steps) / len(LOW)))
+    return Compression("jpeg", _around(quality, 3), min(1.0, 1.5 * len(steps) / len(LOW)))
 
 
 def video_compression(codec: str, quantisers: Sequence[float], bits_per_pixel: float) -> Compression:
@@ -131,8 +133,15 @@ def mean_quantiser(side_data: bytes) -> float:
     return float(quantiser + differences.mean())
 
 
+def _around(quality: float, width: float) -> tuple[float, float]:
+    """A range that recipes take, whose JPEG goes up to 95."""
+    return max(1.0, min(95.0, quality) - width), min(95.0, quality + width)
+
+
 def _quality(table: NDArray[np.floating[Any]], reference: NDArray[np.integer[Any]]) -> float:
     """libjpeg's quality for quantisation steps beside those of quality 50."""
+    if (table <= 1).all():
+        return 100.0
     percent = float(np.median(table / reference)) * 100
     return float(np.clip(5000 / percent if percent > 100 else (200 - percent) / 2, 1, 100))
 

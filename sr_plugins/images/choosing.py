@@ -22,7 +22,7 @@ def choose_for_image(image: Image.Image, scale: float | None = None, plugins: Pl
     page, jpeg = page_of(image), jpeg_of(image)  # asked now: Pillow forgets the file when it loads
     turned = upright(settled_image(image))
     frame, _ = image_to_frame(turned, negative=black_of(page), no_data=no_data_of(page))
-    quality = None if jpeg is None else sum(jpeg.quality) / 2
+    quality = None if jpeg is None else jpeg.stored
     return choose_model([frame], scale, quality=quality, plugins=plugins)
 
 

@@ -24,6 +24,7 @@ _SRGB = {
 _HOLD_PROFILES = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP", "HEIF", "JXL")
 _SRGB_CODES = ((1, 13), (1, 2), (2, 13), (2, 2))  # primaries and transfer of ITU-T H.273; 2 is unspecified
 _TIFF_COLOUR = {318: "white point", 319: "primaries", 301: "transfer function"}
+_TIFF_SRGB = {318: (0.3127, 0.3290), 319: (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)}  # IEC 61966-2-1
 _ENUMERATED = {16: "sRGB", 17: "gray", 18: "sYCC"}  # ISO 15444-1, table I.10
 
 
@@ -106,7 +107,7 @@ def colors_of(source: Image.Image, page: Page | None) -> ColorSignals:
     codes: tuple[int, int] | None = None
     if page is not None:
         profile = page.first[34675].value if 34675 in page.first else None
-        others = [f"its {name}" for tag, name in _TIFF_COLOUR.items() if tag in page.first]
+        others = [f"its {name}" for tag, name in _TIFF_COLOUR.items() if tag in page.first and not _is_srgbs(page, tag)]
     elif source.format in ("AVIF", "HEIF"):
         for body in bodies(source, b"colr", b"nclx")[:1]:
             codes = struct.unpack_from(">HH", body)
@@ -128,6 +129,12 @@ def colors_of(source: Image.Image, page: Page | None) -> ColorSignals:
     if codes in _SRGB_CODES:
         codes = None
     return ColorSignals(profile or None, codes, png, tuple(others), source.format or "")
+
+
+def _is_srgbs(page: Page, tag: int) -> bool:
+    """Whether a white point or primaries are those of sRGB, which programs write to whatever they make."""
+    told, meant = page.values(tag), _TIFF_SRGB.get(tag, ())
+    return len(told) == len(meant) and all(abs(float(a) - b) < 0.0015 for a, b in zip(told, meant, strict=True))
 
 
 def _jpeg_2000(source: Image.Image) -> tuple[bytes | None, list[str]]:

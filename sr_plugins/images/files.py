@@ -107,7 +107,7 @@ def upscale_file(
     wrap: bool = False,
     done: Callable[[int, int], None] = lambda ready, count: None,
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Enlarge one picture file into another; returns both sizes (width, height).
+    """Enlarge one picture file into another; returns both sizes (width, height), as the picture is seen.
 
     Args:
         path: any picture that Pillow reads.
@@ -124,7 +124,6 @@ def upscale_file(
     format = format_of(target)
     with open_image(path) as source, named(path, target):
         before, after = _checked_sizes(path, source, format, upscaler.output_size)
-        original = before[0] if source.format == "TIFF" else source.size
         check_place(target)
         _tell_what_stays(path, source, format)
         carried: dict[int, Metadata] = {}
@@ -151,7 +150,7 @@ def upscale_file(
         else:
             ready = list(enlarged())
             write_pictures(target, format, [r for r, _ in ready], source, [things for _, things in ready], quality)
-    return original, after[0]
+    return before[0], after[0]
 
 
 def check_file(path: Path, target: Path, output_size: OutputSize) -> None:
@@ -251,8 +250,8 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
     for sidecar in (path.with_name(f"{path.name}.xmp"), path.with_suffix(".xmp")):
         if sidecar.is_file():
             logger.warning("%s: %s beside it is not taken along: it tells of the smaller picture", path, sidecar.name)
-    if isinstance(source, LightFile) and (told := source.told(format)):
-        logger.warning("%s: %s of its header are left out", path, ", ".join(told))
+    for what in source.told(format) if isinstance(source, LightFile) else ():
+        logger.warning("%s: %s", path, what)
     if bands := sum(page.further_bands for page in pages if not page.is_mask and not page.is_overview):
         logger.warning("%s: %d further bands, neither colours nor transparency, are left out", path, bands)
     if any(page.value(PHOTOMETRIC, 1) == _CMYK and page.value(_BITS, 8) > 8 for page in pages):

@@ -6,8 +6,7 @@ Pillow reads none of them. :func:`register` tells it that they are pictures; the
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -15,17 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
+from sr_plugins.images.exr_file import MAGIC, ExrFile, in_few, read_exr
 from sr_plugins.images.file_parts import in_letters
 from sr_plugins.images.wide_samples import WideSamples
 
 LIGHT_FORMATS = ("EXR", "HDR", "PFM")
 ENDINGS = {".exr": "EXR", ".hdr": "HDR", ".pic": "HDR", ".pfm": "PFM"}
-_EXR, _RADIANCE, _COLOUR_MAP = b"v/1\x01", (b"#?RADIANCE", b"#?RGBE"), b"PF"
-_USUAL = {
-    *("channels", "compression", "dataWindow", "displayWindow", "lineOrder", "pixelAspectRatio", "type", "version"),
-    *("screenWindowCenter", "screenWindowWidth", "tiles", "chunkCount", "name", "dwaCompressionLevel"),
-}
-_MOST_ATTRIBUTES = 1000
+_RADIANCE, _COLOUR_MAP = (b"#?RADIANCE", b"#?RGBE"), b"PF"
 # how the scan lines of a Radiance picture run (ra_pic file format): usually from above, each from the left
 _SCAN = re.compile(rb"([-+])([XY]) (\d+) ([-+])([XY]) (\d+)\n")
 _LONGEST_HEADER = 1 << 16
@@ -37,15 +32,14 @@ class LightFile(ImageFile.ImageFile):
     format = "EXR"
     format_description = "light in float"
     header: tuple[bytes, ...] = ()  # lines of a Radiance picture: exposure, view, programs
+    exr: ExrFile | None = None
 
     def _open(self) -> None:
-        import imagecodecs
-
         assert self.fp is not None
         data = self.fp.read()
         try:
-            if data.startswith(_EXR):
-                samples = imagecodecs.exr_decode(data)
+            if data.startswith(MAGIC):
+                samples = self._of_exr(data)
             elif data.startswith(_RADIANCE):
                 self.format, (samples, self.header) = "HDR", _radiance(data)
             else:
@@ -56,16 +50,34 @@ class LightFile(ImageFile.ImageFile):
         if samples.ndim != 3 or samples.dtype.kind != "f" or samples.shape[2] > 4:
             raise OSError(f"samples of {samples.dtype} and shape {samples.shape} are no picture in light")
         self.samples: NDArray[Any] = samples
-        self.left_out = list(_attributes(data)) if self.format == "EXR" else []
         self._size, self.tile = (samples.shape[1], samples.shape[0]), []
         self._mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
 
-    def told(self, format: str) -> list[str]:
-        """Names of what its header says and a file of ``format`` will not."""
-        if self.format == format == "HDR":
-            return []
-        names = [in_letters(line.split(b"=")[0][:20]) for line in self.header if not line.startswith(b"#")]
-        return [*self.left_out, *dict.fromkeys(names)]
+    def _of_exr(self, data: bytes) -> NDArray[Any]:
+        import imagecodecs
+
+        self.exr = read_exr(data)
+        if self.exr.is_deep:
+            raise ImageError("it is a deep picture: flatten it first (oiiotool --flatten)")
+        bands, self.channels = self.exr.colours()
+        samples = imagecodecs.exr_decode(data)
+        return samples if samples.ndim == 2 else samples[..., bands]
+
+    def told(self, format: str) -> Iterator[str]:
+        """What it holds and a file of ``format`` will not, as ends of lines."""
+        names = [] if self.format == format else [line.split(b"=")[0][:20] for line in self.header]
+        header = list(dict.fromkeys(in_letters(name) for name in names if not name.startswith(b"#")))
+        if self.exr is not None:
+            if format != "EXR":
+                header += self.exr.left_out()
+                if self.exr.is_placed:
+                    yield "its place in the frame is left out"
+            if self.channels:
+                yield f"channels {in_few(self.channels)} are left out: they are not those of its colours"
+            if self.exr.parts:
+                yield f"further parts {in_few(self.exr.parts)} are left out"
+        if header:
+            yield f"{', '.join(header)} of its header are left out"
 
     def load(self) -> Any:
         """What a display of 8 bits shows of it: light above white is cut off."""
@@ -89,14 +101,14 @@ def light_of(source: LightFile) -> WideSamples:
     return WideSamples(np.concatenate((straight, alpha), axis=2), has_alpha=True, is_light=True)
 
 
-def write_light(file: IO[bytes], format: str, picture: WideSamples, header: Sequence[bytes] = ()) -> None:
+def write_light(file: IO[bytes], format: str, picture: WideSamples, source: Image.Image) -> None:
     """An OpenEXR (the type stays), Radiance or portable float map file.
 
     Args:
         file: open for writing.
         format: one of ``LIGHT_FORMATS``.
         picture: its samples.
-        header: further lines for a Radiance picture.
+        source: what it was made from; its header goes along where it is of the same format.
 
     Raises:
         ImageError: the format has no place for alpha.
@@ -111,12 +123,14 @@ def write_light(file: IO[bytes], format: str, picture: WideSamples, header: Sequ
         raise ImageError(f"{format} holds no transparency: write .exr or .tiff")
     if format == "EXR":
         values = values if values.dtype in (np.float16, np.float32) else values.astype(np.float32)
-        file.write(imagecodecs.exr_encode(np.ascontiguousarray(values if values.shape[2] > 1 else values[..., 0])))
+        exr = bytes(imagecodecs.exr_encode(np.ascontiguousarray(values if values.shape[2] > 1 else values[..., 0])))
+        file.write(source.exr.described(exr) if isinstance(source, LightFile) and source.exr else exr)
         return
     values = np.ascontiguousarray(values, np.float32)
     if format == "HDR":
         data = bytes(imagecodecs.rgbe_encode(values if values.shape[2] == 3 else values.repeat(3, axis=2)))
         first, rest = data.split(b"\n", 1)
+        header = source.header if isinstance(source, LightFile) else ()
         file.write(b"\n".join((first, *header, rest)))
         return
     kind = b"PF" if values.shape[2] == 3 else b"Pf"
@@ -125,7 +139,7 @@ def write_light(file: IO[bytes], format: str, picture: WideSamples, header: Sequ
 
 def register() -> None:
     """Let Pillow open files of light as :class:`LightFile`."""
-    Image.register_open("EXR", LightFile, lambda head: head.startswith((_EXR, *_RADIANCE, _COLOUR_MAP)))
+    Image.register_open("EXR", LightFile, lambda head: head.startswith((MAGIC, *_RADIANCE, _COLOUR_MAP)))
     for ending, format in ENDINGS.items():
         if ending not in Image.EXTENSION:
             Image.register_extension(format, ending)
@@ -164,20 +178,3 @@ def _colour_map(data: bytes) -> NDArray[np.float32]:
     order = "<f4" if float(scale) < 0 else ">f4"
     samples = np.frombuffer(data, order, shape[0] * shape[1] * 3, begin).reshape(shape)
     return samples[::-1].astype(np.float32)
-
-
-def _attributes(exr: bytes) -> Iterator[str]:
-    """Names of what a header tells beyond its pixels (OpenEXR File Layout): they have no place in the new file."""
-    at = 8
-    for _ in range(_MOST_ATTRIBUTES):
-        name, _, rest = exr[at : at + 300].partition(b"\0")
-        kind, _, _ = rest.partition(b"\0")
-        if not name:
-            return
-        at += len(name) + len(kind) + 2
-        if at + 4 > len(exr):
-            return
-        (size,) = struct.unpack_from("<I", exr, at)
-        at += 4 + size
-        if (told := in_letters(name)) not in _USUAL:
-            yield told

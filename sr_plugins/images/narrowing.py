@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sr_plugins.images.avif_file import bits_for, bits_of
+from sr_plugins.images.jpeg_2000_samples import bits_of_jpeg_2000
 from sr_plugins.images.pillow_filter import Picture
 from sr_plugins.images.tiff_reader import pages_of
 from sr_plugins.pixels.frame import Frame
@@ -56,6 +57,8 @@ def _bits_of(source: Image.Image) -> int:
         return bits_of(source)
     if source.format == "HEIF":
         return int(source.info.get("bit_depth", _HEIF_BITS))
+    if source.format == "JPEG2000":
+        return bits_of_jpeg_2000(source)
     if pages := pages_of(source):
         return min(16, max(int(page.value(_BITS, 8)) for page in pages))
     return 16

@@ -23,6 +23,7 @@ from sr_plugins.images.animations import Timing
 from sr_plugins.images.avif_file import bits_of, deep_samples
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies
+from sr_plugins.images.jpeg_2000_samples import bits_of_jpeg_2000, deep_jpeg_2000
 from sr_plugins.images.light_files import LightFile, light_of
 from sr_plugins.images.modern_files import deep_heif, jxl_samples
 from sr_plugins.images.modes import GRAY16
@@ -59,7 +60,8 @@ class DeepPages:
         self._map = deep_pixmap(path) if source.format == "PPM" and source.mode in ("RGB", "I") else None
         self._modern = source if source.format in ("HEIF", "JXL") else None
         self._avif = source if source.format == "AVIF" and bits_of(source) > 8 else None
-        self._orientation = orientation_of(source) if self._png or self._avif else 1
+        self._jpeg_2000 = source if bits_of_jpeg_2000(source) > 8 else None
+        self._orientation = orientation_of(source) if self._png or self._avif or self._jpeg_2000 else 1
         self._tiff: tifffile.TiffFile | None = None
         self._pages = pages_of(source)
         self._refused = isinstance(source, UnreadTiff)
@@ -82,6 +84,9 @@ class DeepPages:
             return _frame(self._of_png(self._png)[number], self._orientation)
         if self._avif is not None:
             samples = deep_samples(self._avif)
+            return None if samples is None else _frame(samples, self._orientation)
+        if self._jpeg_2000 is not None:
+            samples = deep_jpeg_2000(self._jpeg_2000)
             return None if samples is None else _frame(samples, self._orientation)
         if number >= len(self._pages) or not (self._refused or is_beyond_pillow(self._pages[number])):
             return None

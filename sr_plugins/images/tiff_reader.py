@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
 from sr_plugins.images.exif_block import (
@@ -140,6 +140,8 @@ def no_data_of(page: Page | None) -> float | None:
 
 def check_readable(source: Image.Image) -> None:
     """``ImageError`` for what Pillow would open as something that it is not: sensors' data, stacks, unnamed bands."""
+    if source.format == "PSD" and isinstance(source, ImageFile.ImageFile) and not source.tile and source._im is None:
+        raise ImageError("its flat picture is compressed in a way that is not read (ZIP): save it as a TIFF")
     pages = pages_of(source)
     for page in pages[:64]:
         if _DNG_VERSION in page.first or page.value(PHOTOMETRIC, 1) in _RAW_SENSOR:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 import zlib
 from typing import Any
+from weakref import WeakValueDictionary
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageChops, ImageFile
 
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.jpeg_2000 import XMP as XMP_BOX
 from sr_plugins.images.jpeg_2000 import box_of, exif_in_box
+from sr_plugins.images.jpeg_2000_samples import narrowed_truly
 from sr_plugins.images.png_texts import packet_of
 from sr_plugins.images.tiff_reader import XMP, page_of
 
@@ -21,6 +23,7 @@ _NAMES_OF_INFO = (
 )
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _LARGEST_PROFILE = 1 << 26
+_loaded: WeakValueDictionary[int, Image.Image] = WeakValueDictionary()  # what was mended is not mended again
 
 
 def make_info_true(image: Image.Image) -> None:
@@ -54,8 +57,11 @@ def load_truly(image: Image.Image) -> None:
 
     Pillow maps uncompressed files of modes L, P, I;16 and CMYK into memory. Where a TIFF file is turned by 90 degrees,
     it does that with the sides exchanged (seen in 13.0), and the picture is scrambled; without a name it reads them.
+    It shows X bitmaps as negatives: their ones are ink.
     """
     make_info_true(image)
+    is_new = _loaded.get(id(image)) is not image
+    narrow = narrowed_truly(image) if is_new else None  # now: Pillow forgets the file when it loads
     name = getattr(image, "filename", "")
     if image.format == "TIFF" and name:
         image.filename = ""  # type: ignore[attr-defined]
@@ -65,6 +71,11 @@ def load_truly(image: Image.Image) -> None:
         if image.format == "TIFF" and name:
             image.filename = name  # type: ignore[attr-defined]
     make_info_true(image)  # of texts behind the pixels
+    if is_new and image.format == "XBM":
+        image.im = ImageChops.invert(image).im
+    if narrow is not None:
+        image.im = narrow.im
+    _loaded[id(image)] = image
 
 
 def _told(image: Image.Image, name: str) -> Any:

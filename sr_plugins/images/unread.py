@@ -4,12 +4,45 @@ from __future__ import annotations
 
 import re
 import struct
+from importlib.util import find_spec
 from pathlib import Path
 
 from sr_plugins.version import extra_command
 
 _START = 4096
-_FURTHER = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}  # brands of HEIF
+_STILL = (
+    b"mif",
+    b"msf",
+    b"hei",
+    b"hev",
+    b"avi",
+    b"avs",
+    b"j2k",
+    b"j2i",
+    b"jpe",
+    b"jpg",
+    b"avc",
+    b"vvi",
+    b"unif",
+)  # brands
+_USUAL = (b"hvc1", b"av01", b"grid")  # what a HEIF's pictures are mostly coded as
+_CODINGS = {
+    **{b"j2k1": "JPEG 2000", b"jpeg": "JPEG", b"unci": "samples without compression", b"avc1": "H.264"},
+    **{b"vvc1": "H.266", b"evc1": "EVC", b"mjp2": "JPEG 2000"},
+}
+_OTHERS = (
+    *(
+        (rb"farbfeld", "farbfeld picture"),
+        (rb"id=ImageMagick", "picture of ImageMagick (MIFF)"),
+        (rb"gimp xcf", "GIMP picture"),
+    ),
+    *((rb"\x8aMNG\r\n", "MNG"), (rb"\x8bJNG\r\n", "JNG"), (rb"\x80\x2a\x5f\xd7|\xd7\x5f\x2a\x80", "Cineon film scan")),
+    *((rb"SDPX|XPDS", "DPX film scan"), (rb"II\xbc", "JPEG XR"), (rb"BPG\xfb", "BPG"), (rb"FLIF", "FLIF")),
+    *((rb"\x08\xf2\xa6\xb6|\xb6\xa6\xf2\x08", "picture of libvips"), (rb"\xab\x01", "VIFF")),
+    *((rb"\0\0\0[\x64-\xff]\0\0\0\x07\0\0\0[\0-\2]", "window dump (XWD)"), (rb"\xabKTX [12]", "texture (KTX)")),
+    *((rb"PDS_VERSION_ID|ODL_VERSION_ID|CCSD3ZF", "picture of a spacecraft (PDS)"), (rb"\x89HDF\r\n", "HDF5 file")),
+    *((rb".{128}DICM", "medical picture (DICOM)"), (rb"AT&TFORM....DJV[UM]", "document (DjVu)")),
+)
 _SIGNATURES = (
     (rb"version https://git-lfs", "is a git-LFS pointer, not the picture itself: fetch it with 'git lfs pull'"),
     (
@@ -27,6 +60,7 @@ _SIGNATURES = (
     (rb"8BPS\0\x01.{16}\0[\x10\x20]", "is a PSD of more than 8 bits, which is not read: save it as a TIFF"),
     (rb"8BPS\0\x02", "is a large document (PSB), which is not read: save it as a TIFF"),
     (rb"\x1aE\xdf\xa3|RIFF....AVI |OggS", "is a film: srp video enlarges it"),
+    *((signature, f"is a {name}, which is not read: save it as PNG or TIFF first") for signature, name in _OTHERS),
 )
 # what begins as a picture of a known format, and could not be read on
 _DAMAGED = (
@@ -70,9 +104,7 @@ def why_unread(path: Path) -> str:
         if re.match(signature, head, re.IGNORECASE | re.DOTALL):
             return reason.replace("{extra}", extra_command("formats"))
     if head[4:8] == b"ftyp":
-        if head[8:12] in _FURTHER:
-            return f"is a HEIF that cannot be read: it is damaged, or its reader is missing: {extra_command('formats')}"
-        return "is a damaged AVIF" if head[8:12] in (b"avif", b"avis") else "is a film: srp video enlarges it"
+        return _why_unread_heif(start)
     if head.startswith(b"\xff\xd8"):
         kind, bits = _jpeg_frame(start)
         what = " ".join(filter(None, (kind, f"of {bits} bits" if bits != 8 else "")))
@@ -85,6 +117,22 @@ def why_unread(path: Path) -> str:
         if re.match(signature, head, re.DOTALL):
             return _damaged(name)
     return "is not a picture that can be read"
+
+
+def _why_unread_heif(start: bytes) -> str:
+    brand, length = start[8:12], int.from_bytes(start[:4])
+    others = {start[at : at + 4] for at in range(16, min(length, _START) - 3, 4)}
+    if brand in (b"avif", b"avis"):
+        return "is a damaged AVIF"
+    if not brand.startswith(_STILL) and b"mif1" not in others:
+        return "is a film: srp video enlarges it"
+    if find_spec("pillow_heif") is None:
+        return f"is a HEIF, and its reader is missing: {extra_command('formats')}"
+    items = {entry[1] for entry in re.finditer(rb"infe[\2\3].{3}(?:..){2}(....)", start, re.DOTALL)}
+    coded = next((told for coding, told in _CODINGS.items() if coding in items), None)
+    if coded and not items & set(_USUAL):
+        return f"is a HEIF of a kind that is not read ({coded}): convert it to PNG or TIFF first"
+    return _damaged("HEIF")
 
 
 def _damaged(name: str) -> str:

@@ -15,7 +15,7 @@ from sr_plugins.images.avif_file import bits_for, matrix_of, write_avif
 from sr_plugins.images.color_signals import ColorSignals
 from sr_plugins.images.formats import pillow_name
 from sr_plugins.images.jpeg_segments import with_aspect
-from sr_plugins.images.light_files import LightFile, write_light
+from sr_plugins.images.light_files import write_light
 from sr_plugins.images.losses import is_lossless
 from sr_plugins.images.metadata import Metadata
 from sr_plugins.images.modern_files import heif_codes, write_heif, write_jxl
@@ -73,7 +73,7 @@ def write_ready(
         _write_avif(file, first, source, colors, arguments[0], further["quality"])
         return
     if isinstance(first, WideSamples):
-        write_light(file, format, first, source.header if isinstance(source, LightFile) else ())
+        write_light(file, format, first, source)
         return
     if isinstance(first, Frame) and format == "HEIF":
         write_heif(file, interleaved(first), further["quality"], arguments[0] | heif_codes(colors.code_points))

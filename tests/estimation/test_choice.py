@@ -12,7 +12,7 @@ from PIL import Image
 
 from sr_plugins import choose_model, open_model
 from sr_plugins.errors import ArgumentError, UnknownModelError
-from sr_plugins.estimation.compression import find_jpeg
+from sr_plugins.estimation.compression import find_jpeg, jpeg_of
 from sr_plugins.estimation.sight import look, look_at, luma_of
 from sr_plugins.images.file_choice import choose_for_file
 from sr_plugins.images.modes import image_to_frame
@@ -275,3 +275,19 @@ def test_a_film_keeps_the_model_that_it_was_begun_with(photograph: Picture, tmp_
         assert f"source.mkv: goes on with {model}, as it was begun" in told
         assert " of them from before" in told
         assert picture_hash(target) == picture_hash(straight)
+
+
+@pytest.mark.parametrize("quality", [30, 60, 80, 90, 94, 95, 96, 98, 99, 100])
+def test_a_jpeg_file_is_said_to_be_of_the_quality_it_was_saved_with(
+    photograph: Picture, quality: int, tmp_path: Path
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(jpeg(photograph, quality))
+    with Image.open(tmp_path / "photo.jpg") as image:
+        found = jpeg_of(image)
+        assert found is not None
+        assert found.stored == pytest.approx(quality, abs=0.6)
+        low, high = found.quality
+        assert 1 <= low <= high <= 95  # what recipes take
+    if quality >= 90:  # nothing above is seen in pixels alone
+        seen = choose_for_file(tmp_path / "photo.jpg").seen
+        assert int(seen.rpartition(" ")[2]) == pytest.approx(quality, abs=0.6)

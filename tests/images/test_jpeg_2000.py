@@ -5,9 +5,13 @@ import logging
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import imagecodecs
+import numpy as np
 import pytest
 from fakes import nearest
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base
 
@@ -16,6 +20,7 @@ from sr_plugins.images.exif_block import ExifBlock, numbers
 from sr_plugins.images.files import upscale_file
 from sr_plugins.images.jpeg_2000 import EXIF, IPTC, MAP, XMP, with_boxes
 from sr_plugins.images.photoshop import iptc_of
+from sr_plugins.images.pillow_filter import upscale_image
 
 PACKET = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
 RECORDS = b"\x1c\x02\x05\x00\x06Muewen"
@@ -83,7 +88,10 @@ def test_into_and_out_of_other_formats(tmp_path: Path, repeat: Upscaler) -> None
 
 def test_its_orientation_is_applied_once(tmp_path: Path, repeat: Upscaler) -> None:
     written(tmp_path / "in.jp2", (EXIF, exif(6)), size=(20, 10))
-    assert upscale_file(tmp_path / "in.jp2", tmp_path / "out.jp2", repeat) == ((20, 10), (20, 40))
+    assert upscale_file(tmp_path / "in.jp2", tmp_path / "out.jp2", repeat) == (
+        (10, 20),
+        (20, 40),
+    )  # as it is seen, both
     with Image.open(tmp_path / "in.jp2") as source, Image.open(tmp_path / "out.jp2") as result:
         turned = source.transpose(Image.Transpose.ROTATE_270)
         assert result.resize(turned.size, Image.Resampling.NEAREST).tobytes() == turned.tobytes()
@@ -123,3 +131,42 @@ def test_a_codestream_is_one_and_says_what_it_cannot_hold(
     with caplog.at_level(logging.WARNING):  # nothing in it is taken for a box
         upscale_file(tmp_path / f"out{ending}", tmp_path / f"again{ending}", repeat)
     assert caplog.text == ""
+
+
+def deep(bits: int, signed: bool, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Samples from black to white, both of them among them."""
+    values = np.random.default_rng(bits).integers(0, 1 << bits, shape)
+    values.flat[:40], values.flat[-40:] = (1 << bits) - 1, 0
+    return values - (1 << bits - 1) if signed else values
+
+
+@pytest.mark.parametrize("bands", [2, 3, 4])
+@pytest.mark.parametrize(("bits", "signed"), [(10, False), (12, False), (16, False), (16, True)])
+def test_colours_of_more_than_8_bits_keep_them(
+    bits: int, signed: bool, bands: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    repeat = Upscaler("nearest", scale=2)  # alpha too
+    stored = deep(bits, signed, (24, 32, bands))
+    samples = stored.astype(np.int16 if signed else np.uint16)
+    jp2 = imagecodecs.jpeg2k_encode(samples, level=0, reversible=True, bitspersample=bits, codecformat="jp2")
+    (tmp_path / "in.jp2").write_bytes(bytes(jp2))
+    with caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / "in.jp2", tmp_path / "out.png", repeat)
+        assert caplog.text == ""
+        upscale_file(tmp_path / "in.jp2", tmp_path / "out.jp2", repeat)
+        assert f"holds 8 bits of colour: {bits} became 8" in caplog.text
+    white = (1 << bits) - 1
+    exact = (stored - stored.min()) / white
+    found = imagecodecs.png_decode((tmp_path / "out.png").read_bytes())[::2, ::2]
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, np.rint(exact * 65535))
+    with Image.open(tmp_path / "out.jp2") as narrow:
+        np.testing.assert_allclose(np.asarray(narrow)[::2, ::2], exact * 255, atol=0.51)
+
+
+def test_white_of_16_bits_is_white_for_pillows_callers_too(tmp_path: Path) -> None:
+    samples = np.full((24, 32, 3), 65535, np.uint16)
+    file = io.BytesIO(bytes(imagecodecs.jpeg2k_encode(samples, level=0, reversible=True, codecformat="jp2")))
+    with Image.open(file) as picture:
+        larger = upscale_image(picture, 2, model="nearest")
+    assert larger.getextrema() == ((255, 255),) * 3

@@ -313,3 +313,44 @@ def test_tiff_with_fewer_chroma(across: int, down: int, rows: int, order: str, t
     )
     with Image.open(tmp_path / "out.png") as image:
         assert np.abs(np.asarray(image).astype(int) - np.asarray(wanted)).max() <= 2
+
+
+@pytest.mark.parametrize("bytes_of_sample", [1, 2])
+def test_sgi_of_16_bits_is_told(told: Told, bytes_of_sample: int) -> None:
+    data = encoded(colours(), "SGI", bpc=bytes_of_sample)
+    assert told("a.sgi", data, "png") == (["16 bits become 8"] if bytes_of_sample == 2 else [])
+
+
+def test_ones_of_an_x_bitmap_are_ink(told: Told, tmp_path: Path) -> None:
+    """X11's bitmaps are drawn in the foreground, black on white, as ImageMagick and netpbm read them."""
+    assert not told("a.xbm", b"#define a_width 8\n#define a_height 2\nstatic char a_bits[] = {\n0x01, 0xFF };\n", "png")
+    with Image.open(tmp_path / "out.png") as result:
+        black = np.asarray(result)[::2, ::2] == 0
+    assert black.tolist() == [[True] + [False] * 7, [True] * 8]
+
+
+@pytest.mark.parametrize(
+    ("white", "primaries", "lines"),
+    [
+        ((0.3127, 0.329), (0.64, 0.33, 0.3, 0.6, 0.15, 0.06), []),  # as ImageMagick writes into every TIFF
+        ((0.3127, 0.329), (0.68, 0.32, 0.265, 0.69, 0.15, 0.06), ["its primaries"]),  # Display P3
+        ((0.3457, 0.3585), (0.64, 0.33, 0.3, 0.6, 0.15, 0.06), ["its white point"]),
+    ],
+)
+def test_colours_of_a_tiff_are_told_unless_they_are_those_of_srgb(
+    told: Told, white: tuple[float, ...], primaries: tuple[float, ...], lines: list[str]
+) -> None:
+    def ratios(values: tuple[float, ...]) -> tuple[int, ...]:
+        return tuple(part for value in values for part in (round(value * 10000), 10000))
+
+    file = io.BytesIO()
+    tags = [(318, 5, 2, ratios(white), True), (319, 5, 6, ratios(primaries), True)]
+    tifffile.imwrite(file, np.asarray(colours()), photometric="rgb", extratags=tags)
+    found = told("a.tif", file.getvalue(), "png")
+    assert found == [f"PNG cannot hold {what}, so colours may look different" for what in lines]
+
+
+def test_a_psd_whose_picture_is_packed_by_zip_is_refused_with_a_cure(told: Told) -> None:
+    data = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 6, 8, 3) + bytes(12) + struct.pack(">H", 2)
+    with pytest.raises(ImageError, match=r"a\.psd.*ZIP.*: save it as a TIFF"):
+        told("a.psd", data + zlib.compress(bytes(72)), "png")

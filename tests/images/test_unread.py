@@ -19,6 +19,11 @@ def encoded(format: str) -> bytes:
     return file.getvalue()
 
 
+def heif(brand: bytes, coding: bytes) -> bytes:
+    """The start of a HEIF with one item (ISO 14496-12, 8.11.6)."""
+    return b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1miaf\0\0\0\x15infe\2\0\0\0\0\1\0\0" + coding + b"\0"
+
+
 DEEP = np.full((8, 8), 3000, np.uint16)
 FILES = {
     "a web page": (b"\n<!doctype html><title>404</title>", "saved web page"),
@@ -38,6 +43,21 @@ FILES = {
     "a deep PSD": (b"8BPS\0\1" + bytes(6) + b"\0\3\0\0\0\1\0\0\0\1\0\x10\0\3" + bytes(40), "PSD of more than 8 bits"),
     "a large PSD": (b"8BPS\0\2" + bytes(40), "PSB"),
     "a PAM": (b"P7\nWIDTH 2\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n" + bytes(8), "PAM"),
+    "HEIF of JPEG": (
+        b"\0\0\0\x18ftypjpeg\0\0\0\0mif1jpeg" + b"\0\0\0\x15infe\2\0\0\0\0\1\0\0jpeg\0",
+        "is a HEIF of a kind that is not read (JPEG)",
+    ),
+    "HEIF of JPEG 2000": (
+        b"\0\0\0\x18ftypj2ki\0\0\0\0mif1j2ki" + b"\0\0\0\x15infe\2\0\0\0\0\1\0\0j2k1\0",
+        "is not read (JPEG 2000): convert it to PNG",
+    ),
+    "HEIF of samples": (heif(b"mif1", b"unci"), "(samples without compression): convert it to PNG"),
+    "farbfeld": (b"farbfeld" + bytes(16), "farbfeld picture, which is not read: save it as PNG"),
+    "MIFF": (b"id=ImageMagick  version=1.0\n", "MIFF"),
+    "MNG": (b"\x8aMNG\r\n\x1a\n" + bytes(20), "MNG, which is not read"),
+    "Cineon": (b"\x80\x2a\x5f\xd7" + bytes(40), "Cineon"),
+    "DICOM": (bytes(128) + b"DICM" + bytes(20), "DICOM"),
+    "JPEG XR": (b"II\xbc\x01" + bytes(20), "JPEG XR"),
     "words": (b"Dear diary, today", "is not a picture"),
     "a byte": (b"\xff", "is not a picture"),
 }
