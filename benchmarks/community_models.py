@@ -122,15 +122,8 @@ MADE: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (
         "MMRealSR",
         "mmrealsr_arch.MMRRDBNet_test",
-        {
-            "num_in_ch": 3,
-            "num_out_ch": 3,
-            "num_feat": 16,
-            "num_block": 1,
-            "num_grow_ch": 8,
-            "num_feats": [8, 8, 16, 16],
-            "num_blocks": [1, 1, 1, 1],
-        },
+        {"num_in_ch": 3, "num_out_ch": 3, "num_feat": 16, "num_block": 1, "num_grow_ch": 8}
+        | {"num_feats": [8, 8, 16, 16], "num_blocks": [1, 1, 1, 1]},
     ),
     ("FFTformer", "fftformer_arch.FFTformer", {"dim": 8, "num_blocks": [1, 1, 1], "num_refinement_blocks": 1}),
     ("Restormer", "restormer_arch.Restormer", {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1}),
