@@ -6,10 +6,10 @@ python benchmarks/vapoursynth_peers.py --peers peers [--size 640x360] [--frames 
 
 Only the peers' plugins are taken from that environment. The exporter needs the packages onnx and onnxscript beside
 torch. A luma network runs on Y'; around the peers stand the conversions that a script needs: luma to float and back,
-chroma by resize.Bicubic, all to the source's own format. ONNX Runtime computes in float32, so differences are measured
-from it; OpenVINO by itself takes bfloat16 where the processor has it, as our "auto" does. The rows take turns, round by
-round, and the medians count; run it under `taskset -c 0` to give every row the same core.
-Processor time is disturbed less by whatever else runs on the machine.
+chroma by resize.Bicubic, all to the source's own format; around an RGB network (``--model FILE``) RGBS and back. ONNX
+Runtime computes in float32, so differences are measured from it; OpenVINO by itself takes bfloat16 where the processor
+has it, as our "auto" does. The rows take turns, round by round, and the medians count; run it under `taskset -c 0` to
+give every row the same core. Processor time is disturbed less by whatever else runs on the machine.
 """
 
 from __future__ import annotations
@@ -43,10 +43,7 @@ Filter = Callable[[vs.VideoNode], vs.VideoNode]
 
 def export(upscaler: Upscaler, path: Path) -> None:
     """Write the network as ONNX with free batch, height and width."""
-    spec = upscaler.loaded.spec
-    if spec.channels != "luma":
-        raise SystemExit(f"{spec.label} is no luma model: this comparison is made for luma")
-    x = torch.rand(1, 1, 64, 96)
+    x = torch.rand(1, upscaler.loaded.spec.planes_in, 64, 96)
     dynamic = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     torch.onnx.export(
         upscaler.loaded.torch().runnable(),
@@ -60,17 +57,21 @@ def export(upscaler: Upscaler, path: Path) -> None:
     )
 
 
-def by_peer(model: Callable[..., vs.VideoNode], network: Path, scale: int) -> Filter:
-    """What a script around vs-mlrt does for a luma network and a YUV clip."""
+def by_peer(model: Callable[..., vs.VideoNode], network: Path, scale: int, luma: bool) -> Filter:
+    """What a script around vs-mlrt does for a luma or RGB network and a YUV clip."""
 
-    def run(clip: vs.VideoNode) -> vs.VideoNode:
+    def of_colours(clip: vs.VideoNode) -> vs.VideoNode:
+        larger = model([clip.resize.Bicubic(format=vs.RGBS, matrix_in=1)], str(network))
+        return larger.resize.Bicubic(format=clip.format.id, matrix=1)
+
+    def of_luma(clip: vs.VideoNode) -> vs.VideoNode:
         depth = clip.format.replace(color_family=vs.GRAY, subsampling_w=0, subsampling_h=0)
         luma = clip.std.ShufflePlanes(0, vs.GRAY).resize.Point(format=vs.GRAYS)
         larger = model([luma], str(network)).resize.Point(format=depth.id)
         chroma = clip.resize.Bicubic(clip.width * scale, clip.height * scale)
         return vs.core.std.ShufflePlanes([larger, chroma, chroma], [0, 1, 2], vs.YUV)
 
-    return run
+    return of_luma if luma else of_colours
 
 
 def source_clip(format: int, width: int, height: int, length: int) -> vs.VideoNode:
@@ -103,7 +104,7 @@ def speed_of(clip: vs.VideoNode) -> tuple[float, float]:
 
 
 def serve(
-    pipe: Connection, name: str, peers: Path, network: Path, size: tuple[int, int], model: str, scale: int
+    pipe: Connection, name: str, peers: Path, network: Path, size: tuple[int, int], model: str, scale: int, luma: bool
 ) -> None:
     """One filter in a process of its own (two OpenVINO runtimes in one process refuse each other).
 
@@ -111,7 +112,7 @@ def serve(
     """
     if name in PEERS:
         os.environ["VAPOURSYNTH_EXTRA_PLUGIN_PATH"] = str(peers)  # read when the core is first used
-        run = by_peer(getattr(vs.core, PEERS[name]).Model, network, scale)
+        run = by_peer(getattr(vs.core, PEERS[name]).Model, network, scale, luma)
     else:
         backend, precision = name.split(":")
         run = partial(upscale, model=model, device="cpu", backend=backend, precision=precision)
@@ -138,7 +139,7 @@ def main() -> None:
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--model", default="realtime")
+    parser.add_argument("--model", default="realtime", help="a name or a weights file")
     parser.add_argument(
         "--ours", default="auto:auto,torch:auto,torch:float32", help="backend:precision, separated by commas"
     )
@@ -152,12 +153,12 @@ def main() -> None:
         network = Path(folder) / "network.onnx"
         with Upscaler(arguments.model, device="cpu") as upscaler:
             export(upscaler, network)
-            scale = upscaler.native_scale
+            scale, luma = upscaler.native_scale, upscaler.loaded.spec.channels == "luma"
         pipes = {}
         spawn = get_context("spawn")
         for name in names:
             pipes[name], theirs = spawn.Pipe()
-            job = (theirs, name, plugins, network, (width, height), arguments.model, scale)
+            job = (theirs, name, plugins, network, (width, height), arguments.model, scale, luma)
             spawn.Process(target=serve, args=job, daemon=True).start()
         print(f"{width}x{height} x{scale}, {arguments.frames} frames, {arguments.rounds} rounds\n")
         print("| format | filter | fps | processor ms a frame | luma differs by | chroma differs by |")
