@@ -21,6 +21,7 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -214,8 +215,8 @@ def main() -> int:
     print("| what | times |\n|---|---:|")
     for what, times in sorted(soak.counts.items()):
         print(f"| {what} | {times} |")
-    half = len(seen) // 2
-    print(f"\nmemory: {max(seen[:half] or [0]):.0f} MiB in the first half, {max(seen[half:] or [0]):.0f} in the second")
+    quarters = [median(part) for part in np.array_split(seen, 4) if len(part)]
+    print("\nmemory, MiB, median of each quarter:", *(f"{quarter:.0f}" for quarter in quarters))
     print(*soak.wrong, sep="\n")
     return 1 if soak.wrong else 0
 
