@@ -1,13 +1,16 @@
 """Processes that begin with torch imported: one interpreter imports it and forks for each that a test starts.
 
 ``python`` stands for ``subprocess.run([sys.executable, ...])``: a process of its own with its own environment, folder
-and descriptors, ended as Python ends. What imports cost, and what is imported at all, is tested with ``subprocess``.
+and descriptors. It ends as Python ends, up to where all objects are freed, which would take longer than most tests:
+that is done where it is asked for (``whole_end``). What imports cost, and what is imported at all, is tested with
+``subprocess``.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -84,12 +87,13 @@ def start(
     cwd: str | Path | None = None,
     imports: Sequence[str] = (),
     foreground: bool = False,
+    whole_end: bool = False,
 ) -> Started:
     """``python COMMAND`` on these descriptors.
 
     The command begins with ``-c``, ``-m`` (or ``-P`` before it) or the path of a script. ``imports``: modules that it
     is to find imported, beside those that all do. ``foreground``: in a group of its own and deaf to no signal, as a
-    shell starts a command.
+    shell starts a command. ``whole_end``: Python also frees all objects, in which libraries may abort it.
     """
     environment = dict(os.environ if env is None else env)
     more: dict[str, Any] = {
@@ -97,23 +101,45 @@ def start(
         "cwd": str(cwd or Path.cwd()),
         "imports": [*imports],
         "foreground": foreground,
+        "whole_end": whole_end,
     }
     return Started([*map(str, command)], stdin, stdout, stderr, **more)
 
 
-def python(
+def called(
     *command: object,
+    given: bytes = b"",
     env: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
     timeout: float | None = None,
     imports: Sequence[str] = (),
-) -> subprocess.CompletedProcess[str]:
-    """What ``python COMMAND`` says and how it ends, without input."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nothing:
-        streams = (nothing.fileno(), out.fileno(), err.fileno())
+    whole_end: bool = False,
+) -> subprocess.CompletedProcess[bytes]:
+    """What ``python COMMAND`` writes and how it ends; ``given`` comes through a pipe. The rest as in :func:`start`."""
+    reading, writing = os.pipe()
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        os.fdopen(reading) as end,
+        os.fdopen(writing, "wb") as pipe,
+    ):
+        streams = (end.fileno(), out.fileno(), err.fileno())
         process = start(
-            *command, stdin=streams[0], stdout=streams[1], stderr=streams[2], env=env, cwd=cwd, imports=imports
+            *command,
+            stdin=streams[0],
+            stdout=streams[1],
+            stderr=streams[2],
+            env=env,
+            cwd=cwd,
+            imports=imports,
+            whole_end=whole_end,
         )
+        end.close()
+        with contextlib.suppress(BrokenPipeError):  # it need not read all
+            pipe.write(given)
+            pipe.flush()
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()
         try:
             process.wait(timeout)
         except BaseException:
@@ -123,9 +149,15 @@ def python(
         said = []
         for file in (out, err):
             file.seek(0)
-            said.append(file.read().decode())
+            said.append(file.read())
     assert process.returncode is not None
     return subprocess.CompletedProcess([*map(str, command)], process.returncode, *said)
+
+
+def python(*command: object, **more: Any) -> subprocess.CompletedProcess[str]:
+    """As :func:`called`, in text."""
+    done = called(*command, **more)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @contextlib.contextmanager
@@ -136,7 +168,9 @@ def in_foreground(
     reading, writing = os.pipe()
     with os.fdopen(reading) as said, Path(os.devnull).open("r+") as nothing:
         silent = nothing.fileno()
-        process = start(*command, stdin=silent, stdout=silent, stderr=writing, env=env, cwd=cwd, foreground=True)
+        process = start(
+            *command, stdin=silent, stdout=silent, stderr=writing, env=env, cwd=cwd, foreground=True, whole_end=True
+        )
         os.close(writing)
         try:
             yield process, said
@@ -181,6 +215,13 @@ def _server() -> socket.socket:
 # -- in the interpreter that forks -------------------------------------------------------------------------------------
 
 
+def _import(names: Sequence[str]) -> None:
+    for name in names:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # memory that no collection looks through stays shared
+
+
 def _next_process(asked: socket.socket) -> dict[str, Any]:
     """Fork for every request until nobody can ask any more; returns in the new processes only, with what to run."""
     while True:
@@ -188,8 +229,8 @@ def _next_process(asked: socket.socket) -> dict[str, Any]:
         if not text:
             os._exit(0)
         request: dict[str, Any] = json.loads(text)
-        for name in request["imports"]:
-            importlib.import_module(name)
+        if not sys.modules.keys() >= set(request["imports"]):
+            _import(request["imports"])
         if os.fork() == 0:
             *streams, told = descriptors
             asked.close()
@@ -216,6 +257,17 @@ def _next_process(asked: socket.socket) -> dict[str, Any]:
                 break
 
 
+def _open_streams(*, unbuffered: bool) -> None:
+    """The standard streams anew: what those of the parent know, as whether one can seek, is of /dev/null."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        old: TextIO = getattr(sys, name)
+        mode, buffering = "w" if number else "r", 1 if number == 2 else -1
+        new = open(number, mode, buffering, old.encoding, old.errors, closefd=False)  # noqa: SIM115
+        new.reconfigure(write_through=unbuffered)
+        setattr(sys, name, new)
+        setattr(sys, f"__{name}__", new)
+
+
 def _run(request: dict[str, Any], before: list[str]) -> None:
     """What the interpreter does with its command line."""
     environment, command = request["env"], request["command"]
@@ -223,6 +275,7 @@ def _run(request: dict[str, Any], before: list[str]) -> None:
     os.environ.update(environment)
     os.chdir(request["cwd"])
     tempfile.tempdir = None
+    _open_streams(unbuffered=bool(environment.get("PYTHONUNBUFFERED")))
     if request["foreground"]:
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -245,14 +298,45 @@ def _run(request: dict[str, Any], before: list[str]) -> None:
         runpy.run_path(what, run_name="__main__")
         return
     if kind == "-m":
+        if not hasattr(sys.modules.get(what), "__path__"):
+            sys.modules.pop(what, None)  # runpy warns of what is imported already
         runpy.run_module(what, run_name="__main__", alter_sys=True)
         return
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     exec(compile(what, "<string>", "exec"), main.__dict__)
 
 
+_status: int | None = 0  # with which to end at once; ``None``: as Python does
+
+
+def _end_at_once() -> None:
+    """The last thing before Python would take apart all that was imported, which takes more than a second."""
+    if _status is None:
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # Python has a status of its own for that
+        return
+    os._exit(_status)
+
+
 if __name__ == "__main__":
+    atexit.register(_end_at_once)  # what others register later, while they are imported or run, comes before it
     first = [str(Path(__file__).parent), *os.environ["PYTHONPATH"].split(os.pathsep)]
-    for name in PRELOADED:
-        importlib.import_module(name)
-    _run(_next_process(socket.socket(fileno=int(sys.argv[1]))), first)
+    _import(PRELOADED)
+    asked = _next_process(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        _run(asked, first)
+    except SystemExit as ending:
+        _status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+        raise
+    except KeyboardInterrupt:
+        _status = None
+        raise
+    except BaseException:
+        _status = 1
+        raise
+    finally:
+        if asked["whole_end"]:
+            _status = None

@@ -66,7 +66,7 @@ def test_never_anothers_picture(backend: str, threads: int, extra: int) -> None:
     if plugins().backend(backend).missing():
         pytest.skip("not installed")
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    done = python("-c", CODE, backend, extra, threads, env=environment, timeout=200)
+    done = python("-c", CODE, backend, extra, threads, env=environment, timeout=200, whole_end=True)
     assert done.returncode == 0, done
     limited, afterwards = done.stdout.split()
     assert limited in ("told", "0", "1"), done
@@ -105,7 +105,7 @@ def test_a_large_picture_is_made_in_smaller_tiles_where_memory_is_short(backend:
     """At once it would take 220 (onnxruntime) to 330 MB beyond what the runtime has mapped before the first picture."""
     if plugins().backend(backend).missing():
         pytest.skip("not installed")
-    done = python("-c", LARGE, backend, 160, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=200)
+    done = python("-c", LARGE, backend, 160, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=200, whole_end=True)
     assert done.returncode == 0, done
     side, apart = map(int, done.stdout.split())
     assert side < 1000

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm_python
 from click.testing import CliRunner
 from PIL import Image
 
@@ -176,13 +177,13 @@ def test_an_earlier_result_is_not_enlarged(folder: Path, monkeypatch: pytest.Mon
     assert not Path("in-2x-2x.png").exists()
 
 
-def real_srp(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def real_srp(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
     """The command in a process of its own, in ``folder``."""
     return subprocess.run(
         [sys.executable, "-m", "sr_plugins.cli", *words],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        input=given,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
     )
@@ -249,7 +250,7 @@ def test_a_stream_is_called_by_its_name(folder: Path) -> None:
         ((folder / "in.png").read_bytes(), 0, "stdin.png 16x12 -> out.png 32x24"),
         (b"hello", 1, "srp: stdin is not a picture that can be read\n"),
     ):
-        done = real_srp(folder, *words, given=given)
+        done = warm_python.called("-m", "sr_plugins.cli", *words, given=given, cwd=folder)
         assert (done.returncode, done.stdout) == (status, b"")
         assert done.stderr.decode().startswith(says)
 

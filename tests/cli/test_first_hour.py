@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm_python
 
 from sr_plugins.engine.job_queue import JobQueue
 from sr_plugins.errors import RecipeError
@@ -56,19 +57,17 @@ def test_the_bar_moves_within_a_picture() -> None:
 
 
 def on_a_terminal(*command: str) -> str:
-    """What a command writes to a terminal of 100 columns; ``AssertionError`` unless it ends well."""
+    """What ``python COMMAND`` writes to a terminal of 100 columns; ``AssertionError`` unless it ends well."""
     ours, its = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
-    with subprocess.Popen(
-        command, stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True
-    ) as process:
-        os.close(its)
-        written = b""
-        with contextlib.suppress(OSError):  # how Linux says that nobody has the other end open
-            while piece := os.read(ours, 1 << 16):
-                written += piece
+    process = warm_python.start(*command, stdin=its, stdout=its, stderr=its, env=environment)
+    os.close(its)
+    written = b""
+    with contextlib.suppress(OSError):  # how Linux says that nobody has the other end open
+        while piece := os.read(ours, 1 << 16):
+            written += piece
     os.close(ours)
-    assert process.returncode == 0, written.decode()
+    assert process.wait(60) == 0, written.decode()
     return written.decode()
 
 
@@ -76,7 +75,7 @@ def test_the_bar_moves_on_a_terminal(tmp_path: Path) -> None:
     from commands import picture
 
     source, target = picture(tmp_path / "a[1].png", (160, 96)), tmp_path / "b.png"
-    command = [sys.executable, "-m", "sr_plugins.cli", "image", str(source), "-o", str(target), "--model", "tiny"]
+    command = ["-m", "sr_plugins.cli", "image", str(source), "-o", str(target), "--model", "tiny"]
     written = on_a_terminal(*command, "--device", "cpu", "--tile", "32")
     shown = [int(share) for share in re.findall(r"(\d+)%", written)]
     assert shown == sorted(shown)

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 import pytest
+import warm_python
 from commands import picture, srp
 from PIL import Image
 
@@ -351,9 +352,9 @@ def test_what_is_there_is_skipped_on_request(tmp_path: Path, capfd: Capture) -> 
 
 @pytest.mark.parametrize("ending", ["jpg", "tif"])
 def test_stdin_to_stdout(ending: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sr_plugins.cli", "image", "-", "-o", "-", "--model", "tiny", "--device", "cpu"]
-    data = picture(tmp_path / f"a.{ending}").read_bytes()
-    done = subprocess.run(command, input=data, capture_output=True, check=True, timeout=250)
+    words = ("-m", "sr_plugins.cli", "image", "-", "-o", "-", "--model", "tiny", "--device", "cpu")
+    done = warm_python.called(*words, given=picture(tmp_path / f"a.{ending}").read_bytes(), timeout=250)
+    assert done.returncode == 0, done.stderr
     (tmp_path / "out").write_bytes(done.stdout)
     with Image.open(tmp_path / f"a.{ending}") as before:
         format = before.format

@@ -3,13 +3,12 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import warm_python
 from fakes import blur
 
 from sr_plugins import Frame, FrameFormat, Upscaler
@@ -161,9 +160,7 @@ if __name__ == "__main__":
         print(pool.map(one, range(4)))
 """
     environment = {k: v for k, v in os.environ.items() if k != "SR_PLUGINS_BACKEND"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
+    done = warm_python.python("-c", code, env=environment, timeout=240, whole_end=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["(80, 60)", str([(80, 60)] * 4)]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -301,6 +302,11 @@ def fast_weights(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def ended(stream: bytes) -> subprocess.CompletedProcess[bytes]:
+    """The worker that was given no more than this."""
+    return warm_python.called(*COMMAND[1:], given=stream, timeout=60)
+
+
 def process(**environment: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         COMMAND,
@@ -342,17 +348,15 @@ def test_the_process_gives_the_cores_pixels(fast_weights: Path) -> None:
 
 
 def test_the_process_refuses_garbage_and_ends() -> None:
-    out, _ = process().communicate(b"garbage, long enough for a header", timeout=60)
-    header, _ = read_header(io.BytesIO(out))
+    header, _ = read_header(io.BytesIO(ended(b"garbage, long enough for a header").stdout))
     assert header["type"] == "error"
     assert "expected a message" in header["message"]
 
 
 @pytest.mark.parametrize("stream", [b"", message(HELLO)[:7], message(UPSCALE, PIXELS)[:-1]])
 def test_the_process_ends_quietly_with_its_input(stream: bytes) -> None:
-    worker = process()
-    out, error = worker.communicate(stream, timeout=60)
-    assert (worker.returncode, out, error) == (0, b"", b"")
+    worker = ended(stream)
+    assert (worker.returncode, worker.stdout, worker.stderr) == (0, b"", b"")
 
 
 FORKING = """

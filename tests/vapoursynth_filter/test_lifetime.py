@@ -108,7 +108,7 @@ print("reloaded")
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
     path = [str(Path(__file__).parent.parent), str(Path(sr_plugins.__file__).parent.parent)]
     code = f"import sys; sys.path[:0] = {path}\n{code}"
-    return python("-c", code, timeout=120)
+    return python("-c", code, timeout=120, whole_end=True)
 
 
 def test_script_reloads_in_one_process_and_each_load_frees_its_device() -> None:
