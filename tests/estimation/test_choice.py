@@ -18,6 +18,7 @@ from sr_plugins.images.file_choice import choose_for_file
 from sr_plugins.images.modes import image_to_frame
 from sr_plugins.pixels.frame import Frame, FrameFormat
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.video.pipe import PipeFormat, upscale_pipe
 
 Picture = NDArray[np.uint8]
 
@@ -188,24 +189,24 @@ def h264(photograph: Picture, path: Path, frames: int = 8) -> Path:
 
 @pytest.mark.parametrize("format", ["y4m", "nut"])
 def test_srp_pipe_takes_one_model_for_the_stream_and_makes_its_bytes(
-    format: str, photograph: Picture, tmp_path: Path
+    format: PipeFormat, photograph: Picture, tmp_path: Path
 ) -> None:
     film, raw = h264(photograph, tmp_path / "film.mkv"), tmp_path / f"raw.{format}"
     codec = ["-c:v", "rawvideo"] if format == "nut" else []
     subprocess.run(["ffmpeg", "-v", "error", "-i", film, *codec, raw], check=True)
-    for model in ("auto", "film"):
-        command = ["-m", "sr_plugins.cli", "pipe", "--format", format, "--model", model]
-        with raw.open() as given, (tmp_path / model).open("w") as made, (tmp_path / f"{model}.txt").open("w") as said:
-            streams = {"stdin": given.fileno(), "stdout": made.fileno(), "stderr": said.fileno()}
-            assert warm_python.start(*command, **streams).wait(200) == 0
-    told = (tmp_path / "auto.txt").read_text()
+    words = ("-m", "sr_plugins.cli", "pipe", "--format", format, "--model", "auto")
+    done = warm_python.called(*words, given=raw.read_bytes(), timeout=200)
+    assert done.returncode == 0
+    told = done.stderr.decode()
     assert "srp: the first frames: a film without its finest detail, as codecs leave it: film x2; --model fast" in told
-    assert (tmp_path / "auto").read_bytes() == (tmp_path / "film").read_bytes() != b""
+    film_made = io.BytesIO()
+    with raw.open("rb") as given, Upscaler("film") as upscaler:
+        upscale_pipe(given, film_made, upscaler, format)
+    assert done.stdout == film_made.getvalue() != b""
 
 
 def test_a_stream_that_breaks_among_the_first_frames_gives_those_that_are_whole(photograph: Picture) -> None:
     from sr_plugins.errors import PipeError
-    from sr_plugins.video.pipe import upscale_pipe
 
     seen: list[list[Frame]] = []
     stream = b"YUV4MPEG2 W8 H8 F25:1 Cmono\n" + 2 * (b"FRAME\n" + bytes(64)) + b"FRAME\n" + bytes(9)

@@ -87,10 +87,20 @@ def upscaled(bits: int) -> list[list[Plane]]:
         return [list(upscaler.upscale(source_frame(n, bits)).planes) for n in range(FRAMES)]
 
 
-def test_y4m_decodes_to_what_the_upscaler_makes(vspipe: dict[str, str], tmp_path: Path) -> None:
+def test_y4m_decodes_to_what_the_upscaler_makes_with_the_sources_properties_and_times(
+    vspipe: dict[str, str], tmp_path: Path
+) -> None:
     """Of 10 bits; those of 8 come in chunks below."""
-    status, out, talk = run(vspipe, "-c", "y4m", script(tmp_path, bits=10), "-")
-    assert status == 0, talk
+    times, props = tmp_path / "times", tmp_path / "props"
+    written = []
+    for body, imports in (("source.set_output()", ""), (UPSCALE, OURS)):
+        path = script(tmp_path, body, bits=10, imports=imports)
+        status, out, talk = run(vspipe, "-c", "y4m", "-t", times, "-j", props, path, "-")
+        assert status == 0, talk
+        written.append((times.read_text(), json.loads(props.read_text())))
+    assert written[0] == written[1]
+    lines = written[1][0].splitlines()
+    assert [float(t) for t in lines[1:4]] == pytest.approx([0, 1000 / 48, 3000 / 48])  # uneven, to the frame
     stream = tmp_path / "out.y4m"
     stream.write_bytes(out)
     frames = decoded(stream, 10)
@@ -110,18 +120,6 @@ def test_chunks_in_processes_of_their_own_and_any_number_of_requests(vspipe: dic
     outputs = [chunk.communicate(timeout=120)[0] for chunk in chunks]
     assert [chunk.returncode for chunk in chunks] == [0, 0]
     assert b"".join(outputs) == b"".join(plane.tobytes() for planes in upscaled(8) for plane in planes)
-
-
-def test_properties_and_timecodes_come_through(vspipe: dict[str, str], tmp_path: Path) -> None:
-    written = []
-    times, props = tmp_path / "times", tmp_path / "props"
-    for body, imports in ((UPSCALE, OURS), ("source.set_output()", "")):
-        status, _, talk = run(vspipe, "-t", times, "-j", props, script(tmp_path, body, imports=imports), "--")
-        assert status == 0, talk
-        written.append((times.read_text(), json.loads(props.read_text())))
-    assert written[0] == written[1]
-    lines = written[0][0].splitlines()
-    assert [float(t) for t in lines[1:4]] == pytest.approx([0, 1000 / 48, 3000 / 48])  # uneven, to the frame
 
 
 PRINTS = """
@@ -185,7 +183,7 @@ print("own words", flush=True)
 
 def test_a_program_that_writes_frames_to_its_stdout_may_print_and_a_model_may_not() -> None:
     path = os.pathsep.join([str(TESTS), str(Path(sr_plugins.__file__).parent.parent)])
-    done = python("-c", OUTPUT, env={**os.environ, "PYTHONPATH": path}, timeout=200)
+    done = python("-c", OUTPUT, env={**os.environ, "PYTHONPATH": path}, timeout=200, whole_end=True)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout) == done.stdout.index("\n") + 1 + 5 * (len("FRAME\n") + 256) + len("own words\n")
     assert done.stdout.endswith("own words\n")
