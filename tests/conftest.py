@@ -4,7 +4,7 @@ import copy
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -55,15 +55,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-class _Backwards(pytest.Dir):
-    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
-        return reversed([*super().collect()])
-
-
-def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_directory() -> Generator[None, pytest.Collector | None, pytest.Collector | None]:
     """Every other worker begins at the last file: in a fresh clone each then compiles half of them, not all."""
-    backwards = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
-    return _Backwards.from_parent(parent, path=path) if backwards else None
+    found = yield
+    if found is not None and int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2:
+        collect = found.collect
+        found.collect = lambda: reversed([*collect()])  # type: ignore[method-assign]
+    return found
 
 
 @pytest.hookimpl(tryfirst=True)

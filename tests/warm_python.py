@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -263,6 +264,7 @@ def _open_streams(*, unbuffered: bool) -> None:
         old: TextIO = getattr(sys, name)
         mode, buffering = "w" if number else "r", 1 if number == 2 else -1
         new = open(number, mode, buffering, old.encoding, old.errors, closefd=False)  # noqa: SIM115
+        assert isinstance(new, io.TextIOWrapper)
         new.reconfigure(write_through=unbuffered)
         setattr(sys, name, new)
         setattr(sys, f"__{name}__", new)

@@ -35,7 +35,7 @@ HERE = Path("recipe.toml")
 BICUBIC: list[dict[str, Any]] = [{"name": "bicubic"}]
 
 
-def crop(name: str, side: int = 256) -> Rgb:
+def crop(name: str, side: int = 192) -> Rgb:
     picture = np.asarray(getattr(skimage.data, name)())
     return np.ascontiguousarray(picture[20 : 20 + side, 100 : 100 + side])
 
@@ -67,7 +67,7 @@ def start() -> LoadedModel:
 
 
 def test_the_filter_makes_a_picture_look_shrunk_by_bicubic() -> None:
-    high = crop("coffee").astype(np.float32)
+    high = crop("coffee", 256).astype(np.float32)
     kernel = gaussian_kernel_of(np.eye(2) * 1.8**2 / 4, 2)
     small = filtered(high, kernel)[::2, ::2]
     bicubic = downscale_bicubic(high.astype(np.uint8), 2).astype(np.float32)
