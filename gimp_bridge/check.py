@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gimp_bridge.install import FIRST, version_of
 from gimp_bridge.plug_in.sr_upscale.worker_client import Worker, WorkerError
 from sr_plugins.errors import PluginError
 
@@ -77,18 +79,24 @@ def check_gimp(console: Path) -> str:
     """Run the plug-in in the real GIMP, without a window, on a new image; returns GIMP's version.
 
     Raises:
-        PluginError: GIMP is too old, does not know the plug-in, or the plug-in failed.
+        PluginError: it is no GIMP, is too old, does not know the plug-in, or the plug-in failed.
     """
-    version = _run([str(console), "--version"], 60).strip().rpartition(" ")[2]
-    if not version.startswith(("3.", "4.")):
+    said = _run([str(console), "--version"], 60).strip().rpartition("\n")[2]
+    told = re.search(r"((\d+\.\d+)\S*)", said)  # in the user's language: "Version 3.0.4"
+    if told is None:
+        raise PluginError(
+            f"{console} is no GIMP: asked for its version it says {' '.join(said.split()[:12]) or 'nothing'}"
+        )
+    version = told[1]
+    if (version_of(told[2]) or FIRST) < FIRST:
         raise PluginError(f"{console} is GIMP {version}: the plug-in needs GIMP 3.0 or later")
     batch = ["-i", "-d", "-f", "--batch-interpreter=python-fu-eval", "-b", SCRIPT, "--quit"]
     output = _run([str(console), *batch], TIMEOUT)
-    said = [line.partition("srp-status: ")[2] for line in output.splitlines() if line.startswith("srp-status: ")]
-    if not said:
+    answers = [line.partition("srp-status: ")[2] for line in output.splitlines() if line.startswith("srp-status: ")]
+    if not answers:
         raise PluginError(f"{console} did not run the check; its last words: {' '.join(output.split()[-20:])}")
-    if not said[0].startswith("ok"):
-        raise PluginError(f"GIMP {version}: {said[0]}")
+    if not answers[0].startswith("ok"):
+        raise PluginError(f"GIMP {version}: {answers[0]}")
     return version
 
 

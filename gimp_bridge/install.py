@@ -37,6 +37,7 @@ FILES = (
 MANIFEST = "manifest.json"
 PROCEDURES = ("plug-in-sr-upscale", "plug-in-sr-upscale-layer", "plug-in-sr-restore")
 RECORDED = ("PYTHONPATH", "SR_PLUGINS_WEIGHTS")  # settings of this shell that GIMP, started from a menu, does not have
+FIRST = (3, 0)  # GIMP with the interface that the plug-in uses
 SYSTEM = Path("/usr/bin")  # where a distribution puts GIMP and the Python it uses
 
 
@@ -83,22 +84,24 @@ def find_profiles(
     """
     given = given or (Path(environment["GIMP3_DIRECTORY"]) if environment.get("GIMP3_DIRECTORY") else None)
     if given is not None:
-        version = re.fullmatch(r"(\d+)\.(\d+)", given.name)
-        if version and (int(version[1]), int(version[2])) < (3, 0):
+        version = version_of(given.name)
+        if version is not None and version < FIRST:
             raise PluginError(f"{given} belongs to GIMP {given.name}: the plug-in needs GIMP 3.0 or later")
         return [Profile(given.absolute(), "given")]
-    profiles, too_old = [], []
+    profiles: list[Profile] = []
+    too_old: list[Path] = []
     for root, kind in roots(home or home_folder(), environment, platform):
-        for folder in sorted(root.glob("[0-9]*.[0-9]*")) if root.is_dir() else ():
-            if not folder.is_dir():
-                continue
-            if re.fullmatch(r"[3-9]\.\d+", folder.name):
-                profiles.append(Profile(folder, kind))
-            else:
-                too_old.append(folder)
+        folders = root.glob("[0-9]*.[0-9]*") if root.is_dir() else ()
+        # a copy that somebody put beside it ("3.0.bak", "2.10-old") is no profile of any GIMP
+        found = sorted(
+            (version, folder) for folder in folders if folder.is_dir() and (version := version_of(folder.name))
+        )
+        profiles += (Profile(folder, kind) for version, folder in found if version >= FIRST)
+        too_old += (folder for version, folder in found if version < FIRST)
     if not profiles and too_old:
+        newest = max(too_old, key=lambda folder: version_of(folder.name) or FIRST)
         raise PluginError(
-            f"only GIMP {too_old[-1].name} was found ({too_old[-1]}), which is too old: install GIMP 3.0 or later, "
+            f"only GIMP {newest.name} was found ({newest}), which is too old: install GIMP 3.0 or later, "
             "start it once, and run this again"
         )
     if not profiles:
@@ -107,6 +110,12 @@ def find_profiles(
             "Preferences > Folders > Plug-ins (without its last part) with --gimp-dir"
         )
     return profiles
+
+
+def version_of(text: str) -> tuple[int, int] | None:
+    """Both numbers of a version like ``3.0``, as a profile is called; ``None`` where the text is no such version."""
+    version = re.fullmatch(r"(\d+)\.(\d+)", text)
+    return (int(version[1]), int(version[2])) if version else None
 
 
 def worker_command(python: Path | None, device: str) -> list[str]:

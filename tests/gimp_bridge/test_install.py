@@ -61,6 +61,8 @@ LINUX, FLATPAK, SNAP = (
     [
         ("linux", {}, [LINUX, ".config/GIMP/2.10", ".config/GIMP/2.99"], {LINUX: "native"}),
         ("linux", {}, [LINUX, ".config/GIMP/3.2"], {LINUX: "native", ".config/GIMP/3.2": "native"}),
+        ("linux", {}, [".config/GIMP/10.2", LINUX], {LINUX: "native", ".config/GIMP/10.2": "native"}),
+        ("linux", {}, [LINUX, ".config/GIMP/3.0.bak", ".config/GIMP/3.2-old"], {LINUX: "native"}),
         ("linux", {}, [LINUX, FLATPAK, SNAP], {LINUX: "native", FLATPAK: "flatpak", SNAP: "snap"}),
         ("linux", {"XDG_CONFIG_HOME": "settings"}, [LINUX, "settings/GIMP/3.0"], {"settings/GIMP/3.0": "native"}),
         ("linux", {"GIMP3_DIRECTORY": "mine"}, [LINUX], {"mine": "given"}),
@@ -80,17 +82,19 @@ def test_profiles_are_found(
 
 
 def test_old_gimp_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    for version in ("2.8", "2.10", "2.99"):
+    for version in ("2.8", "2.10", "2.9"):
         (tmp_path / ".config" / "GIMP" / version).mkdir(parents=True)
-    with pytest.raises(PluginError, match=r"only GIMP 2\.\d+ was found .* too old: install GIMP 3\.0 or later"):
+    with pytest.raises(PluginError, match=r"only GIMP 2\.10 was found .* too old: install GIMP 3\.0 or later"):
         find_profiles(home=tmp_path, environment={}, platform="linux")
     with pytest.raises(PluginError, match=r"belongs to GIMP 2\.10"):
         find_profiles(tmp_path / ".config" / "GIMP" / "2.10")
 
 
 def test_no_gimp_at_all_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match=r"start GIMP once .* --gimp-dir"):
-        find_profiles(home=tmp_path, environment={}, platform="linux")
+    for copy in ("", "3.0.bak", "2.10-old"):  # which no GIMP reads
+        (tmp_path / ".config" / "GIMP" / copy).mkdir(parents=True, exist_ok=True)
+        with pytest.raises(PluginError, match=r"start GIMP once .* --gimp-dir"):
+            find_profiles(home=tmp_path, environment={}, platform="linux")
 
 
 # -- writing and removing ----------------------------------------------------------------------------------------------
@@ -306,6 +310,56 @@ def test_an_old_gimp_console_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert find_console("linux") == console
     with pytest.raises(PluginError, match=r"is GIMP 2\.10\.34: the plug-in needs GIMP 3\.0"):
+        check_gimp(console)
+
+
+def console_that(says: str, path: Path, version: str = "3.0.4") -> Path:
+    """A program that tells a version, and ``says`` this when it is to run a script."""
+    told = f"echo 'GNU Image Manipulation Program version {version}'"
+    path.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then {told}; else {says}; fi\n')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("version", ["3.0.0-RC2", "3.2", "5.0.2", "10.0.1"])
+def test_every_gimp_from_3_on_is_tried(version: str, tmp_path: Path) -> None:
+    assert check_gimp(console_that("echo 'srp-status: ok, GIMP'", tmp_path / "gimp", version)) == version
+
+
+@pytest.mark.parametrize(
+    ("says", "cure"),
+    [
+        (
+            "echo 'srp-status: the worker failed: see srp gimp status'",
+            r"^GIMP 3\.0\.4: the worker failed: see srp gimp",
+        ),
+        (
+            "echo 'GIMP 3.0 (batch mode):'; echo no interpreter >&2; exit 1",
+            "did not run the check; its last words: GIMP",
+        ),
+        ("echo no display >&2; exit 1", "did not run the check; its last words: no display"),
+        ("true", "did not run the check; its last words: $"),
+    ],
+    ids=["failed", "half", "stderr", "silent"],
+)
+def test_what_gimp_says_instead_of_a_picture_is_told(says: str, cure: str, tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=cure):
+        check_gimp(console_that(says, tmp_path / "gimp"))
+
+
+def test_a_console_that_cannot_be_run_is_told(tmp_path: Path) -> None:
+    console = console_that("true", tmp_path / "gimp")
+    console.chmod(0o644)
+    with pytest.raises(PluginError, match=f"{console} cannot be run: .*Permission denied"):
+        check_gimp(console)
+
+
+@pytest.mark.parametrize(
+    ("version", "says"), [("", "GNU Image Manipulation Program version"), ("three", "version three")]
+)
+def test_what_is_no_gimp_is_told(version: str, says: str, tmp_path: Path) -> None:
+    console = console_that("true", tmp_path / "gimp", version)
+    with pytest.raises(PluginError, match=f"{console} is no GIMP: asked for its version it says .*{says}$"):
         check_gimp(console)
 
 
