@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import io
@@ -318,6 +319,7 @@ def _end_at_once() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
+        ctypes.CDLL(None).fflush(None)  # what libraries wrote that are not Python's
     except (OSError, ValueError):  # Python has a status of its own for that
         return
     os._exit(_status)

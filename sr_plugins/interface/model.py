@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def _is_whole(value: object, least: int) -> bool:
+    """Whether it is a whole number of at least ``least``; ``True`` is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_pair(value: object, least: int) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(_is_whole(n, least) for n in value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """One network at one scale.
@@ -105,21 +114,23 @@ class ModelSpec:
         least |= {n: 1 for n in ("input_channels", "output_channels") if getattr(self, n) is not None}
         for name, smallest in least.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+            if not _is_whole(value, smallest):
                 raise self._wrong(name, f"a whole number of at least {smallest}")
         for name, words in (("channels", Channels), ("purpose", Purpose)):
             if getattr(self, name) not in get_args(words):
                 raise self._wrong(name, f"one of {', '.join(get_args(words))}")
-        if self.symmetry not in (1, 2, 4, 8):
+        if not _is_whole(self.symmetry, 1) or self.symmetry not in (1, 2, 4, 8):
             raise self._wrong("symmetry", "1, 2, 4 or 8")
         if self.overlap is not None and self.receptive_radius is not None:
             raise self._wrong("overlap", "for models whose receptive_radius is None: others read their radius")
-        if any(len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair) for pair in self.averages):
+        if not isinstance(self.averages, tuple) or not all(_is_pair(pair, 1) for pair in self.averages):
             raise self._wrong("averages", "fractions of whole numbers, such as ((1, 2),)")
         if self.weights is not None and not isinstance(self.weights, Path):
             raise self._wrong("weights", "a pathlib.Path, or None")
-        if len(self.window) != 2 or not all(isinstance(n, int) and n >= 0 for n in self.window):
+        if not _is_pair(self.window, 0):
             raise self._wrong("window", "(frames before, frames after)")
+        if not isinstance(self.needs_weights, bool):
+            raise self._wrong("needs_weights", "True or False")
 
     def _wrong(self, attribute: str, wanted: str) -> ValueError:
         return ValueError(f"{attribute} of model {self.name!r} is {getattr(self, attribute)!r}: it is {wanted}")

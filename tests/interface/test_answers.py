@@ -98,6 +98,34 @@ def test_a_model_spec_that_is_none_is_left_out_and_named(install: Install, spec:
         open_model("odd", None, found)
 
 
+FIELDS: dict[str, tuple[object, ...]] = {
+    "scale": (0, -2, 2.0, True, "2", None),
+    "receptive_radius": (-1, 1.5, True),
+    "margin": (-1, 2.5, True),
+    "overlap": (-1, 3),  # beside a radius
+    "tile_multiple": (0, None),
+    "size_multiple": (0, 1.0),
+    "minimum_size": (0, "1"),
+    "input_channels": (0, True),
+    "output_channels": (-3,),
+    "channels": ("yuv", None, ["luma"]),
+    "purpose": ("sharpen", None, ["enlarge"]),
+    "symmetry": (3, "4", 4.0, True, None, [4]),
+    "averages": (None, 3, (3,), ((0, 2),), ((1, 2, 3),), ((1.5, 2),), ((True, 2),), [(1, 2)], "12"),
+    "window": (None, 1, (1,), (1, 1, 1), (-1, 0), (1.0, 0), (True, 0), [1, 1], "11"),
+    "weights": ("/path/x.safetensors", b"x"),
+    "needs_weights": (None, "no", 0),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, wrong in FIELDS.items() for value in wrong])
+def test_a_wrong_field_of_a_model_is_named_with_what_it_is(field: str, value: Any) -> None:
+    good: dict[str, Any] = {"name": "odd", "scale": 2, "channels": "luma", "build": list, "receptive_radius": 1}
+    with pytest.raises(ValueError, match=rf"^{field} of model 'odd' is {re.escape(repr(value))}: it is \S") as caught:
+        ModelSpec(**good | {field: value})
+    assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "spec"),
     [
