@@ -223,6 +223,8 @@ DELAY_IN_MATROSKA = (9, 0)
 PCM_IN_MP4 = (6, 0)
 # Sources whose clock starts anywhere and may be set anew at any time (broadcast, DVD), by the names of demuxers.
 DISCONTINUOUS = {"mpegts", "mpeg", "mpegtsraw", "dvd", "vob"}
+# Sources that name other files, which hold the film, by the names of demuxers.
+LISTS = {"hls", "concat", "dash", "imf"}
 # What is taken for a film in a folder.
 FILM_SUFFIXES = {
     *(".3gp", ".avi", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"),

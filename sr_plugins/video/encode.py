@@ -21,6 +21,10 @@ from sr_plugins.video.source import Light, Source
 
 # What every player of MP4 shows, for films that have transparency, which none of these encoders holds.
 _EVERYWHERE = {"libx264": "yuv420p", "libx265": "yuv420p10le"}
+_REORDERING = {"libx264", "libx264rgb", "libx265"}
+# Frames a second below which libavformat finds out when frames of NUT are decoded: chunks tell no more, and the film
+# gets its own times when they are joined.
+_FASTEST = Fraction(960)
 # What encoders make that PyAV's libavcodec may not have, and whose names do not tell.
 _MAKES = {
     **dict.fromkeys(("libaom-av1", "librav1e"), "av1"),
@@ -149,7 +153,10 @@ def plan_encoding(
         else:
             options += [name, value]
     options += ["-pix_fmt", pix_fmt]
-    return Encoding(encoder, pix_fmt, source.rate, colors.given, colors.tags, (*defaults, *options), tuple(notices))
+    if target.counts and encoder in _REORDERING and asked.value("bf") is None:  # AVI tells no time but that of decoding
+        options += ["-bf", "0"]
+    rate = source.rate if target.bare else min(source.rate, _FASTEST)
+    return Encoding(encoder, pix_fmt, rate, colors.given, colors.tags, (*defaults, *options), tuple(notices))
 
 
 def _asked_format(asked: OutputOptions) -> str | None:

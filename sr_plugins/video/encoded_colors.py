@@ -18,7 +18,7 @@ from sr_plugins.video.source import Source
 LIMITED = 1  # ffmpeg's code of the range
 _CENTER = 2  # of chroma, as in JFIF
 _GBR = 0
-_BT601 = (Matrix.BT470BG, Matrix.SMPTE170M)
+BT601 = {Matrix.BT470BG, Matrix.SMPTE170M}
 _RANGES = {LIMITED: "limited", FULL: "full"}
 # Matrices by the names of ffmpeg's scale filter.
 _SCALE = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
@@ -56,7 +56,7 @@ def encoded_colors(
         told = replace(told, matrix=Matrix.UNSPECIFIED, range=0, chroma_location=0)
     jfif = "mjpeg" in encoder and target.family == "yuv"
     in_use = matrix_in_use(format, source.width, source.height) if carrier.family == "yuv" else None
-    vp8 = (encoder == "libvpx" or encoder.startswith("vp8")) and target.family == "yuv" and in_use not in _BT601
+    vp8 = (encoder == "libvpx" or encoder.startswith("vp8")) and target.family == "yuv" and in_use not in BT601
     squeezed = carrier.family == target.family == "yuv" and format.full_range and not (jfif or vp8 or tells_full())
     if carrier.family == target.family and not (jfif or vp8 or squeezed):
         tells = any(part in encoder for part in TELL_RANGE)
@@ -73,7 +73,7 @@ def encoded_colors(
     elif vp8:
         tags = replace(tags, matrix=Matrix.BT470BG, range=LIMITED)
     if jfif or vp8:
-        if told.matrix in _BT601:
+        if told.matrix in BT601:
             notices.clear()
         elif carrier.family == "yuv":
             notices = [f"{encoder} is BT.601 by definition: converted from {_name(told.matrix)}"]

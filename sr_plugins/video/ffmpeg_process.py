@@ -33,6 +33,7 @@ _CONSEQUENCE = re.compile(
     r"Nothing was written into output file|Last message repeated|Conversion failed"
 )
 _LEVEL = re.compile(r"\[(panic|fatal|error|warning|info|verbose|debug|trace)\] ?")
+_LONG = 240  # letters of a line in a message: ffmpeg lists all pixel formats in one
 _NO_SPACE = 1 << 16  # bytes free on a disk that is full
 
 
@@ -237,7 +238,8 @@ class Child:
         if code is None:
             code = self.stop()
         telling = [line for line in dict.fromkeys(self._tail) if not _CONSEQUENCE.search(line)]
-        said = "; ".join((telling or list(self._tail))[-4:]) or "it said nothing"
+        last = (line if len(line) <= _LONG else f"{line[:_LONG]}..." for line in (telling or list(self._tail))[-4:])
+        said = "; ".join(last) or "it said nothing"
         ended = f"failed with status {code}"
         if code < 0:
             with contextlib.suppress(ValueError):

@@ -26,6 +26,7 @@ from sr_plugins.video.pixel_formats import (
     refuse_odd,
     to_frame,
 )
+from sr_plugins.video.source import refuse_misnamed
 from sr_plugins.video.timeline import fraction
 from sr_plugins.video.y4m import Y4mReader, Y4mWriter
 
@@ -33,7 +34,6 @@ Chooser = Callable[[list[Frame]], Upscaler]
 PipeFormat = Literal["y4m", "nut"]
 LOOKED_AT = 5  # frames, the first: what comes later is not known yet
 _BUFFER = 1 << 20
-_MISNAMED = ("rgb555le", "rgb555be", "rgb565le", "bgr555le")
 
 
 def upscale_pipe(
@@ -212,10 +212,7 @@ def _tell_nut(format: FrameFormat, tags: _Tags, notice: Callable[[str], None]) -
 def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
     for packet in container.demux(stream):
         # What NUT has no name for, such as p010, comes under that of a format with 2 bytes a pixel.
-        pixels = stream.width * stream.height
-        if packet.size and stream.codec_context.pix_fmt in _MISNAMED and packet.size != 2 * pixels:
-            deep = "yuv420p10le" if packet.size == 3 * pixels else "yuv444p10le"
-            raise PipeError(f"NUT has no name for these frames (p010, 4:4:0 and others): use -pix_fmt {deep}")
+        refuse_misnamed(stream, packet)
         yield from packet.decode()
 
 

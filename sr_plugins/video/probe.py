@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -28,7 +29,7 @@ from sr_plugins.video.timeline import (
     refuse_jumps,
     scan,
 )
-from sr_plugins.video.wholeness import bytes_due, is_whole
+from sr_plugins.video.wholeness import bytes_due, is_whole, still_chunks
 
 _SAMPLES = 24  # places in the film, at most, at which frames are looked at
 _MATRIX_KEY = "display_matrix"
@@ -68,6 +69,8 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     if bare and found.packets:
         rate = given_rate or next((r for r in reversed(rates) if 0 < r <= 1000), DEFAULT_RATE)
         time_base, found, length, start = 1 / rate, bare_clock(found), Fraction(0), Fraction(0)
+    if name == "avi" and found.times and (still := still_chunks(path, main)):
+        found = replace(found, rest=max(1, found.rest) + still, end=found.end + still * time_base)
     rests = _refuse_part(path, None if numbered else name, found, declared, length, start)
     if not found.times:
         cure = "ffmpeg -r 25 -i IN -c:v ffv1 OUT.mkv, with its own rate; or mkvmerge -o OUT.mkv IN"

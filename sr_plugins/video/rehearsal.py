@@ -10,10 +10,12 @@ import av
 import numpy as np
 
 from sr_plugins.errors import PipeError
-from sr_plugins.pixels.frame import empty_frame
+from sr_plugins.pixels.frame import FrameFormat, empty_frame
+from sr_plugins.pixels.matrix import matrix_in_use
 from sr_plugins.video.chunk_encoder import ChunkEncoder
 from sr_plugins.video.chunks import verify_chunk
 from sr_plugins.video.containers import container_named
+from sr_plugins.video.encoded_colors import BT601
 from sr_plugins.video.ffmpeg_process import plain
 from sr_plugins.video.join import join_chunks
 from sr_plugins.video.join_plan import Join
@@ -27,6 +29,7 @@ from sr_plugins.video.verify import verify_target
 _FRAMES = 10  # enough for an encoder to reorder, and for a container's clock to drift
 
 
+_HARDWARE = ("_nvenc", "_qsv", "_vaapi", "_amf", "_vulkan", "_v4l2m2m", "_videotoolbox", "_mf", "_omx", "_d3d12va")
 _LATE = 60  # seconds after which a stream that begins is not waited for
 # What encoders warn of and ffmpeg goes on after, as if nothing had been asked.
 _UNKNOWN = re.compile(r"Unknown option|Error parsing option|Invalid value for|Unrecognized option", re.IGNORECASE)
@@ -51,15 +54,18 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
     first, last = plan.chunks[0].first, plan.chunks[-1].end
     times = tuple(apart([t for t in source.timeline if t >= first and (last is None or t < last)][:_FRAMES]))
     said: list[str] = []
+    name = plan.film.encoding.encoder
     encoder = ChunkEncoder(plan.film.executable, plan.film.encoding, trial, hear=said.append)
     try:
         for _ in times:
             encoder.write(frame)
         encoder.finish()
-    except BaseException:
+    except BaseException as error:
         encoder.close()
+        if isinstance(error, PipeError) and name.endswith(_HARDWARE):
+            cure = f"{name} needs a device with its driver, and options that ffmpeg asks for; libx265 needs none"
+            raise PipeError(f"{error}; {cure}", error.exit_code, error.last_lines) from error
         raise
-    name = plan.film.encoding.encoder
     if unknown := next(filter(_UNKNOWN.search, said), None):
         raise PipeError(f"{name}: {plain(unknown)}")
     verify_chunk(trial, len(times))
@@ -92,6 +98,13 @@ def _untagged(plan: FilmPlan, shown: av.VideoFrame) -> list[str]:
     """A line about tags of colours that are not in the result: what players then guess may be another."""
     meant, found = plan.film.encoding.tags, Colors.of(shown)
     lost = [name for name in _TAGS if getattr(meant, name) not in (_UNKNOWN_TAG, getattr(found, name))]
+    guessed = matrix_in_use(FrameFormat(family="yuv"), shown.width, shown.height)
+    if (
+        "matrix" in lost
+        and found.matrix == _UNKNOWN_TAG
+        and (meant.matrix == guessed or {meant.matrix, guessed} <= BT601)
+    ):
+        lost.remove("matrix")  # players guess right
     if not lost or PixelLayout.of(shown.format.name).family != "yuv":
         return []
     cure = "" if plan.join.plan.muxer == "matroska" else "; .mkv can"

@@ -17,7 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.containers import DISCONTINUOUS
+from sr_plugins.video.containers import DISCONTINUOUS, LISTS
 from sr_plugins.video.ffmpeg_process import PROTOCOLS
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.sequence import Numbered
@@ -25,6 +25,7 @@ from sr_plugins.video.timeline import Span
 from sr_plugins.video.wholeness import lacks_index
 
 NO_CROP = (0, 0, 0, 0)
+_MISNAMED = ("rgb555le", "rgb555be", "rgb565le", "bgr555le")
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,19 @@ class Source:
         """A hash of the whole file: a film that was still being copied has its length and both ends at once."""
         if self.pictures:
             return self.pictures.digest()
+        if self.container.split(",")[0] in LISTS:
+            return self._packets_digest()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+
+    def _packets_digest(self) -> str:
+        """Of a list of files what they hold: the list alone stays as it is when they change."""
+        state = hashlib.blake2b()
+        with opened(self.path, self.given) as container:
+            for packet in container.demux():
+                state.update(f"{packet.stream_index} {packet.pts} {packet.dts} {packet.size} ".encode())
+                state.update(memoryview(packet))
+        return state.hexdigest()[:32]
 
 
 def films_of(container: InputContainer) -> list[VideoStream]:
@@ -193,7 +205,16 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.Video
     before again, and libavcodec takes them for the end."""
     for packet in container.demux(stream):
         if packet.size or packet.pts is None:
+            refuse_misnamed(stream, packet, f"{container.name.removeprefix('file:')}: ")
             yield from packet.decode()
+
+
+def refuse_misnamed(stream: VideoStream, packet: av.Packet[VideoStream], where: str = "") -> None:
+    """Raises ``PipeError`` where a raw frame is no picture of the kind that NUT calls it; ``where`` begins its line."""
+    context, pixels = stream.codec_context, stream.width * stream.height
+    if context.name == "rawvideo" and packet.size and context.pix_fmt in _MISNAMED and packet.size != 2 * pixels:
+        deep = "yuv420p10le" if packet.size == 3 * pixels else "yuv444p10le"
+        raise PipeError(f"{where}NUT has no name for these frames (p010, 4:4:0 and others): use -pix_fmt {deep}")
 
 
 @contextmanager

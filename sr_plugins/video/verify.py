@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,9 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
         alike = {"audio": [s.index for s in container.streams.audio], "video": [film.index for film in films]}
         tick, place = fraction(stream.time_base), stream.index
         found = scan(container, place)
+        if container_named(join.plan.muxer).counts and not stream.codec_context.has_b_frames:
+            # It tells when frames are decoded; of H.264 libavformat then guesses when they are shown.
+            found = replace(found, times=found.decoding)
     bare = container_named(join.plan.muxer).bare
     if bare:  # the order of frames is all there is
         found, tick = bare_clock(found), join.source.time_base
@@ -71,6 +75,13 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
             raise PipeError(
                 f"{target.name}: frame {index} would be shown at {float(time * tick):.3f} s, not {float(want):.3f} s: "
                 "this container does not keep the times of these frames; .mkv does"
+            )
+    usual = 1 / (2 * join.source.rate)  # frames at the time of another in the source may come closer
+    for (before, after), (was, now) in zip(pairwise(found.times), pairwise(wanted), strict=True):
+        if before == after and now - was >= usual and not bare:
+            raise PipeError(
+                f"{target.name}: two frames would be shown at {float(after * tick):.3f} s: the clock of this container "
+                "is too coarse for so many frames a second; .mov as target keeps every time"
             )
     _verify_distances(join, target, found, alike, shift, tick, whole)
     return picture_at_both_ends(target, place, found)

@@ -91,3 +91,20 @@ def _riff(file: BinaryIO) -> int | None:
             return None
         due = place + 8 + size
         place = due + size % 2
+
+
+def still_chunks(path: Path, stream: int) -> int:
+    """How many empty chunks an AVI's index lists for a stream behind its last frame, each of which shows that once
+    more; libavformat leaves them out."""
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"AVI ":
+            return 0
+        place = 12
+        while len(head := file.read(8)) == 8 and head[:4] != b"idx1":
+            place += 8 + (size := int.from_bytes(head[4:], "little")) + size % 2
+            file.seek(place)
+        index = file.read(int.from_bytes(head[4:], "little")) if len(head) == 8 else b""
+    mine = [size for name, _, _, size in struct.iter_unpack("<4s3I", index[: len(index) // 16 * 16])
+            if name[:2] == b"%02d" % stream]  # fmt: skip
+    return next((count for count, size in enumerate(reversed(mine)) if size), 0)

@@ -1,5 +1,6 @@
 """Containers with clocks of their own: AVI, which counts frames, and program streams, which time but some of them."""
 
+import struct
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from video_clips import both_ffmpegs, ffmpeg_run, moving, pictures, times, tone
 
 from sr_plugins import Upscaler
+from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.languages import language_in
 from sr_plugins.video.probe import probe
@@ -53,6 +55,50 @@ def test_avi_keeps_the_times_of_an_uneven_film(ffmpeg: str, tmp_path: Path, doub
 
 
 @both_ffmpegs
+def test_avi_by_the_default_encoder_shows_frames_as_they_are_decoded(
+    ffmpeg: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """It has no other times: frames that are reordered would be shown at others."""
+    source, target = tmp_path / "in.mkv", tmp_path / "out.avi"
+    uneven = ["-vf", "select='not(eq(n,1)+eq(n,7))'", "-fps_mode", "passthrough"]
+    ffmpeg_run(*moving("64x48", 0.6), *tone(0.6), *uneven, "-c:v", "ffv1", "-c:a", "pcm_s16le", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST)
+    with av.open(str(target)) as container:
+        assert not container.streams.video[0].codec_context.has_b_frames
+        found = [p.dts * p.time_base for p in container.demux(video=0) if p.size]  # type: ignore[operator]
+    assert found == pytest.approx(times(source), abs=0.001)
+
+
+def _with_still_chunks(film: Path, count: int) -> None:
+    """An AVI with empty chunks behind its last frame, as programs that capture write them."""
+    data, chunks, place = film.read_bytes(), list[tuple[bytes, bytes]](), 12
+    while place < len(data):
+        size = int.from_bytes(data[place + 4 : place + 8], "little")
+        chunks.append((data[place : place + 4], data[place + 8 : place + 8 + size]))
+        place += 8 + size + size % 2
+    body, at = b"", 0
+    for name, held in chunks:
+        if held[:4] == b"movi":
+            at, held = len(held), held + b"00dc\0\0\0\0" * count
+        if name == b"idx1":
+            held += b"".join(struct.pack("<4s3I", b"00dc", 0, at + 8 * n, 0) for n in range(count))
+        body += name + len(held).to_bytes(4, "little") + held + b"\0" * (len(held) % 2)
+    film.write_bytes(b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"AVI " + body)
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("still", [0, 3, 40])
+def test_an_avi_that_rests_on_its_last_frame(ffmpeg: str, still: int, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target = tmp_path / "in.avi", tmp_path / "out.mkv"
+    ffmpeg_run(*moving("64x48", 0.4), "-c:v", "mpeg4", source)
+    _with_still_chunks(source, still)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST)
+    assert times(target) == [Fraction(n, 25) for n in range(10)]
+    with av.open(str(target)) as container:
+        assert container.duration == pytest.approx((10 + still) * 40_000, abs=1000)
+
+
+@both_ffmpegs
 @pytest.mark.parametrize("suffix", ["mp4", "mov"])
 def test_reordered_films_of_quicktime_have_one_rate(
     ffmpeg: str, suffix: str, tmp_path: Path, doubled: Upscaler
@@ -69,6 +115,21 @@ def test_reordered_films_of_quicktime_have_one_rate(
         steps = {(b[1] - a[1]) * stream.time_base for a, b in pairwise(found)}  # type: ignore[operator]
     assert steps == {Fraction(1, 25)}
     assert times(target) == times(source)
+
+
+@both_ffmpegs
+def test_a_thousand_frames_a_second(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """Frames one tick apart, reordered; what a container's clock cannot tell apart is refused."""
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mp4"
+    ffmpeg_run(*moving("64x48", 0.016, "1000"), "-c:v", "ffv1", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=[*_EXACT, "-bf", "3"], chunk_frames=10)
+    assert times(target) == times(source) == [Fraction(n, 1000) for n in range(16)]
+    for was, now in zip(pictures(source), pictures(target), strict=True):
+        assert np.array_equal(now[0], was[0].repeat(2, 0).repeat(2, 1))
+    fast = tmp_path / "fast.mp4"
+    ffmpeg_run(*moving("64x48", 0.008, "2000"), "-c:v", "libx264", fast)
+    with pytest.raises(PipeError, match=r"two frames would be shown at 0\.001 s: .* \.mov as target keeps every time"):
+        upscale_video(fast, tmp_path / "out.mkv", doubled, ffmpeg=ffmpeg, options=FAST)
 
 
 @both_ffmpegs

@@ -167,3 +167,23 @@ def test_a_named_model_that_is_broken_is_told_once_for_many_films(film: Path, tm
     assert done.exit_code == 1
     assert len(re.findall("broken", done.output)) <= 1
     assert not (tmp_path / "out").exists()
+
+
+def test_raw_frames_that_nut_calls_something_else(tmp_path: Path, doubled: Upscaler) -> None:
+    """p010 comes out of NUT as RGB of 15 bits, which would be a picture of noise; the latter is read."""
+    for name in ("p010le", "rgb555le"):
+        ffmpeg_run(*moving("32x24", 0.1), "-c:v", "rawvideo", "-pix_fmt", name, tmp_path / f"{name}.nut")
+    with pytest.raises(PipeError, match=r"p010le\.nut: NUT has no name for these frames .*: use -pix_fmt yuv420p10le"):
+        upscale_video(tmp_path / "p010le.nut", tmp_path / "out.mkv", doubled)
+    assert upscale_video(tmp_path / "rgb555le.nut", tmp_path / "out.mkv", doubled, options=["-c:v", "ffv1"]).frames == 3
+
+
+@both_ffmpegs
+def test_an_encoder_without_its_hardware(ffmpeg: str, film: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    options = ["-c:v", "hevc_vaapi"]  # without a device, whatever hardware there is
+    with pytest.raises(PipeError) as caught:
+        upscale_video(film, tmp_path / "out.mkv", doubled, ffmpeg=ffmpeg, options=options)
+    assert str(caught.value).endswith("hevc_vaapi needs a device with its driver, and options that ffmpeg asks for; "
+                                      "libx265 needs none")  # fmt: skip
+    assert len(str(caught.value)) < 1200
+    assert _left(tmp_path) == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from fakes import blur, nearest
-from video_clips import open_groups, picture_hash, pictures, times
+from video_clips import ffmpeg_run, moving, open_groups, picture_hash, pictures, times
 
 from sr_plugins import Upscaler
 from sr_plugins.cli.main import srp
@@ -215,6 +215,18 @@ def test_changes_are_noticed_and_said(short: Path, tmp_path: Path, blurred: Upsc
     with pytest.raises(PipeError, match="input was"):
         upscale_video(copy, target, blurred, **again)  # type: ignore[arg-type]
     assert upscale_video(copy, target, blurred, restart=True, **again).resumed == 0  # type: ignore[arg-type]
+
+
+def test_files_of_a_list_that_change_are_noticed(tmp_path: Path, blurred: Upscaler) -> None:
+    """The list itself, of HLS or of concat, stays as it is."""
+    parts, whole, target = tmp_path / "part%d.ts", tmp_path / "list.m3u8", tmp_path / "out.mkv"
+    made = [*moving("48x32", 1.6), "-c:v", "mpeg2video", "-g", "5"]
+    ffmpeg_run(*made, "-hls_time", "0.4", "-hls_list_size", "0", "-hls_segment_filename", parts, whole)
+    _half(whole, target, blurred)
+    last = max(tmp_path.glob("part*.ts"))
+    last.write_bytes(last.read_bytes()[:-188])
+    with pytest.raises(PipeError, match="input was"):
+        upscale_video(whole, target, blurred, options=FAST, chunk_frames=CHUNK)
 
 
 def test_damaged_chunk_is_made_again(short: Path, tmp_path: Path, blurred: Upscaler) -> None:
