@@ -20,6 +20,7 @@ from sr_plugins.video.join_plan import UNHEARD, Join
 from sr_plugins.video.source import decoded, films_of, opened
 from sr_plugins.video.timeline import Span, Timeline, bare_clock, fraction, scan
 
+_FILTERED = {"-af", "-filter:a", "-filter:a:0", "-itsoffset"}  # the person's own may move it
 _COMPARED = {"audio": "sound", "video": "other video"}
 _UNREADABLE = "this container cannot hold what the encoder writes: choose another encoder or another container"
 _ENDS = Fraction(1, 10)  # seconds by which the last packets may differ: a cut one at the end may be left out
@@ -98,8 +99,8 @@ def _verify_distances(
 ) -> None:
     """A container may begin its clock elsewhere, where it holds no time below zero, but for all streams alike.
 
-    Cut sound begins at the next packet, and encoded sound with the encoder's delay: those tell nothing. ``alike`` are
-    the numbers of the target's streams of each kind, in order.
+    Cut sound begins at the next packet, which tells nothing, and encoded sound with the encoder's delay, at about its
+    time. ``alike`` are the numbers of the target's streams of each kind, in order.
     """
     if join.start is not None or join.options.own_maps:
         return
@@ -107,8 +108,16 @@ def _verify_distances(
         entries = [entry for entry in join.kept if entry.stream.kind == kind and not entry.stream.is_cover]
         for entry, place in zip(entries, places, strict=False):
             was, now = join.source.spans.get(entry.stream.index), found.spans.get(place)
-            if entry.codec == "copy" and entry.stream.index != join.source.main and was is not None and now is not None:
+            if entry.stream.index == join.source.main or was is None or now is None:
+                continue
+            if entry.codec == "copy":
                 _verify_distance(join, target, _COMPARED[kind], was, now, shift, tick, whole)
+            elif not _FILTERED & set(join.options.join):
+                drift = min(_begins(was, now, join.origin - shift), key=abs)
+                if abs(drift) > _ENDS + tick:
+                    raise PipeError(
+                        f"{target.name}: its {_COMPARED[kind]} would be {float(drift):.3f} s late: {join.cure}"
+                    )
 
 
 def _verify_distance(

@@ -239,6 +239,23 @@ def test_rewritten_subtitles_of_a_cut_film(
     assert shown == wanted
 
 
+@both_ffmpegs
+def test_sound_that_is_encoded_anew_keeps_its_distance_or_is_refused(
+    ffmpeg: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """Where picture and sound begin apart, and a container begins all streams at once."""
+    early, late = tmp_path / "early.mp4", tmp_path / "late.mp4"
+    codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
+    ffmpeg_run("-itsoffset", "0.8", *moving("64x48", 0.4), *tone(1.4), *codecs, early)
+    ffmpeg_run(*moving("64x48", 0.4), "-itsoffset", "0.8", *tone(0.4), *codecs, late)
+    for source, name, encoder, by in ((early, "out.mxf", "pcm_s16le", "0.8"), (late, "out.avi", "libmp3lame", "-0.7")):
+        with pytest.raises(PipeError, match=rf"its sound would be {by}\d+ s late: .mkv as target keeps every time"):
+            upscale_video(source, tmp_path / name, doubled, ffmpeg=ffmpeg, options=["-c:a", encoder])
+    target = tmp_path / "out.mkv"
+    upscale_video(early, target, doubled, ffmpeg=ffmpeg, options=["-c:a", "flac"], notice=lambda _: None)
+    assert float(times(target)[0] - times(target, 1)[0]) == pytest.approx(0.8, abs=0.03)
+
+
 # -- captions ----------------------------------------------------------------------------------------------------------
 
 
