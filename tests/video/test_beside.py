@@ -246,7 +246,7 @@ def test_sound_that_is_encoded_anew_keeps_its_distance_or_is_refused(
     """Where picture and sound begin apart, and a container begins all streams at once."""
     early, late = tmp_path / "early.mp4", tmp_path / "late.mp4"
     codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
-    ffmpeg_run("-itsoffset", "0.8", *moving("64x48", 0.4), *tone(1.4), *codecs, early)
+    ffmpeg_run("-itsoffset", "0.8", *moving("64x48", 0.4), *tone(1.4), "-ar", "48000", *codecs, early)
     ffmpeg_run(*moving("64x48", 0.4), "-itsoffset", "0.8", *tone(0.4), *codecs, late)
     for source, name, encoder, by in ((early, "out.mxf", "pcm_s16le", "0.8"), (late, "out.avi", "libmp3lame", "-0.7")):
         with pytest.raises(PipeError, match=rf"its sound would be {by}\d+ s late: .mkv as target keeps every time"):
