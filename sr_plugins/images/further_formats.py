@@ -14,7 +14,13 @@ from sr_plugins.version import extra_command
 
 _RAW = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "srf", "sr2", "raf", "rw2", "orf", "pef", "raw", "3fr", "iiq", "x3f")
 _DEVELOP = "it is a camera's raw file: develop it first (darktable, RawTherapee), and save a TIFF"
+# formats of pictures that nothing here reads
+_UNREAD = ("bpg", "cin", "dcm", "djvu", "farbfeld", "ff", "flif", "hdp", "jng", "ktx", "ktx2", "miff", "mng", "pam")
 _CURES = {
+    **{
+        f".{ending}": "save it as PNG or TIFF first"
+        for ending in (*_UNREAD, "pct", "pict", "viff", "wbmp", "wdp", "xwd")
+    },
     **{f".{ending}": _DEVELOP for ending in _RAW},
     **{f".{ending}": "it is a drawing: save it as PNG in the size that is needed" for ending in ("svg", "svgz", "ai")},
     **{f".{ending}": "save it as a 16-bit or float TIFF first" for ending in ("dpx", "jxr")},

@@ -81,7 +81,9 @@ _FRAMES = {
 
 # formats that a file of any name is known by; TIFF is not among them, because raw files of cameras begin so
 _PICTURES = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|P7\nWIDTH |\0\0\0.ftyp(avi[fs]|hei[cx])|qoif\0|8BPS\0\1",
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|P7\nWIDTH |\0\0\0.ftyp(avi[fs]|hei[cx])|qoif\0|8BPS\0\x01|"
+    rb"P[1-6]\s+\d|P[Ff]\n\d|\0\0\0\x0c(jP  |JXL )|\xff\x4f\xff\x51|v/1\x01\x02|#\?RADIANCE\n|DDS \x7c|"
+    rb"farbfeld|id=ImageMagick",
     re.DOTALL,
 )
 

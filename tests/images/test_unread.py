@@ -10,7 +10,8 @@ from PIL import Image
 
 from sr_plugins.errors import ImageError
 from sr_plugins.images.files import open_image
-from sr_plugins.images.unread import why_unread
+from sr_plugins.images.further_formats import cure_for
+from sr_plugins.images.unread import begins_as_picture, why_unread
 
 
 def encoded(format: str) -> bytes:
@@ -75,3 +76,29 @@ def test_it_is_called_what_it_is(name: str, tmp_path: Path) -> None:
         pass
     assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(encoded(format) for format in ("PPM", "JPEG2000", "PNG", "GIF", "DDS")),
+        b"P4 8 2\n" + bytes(2),
+        b"8BPS\0\1" + bytes(20),
+        bytes(imagecodecs.rgbe_encode(np.ones((2, 2, 3), np.float32))),
+        bytes(imagecodecs.exr_encode(np.ones((2, 2, 3), np.float32))),
+    ],
+)
+def test_a_picture_without_an_ending_is_one(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "photo").write_bytes(data)
+    assert begins_as_picture(tmp_path / "photo")
+
+
+@pytest.mark.parametrize("ending", ["ff", "cin", "miff", "xwd", "ktx2", "dcm", "PAM"])
+def test_pictures_that_nothing_reads_have_a_cure_by_their_ending(ending: str) -> None:
+    assert cure_for(Path(f"scan.{ending}")) == "save it as PNG or TIFF first"
+
+
+def test_text_is_no_picture(tmp_path: Path) -> None:
+    for text in (b"P6 is a processor", b"Pf", b"DDS stands for", b"#!/bin/sh\n", b"idle"):
+        (tmp_path / "notes").write_bytes(text)
+        assert not begins_as_picture(tmp_path / "notes")
