@@ -1,4 +1,4 @@
-"""A flat colour stays that colour, in every model that is shipped; and what stands at the picture's border."""
+"""A flat colour stays that colour, up to the picture's border, in every model that is shipped."""
 
 import pytest
 import torch
@@ -11,10 +11,10 @@ from sr_plugins.plugins import Plugins
 from sr_plugins.weights.open_model import open_model
 
 MODELS = [spec for spec in Plugins(installed=False).models() if spec.usable]
-# trained with an adversarial loss: it draws a pattern of single pixels on flat areas, up to so many codes
+# trained with an adversarial loss: it draws a pattern of single pixels on flat areas, up to so many codes of 8 bits,
+# and more near the border, where layers see zeros beside the picture
 DRAWS = {"perceptual x4": 4}
-# near the border, where layers see zeros beside the picture: codes of 8 bits at most
-BORDER = {"perceptual x4": 6, "film x2": 2}
+BORDER = {"perceptual x4": 6}
 
 
 def codes(network: nn.Module, spec: ModelSpec, values: Tensor, reach: int) -> tuple[Tensor, Tensor]:
@@ -38,7 +38,7 @@ def test_a_flat_colour_stays_that_colour(spec: ModelSpec) -> None:
     values = torch.linspace(16, 235, 74 if spec.reads < 10 else 7).round()
     inner, anywhere = codes(network, spec, values, spec.reads)
     assert inner.max() <= DRAWS.get(spec.label, 0), dict(zip(values.tolist(), inner.tolist(), strict=True))
-    assert anywhere.max() <= BORDER.get(spec.label, 1), dict(zip(values.tolist(), anywhere.tolist(), strict=True))
+    assert anywhere.max() <= BORDER.get(spec.label, 0), dict(zip(values.tolist(), anywhere.tolist(), strict=True))
 
 
 def drifting(seed: int) -> CompactNetwork:

@@ -75,6 +75,7 @@ def test_stages_follow_each_other(tmp_path: Path) -> None:
         ("[model]", "ema = nan\n[model]", "ema = nan is not a number of at least 0 and below 1"),
         ("[model]", "ema = 1.5\n[model]", "ema = 1.5 is not a number of at least 0 and below 1"),
         ("[model]", "clip_gradient = inf\n[model]", "clip_gradient = inf is not a number"),
+        ("[model]", "flat_borders = -1\n[model]", "flat_borders = -1 is not a whole number of at least 0"),
         ("[model]", "clip_gradient = 0\n[model]", "clip_gradient = 0 is not a number"),
         ("batch = 2", "batch = 2\nlosses = {content = {features = 3}}", "stage[0].losses.content is a weight"),
         ("batch = 2", "batch = 2\nteacher = 1.5", "stage[0].teacher = 1.5 is not a number from 0 to 1"),

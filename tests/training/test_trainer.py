@@ -61,7 +61,7 @@ def test_50_iterations_on_one_picture_gain_3_db(tmp_path: Path, optimizer: str) 
     ("optimizer", "degradation"), [("adam", ""), ("muon", NOISY)], ids=["adam, bicubic", "muon, random"]
 )
 def test_a_resumed_run_is_the_uninterrupted_run(tmp_path: Path, data: Path, optimizer: str, degradation: str) -> None:
-    text = f'optimizer = "{optimizer}"\n' + RECIPE.replace("[[stage]]", degradation + "[[stage]]", 1)
+    text = f'optimizer = "{optimizer}"\nflat_borders = 4\n' + RECIPE.replace("[[stage]]", degradation + "[[stage]]", 1)
     recipe = read_recipe(recipe_file(tmp_path, text))
     whole = train(recipe, data, tmp_path / "whole", device="cpu")
 

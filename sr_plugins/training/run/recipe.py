@@ -7,6 +7,7 @@
     optimizer = "muon"                  # or "adam", which is the default
     clip_gradient = 1.0
     validate_every = 1000
+    # flat_borders = 300                iterations at the end in which flat colours learn to stay, up to the border
 
     [model]
     name = "fast"
@@ -97,6 +98,7 @@ class Recipe:
     degradation: tuple[Mapping[str, Any], ...]
     stages: tuple[Stage, ...]
     sequences: SequenceSettings | None = None
+    flat_borders: int = 0
     places: tuple[Path, ...] = ()  # further folders to look for weights in
 
     def stage_at(self, iteration: int) -> tuple[int, int]:
@@ -149,7 +151,7 @@ def read_recipe(path: Path) -> Recipe:
 
     reader = _Reader(path)
     known = {"seed", "ema", "optimizer", "clip_gradient", "validate_every", "model", "data", "degradation", "stage"}
-    reader.known(table, "", known | {"sequences"})
+    reader.known(table, "", known | {"sequences", "flat_borders"})
     optimizer = reader.string(table, "optimizer", "adam")
     if optimizer not in OPTIMIZERS:
         raise RecipeError(f"{path}: optimizer = {optimizer!r} is not one of {', '.join(OPTIMIZERS)}")
@@ -201,6 +203,7 @@ def read_recipe(path: Path) -> Recipe:
         degradation=tuple(degradation),
         stages=read_stages,
         sequences=read_settings(table["sequences"], path) if "sequences" in table else None,
+        flat_borders=reader.number(table, "flat_borders", int, 0, least=0),
     )
 
 

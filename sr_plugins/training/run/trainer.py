@@ -26,6 +26,7 @@ from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.training.average import Average
+from sr_plugins.training.flat_borders import flatten_borders
 from sr_plugins.training.losses.weighted_sum import WeightedSum
 from sr_plugins.training.material import on_device
 from sr_plugins.training.run.batches import Batches, load_material
@@ -93,6 +94,8 @@ def _train(
     model = build()
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise RecipeError(f"{recipe.path}: {spec.label} has nothing to train")
+    if recipe.flat_borders and spec.channels != "luma":
+        raise RecipeError(f"{recipe.path}: flat_borders is for networks on luma, which {spec.label} is not")
     if recipe.also and len(inspect.signature(model.forward).parameters) < 2:
         raise RecipeError(f"{recipe.path}: {spec.label} has no smaller scales inside: leave out model.also")
     if recipe.start is not None:
@@ -202,6 +205,9 @@ def _train(
         final = average.network(build)
         if callable(keep_flat_colours := getattr(final, "keep_flat_colours", None)):
             keep_flat_colours()
+        if recipe.flat_borders and iteration == recipe.iterations:
+            pictures = [torch.from_numpy(low) for low, _ in validation.whole()]
+            flatten_borders(final, pictures, recipe.scale, iterations=recipe.flat_borders, seed=recipe.seed)
         card = _card(recipe, spec, len({path for _, path, _ in sets[recipe.scale].sources}), iteration, seconds)
         card |= {
             "precision": "bfloat16" if bfloat16 else "float32",
@@ -253,6 +259,7 @@ def _card(recipe: Recipe, spec: ModelSpec, pictures: int, iteration: int, second
         **({"teacher": recipe.teacher, "teacher_shares": [s.teacher for s in recipe.stages]} if recipe.teacher else {}),
         "iterations": iteration,
         "of_iterations": recipe.iterations,
+        **({"flat_borders": recipe.flat_borders} if recipe.flat_borders else {}),
         "seed": recipe.seed,
         "recipe": recipe.path.name,
         "seconds": round(seconds),

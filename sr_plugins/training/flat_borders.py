@@ -1,0 +1,91 @@
+"""A flat colour stays that colour up to the picture's border.
+
+A network sees zeros beside a picture and makes use of them, so near the border it is another network than inside, where
+:mod:`sr_plugins.models.flat_colours` holds what it does to flat colours. A curve cannot mend that; a few hundred
+iterations can, in which the network is its own teacher on pictures (Hinton et al. 2015) and learns what flat ones are
+to become.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sr_plugins.models.flat_colours import CODE, HIGHEST, LOWEST
+
+ENOUGH = 0.3 * CODE  # with what lower precisions add no 8-bit code changes
+RATE = 2e-4
+WEIGHT = 3.0  # of flat pictures beside others: both are a few millionths of white squared
+WORST = 0.15  # weight of a picture's worst pixel beside its mean square
+PATCHES, PATCH, FLATS = 4, 40, 12
+SIDES = (8, 16, 24, 40)  # of flat pictures: edges by themselves, opposite ones, corners
+
+
+def border_error(network: nn.Module, scale: int, window: int = 0) -> float:
+    """How far flat colours of 0 to 1 are moved by a luma network, at most, borders included.
+
+    Args:
+        network: (N, 1, H, W) to (N, 1, H * scale, W * scale).
+        scale: as there.
+        window: frames that it sees: (N, window, 1, H, W); 0: pictures.
+    """
+    values = torch.linspace(0, 1, 56)
+    with torch.no_grad():
+        moved = [
+            (network(flat) - _middle(flat)[:, :, :1, :1]).abs().max()
+            for part in values.chunk(7)
+            for flat in [_flat(part, 20, 24, window)]
+        ]
+    return float(torch.stack(moved).max())
+
+
+def flatten_borders(network: nn.Module, pictures: Sequence[Tensor], scale: int, *, iterations: int, seed: int) -> None:
+    """Train a luma network, in place, until it keeps flat colours; ``iterations`` at most, none if it does already.
+
+    Args:
+        network: as it is for inference, on the CPU.
+        pictures: low-resolution ones, (1, H, W) or (T, 1, H, W), in [0, 1], on which what it gives is to stay.
+        scale: of the network.
+        iterations: of Adam, on a cosine.
+        seed: of what is drawn.
+    """
+    window = pictures[0].shape[0] if pictures[0].dim() == 4 else 0
+    if border_error(network, scale, window) <= ENOUGH:
+        return
+    rng = np.random.default_rng(seed)
+    teacher = copy.deepcopy(network).requires_grad_(False)
+    learning = [parameter.requires_grad_() for parameter in network.parameters()]
+    optimizer = torch.optim.Adam(learning, RATE, betas=(0.9, 0.98))
+    for i in range(iterations):
+        optimizer.param_groups[0]["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * i / iterations))
+        x = torch.stack([_patch(pictures[int(rng.integers(len(pictures)))], rng) for _ in range(PATCHES)])
+        drift = (network(x) - teacher(x)).square().mean()
+        values = torch.from_numpy(rng.uniform(LOWEST, HIGHEST, FLATS).astype(np.float32))
+        flat = _flat(values, int(rng.choice(SIDES)), int(rng.choice(SIDES)), window)
+        moved = (network(flat) - _middle(flat)[:, :, :1, :1]).square().flatten(1)
+        loss = drift + WEIGHT * (moved.mean() + WORST * moved.amax(1).mean())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    network.requires_grad_(False)
+
+
+def _flat(values: Tensor, height: int, width: int, window: int) -> Tensor:
+    frames = (window,) if window else ()
+    shape = (len(values), *frames, 1, height, width)
+    return values.view(-1, *(1 for _ in shape[1:])).expand(shape).contiguous()
+
+
+def _middle(x: Tensor) -> Tensor:
+    """The frame that is enlarged."""
+    return x[:, x.shape[1] // 2] if x.dim() == 5 else x
+
+
+def _patch(picture: Tensor, rng: np.random.Generator) -> Tensor:
+    y, x = (int(rng.integers(max(1, side - PATCH + 1))) for side in picture.shape[-2:])
+    return picture[..., y : y + PATCH, x : x + PATCH]
