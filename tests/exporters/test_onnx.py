@@ -104,7 +104,9 @@ def test_a_network_of_five_frames_in_one_file(options: dict[str, Any], tmp_path:
     x = (planes[None] / 255).astype(np.float16 if half else np.float32)
     for run in runtimes(path):
         codes = np.rint(run(x)[0].astype(np.float64) * 255).clip(0, 255)
-        assert np.abs(codes - expected[2]).max() <= (2 if half else 1)
+        off = np.abs(codes - expected[2])
+        assert off.max() <= (3 if half else 1)
+        assert (off > 2).mean() < 1e-4  # half precision may find another move where two are as good
     if options:
         return
     for ours, theirs in zip(enlarged(path), expected, strict=True):

@@ -10,7 +10,7 @@ import torch
 from sr_plugins.models.compact_network import CompactNetwork
 from sr_plugins.models.film_network import FilmNetwork
 from sr_plugins.models.flat_colours import CODE
-from sr_plugins.training.flat_borders import ENOUGH, border_error, flatten_borders
+from sr_plugins.training.run.flat_borders import ENOUGH, border_error, flatten_borders
 
 
 def leaking(network: CompactNetwork | FilmNetwork) -> None:

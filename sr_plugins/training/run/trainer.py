@@ -26,10 +26,10 @@ from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.training.average import Average
-from sr_plugins.training.flat_borders import flatten_borders
 from sr_plugins.training.losses.weighted_sum import WeightedSum
 from sr_plugins.training.material import on_device
 from sr_plugins.training.run.batches import Batches, load_material
+from sr_plugins.training.run.flat_borders import flatten_borders
 from sr_plugins.training.run.optimizers import load_states, make_optimizers, set_rates
 from sr_plugins.training.run.processes import Processes, processes
 from sr_plugins.training.run.recipe import Recipe
