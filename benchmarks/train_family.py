@@ -9,7 +9,8 @@
 machine that is there for minutes. ``train`` starts one process for each recipe. They share the device and end at one
 time: the rates of a recipe's stages follow the clock, each stage taking the share of the time that it has of the
 recipe's work. OUT receives ``family.tar``: of each recipe its weights, its log, and the recipe with as many iterations
-as there were, which is the run that anyone can repeat.
+as there were, which is the run that anyone can repeat. ``flat_borders`` is left out of both, for it is a minute of the
+processor's after the time is over; a recipe that starts from the weights can ask for it later.
 """
 
 from __future__ import annotations
@@ -90,13 +91,15 @@ class ByTheClock(Recipe):
         """The recipe's text with the iterations that there were."""
         starts = [self.begun.get(i, self.iterations) for i in range(len(self.stages))]
         counts = iter(np.diff([*starts, self.iterations]).tolist())
-        return re.sub(r"(?m)^iterations = \d+", lambda _: f"iterations = {next(counts)}", self.path.read_text())
+        text = re.sub(r"(?m)^flat_borders = .*\n", "", self.path.read_text())
+        return re.sub(r"(?m)^iterations = \d+", lambda _: f"iterations = {next(counts)}", text)
 
 
 def one(name: str, data: Path, out: Path, ends: float) -> None:
     """Run one recipe until ``ends``."""
     recipe = read_recipe(find_recipe(Path(name)))
-    clocked = ByTheClock(**{f.name: getattr(recipe, f.name) for f in fields(Recipe)}, ends=ends)
+    given = {f.name: getattr(recipe, f.name) for f in fields(Recipe)}
+    clocked = ByTheClock(**given | {"flat_borders": 0}, ends=ends)
     folder = out / recipe.path.stem
     weights = train(clocked, data, folder, report=lambda progress: print(recipe.path.stem, progress, flush=True))
     (folder / recipe.path.name).write_text(clocked.as_it_ran())
