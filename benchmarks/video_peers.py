@@ -13,7 +13,6 @@ the CPU and encode with x264.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -47,9 +46,9 @@ def film(path: Path, size: str, frames: int) -> Path:
     return path
 
 
-def seconds(command: list[str | Path], environment: dict[str, str]) -> float:
+def seconds(command: list[str | Path]) -> float:
     start = time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{command[0]} failed: {done.stderr.strip()[-800:]}")
     return time.perf_counter() - start
@@ -76,17 +75,14 @@ def main() -> None:
         for _ in range(asked.rounds):
             for backend in asked.ours.split(","):
                 ours = [
-                    seconds(
-                        [*srp, one, "-o", folder / "ours.mp4", *common, "--backend", backend, *encoder],
-                        dict(os.environ),
-                    )
+                    seconds([*srp, one, "-o", folder / "ours.mp4", *common, "--backend", backend, *encoder])
                     for one in films
                 ]
                 rows.setdefault(f"srp video, {backend}", []).append(ours)
             for backend in ("openvino", "torch"):
                 peer: list[str | Path] = [asked.peer, "--weights-dir", file.parent, "--model", NAME, "--scale", "4"]
                 peer += ["--ai-strength", "1", "--backend", backend, "--device", "cpu", "--crf", "18", "--no-audio"]
-                theirs = [seconds([*peer, "-i", one, "-o", folder / "theirs.mp4"], dict(os.environ)) for one in films]
+                theirs = [seconds([*peer, "-i", one, "-o", folder / "theirs.mp4"]) for one in films]
                 rows.setdefault(f"framelift, {backend}", []).append(theirs)
         print(f"{asked.size} x4, films of {asked.frames[0]} and {asked.frames[1]} frames, the best of {asked.rounds}\n")
         print("| command | seconds for a frame more | whole, long film |\n|---|---:|---:|")

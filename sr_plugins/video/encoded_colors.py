@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from sr_plugins.pixels.frame import FrameFormat, Matrix
 from sr_plugins.pixels.matrix import NAMES, matrix_in_use
-from sr_plugins.video.full_range import FULL, TELL_RANGE
+from sr_plugins.video.full_range import FULL, writes_range
 from sr_plugins.video.pixel_formats import Colors, PixelLayout, frame_format, pipe_format
 from sr_plugins.video.source import Source
 
@@ -59,8 +59,7 @@ def encoded_colors(
     vp8 = (encoder == "libvpx" or encoder.startswith("vp8")) and target.family == "yuv" and in_use not in BT601
     squeezed = carrier.family == target.family == "yuv" and format.full_range and not (jfif or vp8 or tells_full())
     if carrier.family == target.family and not (jfif or vp8 or squeezed):
-        tells = any(part in encoder for part in TELL_RANGE)
-        return EncodedColors(told.options(with_range=tells), (), told, tuple(notices))
+        return EncodedColors(told.options(with_range=writes_range(encoder)), (), told, tuple(notices))
     told = replace(told, range=FULL if format.full_range else LIMITED)
     tags = _tags(told, target, size, carrier)
     if (jfif or vp8) and in_use is not None and told.matrix == Matrix.UNSPECIFIED:

@@ -13,7 +13,12 @@ from sr_plugins.video.source import opened
 FULL = 2  # ffmpeg's code of the range
 # Encoders that write the range into their stream. Any other takes limited range only, and ffmpeg would squeeze full
 # range pixels into it: those get no range from us, only the container does.
-TELL_RANGE = ("264", "265", "hevc", "av1", "vp9", "vvc", "mjpeg")
+_TELL_RANGE = ("264", "265", "hevc", "av1", "vp9", "vvc", "mjpeg")
+
+
+def writes_range(encoder: str) -> bool:
+    """Whether an encoder writes the range into its stream."""
+    return any(part in encoder for part in _TELL_RANGE)
 
 
 @cache
@@ -25,7 +30,7 @@ def tells_full_range(
 
     Of a codec that is limited by definition (MPEG-2, ProRes) it is not, nor where there is no place for the range.
     """
-    if any(part in encoder for part in TELL_RANGE):
+    if writes_range(encoder):
         return True
     quiet = [executable, "-v", "error", "-nostdin", "-y"]
     with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:

@@ -26,48 +26,43 @@ PATCHES, PATCH, FLATS = 4, 40, 12
 SIDES = (8, 16, 24, 40)  # of flat pictures: edges by themselves, opposite ones, corners
 
 
-def border_error(network: nn.Module, scale: int, window: int = 0) -> float:
+def border_error(network: nn.Module, window: int = 0) -> float:
     """How far flat colours of 0 to 1 are moved by a luma network, at most, borders included.
 
     Args:
         network: (N, 1, H, W) to (N, 1, H * scale, W * scale).
-        scale: as there.
         window: frames that it sees: (N, window, 1, H, W); 0: pictures.
     """
     values = torch.linspace(0, 1, 56)
     with torch.no_grad():
-        moved = [
-            (network(flat) - _middle(flat)[:, :, :1, :1]).abs().max()
-            for part in values.chunk(7)
-            for flat in [_flat(part, 20, 24, window)]
-        ]
+        moved = [_moved(network, _flat(part, 20, 24, window)).abs().max() for part in values.chunk(7)]
     return float(torch.stack(moved).max())
 
 
-def flatten_borders(network: nn.Module, pictures: Sequence[Tensor], scale: int, *, iterations: int, seed: int) -> None:
+def flatten_borders(network: nn.Module, pictures: Sequence[Tensor], *, iterations: int, seed: int) -> None:
     """Train a luma network, in place, until it keeps flat colours; ``iterations`` at most, none if it does already.
 
     Args:
         network: as it is for inference, on the CPU.
         pictures: low-resolution ones, (1, H, W) or (T, 1, H, W), in [0, 1], on which what it gives is to stay.
-        scale: of the network.
         iterations: of Adam, on a cosine.
         seed: of what is drawn.
     """
     window = pictures[0].shape[0] if pictures[0].dim() == 4 else 0
-    if border_error(network, scale, window) <= ENOUGH:
+    if border_error(network, window) <= ENOUGH:
         return
     rng = np.random.default_rng(seed)
+    side = min(PATCH, *(side for picture in pictures for side in picture.shape[-2:]))
     teacher = copy.deepcopy(network).requires_grad_(False)
     learning = [parameter.requires_grad_() for parameter in network.parameters()]
     optimizer = torch.optim.Adam(learning, RATE, betas=(0.9, 0.98))
     for i in range(iterations):
         optimizer.param_groups[0]["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * i / iterations))
-        x = torch.stack([_patch(pictures[int(rng.integers(len(pictures)))], rng) for _ in range(PATCHES)])
+        x = torch.stack([_patch(pictures[int(rng.integers(len(pictures)))], side, rng) for _ in range(PATCHES)])
         drift = (network(x) - teacher(x)).square().mean()
         values = torch.from_numpy(rng.uniform(LOWEST, HIGHEST, FLATS).astype(np.float32))
         flat = _flat(values, int(rng.choice(SIDES)), int(rng.choice(SIDES)), window)
-        moved = (network(flat) - _middle(flat)[:, :, :1, :1]).square().flatten(1)
+        moved = _moved(network, flat).square().flatten(1)
         loss = drift + WEIGHT * (moved.mean() + WORST * moved.amax(1).mean())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -81,11 +76,13 @@ def _flat(values: Tensor, height: int, width: int, window: int) -> Tensor:
     return values.view(-1, *(1 for _ in shape[1:])).expand(shape).contiguous()
 
 
-def _middle(x: Tensor) -> Tensor:
-    """The frame that is enlarged."""
-    return x[:, x.shape[1] // 2] if x.dim() == 5 else x
+def _moved(network: nn.Module, flat: Tensor) -> Tensor:
+    """What is made of flat pictures or windows, less what they are."""
+    now = flat[:, flat.shape[1] // 2] if flat.dim() == 5 else flat
+    difference: Tensor = network(flat) - now[:, :, :1, :1]
+    return difference
 
 
-def _patch(picture: Tensor, rng: np.random.Generator) -> Tensor:
-    y, x = (int(rng.integers(max(1, side - PATCH + 1))) for side in picture.shape[-2:])
-    return picture[..., y : y + PATCH, x : x + PATCH]
+def _patch(picture: Tensor, side: int, rng: np.random.Generator) -> Tensor:
+    y, x = (int(rng.integers(length - side + 1)) for length in picture.shape[-2:])
+    return picture[..., y : y + side, x : x + side]

@@ -207,7 +207,7 @@ def _train(
             keep_flat_colours()
         if recipe.flat_borders and iteration == recipe.iterations:
             pictures = [torch.from_numpy(low) for low, _ in validation.whole()]
-            flatten_borders(final, pictures, recipe.scale, iterations=recipe.flat_borders, seed=recipe.seed)
+            flatten_borders(final, pictures, iterations=recipe.flat_borders, seed=recipe.seed)
         card = _card(recipe, spec, len({path for _, path, _ in sets[recipe.scale].sources}), iteration, seconds)
         card |= {
             "precision": "bfloat16" if bfloat16 else "float32",
