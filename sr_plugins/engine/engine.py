@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from sr_plugins.backends.selection import Candidate, choose, precision_for
+from sr_plugins.backends.precisions import precision_for
+from sr_plugins.backends.selection import Candidate, choose
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.devices import resolve_devices
 from sr_plugins.engine import fork

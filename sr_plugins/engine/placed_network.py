@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sr_plugins.backends.selection import made_ready, network_for
+from sr_plugins.backends.trial import made_ready, network_for
 from sr_plugins.engine.lack_of_memory import lacks_memory
 from sr_plugins.errors import ModelOutputError, PluginError, SRError, one_line
 from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner

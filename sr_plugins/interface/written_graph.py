@@ -54,7 +54,7 @@ class WrittenGraph:
         self._tensor_names = {id(t): name for name, t in (*module.named_parameters(), *module.named_buffers())}
         self._nodes: list[onnx.NodeProto] = []
         self._tensors: dict[str, onnx.TensorProto] = {}
-        self._half, self._halves = half, set[str]()
+        self.half, self._halves = half, set[str]()
 
     def network(self, module: nn.Module, channels: int, x: str) -> str | None:
         """What ``module`` writes of ``x``; ``None`` where it cannot, as it is now, for so many channels."""
@@ -72,11 +72,11 @@ class WrittenGraph:
         """A plain convolution that keeps the size, padded with zeros."""
         plain = cast("nn.Conv2d", layer)
         side = plain.weight.shape[-1]
-        if self._half and x not in self._halves:
+        if self.half and x not in self._halves:
             x = self._node("Cast", x, to=TensorProto.FLOAT16)
-        tensors = [self.tensor(t, half=self._half) for t in (plain.weight, plain.bias) if t is not None]
+        tensors = [self.tensor(t, half=self.half) for t in (plain.weight, plain.bias) if t is not None]
         y = self._node("Conv", x, *tensors, kernel_shape=[side, side], pads=[side // 2] * 4)
-        return self._marked(y, half=self._half)
+        return self._marked(y, half=self.half)
 
     def activated(self, x: str, slope: float) -> str:
         """A leaky ReLU."""
@@ -109,9 +109,13 @@ class WrittenGraph:
             return self._marked(self._node("Add", x, y), half=both)
         return self._node("Add", self.full(x), self.full(y))
 
-    def computed(self, kind: str, *inputs: str | float) -> str:
-        """An operator without attributes, on values in float32 and numbers."""
-        return self._node(kind, *(x if isinstance(x, str) else self.number(x) for x in inputs))
+    def computed(self, kind: str, *inputs: str | float | Tensor, **attributes: Any) -> str:
+        """An operator, on values in float32, numbers and tensors."""
+        names = (
+            x if isinstance(x, str) else self.number(x) if isinstance(x, int | float) else self.tensor(x)
+            for x in inputs
+        )
+        return self._node(kind, *names, **attributes)
 
     def number(self, value: float) -> str:
         """A constant of float32."""
@@ -120,6 +124,12 @@ class WrittenGraph:
     def shuffled(self, phases: str, scale: int) -> str:
         """As :func:`torch.nn.functional.pixel_shuffle`."""
         return self._node("DepthToSpace", phases, blocksize=scale, mode="CRD")
+
+    def repeated(self, x: str, factors: Sequence[int]) -> str:
+        """Every pixel so many times, downwards and to the right."""
+        scales = self._constant(np.array([1, 1, *factors], np.float32), "_".join(map(str, ("repeated", *factors))))
+        settings = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return self._node("Resize", x, "", scales, **settings)
 
     def leveled(self, x: str, curve: Tensor) -> str:
         """:func:`sr_plugins.models.flat_colours.leveled`, step by step."""
@@ -156,8 +166,8 @@ class WrittenGraph:
         self, result: str, picture: str, channels: int, enlarged: str, size: tuple[int, int] | None
     ) -> onnx.ModelProto:
         """The graph that takes ``picture``, (N, ``channels``, H, W), and gives ``result`` as ``enlarged``."""
-        kind = TensorProto.FLOAT16 if self._half else TensorProto.FLOAT
-        if self._half:
+        kind = TensorProto.FLOAT16 if self.half else TensorProto.FLOAT
+        if self.half:
             result = self._node("Cast", result, to=kind)
         (last,) = (node for node in self._nodes if node.output[0] == result)
         last.output[0] = enlarged
@@ -181,9 +191,10 @@ class WrittenGraph:
         return x
 
     def tensor(self, tensor: Tensor, *, half: bool = False) -> str:
-        """One of the module's own, by its name there."""
+        """One of the module's own, by its name there; another under one of its own."""
         values = tensor.detach().float().numpy()
-        return self._constant(values.astype(np.float16) if half else values, self._tensor_names[id(tensor)])
+        name = self._tensor_names.get(id(tensor), f"made_{len(self._tensors)}")
+        return self._constant(values.astype(np.float16) if half else values, name)
 
     def _constant(self, array: NDArray[np.generic], name: str) -> str:
         self._tensors.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(array), name))

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_plugins.errors import WeightsError
+
+if TYPE_CHECKING:
+    from sr_plugins.interface.written_graph import WrittenGraph
 
 Run = Callable[[Tensor], Tensor]
 
@@ -108,6 +112,20 @@ class Bordered(nn.Module):
         if self.residual:
             y = y + x.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
         return y
+
+    @property
+    def planes(self) -> int | None:
+        """How many go in, where the network tells it."""
+        planes: int | None = getattr(self.network, "planes", None)
+        return planes
+
+    def write(self, graph: WrittenGraph, x: str) -> str | None:
+        """As :meth:`.ForeignNetwork.write`; ``None``, too, where the network is shown more than the picture."""
+        if graph.half or self.around or self.residual or self.multiple != 1:
+            return None
+        from sr_plugins.interface.traced_graph import write_traced
+
+        return write_traced(graph, self.network, x)
 
 
 def gives_a_residual(run: Run, channels: int, side: int = 64) -> bool:

@@ -72,10 +72,12 @@ def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
         except Exception as error:  # the network's own
             raise WeightsError(f"{path} ({descriptor.architecture.name}) does not run: {one_line(error)}") from error
         alone = state_of(model) != before
-    bare = ForeignNetwork(model, call, alone=alone, square=sizes.square)
+    bare = ForeignNetwork(model, call, channels, alone=alone, square=sizes.square)
     found = _probed(path, key, bare, channels, sizes.multiple_of, max(1, sizes.minimum))
     multiple, minimum = found["size_multiple"], found["minimum_size"]
-    network = ForeignNetwork(model, call, multiple=multiple, minimum=minimum, alone=alone, square=sizes.square)
+    network = ForeignNetwork(
+        model, call, channels, multiple=multiple, minimum=minimum, alone=alone, square=sizes.square
+    )
     if found["scale"] != descriptor.scale:
         raise WeightsError(f"{path} enlarges by {found['scale']}, but its tensors are those of x{descriptor.scale}")
     return loaded_model(

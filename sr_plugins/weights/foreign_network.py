@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from sr_plugins.interface.written_graph import WrittenGraph
 
 Call = Callable[[Any, Tensor], Any]
 
@@ -19,13 +22,14 @@ class ForeignNetwork(nn.Module):
     Some networks write into their input, others keep the picture's size in themselves while they run: each call gets a
     tensor of its own, and with ``alone`` calls wait for each other. Sides are brought to ``minimum`` and a multiple of
     ``multiple``, with ``square`` to one length, by what lies at the right and bottom edge, reflected, and the result is
-    cropped, as spandrel's own call does it.
+    cropped, as spandrel's own call does it. ``planes`` go in.
     """
 
     def __init__(
         self,
         model: nn.Module,
         call: Call,
+        planes: int,
         *,
         multiple: int = 1,
         minimum: int = 1,
@@ -33,7 +37,7 @@ class ForeignNetwork(nn.Module):
         square: bool = False,
     ) -> None:
         super().__init__()
-        self.model, self.call = model, call
+        self.model, self.call, self.planes = model, call, planes
         self.multiple, self.minimum, self.square = multiple, minimum, square
         self.turns = _Turns() if alone else None
         for parameter in self.parameters():
@@ -54,6 +58,17 @@ class ForeignNetwork(nn.Module):
         y = self._called(x)
         scale = y.shape[-2] // taken[0]
         return y[..., : height * scale, : width * scale]
+
+    def write(self, graph: WrittenGraph, x: str) -> str | None:
+        """The network into a graph, for sides from ``minimum`` on; ``None`` where it is not made of what is known.
+
+        Nor where sides must be multiples: a graph that others are given takes any.
+        """
+        if graph.half or self.square or self.multiple != 1:
+            return None
+        from sr_plugins.interface.traced_graph import write_traced
+
+        return write_traced(graph, self._called, x)
 
     def _called(self, x: Tensor) -> Tensor:
         with self.turns.one if self.turns is not None else nullcontext():

@@ -58,7 +58,7 @@ def open_pair(path: Path) -> LoadedModel | None:
 
     steps, tensors, source, target = _graph(pair[0], text, pair[1], data)
     channels = _channels(pair[0], steps, tensors, source)
-    module = NcnnGraph(steps, tensors, source, target)
+    module = NcnnGraph(steps, tensors, source, target, planes=channels)
     as_read = NcnnNetwork(text, data, source, target)
 
     def make() -> bytes:

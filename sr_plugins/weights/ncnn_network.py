@@ -8,11 +8,13 @@ from sr_plugins.weights.ncnn_layers import Step, computed
 
 
 class NcnnGraph(nn.Module):
-    """Runs ``steps`` in order; float (N, C, H, W) to what ``target`` holds at the end."""
+    """Runs ``steps`` in order; float (N, ``planes``, H, W) to what ``target`` holds at the end."""
 
-    def __init__(self, steps: tuple[Step, ...], tensors: list[Tensor], source: str, target: str) -> None:
+    def __init__(
+        self, steps: tuple[Step, ...], tensors: list[Tensor], source: str, target: str, *, planes: int
+    ) -> None:
         super().__init__()
-        self.steps, self.source, self.target = steps, source, target
+        self.steps, self.source, self.target, self.planes = steps, source, target, planes
         for i, tensor in enumerate(tensors):
             self.register_buffer(f"t{i}", tensor)
         left: dict[str, int] = {}

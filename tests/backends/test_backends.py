@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from sr_plugins import Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, graph_of
 from sr_plugins.backends.openvino_int8 import around_zero
-from sr_plugins.backends.selection import INT8_LOSS, precision_for
+from sr_plugins.backends.precisions import INT8_LOSS, precision_for
 from sr_plugins.engine.engine import Engine
 from sr_plugins.engine.job import Job
 from sr_plugins.errors import DeviceError, ModelOutputError, PluginError

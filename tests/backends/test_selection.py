@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from warm_python import python
 
 from sr_plugins import BackendSpec, Upscaler, devices
-from sr_plugins.backends import kept_choice, selection, torch_eager
-from sr_plugins.backends.selection import Candidate, Measured, choose, precision_for
+from sr_plugins.backends import kept_choice, precisions, selection, torch_eager
+from sr_plugins.backends.precisions import precision_for
+from sr_plugins.backends.selection import Candidate, Measured, choose
 from sr_plugins.errors import UnknownNameError
 from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.model import LoadedModel, ModelSpec
@@ -323,7 +324,7 @@ def test_auto_computes_in_the_format_that_is_faster_here(
 def test_integers_without_asking_where_the_card_says_they_cost_nothing_and_the_processor_has_them(
     psnr: float, int8: float | None, vnni: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "int8_is_faster", lambda kind: vnni)
+    monkeypatch.setattr(precisions, "int8_is_faster", lambda kind: vnni)
     metrics = {"Set5": {"psnr": psnr}, "BSD100": {"psnr": 31.0}} | (
         {} if int8 is None else {"Set5 int8": {"psnr": int8}}
     )

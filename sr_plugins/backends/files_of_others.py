@@ -1,0 +1,74 @@
+"""Which backend ``auto`` means for files of others: told by rule, for to measure a large network takes minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+
+from sr_plugins.backends.onnx_graph import written_graph
+from sr_plugins.backends.precisions import chosen_precision, precision_here
+from sr_plugins.backends.torch_eager import NAME as PLAIN
+from sr_plugins.backends.trial import keep_ready, left_out, picture_for, tried
+from sr_plugins.errors import PluginError
+from sr_plugins.interface.backend import BackendSpec
+from sr_plugins.interface.model import LoadedModel
+from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.plugins import Plugins
+
+GRAPHS = "openvino"  # networks of convolutions, on a CPU: 1.3 to 1.9 times as fast as torch where that was measured
+EXACT, ROUGH = 1e-4, 1 / 255  # of the largest value: how far it may be off there, in float32 and in half precision
+
+
+def backend_of_others(
+    loaded: LoadedModel, plugins: Plugins, device: str, precision: str, without: Collection[str]
+) -> BackendSpec:
+    """The backend that a file of others is run by, told by rule: to measure a large network takes minutes.
+
+    On a CPU that is OpenVINO for networks that read no further than some pixels, where there is a graph of them at once
+    and what it computes is right; else the runtime of the file's own form, which is the one that its maker tried, else
+    torch. A network that is computed in passes needs torch.
+    """
+    fitting = [b for b in plugins.backends() if loaded.form(b.takes) is not None and b.name not in without]
+    fitting = [
+        b for b in fitting if b.missing() is not None or precision_here(b, loaded, device, precision) is not None
+    ]
+    quick = next((b for b in fitting if b.name == GRAPHS), None)
+    on_cpu = device == "cpu" and not loaded.spec.averages
+    if on_cpu and quick is not None and _right_at_once(quick, loaded, plugins, device, precision):
+        return quick
+    own = on_cpu and loaded.network.form == "onnx"
+    order = ("onnxruntime", PLAIN) if own else (PLAIN,)
+    fitting.sort(key=lambda b: order.index(b.name) if b.name in order else len(order))
+    for backend in fitting:
+        if backend.missing() is None:
+            return backend
+    cures = ", ".join(cure for b in fitting if (cure := b.missing()) is not None) or "none does"
+    raise PluginError(
+        f"{loaded.spec.label} needs a backend for networks of the form {loaded.network.form} on {device}: {cures}"
+    )
+
+
+def _right_at_once(backend: BackendSpec, loaded: LoadedModel, plugins: Plugins, device: str, precision: str) -> bool:
+    """Whether a backend of graphs has one without an export, and computes from it what torch computes."""
+    reference = loaded.form(("torch",))
+    network = loaded.form(backend.takes)
+    if backend.missing() is not None or loaded.spec.receptive_radius is None or not isinstance(reference, TorchNetwork):
+        return False
+    if isinstance(network, TorchNetwork) and written_graph(network.module, loaded.spec.planes_in) is None:
+        return False
+    chosen = chosen_precision(backend, loaded, device, precision)
+    if chosen == "int8":  # somebody asks for it, and knows that it is rougher
+        return False
+    runner = tried(backend, loaded, plugins, device, chosen)
+    if runner is None:
+        return False
+    picture = picture_for(loaded.spec, device, random=True)
+    with torch.inference_mode():
+        expected = reference.runnable().to(device)(picture)
+    off = float((runner(picture).float() - expected).abs().max()) / max(1.0, float(expected.abs().max()))
+    if not off <= (EXACT if chosen == "float32" else ROUGH):
+        left_out(plugins, backend, PluginError(f"what it computes of {loaded.spec.label} is off by {off:.2g}"))
+        return False
+    keep_ready(backend, loaded, device, chosen, runner)
+    return True
