@@ -5,6 +5,7 @@ torch's exporter takes a minute for a deep ESRGAN. It is a list of convolutions,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -21,8 +22,8 @@ class NotWritableError(Exception):
 def write_traced(graph: WrittenGraph, forward: Callable[[Any], Any], x: str) -> str | None:
     """What ``forward`` does to ``x``, written into ``graph``, by its name there.
 
-    Convolutions, activations, sums, products, joined channels, padding, enlargement by repetition and pixel shuffle are
-    known; ``None`` where a network asks for anything else, such as the picture's size.
+    Convolutions, activations, sums, products, joined channels, interpolation and pixel shuffle are known; ``None``
+    where a network asks for anything else, such as the picture's size.
 
     Args:
         graph: of float32.
@@ -193,14 +194,23 @@ def _shuffled(x: TracedValue, upscale_factor: int) -> TracedValue:
     return TracedValue(x.graph, x.graph.shuffled(x.name, upscale_factor))
 
 
-def _repeated(
-    x: TracedValue, size: Any = None, scale_factor: Any = None, mode: str = "nearest", **others: Any
+def _interpolated(
+    x: TracedValue,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    **others: Any,
 ) -> TracedValue:
     factors = [scale_factor] * 2 if isinstance(scale_factor, int | float) else list(scale_factor or ())
-    whole = len(factors) == 2 and all(float(factor).is_integer() and factor >= 1 for factor in factors)
-    if mode != "nearest" or size is not None or not whole or any(others.values()):
+    if size is not None or len(factors) != 2 or align_corners or any(others.values()):
         raise NotWritableError("interpolation")
-    return TracedValue(x.graph, x.graph.repeated(x.name, [int(factor) for factor in factors]))
+    whole = all(float(factor).is_integer() and factor >= 1 for factor in factors)
+    # by powers of two positions are exact, so that a tile's are the picture's
+    exact = all(factor > 0 and math.frexp(factor)[0] == 0.5 for factor in factors)
+    if not (whole if mode == "nearest" else exact and mode in ("bilinear", "bicubic")):
+        raise NotWritableError("interpolation")
+    return TracedValue(x.graph, x.graph.resized(x.name, [float(factor) for factor in factors], mode))
 
 
 def _same(x: Any, *_: Any) -> Any:
@@ -222,7 +232,7 @@ WRITTEN: dict[str, Callable[..., Any]] = {
     "clamp": _clamp,
     "cat": _joined,
     "pixel_shuffle": _shuffled,
-    "interpolate": _repeated,
+    "interpolate": _interpolated,
     "add": _operator("Add"),
     "radd": _operator("Add"),
     "sub": _operator("Sub"),

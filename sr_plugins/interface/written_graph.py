@@ -125,11 +125,15 @@ class WrittenGraph:
         """As :func:`torch.nn.functional.pixel_shuffle`."""
         return self._node("DepthToSpace", phases, blocksize=scale, mode="CRD")
 
-    def repeated(self, x: str, factors: Sequence[int]) -> str:
-        """Every pixel so many times, downwards and to the right."""
-        scales = self._constant(np.array([1, 1, *factors], np.float32), "_".join(map(str, ("repeated", *factors))))
-        settings = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        return self._node("Resize", x, "", scales, **settings)
+    def resized(self, x: str, factors: Sequence[float], mode: str) -> str:
+        """As :func:`torch.nn.functional.interpolate` by factors down and across: nearest, bilinear or bicubic."""
+        scales = self._constant(np.array([1, 1, *factors], np.float32), "_".join(map(str, ("resized", *factors))))
+        settings: dict[str, dict[str, Any]] = {
+            "nearest": {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+            "bilinear": {"mode": "linear", "coordinate_transformation_mode": "half_pixel"},
+            "bicubic": {"mode": "cubic", "coordinate_transformation_mode": "half_pixel", "cubic_coeff_a": -0.75},
+        }
+        return self._node("Resize", x, "", scales, **settings[mode])
 
     def leveled(self, x: str, curve: Tensor) -> str:
         """:func:`sr_plugins.models.flat_colours.leveled`, step by step."""

@@ -71,6 +71,11 @@ COMPUTED: dict[str, Callable[[Any, Tensor], Any]] = {
     "shuffled": lambda x, w: F.pixel_shuffle(x * 2, 2),
     "repeated": lambda x, w: F.interpolate(x, scale_factor=3),
     "repeated by two factors": lambda x, w: F.interpolate(x, scale_factor=(2.0, 1.0), mode="nearest"),
+    "bilinear": lambda x, w: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    "bicubic": lambda x, w: F.interpolate(x, scale_factor=(4, 2), mode="bicubic", align_corners=False),
+    "half of four times": lambda x, w: F.interpolate(
+        F.interpolate(x, scale_factor=4), scale_factor=0.5, mode="bicubic", align_corners=False
+    ),
     "other type": lambda x, w: w.type_as(x) * x,
 }
 
@@ -104,7 +109,9 @@ def test_convolutions_of_every_setting(settings: dict[str, Any]) -> None:
         lambda x, w: x[..., 1:],
         lambda x, w: x if x.shape[2] > 3 else x * 2,
         lambda x, w: x if x > 0 else x * 2,
-        lambda x, w: F.interpolate(x, scale_factor=2, mode="bilinear"),
+        lambda x, w: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
+        lambda x, w: F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True),
+        lambda x, w: F.interpolate(x, scale_factor=3, mode="bicubic"),
         lambda x, w: F.interpolate(x, scale_factor=1.5),
         lambda x, w: F.interpolate(x, size=(4, 4)),
         lambda x, w: torch.cat([x, x]),
