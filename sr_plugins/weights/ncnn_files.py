@@ -56,7 +56,7 @@ def open_pair(path: Path) -> LoadedModel | None:
     from sr_plugins.weights.ncnn_network import NcnnGraph
     from sr_plugins.weights.probe import probe
 
-    steps, tensors, source, target = _graph(pair[0], text, pair[1], data)
+    steps, tensors, source, target = graph_of(pair[0], text, pair[1], data)
     channels = _channels(pair[0], steps, tensors, source)
     module = NcnnGraph(steps, tensors, source, target, planes=channels)
     as_read = NcnnNetwork(text, data, source, target)
@@ -132,7 +132,11 @@ def _read(path: Path, most: int) -> bytes:
     return content
 
 
-def _graph(path: Path, text: str, beside: Path, data: bytes) -> tuple[tuple[Step, ...], list[Tensor], str, str]:
+def graph_of(path: Path, text: str, beside: Path, data: bytes) -> tuple[tuple[Step, ...], list[Tensor], str, str]:
+    """The steps of a graph's ``text`` with the tensors that ``data`` holds for them, and the names of both its ends.
+
+    ``WeightsError`` names ``path`` and the line, or the file ``beside`` it, where they are not what is known here.
+    """
     from sr_plugins.weights.ncnn_layers import Step
 
     lines = [line.split() for line in text.splitlines() if line.strip()][2:]

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sr_plugins.weights.fractional import by_three_quarters
+from sr_plugins.weights.transposed_convolution import transposed_convolution
 
 REST = -233  # "to the end", "as the other blob is", or "as wide as the kernel asks"
 SAME_UPPER, SAME_LOWER = -233, -234
@@ -118,10 +119,11 @@ def _deconvolution(step: Step, values: list[Tensor], held: list[Tensor]) -> Tens
     bias = held[1] if len(held) > 1 else None
     stride = (step.whole(13, step.whole(3, 1)), step.whole(3, 1))
     dilation = (step.whole(12, step.whole(2, 1)), step.whole(2, 1))
-    y = F.conv_transpose2d(values[0], held[0], bias, stride, 0, 0, step.whole(7, 1), dilation)
-    left, right, top, bottom = _sides(step)
-    y = F.pad(y, (0, step.whole(18), 0, step.whole(19)))
-    return _activated(step, y[..., top : y.shape[-2] - bottom, left : y.shape[-1] - right])
+    more, sides, groups = (step.whole(19), step.whole(18)), _sides(step), step.whole(7, 1)
+    y = transposed_convolution(
+        values[0], held[0], bias, stride=stride, dilation=dilation, groups=groups, more=more, sides=sides
+    )
+    return _activated(step, y)
 
 
 def _inner_product(step: Step, values: list[Tensor], held: list[Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from sr_plugins.weights.onnx_node import Node, UnknownOperator, numbers
 from sr_plugins.weights.onnx_operators import OPERATORS, Operator, Values
 from sr_plugins.weights.onnx_resize import resized
+from sr_plugins.weights.transposed_convolution import transposed_convolution
 
 
 def _pads(node: Node, x: Tensor, kernel: list[int], stride: list[int], dilation: list[int]) -> list[int]:
@@ -51,10 +52,10 @@ def _transposed(node: Node, values: Values) -> Tensor:
     if node.attribute("output_shape") or str(node.attribute("auto_pad", "NOTSET")) not in ("NOTSET", "VALID"):
         raise UnknownOperator("ConvTranspose to a shape of its own")
     top, left, bottom, right = node.attribute("pads", (0, 0, 0, 0))
-    more = list(node.attribute("output_padding", (0, 0)))
-    y = F.conv_transpose2d(x, weight, bias, stride, 0, 0, node.attribute("group", 1), dilation)
-    y = F.pad(y, (0, more[1], 0, more[0]))
-    return y[..., top : y.shape[-2] - bottom, left : y.shape[-1] - right]
+    more, groups = node.attribute("output_padding", (0, 0)), node.attribute("group", 1)
+    return transposed_convolution(
+        x, weight, bias, stride=stride, dilation=dilation, groups=groups, more=more, sides=(left, right, top, bottom)
+    )
 
 
 def _pooled(node: Node, values: Values) -> Tensor:

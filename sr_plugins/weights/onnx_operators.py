@@ -195,6 +195,22 @@ def _trilu(node: Node, values: Values) -> Tensor:
     return torch.triu(values[0], k) if node.attribute("upper", 1) else torch.tril(values[0], k)
 
 
+def _cumulated(node: Node, values: Values) -> Tensor:
+    x, axis = values[0], int((numbers(values, 1) or [0])[0])
+    x = x.flip(axis) if node.attribute("reverse", 0) else x
+    y = torch.cumsum(x, axis)
+    if node.attribute("exclusive", 0):  # of what comes before
+        y = torch.cat((torch.zeros_like(y.narrow(axis, 0, 1)), y.narrow(axis, 0, y.shape[axis] - 1)), axis)
+    return y.flip(axis) if node.attribute("reverse", 0) else y
+
+
+def _softmax(node: Node, values: Values) -> Tensor:
+    x: Tensor = values[0]
+    if node.opset >= 13:
+        return F.softmax(x, node.attribute("axis", -1))
+    return F.softmax(x.flatten(node.attribute("axis", 1)), -1).view_as(x)  # over all axes from this one on
+
+
 def _where(node: Node, values: Values) -> Tensor:
     y: Tensor = torch.where(values[0], values[1], values[2])
     return y
@@ -264,10 +280,8 @@ OPERATORS: dict[str, Operator] = {
     "Concat": lambda node, values: torch.cat(values, node.attribute("axis")),
     "Tile": lambda node, values: values[0].repeat(numbers(values, 1)),
     "Gather": _gathered, "GatherElements": _gathered_elements, "GatherND": _gathered_nd, "ScatterND": _scattered_nd,
-    "ConstantOfShape": _constant_of_shape, "TopK": _top,
-    "CumSum": lambda node, values: torch.cumsum(values[0], int((numbers(values, 1) or [0])[0])),
+    "ConstantOfShape": _constant_of_shape, "TopK": _top, "CumSum": _cumulated, "Softmax": _softmax,
     "Einsum": lambda node, values: torch.einsum(node.attribute("equation"), *values),
-    "Softmax": lambda node, values: F.softmax(values[0], node.attribute("axis", -1 if node.opset >= 13 else 1)),
     "ReduceMean": _reduced(_mean), "ReduceSum": _reduced(lambda x, axes, keep: x.sum(axes, keepdim=keep)),
     "ReduceMax": _reduced(lambda x, axes, keep: x.amax(axes, keepdim=keep)),
     "ReduceMin": _reduced(lambda x, axes, keep: x.amin(axes, keepdim=keep)),
