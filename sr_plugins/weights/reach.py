@@ -47,6 +47,9 @@ def reach_of(
     width, radius = side_of(multiple, minimum, 64), None
     while radius is None and width <= WIDEST and time.process_time() - began < SECONDS / 2:
         radius = _radius(run, channels, scale, thin, width, swallows=swallows)
+        if radius is not None:  # rows may be read further than columns
+            down = _radius(run, channels, scale, thin, width, turned=True, swallows=swallows)
+            radius = None if down is None else max(radius, down)
         width *= 4 if width < 1024 else 2
     if radius is None:
         return None, 1
