@@ -14,9 +14,11 @@ from typing import NamedTuple
 HEAD = b"Exif\0\0"
 EXIF, GPS, INTEROP, MAKER_NOTE = 0x8769, 0x8825, 0xA005, 0x927C
 SUB_DIRECTORIES = (EXIF, GPS, INTEROP)
-BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SLONG, SRATIONAL = 1, 2, 3, 4, 5, 7, 9, 10
+LONG8, SLONG8, IFD8 = 16, 17, 18  # BigTIFF's
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_RATIOS = {RATIONAL: "I", SRATIONAL: "i"}
 _FLOATS = {11: "f", 12: "d"}
 _MOST_ENTRIES = 4096  # of a directory; real ones have less than 200
 _LARGEST_VALUE = 1 << 26
@@ -70,8 +72,8 @@ def numbers(field: Field, order: str) -> tuple[Fraction, ...]:
     """The field's values as exact numbers; empty where it holds none."""
     if field.kind in _INTEGERS:
         return tuple(map(Fraction, _unpack(f"{order}{field.amount}{_INTEGERS[field.kind]}", field.value)))
-    if field.kind in (RATIONAL, 10):
-        parts = _unpack(f"{order}{2 * field.amount}{'I' if field.kind == RATIONAL else 'i'}", field.value)
+    if field.kind in _RATIOS:
+        parts = _unpack(f"{order}{2 * field.amount}{_RATIOS[field.kind]}", field.value)
         return tuple(Fraction(n, d) for n, d in zip(parts[::2], parts[1::2], strict=True) if d)
     if field.kind in _FLOATS:
         values = _unpack(f"{order}{field.amount}{_FLOATS[field.kind]}", field.value)
@@ -84,8 +86,8 @@ def packed(kind: int, values: Iterable[float | Fraction], order: str) -> bytes:
     try:
         if kind in _FLOATS:
             return b"".join(struct.pack(order + _FLOATS[kind], float(v)) for v in values)
-        if kind in (RATIONAL, 10):
-            return b"".join(struct.pack(order + "II", *_ratio(Fraction(v))) for v in values)
+        if kind in _RATIOS:
+            return b"".join(struct.pack(order + 2 * _RATIOS[kind], *_ratio(Fraction(v), kind)) for v in values)
         return b"".join(struct.pack(order + _INTEGERS[kind], round(v)) for v in values)
     except (struct.error, KeyError) as error:
         raise OverflowError(f"{error}") from error
@@ -99,7 +101,7 @@ def field_of(tag: int, kind: int, values: Iterable[float | Fraction] | bytes, or
 
 def in_order(field: Field, old: str, new: str) -> Field:
     """The same field in another byte order; what is of type UNDEFINED stays as it is."""
-    size = _SIZES[field.kind] // (2 if field.kind in (RATIONAL, 10) else 1)
+    size = _SIZES[field.kind] // (2 if field.kind in _RATIOS else 1)
     if old == new or size == 1:
         return field
     swapped = b"".join(field.value[i : i + size][::-1] for i in range(0, len(field.value), size))
@@ -226,7 +228,7 @@ def compiled(
 
     Args:
         directories: by the tags that lead there; ``()`` is the first.
-        order: ``<`` or ``>``; the fields are in this order already.
+        order: ``<`` or ``>``; the fields are in this order already, and of no type of BigTIFF.
         at: 0 makes a block, with its header.
         note_at: where the maker note should lie, because offsets in it count on that; 0: anywhere.
         linked: links to EXIF and GPS directories are among the fields, and lead to where these are already.
@@ -248,7 +250,7 @@ def compiled(
         return begin
 
     def write(path: tuple[int, ...]) -> int:
-        fields = {f.tag: f for f in map(_small, directories[path]) if linked or f.tag not in SUB_DIRECTORIES}
+        fields = {f.tag: f for f in directories[path] if linked or f.tag not in SUB_DIRECTORIES}
         for tag in SUB_DIRECTORIES:
             if directories.get((*path, tag)):
                 fields[tag] = Field(tag, LONG, 1, struct.pack(order + "I", write((*path, tag))))
@@ -271,23 +273,15 @@ def compiled(
     return bytes(body), first
 
 
-def _small(field: Field) -> Field:
-    """BigTIFF's types of 8 bytes as those of 4."""
-    if field.kind not in (16, 17, 18):
-        return field
-    kind = 9 if field.kind == 17 else LONG
-    order = "<" if field.value[-4:] == bytes(4) else ">"
-    return field_of(field.tag, kind, numbers(field, order), order)
-
-
 def _ends(entries: Mapping[int, Field]) -> list[int]:
     return [field.value_at + len(field.value) for field in entries.values()]
 
 
-def _ratio(value: Fraction) -> tuple[int, int]:
-    for most in (0xFFFFFFFF, 1_000_000, 1000, 1):
+def _ratio(value: Fraction, kind: int) -> tuple[int, int]:
+    low, high = (0, 0xFFFFFFFF) if kind == RATIONAL else (-(1 << 31), 0x7FFFFFFF)
+    for most in (high, 1_000_000, 1000, 1):
         ratio = value.limit_denominator(most)
-        if 0 <= ratio.numerator <= 0xFFFFFFFF:
+        if low <= ratio.numerator <= high:
             return ratio.numerator, ratio.denominator
     raise OverflowError(f"{value} is no ratio of 32 bits")
 

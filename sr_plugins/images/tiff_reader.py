@@ -13,6 +13,7 @@ from typing import IO
 from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
+from sr_plugins.images.big_tiff import small_fields
 from sr_plugins.images.exif_block import (
     ASCII,
     EXIF,
@@ -94,8 +95,8 @@ class Page:
 
     def block(self) -> bytes | None:
         """What it carries beside its pixels, as an EXIF block of the same byte order."""
-        kept = kept_fields(self.first, _PLACES)
-        below = {path: list(fields.values()) for path, fields in self.below.items()}
+        kept = kept_fields(self.first, _PLACES, self.order)
+        below = {path: small_fields(fields.values(), self.order) for path, fields in self.below.items()}
         if not kept and not any(below.values()):
             return None
         note = self.below.get((EXIF,), {}).get(MAKER_NOTE)
@@ -103,7 +104,7 @@ class Page:
 
     def told(self) -> list[str]:
         """What of its tags is left out, in words."""
-        return told_of_tags(self.first, _PLACES)
+        return told_of_tags(self.first, _PLACES, self.order)
 
 
 def pages_of(source: Image.Image) -> tuple[Page, ...]:

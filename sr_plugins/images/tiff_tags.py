@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sr_plugins.images.big_tiff import fits, small_fields
 from sr_plugins.images.exif_block import ASCII, Field
 
 # Tags that say how the pixels are stored (TIFF 6.0; EXIF 2.32, 4.6.4 A), or hold what is carried otherwise. They would
@@ -43,23 +44,32 @@ _EMPTY = (59932, 59933)  # filling, and where it moved values from
 DESCRIPTION = 270
 
 
-def kept_fields(fields: Mapping[int, Field], places: frozenset[int]) -> list[Field]:
+def kept_fields(fields: Mapping[int, Field], places: frozenset[int], order: str) -> list[Field]:
     """Those that go along; ``places`` are the tags of directories that go along by other ways."""
-    kept = [
+    kept = (
         field
         for tag, field in fields.items()
         if tag not in _STORAGE | _TOLD.keys() | places and tag not in _EMPTY and field.kind not in _DIRECTORIES
-    ]
+    )
     # tifffile's note of the array's old shape
-    return [f for f in kept if not (f.tag == DESCRIPTION and f.kind == ASCII and f.value.startswith(b'{"shape"'))]
+    return [
+        f
+        for f in small_fields(kept, order)
+        if not (f.tag == DESCRIPTION and f.kind == ASCII and f.value.startswith(b'{"shape"'))
+    ]
 
 
-def told_of_tags(fields: Mapping[int, Field], places: frozenset[int]) -> list[str]:
+def told_of_tags(fields: Mapping[int, Field], places: frozenset[int], order: str) -> list[str]:
     """In words, what :func:`kept_fields` leaves out although it does not tell of the samples alone."""
     known = [_TOLD[tag] for tag in sorted(fields) if tag in _TOLD]
     below = [
         f"a directory below it (tag {tag})"
         for tag, field in sorted(fields.items())
         if field.kind in _DIRECTORIES and tag not in _STORAGE | places | _TOLD.keys()
+    ]
+    known += [
+        f"numbers of more than 32 bits (tag {tag})"
+        for tag, field in sorted(fields.items())
+        if tag not in _STORAGE | _TOLD.keys() | places and not fits(field, order)
     ]
     return [f"{what} are left out" for what in dict.fromkeys(known)] + [f"{what} is left out" for what in below]

@@ -97,6 +97,24 @@ def test_enlarging_by_phases_is_the_dense_matrix(scale: int, length: int, dim: i
     assert np.abs(got.numpy() - expected).max() < 1e-6
 
 
+@pytest.mark.parametrize(
+    ("location", "down", "across"),
+    [
+        (ChromaLocation.LEFT, 0.5, 0),
+        (ChromaLocation.CENTER, 0.5, 0.5),
+        (ChromaLocation.TOP_LEFT, 0, 0),
+        (ChromaLocation.TOP, 0, 0.5),
+        (ChromaLocation.BOTTOM_LEFT, 1, 0),
+        (ChromaLocation.BOTTOM, 1, 0.5),
+    ],
+)
+def test_chroma_lies_where_figure_1_of_h_273_has_it(location: ChromaLocation, down: float, across: float) -> None:
+    """In luma samples from the first one, of 4:2:0; where chroma is not subsampled it lies on luma."""
+    assert (chroma_offset(location, 0, 1), chroma_offset(location, 1, 1)) == (down, across)
+    assert (chroma_offset(location, 0, 0), chroma_offset(location, 1, 0)) == (0, 0)
+    assert (chroma_offset(location, 0, 2), chroma_offset(location, 1, 2)) == (3 * down, 3 * across)
+
+
 @pytest.mark.parametrize("location", list(ChromaLocation))
 @pytest.mark.parametrize("log2", [1, 2])
 @pytest.mark.parametrize("axis", [0, 1])
