@@ -206,8 +206,7 @@ class Xmp:
 
     def _region(self, owner: ElementTree.Element, to: Placement) -> None:
         """Faces: MWG regions, centred, in parts of the sides or in pixels; Microsoft's, by their corner."""
-        if owner.tag == _REGIONS + "Area" or any(_AREA + name in owner.attrib for name in "xy"):
-            found = {n: v for n in "xywhd" if (v := _simple(owner, _AREA + n)) is not None}
+        if found := {n: v for n in "xywhd" if (v := _simple(owner, _AREA + n)) is not None}:
             unit = owner.get(_AREA + "unit") or owner.findtext(_AREA + "unit") or "normalized"
             if "x" in found and "y" in found:
                 pixels = unit == "pixel"
@@ -216,9 +215,9 @@ class Xmp:
                     w, h = found["w"], found["h"]
                     found["w"], found["h"] = to.extent(w, h) if pixels else to.exchanged(w, h)
                 self._store_all(owner, {_AREA + n: f"{v:.6f}".rstrip("0").rstrip(".") for n, v in found.items()})
-        measure = owner.get(_DIMENSIONS + "unit") or owner.findtext(_DIMENSIONS + "unit")
-        if owner.tag == _REGIONS + "AppliedToDimensions" and measure in (None, "pixel"):
-            self._store_all(owner, {_DIMENSIONS + "w": str(to.size[0]), _DIMENSIONS + "h": str(to.size[1])})
+        for part in owner.iter() if owner.tag == _REGIONS + "AppliedToDimensions" else ():  # itself, or a node in it
+            if (part.get(_DIMENSIONS + "unit") or part.findtext(_DIMENSIONS + "unit") or "pixel") == "pixel":
+                self._store_all(part, {_DIMENSIONS + "w": str(to.size[0]), _DIMENSIONS + "h": str(to.size[1])})
         for name, holder in [(n, owner) for n in owner.attrib] + [("", c) for c in owner]:
             tag, value = (name, owner.attrib[name]) if name else (holder.tag, holder.text or "")
             if tag == _PEOPLE + "Rectangle" and len(values := _numbers(value.split(","))) == 4:

@@ -45,7 +45,8 @@ def test_the_transform_is_scipy_s() -> None:
 @pytest.mark.parametrize("quality", [40, 60, 80])
 @pytest.mark.parametrize(("top", "left"), [(0, 0), (3, 0), (0, 5), (6, 7)])
 def test_a_jpeg_shows_wherever_its_blocks_begin(quality: int, top: int, left: int) -> None:
-    found = find_jpeg(through_jpeg(scene(), quality)[top:, left:])
+    whole = through_jpeg(scene(), quality)
+    found = find_jpeg(whole[top : 256 - (4 if top else 0), left : 256 - (4 if left else 0)])  # a part begins anywhere
     assert found.codec == "jpeg"
     low, high = found.quality
     assert low - 1 <= quality <= high + 1
