@@ -58,12 +58,13 @@ def indexed(order: str, note: str, *further: bytes) -> bytes:
     return coded(PHOTO, *further, jpeg_segment(0xE2, index(len(empty), len(empty) - base))) + behind
 
 
-def contained(note: str) -> bytes:
-    """The same by Google's container alone, whose pieces follow each other."""
-    behind = coded(MAP, NOTES[note])
+def contained(note: str, behind: bytes) -> bytes:
+    """The same by Google's container alone, whose pieces follow each other; ``behind`` comes after the map."""
+    stored = coded(MAP, NOTES[note])
     listed = b'<Container:Item Item:Semantic="Primary"/>'
-    listed += b'<Container:Item Item:Semantic="GainMap" Item:Length="%d"/>' % len(behind)
-    return coded(PHOTO, jpeg_segment(0xE1, XMP + listed)) + behind
+    listed += b'<Container:Item Item:Semantic="GainMap" Item:Length="%d"/>' % len(stored)
+    listed += b'<Container:Item Item:Semantic="MotionPhoto" Item:Length="%d"/>' % len(behind) if behind else b""
+    return coded(PHOTO, jpeg_segment(0xE1, XMP + listed)) + stored + behind
 
 
 @pytest.mark.parametrize("note", NOTES)
@@ -74,8 +75,9 @@ def test_a_map_is_found_by_the_index_of_either_byte_order(order: str, note: str)
         assert stored_map(image) == coded(MAP, NOTES[note])
 
 
-def test_a_map_is_found_by_a_container_alone() -> None:
-    with Image.open(io.BytesIO(contained("Adobe"))) as image:
+@pytest.mark.parametrize("behind", [b"", b"the video of a motion photo"])
+def test_a_map_is_found_by_a_container_alone(behind: bytes) -> None:
+    with Image.open(io.BytesIO(contained("Adobe", behind))) as image:
         assert stored_map(image) == coded(MAP, NOTES["Adobe"])
 
 
