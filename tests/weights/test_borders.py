@@ -145,16 +145,18 @@ def test_a_graph_repeats_the_edge_itself(size: tuple[int, int], enlarging: bool)
     assert np.abs(ours - theirs).max() < 1e-5
 
 
-CONV = [helper.make_node("Mul", ["in", "half"], ["a"]), helper.make_node("Conv", ["a", "k"], ["out"], group=1)]
+CONV = [helper.make_node("Mul", ["in", "half"], ["a"]), helper.make_node("Conv", ["a", "k"], ["out"])]
 HALF = numpy_helper.from_array(np.float32(0.5), "half")
 
 
-@pytest.mark.parametrize(("channels", "together"), [(1, 1), (3, 3), (9, 9), (15, 15)])
-def test_channels_left_open_are_those_of_the_first_convolution(channels: int, together: int) -> None:
-    model = graph(CONV, [None, None, None, None], HALF, tensor(torch.rand(4, channels, 3, 3), "k"))
-    assert freed(PATH, model) == together
+@pytest.mark.parametrize(("channels", "groups"), [(1, 1), (3, 1), (9, 1), (15, 1), (1, 3), (3, 5)])
+def test_channels_left_open_are_those_of_the_first_convolution(channels: int, groups: int) -> None:
+    """Of all its groups, behind what changes their values alone."""
+    nodes = [CONV[0], helper.make_node("Conv", ["a", "k"], ["out"], group=groups)]
+    model = graph(nodes, [None, None, None, None], HALF, tensor(torch.rand(15, channels, 3, 3), "k"))
+    assert freed(PATH, model) == channels * groups
     sides = [dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
-    assert sides == ["n", together, "h", "w"]
+    assert sides == ["n", channels * groups, "h", "w"]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_half_precision_is_cast_at_both_ends_also_where_the_result_is_read_insid
     """The border becomes float32; what reads picture or result within the graph still gets float16."""
     nodes = [
         helper.make_node("Mul", ["in", "in"], ["out"]),
-        helper.make_node("Identity", ["out"], ["unused"]),
+        helper.make_node("Add", ["out", "in"], ["unused"]),
     ]
     model = graph(nodes, [1, 3, 4, 4], kind=TensorProto.FLOAT16)
     assert freed(PATH, model) == 3
