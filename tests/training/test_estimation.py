@@ -195,7 +195,6 @@ def test_a_film_is_read_with_its_quantiser(tmp_path: Path) -> None:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     film = read_source(path, 6)
-    assert film.is_video
     assert len(film.frames) == 6
     assert film.compression is not None
     assert film.compression.codec == "h264"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,6 @@ class Source:
     name: str
     frames: list[Rgb]
     compression: Compression | None
-    is_video: bool = False
-    candidates: int = field(default=0)
 
 
 def luma(picture: Rgb) -> NDArray[np.float32]:
@@ -66,7 +64,7 @@ def read_source(path: Path, count: int = 12) -> Source:
     if path.suffix.lower() in SUFFIXES:
         with opened_picture(path) as image:
             compression = jpeg_of(image)
-            return Source(path.name, [to_rgb(image, path)], compression, candidates=1)
+            return Source(path.name, [to_rgb(image, path)], compression)
     frames, quantisers = [], []
     with opened(path) as container:
         stream = next((s for s in container.streams.video), None)
@@ -83,7 +81,7 @@ def read_source(path: Path, count: int = 12) -> Source:
     if not frames:
         raise DataError(f"{path} holds no picture that can be decoded")
     chosen = [frames[i] for i in choose(frames, count)]
-    return Source(path.name, chosen, video_compression(codec, quantisers, rate), True, len(frames))
+    return Source(path.name, chosen, video_compression(codec, quantisers, rate))
 
 
 def choose(frames: Sequence[Rgb], count: int) -> list[int]:
