@@ -57,6 +57,7 @@ def test_where_tiles_blend_each_gives_its_share_and_there_is_no_step(dtype: type
     assert line[middle] == pytest.approx(55, abs=3)
 
 
+@settings(max_examples=40, deadline=None)
 @given(start=st.integers(0, 40), count=st.integers(1, 40), reach=st.integers(0, 50), length=st.integers(81, 200))
 def test_what_is_read_for_a_part_reaches_as_far_as_it_must(start: int, count: int, reach: int, length: int) -> None:
     start *= ALIGN

@@ -58,6 +58,7 @@ def test_taps_sum_to_one_and_are_centred(position: float, widen: float) -> None:
     assert np.allclose(mirrored[::-1], weights, atol=1e-12)
 
 
+@settings(max_examples=40, deadline=None)
 @given(length=st.integers(1, 9), index=st.integers(-40, 40))
 def test_mirroring_repeats_the_edge_as_numpy_s_symmetric(length: int, index: int) -> None:
     padded = np.pad(np.arange(length), 48, mode="symmetric")

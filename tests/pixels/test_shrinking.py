@@ -142,6 +142,7 @@ def test_the_colours_of_the_bars(rgb: tuple[int, int, int], ycbcr: tuple[int, in
     assert np.abs(ycbcr_to_rgb(np.array([[ycbcr]], np.uint8))[0, 0].astype(int) - rgb).max() <= 2
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.tuples(*[st.integers(0, 255)] * 3))
 def test_the_way_back_is_exact_but_for_rounding(rgb: tuple[int, int, int]) -> None:
     pixel = np.array([[rgb]], np.uint8)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sr_plugins.errors import RecipeError
@@ -24,6 +24,7 @@ def test_pairs_go_up_and_stay_within_their_limits(value: object) -> None:
         check_range("sigma", value, 0, 10)
 
 
+@settings(max_examples=40, deadline=None)
 @given(low=st.floats(0, 5), width=st.floats(0, 5), seed=st.integers(0, 99))
 def test_draws_lie_in_their_pair_and_numbers_draw_nothing(low: float, width: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
