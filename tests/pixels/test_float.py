@@ -88,6 +88,24 @@ def test_whole_numbers_and_floats_of_one_picture_give_one_picture(family: str, c
         assert np.abs(mine - np.clip(theirs.astype(np.float64) * top + z, 0, top)).max() <= 0.5 + 1e-3 * top / 255
 
 
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("bits", [8, 10, 16])
+def test_codes_are_seen_as_the_values_that_they_stand_for(bits: int, full_range: bool) -> None:
+    """ITU-R BT.2100, table 9, written out: what a model of RGB gets of codes and of their values is one picture."""
+    told = {"bits": bits, "full_range": full_range, "matrix": Matrix.BT709}
+    whole = FrameFormat(family="yuv", **told)  # type: ignore[arg-type]
+    exact = FrameFormat(family="yuv", bits=32, is_float=True, matrix=Matrix.BT709)
+    unit = 1 << bits - 8
+    luma, chroma = ((0, (1 << bits) - 1),) * 2 if full_range else ((16 * unit, 219 * unit), (128 * unit, 224 * unit))
+    zeros, spans = (luma[0], *[128 * unit] * 2), (luma[1], *[chroma[1]] * 2)
+    codes = [np.rint(v * s + z) for v, z, s in zip(planes(exact), zeros, spans, strict=True)]
+    values = [((c - z) / s).astype(np.float32) for c, z, s in zip(codes, zeros, spans, strict=True)]
+    held, floats = ([torch.from_numpy(p[None]) for p in some] for some in (codes, values))
+    of_codes, _ = Conversion(whole, "rgb", 2).to_model([p.to(torch.int32) for p in held], None, 0)
+    of_values, _ = Conversion(exact, "rgb", 2).to_model(floats, None, 0)
+    assert float((of_codes - of_values).abs().max()) < 2e-6
+
+
 @settings(max_examples=25, deadline=None)
 @given(low=st.floats(-50, 0), high=st.floats(1, 50), bits=st.sampled_from([16, 32]))
 def test_values_beyond_black_and_white_pass(low: float, high: float, bits: int) -> None:
