@@ -150,7 +150,7 @@ def both(folder: Path, layers: str, content: list[Floats | bytes], x: Floats) ->
     param.write_text(text)
     beside.write_bytes(data)
     with torch.inference_mode():
-        ours = NcnnGraph(*graph_of(param, text, beside, data))(torch.from_numpy(x)[None])[0].numpy()
+        ours = NcnnGraph(*graph_of(param, text, beside, data), planes=len(x))(torch.from_numpy(x)[None])[0].numpy()
     net = ncnn.Net()
     net.opt.num_threads = 1
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
