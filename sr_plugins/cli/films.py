@@ -15,7 +15,7 @@ from sr_plugins.cli.files import expanded, is_film_name, obstacle, place_beside,
 from sr_plugins.errors import PipeError, one_line
 from sr_plugins.video.containers import batch_suffix
 from sr_plugins.video.output_options import OutputOptions
-from sr_plugins.video.sequence import existing, is_picture, is_sequence, pattern_of
+from sr_plugins.video.sequence import existing, film_name, is_picture, is_sequence, pattern_of
 
 _SOUND = {".aac", ".ac3", ".aif", ".aiff", ".flac", ".mp2", ".mp3", ".oga", ".opus", ".wav", ".wma"}
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
@@ -28,9 +28,10 @@ def film_obstacle(
 
     ``output_options`` are ffmpeg's: one of them may name the container, which is otherwise what the target's name says.
     """
+    from sr_plugins.video.journal import list_path
     from sr_plugins.video.streams import muxer_of
 
-    unfinished = target.with_name(target.name + ".parts").exists()
+    unfinished = list_path(target).parent.exists()
     if is_sequence(source):
         source = existing(source) or source
     if is_sequence(target) and not (replace or resume or unfinished):
@@ -132,7 +133,7 @@ def remove_empty(made: Sequence[Path]) -> None:
 def _called(place: Path) -> Path:
     """The name of a film in a folder of results; numbered pictures lose the place of their number."""
     if is_sequence(place):
-        return Path(f"{place.name.partition('%')[0].rstrip('_-. ') or 'film'}.mkv")
+        return Path(f"{film_name(place)}.mkv")
     return place.with_name(place.stem + batch_suffix(place.suffix))
 
 

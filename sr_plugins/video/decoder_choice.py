@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.encode import Encoding
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, decodes, has_decoder, plain, version, version_number
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, decodes, has_decoder, local_url, plain, version, version_number
 from sr_plugins.video.pixel_formats import PixelLayout
 from sr_plugins.video.source import NO_CROP, Source
 
@@ -45,7 +45,7 @@ def as_decoded(executable: str, source: Source, hwaccel: str | None = None) -> S
 def _check_hardware(executable: str, source: Source, name: str) -> None:
     """Decode one frame: a card may be missing, or its driver, or the codec may be none of its own."""
     given = [word for key, value in source.given.items() for word in (f"-{key}", value)]
-    file = ["-protocol_whitelist", PROTOCOLS, "-i", f"file:{source.path.absolute()}", "-map", f"0:{source.main}"]
+    file = ["-protocol_whitelist", PROTOCOLS, "-i", local_url(source.path), "-map", f"0:{source.main}"]
     frame = [*given, *file, "-frames:v", "1", "-f", "null", "-"]
     quiet = [executable, "-hide_banner", "-nostdin", "-loglevel", "error"]
     found = subprocess.run([*quiet, "-hwaccel", name, *frame], capture_output=True)

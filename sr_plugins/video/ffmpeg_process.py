@@ -20,6 +20,7 @@ import ffmpeg
 
 from sr_plugins.errors import PipeError
 from sr_plugins.version import package_command
+from sr_plugins.video.sequence import is_sequence
 
 MINIMUM = (5, 1)
 # Nothing but local files and pipes is ever opened, whatever a playlist or a name asks for.
@@ -120,9 +121,17 @@ def has_decoder(ffmpeg: str, decoder: str) -> bool:
     return "Decoder " in shown
 
 
+def local_url(path: Path) -> str:
+    """A file, or the pattern of numbered pictures, as ffmpeg takes it, whatever its name looks like."""
+    whole = path.absolute()
+    if is_sequence(path):  # ffmpeg looks for the place of the number in the names of folders, too
+        return f"file:{whole.parent.as_posix().rstrip('/').replace('%', '%%')}/{whole.name}"
+    return f"file:{whole}"
+
+
 def file_url(path: Path) -> str:
-    """A file for ffmpeg-python, which hashes text and therefore takes no name that is not UTF-8; see `compiled`."""
-    return os.fsencode(f"file:{path.absolute()}").decode("latin-1")
+    """The same for ffmpeg-python, which hashes text and therefore takes no name that is not UTF-8; see `compiled`."""
+    return os.fsencode(local_url(path)).decode("latin-1")
 
 
 def compiled(stream: ffmpeg.nodes.OutputStream, executable: str) -> list[str]:

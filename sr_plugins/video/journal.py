@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.journal_lines import FILES, WHOLE, ChunkRecord, Lines, Listed
+from sr_plugins.video.journal_lines import FILES, WHOLE, ChunkRecord, Lines, Listed, difference
 
 _FILE = "journal.jsonl"
 _VERSION = 2
-_SHOWN = 60  # characters of a value that a message shows
+_LONGEST = 255  # bytes of a name, on most disks
 
 
 def sync_folder(folder: Path) -> None:
@@ -71,8 +71,14 @@ def being_written(target: Path) -> bool:
 
 
 def list_path(target: Path) -> Path:
-    """Where the list of a target's finished chunks is, if there is one."""
-    return target.with_name(target.name + ".parts") / _FILE
+    """Where the list of a target's finished chunks is, if there is one: in ``<target>.parts``, or, where that would be
+    too long a name, in one that its beginning and a hash make."""
+    name, ending = target.name, ".parts"
+    if len(os.fsencode(name + ending)) > _LONGEST:
+        ending = f"~{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}{ending}"
+        while len(os.fsencode(name + ending)) > _LONGEST:
+            name = name[:-1]
+    return target.with_name(name + ending) / _FILE
 
 
 def content(path: Path) -> str:
@@ -221,7 +227,7 @@ class Journal:
     def _compare(self, before: dict[str, Any]) -> None:
         mine = self._identity
         differ = [key for key in {**before, **mine} if before.get(key) != mine.get(key)]
-        changed = [f"{key} {_difference(before.get(key), mine.get(key))}" for key in differ]
+        changed = [f"{key} {difference(before.get(key), mine.get(key))}" for key in differ]
         if changed:
             raise PipeError(
                 f"{self.folder} holds the finished chunks of another job: {'; '.join(changed)}. Run that one to its "
@@ -285,16 +291,3 @@ class Journal:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _difference(was: Any, now: Any) -> str:
-    """What differs, from the first place on where two lists do."""
-    if isinstance(was, list) and isinstance(now, list):
-        same = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
-        was, now = was[same:], now[same:]
-    return f"was {_short(was)}, is {_short(now)}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

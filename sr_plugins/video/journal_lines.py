@@ -10,6 +10,7 @@ from typing import Any
 
 WHOLE = "whole"  # the key of the last line of all: the size of the finished film
 FILES = "files"  # the key in the first line that tells which files of the folder are ours
+_SHOWN = 60  # characters of a value that a message shows
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Names of ours, where the list does not tell them.
 _OURS = re.compile(r"\d{6}(\.partial)?\.(nut|mov)|(joined|rehearsal)(\.\w+)?|(cover|subtitles)\d+\.\w+")
@@ -134,3 +135,16 @@ def _entry(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def difference(was: Any, now: Any) -> str:
+    """What differs, from the first place on where two lists do."""
+    if isinstance(was, list) and isinstance(now, list):
+        same = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+        was, now = was[same:], now[same:]
+    return f"was {_short(was)}, is {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

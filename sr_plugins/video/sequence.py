@@ -15,7 +15,8 @@ from sr_plugins.video.containers import Container
 
 DEFAULT_RATE = Fraction(25)  # ffmpeg's
 FIRST = 1  # number of the first picture that is written, as ffmpeg counts
-_PLACE = re.compile(r"([^%]*)%(?:0(\d+))?d([^%]*)")
+# The place of the number among other letters; %% is a % of the name.
+_PLACE = re.compile(r"((?:[^%]|%%)*)%(?:0(\d+))?d((?:[^%]|%%)*)")
 _NAME = re.compile(r"(.*?)(\d+)(\D*\.\w+)")
 # How pictures are written, by their ending.
 _ENCODERS: dict[str, tuple[str, ...]] = {
@@ -68,8 +69,6 @@ class Numbered:
         Raises:
             PipeError: there is none, or one is missing among them.
         """
-        if str(pattern.absolute()).count("%") > 1:
-            raise PipeError(f"{pattern}: ffmpeg takes every % for the place of a number: rename the folder")
         numbers = sorted(_matching(pattern))
         if not numbers:
             raise PipeError(f"{pattern}: there is no such picture")
@@ -82,7 +81,8 @@ class Numbered:
     def given(self) -> dict[str, str]:
         """Options with which ffmpeg reads them."""
         rate = f"{self.rate.numerator}/{self.rate.denominator}"
-        return {"format": "image2", "framerate": rate, "start_number": str(self.first)}
+        first = str(self.first)
+        return {"format": "image2", "pattern_type": "sequence", "framerate": rate, "start_number": first}
 
     def digest(self) -> str:
         """A hash of all pictures, in order."""
@@ -91,6 +91,12 @@ class Numbered:
             with picture(self.pattern, number).open("rb") as file:
                 state.update(hashlib.file_digest(file, "blake2b").digest())
         return state.hexdigest()[:32]
+
+
+def film_name(pattern: Path) -> str:
+    """What a film of these pictures is called, without an ending: the letters before the number."""
+    parts = _PLACE.fullmatch(pattern.name)
+    return (parts[1].replace("%%", "%").rstrip("_-. ") if parts else pattern.stem) or "film"
 
 
 def picture(pattern: Path, number: int) -> Path:
@@ -121,7 +127,8 @@ def pattern_of(pictures: Iterable[Path]) -> Path:
     ((before, after),) = found
     digits = {len(path.name) - len(before) - len(after) for path in files}
     padded = any(path.name[len(before)] == "0" and len(path.name) > len(before + after) + 1 for path in files)
-    pattern = files[0].with_name(f"{before}%{f'0{min(digits)}' if padded else ''}d{after}")
+    place = f"%{f'0{min(digits)}' if padded else ''}d"
+    pattern = files[0].with_name(place.join(part.replace("%", "%%") for part in (before, after)))
     if {picture(pattern, number) for number in _matching(pattern)} != set(files):
         raise PipeError(f"{pattern}: more pictures are numbered so, or some otherwise: --start and --end take a part")
     return pattern
@@ -132,6 +139,7 @@ def _matching(pattern: Path) -> list[int]:
     parts = _PLACE.fullmatch(pattern.name)
     if parts is None or not pattern.parent.is_dir():
         return []
-    name = re.compile(f"{re.escape(parts[1])}(\\d+){re.escape(parts[3])}")
+    before, after = (re.escape(part.replace("%%", "%")) for part in (parts[1], parts[3]))
+    name = re.compile(f"{before}(\\d+){after}")
     found = [(int(n[1]), path) for path in pattern.parent.iterdir() if (n := name.fullmatch(path.name))]
     return [number for number, path in found if path.name == pattern.name % number]

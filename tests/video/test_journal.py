@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from video_clips import ffmpeg_run, moving, pictures
 
 from sr_plugins import Upscaler
+from sr_plugins.cli.main import srp
 from sr_plugins.errors import PipeError
-from sr_plugins.video.journal import Journal, clear_finished, content
+from sr_plugins.video.journal import Journal, clear_finished, content, list_path
 from sr_plugins.video.journal_lines import ChunkRecord
 from sr_plugins.video.transcode import FilmProgress, upscale_video
 
@@ -230,3 +232,28 @@ def test_a_chunk_with_a_changed_byte_is_made_again(clip: Path, tmp_path: Path, d
     data[len(data) // 2] ^= 1
     chunk.write_bytes(data)
     assert upscale_video(clip, target, doubled, options=FAST, chunk_frames=5).resumed == 5
+
+
+def test_names_as_long_as_a_disk_takes_them(clip: Path, tmp_path: Path) -> None:
+    """The folder beside such a film is called otherwise, and an interrupted film is found by it."""
+    source = tmp_path / f"{'n' * 251}.mkv"
+    shutil.copy(clip, source)
+    words = ["video", str(source), "-o", f"{tmp_path}/larger/", "--model", "nearest", "--device", "cpu", "--chunk", "8"]
+    target = tmp_path / "larger" / source.name
+    target.parent.mkdir()
+    with pytest.raises(KeyboardInterrupt), Upscaler("nearest", 2, device="cpu") as upscaler:
+        upscale_video(source, target, upscaler, chunk_frames=8, progress=_stop_in_the_second_chunk)
+    left = list(target.parent.iterdir())
+    assert len(left) == 1
+    assert left[0].name.endswith(".parts")
+    done = CliRunner().invoke(srp, words, standalone_mode=False)
+    assert done.return_value == 0, done.output
+    assert "8 of them from before" in done.output
+    assert list(target.parent.iterdir()) == [target]
+    # Two long names that begin alike have folders of their own.
+    assert len({list_path(tmp_path / f"{'n' * 250}{end}.mkv").parent.name for end in "ab"}) == 2
+
+
+def _stop_in_the_second_chunk(progress: FilmProgress) -> None:
+    if progress.chunk == 1:
+        raise KeyboardInterrupt

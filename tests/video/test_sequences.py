@@ -133,3 +133,25 @@ def test_as_a_person_runs_it(frames: Path, tmp_path: Path) -> None:
         times(tmp_path / "o.mkv")[-1] == Fraction(11, 12).limit_denominator(1000)
         or len(times(tmp_path / "o.mkv")) == 12
     )
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(("folder", "stem"), [("50%", "f_"), ("a%03d%%", "f_"), ("plain", "100% [a]*_")])
+def test_percent_signs_in_names_of_folders_and_pictures(
+    ffmpeg: str, folder: str, stem: str, frames: Path, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """In the name a pattern says it twice, as ffmpeg asks; a folder is written as it is called."""
+    place, target, out = tmp_path / folder, tmp_path / "out.mkv", tmp_path / f"to {folder}"
+    place.mkdir()
+    out.mkdir()
+    for number, picture in enumerate(sorted(frames.parent.iterdir())[:3]):
+        picture.rename(place / f"{stem}{number:03d}.png")
+    pattern = place / f"{stem.replace('%', '%%')}%03d.png"
+    assert films_of((str(place),), str(target), [], []) == [(pattern, target)]
+    assert films_of((str(place),), f"{tmp_path}/new/", [], [])[0][1].name == f"{stem.rstrip('_')}.mkv"
+    upscale_video(pattern, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "ffv1"])
+    assert len(times(target)) == 3
+    upscale_video(pattern, out / f"{stem.replace('%', '%%')}%d.png", doubled, ffmpeg=ffmpeg)
+    for number in range(3):
+        want = _pixels(place / f"{stem}{number:03d}.png").repeat(2, 0).repeat(2, 1)
+        assert np.array_equal(_pixels(out / f"{stem}{number}.png"), want)
