@@ -56,6 +56,14 @@ def test_sources_that_are_no_video(tmp_path: Path, doubled: Upscaler) -> None:
     _fails(text, target, doubled, "cannot be read as video")
     _fails(tmp_path / "absent.mkv", target, doubled, "there is no such file")
     _fails(tmp_path, target, doubled, "is a folder")
+    for ending, kind in (
+        ("mpd", "a list of DASH.* -c copy"),
+        ("avs", "a script of AviSynth"),
+        ("vpy", "vspipe .* srp pipe"),
+        ("iso", "image"),
+    ):
+        _fails(text.rename(tmp_path / f"other.{ending}"), target, doubled, rf"other\.{ending} is .*{kind}")
+        text = tmp_path / f"other.{ending}"
     assert not target.with_name("out.mkv.parts").exists()
 
 
