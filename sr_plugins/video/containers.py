@@ -211,6 +211,9 @@ CONTAINERS = (
     Container(muxer="mxf", sound="pcm_s16le", timecode=True, languages="none"),
     Container(muxer="flv", languages="none"),
     Container(muxer="nut", chapters=True, titles=True, marks=frozenset({"comment"})),
+    # A list and many files, which are told as that.
+    Container(muxer="hls", suffixes=("m3u8",)),
+    Container(muxer="dash", suffixes=("mpd",)),
     Container(muxer="gif", encoder=("png",), finish=("gif", "-filter:v", _PALETTE), tags=False),
     Container(muxer="apng", encoder=("png",), finish=("apng", "-plays", "0"), tags=False),
     Container(muxer="webp", encoder=("png",), finish=("libwebp", "-quality", "90", "-loop", "0"), tags=False),
@@ -222,7 +225,7 @@ DELAY_IN_MATROSKA = (9, 0)
 # The ffmpeg from which on MP4 holds PCM.
 PCM_IN_MP4 = (6, 0)
 # Sources whose clock starts anywhere and may be set anew at any time (broadcast, DVD), by the names of demuxers.
-DISCONTINUOUS = {"mpegts", "mpeg", "mpegtsraw", "dvd", "vob"}
+DISCONTINUOUS = {"mpegts", "mpeg", "mpegtsraw", "dvd", "vob", "hls"}
 # Sources that name other files, which hold the film, by the names of demuxers.
 LISTS = {"hls", "concat", "dash", "imf"}
 # What is taken for a film in a folder.

@@ -10,17 +10,21 @@ from av.video.stream import VideoStream
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
-from sr_plugins.video.ffmpeg_process import version_number
+from sr_plugins.video.ffmpeg_process import local_url, version_number
 from sr_plugins.video.join_plan import COVER_KIND, DISPLAY_OPTIONS, FINE_RATE, Join
 from sr_plugins.video.languages import language_in
+from sr_plugins.video.programs import program_settings
 from sr_plugins.video.source import StreamInfo, opened
 from sr_plugins.video.streams import EXPERIMENTAL
 from sr_plugins.video.timeline import fraction
 
 _KEPT_APART = {"h264", "hevc", "mpeg4"}
 _KEPT_WITHIN = {("mpegts", "mpeg4"), ("mxf", "h264")}
-# What tags say about a stream's old bytes: Matroska's statistics, and that transparency lies beside the picture.
-_STALE = ("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate", "alpha_mode")
+# What tags say about a stream's old bytes: statistics, and that transparency lies beside the picture.
+_STALE = (
+    *("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate", "alpha_mode"),
+    "variant_bitrate",
+)
 
 
 def stream_settings(join: Join) -> list[str]:
@@ -38,6 +42,9 @@ def stream_settings(join: Join) -> list[str]:
         said += ["-video_track_timescale", str(rational.denominator), "-movie_timescale", str(rational.denominator)]
     if join.end is not None:
         said += ["-t", seconds(join.end - join.origin)]
+    if not join.options.own_maps:
+        places = {entry.stream.index: number for number, entry in enumerate(join.kept)}
+        said += program_settings(plan.programs, places, source.main, plan.muxer)
     for number, entry in enumerate(join.kept):
         if entry.codec != "copy":
             said += [f"-c:{number}", entry.codec]
@@ -104,7 +111,7 @@ def cover_settings(join: Join, folder: Path) -> list[str]:
         tags = stream.tags
         file = folder / name
         file.write_bytes(pictures[stream.index])
-        said += ["-attach", f"file:{file.absolute()}"]
+        said += ["-attach", local_url(file)]
         said += [f"-metadata:s:{number}", f"filename={tags.get('filename', f'cover.{kind}')}"]
         said += [
             f"-metadata:s:{number}",

@@ -18,13 +18,20 @@ from av.video.stream import VideoStream
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DISCONTINUOUS, LISTS
-from sr_plugins.video.ffmpeg_process import PROTOCOLS
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, local_url
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.sequence import Numbered
 from sr_plugins.video.timeline import Span
 from sr_plugins.video.wholeness import lacks_index
 
 NO_CROP = (0, 0, 0, 0)
+# What people have that is no file of a film, and what makes one of it.
+_NO_FILM = {
+    ".mpd": "a list of DASH, make one file of it first: ffmpeg -i IN -c copy OUT.mkv",
+    ".avs": "a script of AviSynth, make a film of it first: ffmpeg -i IN -c:v ffv1 OUT.mkv",
+    ".vpy": "a script of VapourSynth, pipe it: vspipe -c y4m IN - | srp pipe | ffmpeg -i - OUT.mkv",
+    ".iso": "an image of a disc, copy a film from it first, with a tool such as MakeMKV or ffmpeg -f dvdvideo -i IN",
+}
 _MISNAMED = ("rgb555le", "rgb555be", "rgb565le", "bgr555le")
 
 
@@ -195,9 +202,10 @@ def films_of(container: InputContainer) -> list[VideoStream]:
 
 
 def main_film(container: InputContainer) -> VideoStream | None:
-    """The one that is upscaled: the default one, else the first."""
+    """The one that is upscaled: the default one, else the largest, the first of several."""
     films = films_of(container)
-    return next((stream for stream in films if stream.disposition & Disposition.default), next(iter(films), None))
+    largest = max(films, key=lambda s: s.width * s.height if s.codec_context else 0, default=None)
+    return next((stream for stream in films if stream.disposition & Disposition.default), largest)
 
 
 def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
@@ -225,7 +233,7 @@ def opened(path: Path, given: Mapping[str, str] = MappingProxyType({})) -> Itera
         raise PipeError(f"{path} is a pipe or a device, and a film is read more than once: write it to a file first")
     try:
         options = {**given, "protocol_whitelist": PROTOCOLS}
-        with av.open(f"file:{path.absolute()}", format=options.pop("format", None), options=options) as container:
+        with av.open(local_url(path), format=options.pop("format", None), options=options) as container:
             yield container
     except (av.FFmpegError, IsADirectoryError) as error:
         if not path.exists():
@@ -239,5 +247,7 @@ def opened(path: Path, given: Mapping[str, str] = MappingProxyType({})) -> Itera
                 f"{path} is truncated: its index (moov), which is written last, is missing; take a whole copy, or "
                 "rebuild it with a tool such as untrunc and another film of the same camera"
             ) from error
+        if told := _NO_FILM.get(path.suffix.lower()):
+            raise PipeError(f"{path} is {told}") from error
         reason = getattr(error, "strerror", None) or error
         raise PipeError(f"{path}: cannot be read as video, it is damaged or of another kind ({reason})") from error

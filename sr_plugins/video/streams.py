@@ -23,9 +23,10 @@ from sr_plugins.video.containers import (
     container_of_suffix,
     held_by,
 )
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, version_number
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, local_url, version_number
 from sr_plugins.video.languages import UNKNOWN, language_in
 from sr_plugins.video.output_options import OutputOptions
+from sr_plugins.video.programs import Program, lost, other_variants, programs_of
 from sr_plugins.video.sequence import is_picture, is_sequence, picture_container
 from sr_plugins.video.source import Source, StreamInfo, opened
 
@@ -61,13 +62,14 @@ class Kept:
 class StreamPlan:
     """The streams of the result in the source's order (the upscaled one among them), and what a person should know.
 
-    ``experimental``: this ffmpeg writes one of them only if told so.
+    ``experimental``: this ffmpeg writes one of them only if told so. ``programs`` are those of a broadcast.
     """
 
     muxer: str
     kept: tuple[Kept, ...]
     notices: tuple[str, ...]
     experimental: bool = False
+    programs: tuple[Program, ...] = ()
 
 
 def muxer_of(target: Path, options: OutputOptions) -> str:
@@ -120,11 +122,17 @@ def plan_streams(source: Source, target: Path, options: OutputOptions, executabl
     kept: list[Kept] = []
     strict = False
     notices: list[str] = [f"{what} is dropped: it belongs to the old pixels" for what in source.lost]
+    programs = programs_of(executable, source)
+    if others := other_variants(programs, source):
+        notices.append(
+            f"the film is offered in {len(programs)} variants: the largest is taken, the others are left out"
+        )
+    programs = programs if source.container == "mpegts" else ()
     for stream in source.streams:
         if stream.index == source.main:
             kept.append(Kept(stream))
             continue
-        if _taken_away(stream, source, options) or _made_anew(known, stream, source):
+        if stream.index in others or _taken_away(stream, source, options) or _made_anew(known, stream, source):
             continue
         asked = options.codec(stream.kind, sum(k.stream.kind == stream.kind for k in kept))
         codec = asked if _can_rewrite(stream, asked) else container.codec(stream, source)
@@ -145,12 +153,12 @@ def plan_streams(source: Source, target: Path, options: OutputOptions, executabl
             notices.append(f"{stream.label} is rewritten as {codec}, which may lose its styling{cure}")
         if stream.kind == "video" and not stream.is_cover:
             notices.append(f"{stream.label} is copied as it is: one video stream of a file is upscaled")
-    notices += _unmarked(known, container.name, [k.stream for k in kept])
+    notices += [*_unmarked(known, container.name, [k.stream for k in kept]), *lost(programs, muxer)]
     if not known.tags and source.metadata.keys() - _TECHNICAL:
         notices.append(f"the film's title and tags are left out: {container.name} cannot hold them; .mkv can")
     if source.chapters and not known.chapters:
         notices.append(f"{source.chapters} chapters are left out: {container.name} cannot hold them; .mkv can")
-    return StreamPlan(muxer, tuple(kept), tuple(notices), strict)
+    return StreamPlan(muxer, tuple(kept), tuple(notices), strict, programs)
 
 
 @dataclass(frozen=True)
@@ -242,7 +250,7 @@ def _unmarked(target: Container, name: str, kept: Sequence[StreamInfo]) -> list[
 def _written(executable: str, muxer: str, path: Path, index: int, extra: tuple[str, ...]) -> bool:
     """Whether this ffmpeg copies the beginning of a stream into a container."""
     with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:
-        given = ["-t", "1", "-protocol_whitelist", PROTOCOLS, "-i", f"file:{path.absolute()}", "-map", f"0:{index}"]
+        given = ["-t", "1", "-protocol_whitelist", PROTOCOLS, "-i", local_url(path), "-map", f"0:{index}"]
         command = [executable, "-v", "error", "-nostdin", *given, "-c", "copy", *extra, "-f", muxer, f"{folder}/trial"]
         return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
