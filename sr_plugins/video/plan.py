@@ -150,8 +150,8 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
         refuse_odd(*(_shown(source, *pair) for pair in (before, size, layout)))
     finish = _finish(source, end)
     join = Join(outline.joiner, source, outline.streams, options, aspect, start, end, finish, encoding.tags)
-    if container.counts:
-        _refuse_uncounted(target, join)
+    if container.counts and (line := _counted(target, join)):
+        encoding = replace(encoding, notices=(*encoding.notices, line))
     film = Film(source, source.digest(), outline.decode, encoding, size, outline.executable)
     identity = {
         "input": film.digest,
@@ -226,9 +226,12 @@ def _uneven(source: Source, container: Container) -> str | None:
     return f"its frames come at uneven times, which {kind} do not tell; .mkv does"
 
 
-def _refuse_uncounted(target: Path, join: Join) -> None:
-    """Raises ``PipeError`` where a container that counts frames would have to count too many before the first, or begin
-    before zero."""
+def _counted(target: Path, join: Join) -> str | None:
+    """A line about the first frame, with which a container that counts frames begins.
+
+    Raises:
+        PipeError: it would have to count too many before the second, or sound begins before zero.
+    """
     source = join.source
     if join.start is None and not join.drops_early and not join.options.own_maps and (early := join.early_sound):
         raise PipeError(
@@ -241,6 +244,11 @@ def _refuse_uncounted(target: Path, join: Join) -> None:
             f"{target}: the film begins at {float(first):.0f} s, and {target.suffix} counts frames from zero: "
             "--start 0 lets it begin at zero; .mkv holds it as it is"
         )
+    if first <= 0:
+        return None
+    return (
+        f"the first frame is shown {float(first):.3f} s early, from the beginning on: {target.suffix} begins with one"
+    )
 
 
 def _finish(source: Source, end: Fraction | None) -> Fraction:

@@ -69,6 +69,27 @@ def test_avi_by_the_default_encoder_shows_frames_as_they_are_decoded(
     assert found == pytest.approx(times(source), abs=0.001)
 
 
+@both_ffmpegs
+@pytest.mark.parametrize("late", [0.04, 0.6])
+def test_avi_begins_with_a_frame(ffmpeg: str, late: float, tmp_path: Path, doubled: Upscaler) -> None:
+    """A film that begins later, as Xvid's of reordered frames do: all others come at their times beside the sound."""
+    source, target, said = tmp_path / "in.avi", tmp_path / "out.avi", list[str]()
+    if late == 0.04:
+        ffmpeg_run(*moving("64x48"), *tone(), "-c:v", "mpeg4", "-bf", "2", "-c:a", "mp3", source)
+    else:
+        source = source.with_suffix(".mkv")
+        sound = [*tone(2), "-c:v", "ffv1", "-c:a", "pcm_s16le"]
+        ffmpeg_run("-itsoffset", str(late), *moving("64x48"), *sound, source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    assert said == [
+        f"{source.name}: the first frame is shown {late:.3f} s early, from the beginning on: .avi begins with one"
+    ]
+    with av.open(str(target)) as container:
+        found = [p.dts * p.time_base for p in container.demux(video=0) if p.size]  # type: ignore[operator]
+    assert found == pytest.approx([0, *(late + n / 25 for n in range(1, 25))], abs=0.001)
+    assert times(target, 1)[0] == 0
+
+
 def _with_still_chunks(film: Path, count: int) -> None:
     """An AVI with empty chunks behind its last frame, as programs that capture write them."""
     data, chunks, place = film.read_bytes(), list[tuple[bytes, bytes]](), 12
