@@ -54,8 +54,11 @@ def stream_settings(join: Join) -> list[str]:
         if (written := language_in(container_named(plan.muxer), language)) != language:
             said += [f"-metadata:s:{number}", f"language={written or ''}"]
         said += [f"-disposition:{number}", "+".join(entry.stream.disposition) or "0"]
-        if container_named(plan.muxer).quicktime and (title := entry.stream.tags.get("title")):
-            said += [f"-metadata:s:{number}", f"handler_name={title}"]  # its own place for a track's name
+        if title := entry.stream.title:
+            own = ["name="] if "title" not in entry.stream.tags else []
+            said += [word for tag in (f"title={title}", *own) for word in (f"-metadata:s:{number}", tag)]
+            if container_named(plan.muxer).quicktime:  # its own place for a track's name
+                said += [f"-metadata:s:{number}", f"handler_name={title}"]
         if entry.stream.index == source.main:
             said += _video_settings(join, number, entry.stream)
             if container_named(plan.muxer).counts:  # else ffmpeg guesses a clock: several times the rate, or too coarse
@@ -90,7 +93,8 @@ def _video_settings(join: Join, number: int, stream: StreamInfo) -> list[str]:
 
 
 def _tags(number: int, stream: StreamInfo) -> list[str]:
-    kept = [(key, value) for key, value in stream.metadata.items() if not key.lower().startswith(_STALE)]
+    named = "" if "title" in stream.tags else "name"  # then the title
+    kept = [(k, v) for k, v in stream.metadata.items() if not k.lower().startswith(_STALE) and k.lower() != named]
     return [word for key, value in kept for word in (f"-metadata:s:{number}", f"{key}={value}")]
 
 

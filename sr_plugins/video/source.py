@@ -78,6 +78,11 @@ class StreamInfo:
         return {key.lower(): value for key, value in self.metadata.items()}
 
     @property
+    def title(self) -> str | None:
+        """Its title, which libavformat calls ``name`` in QuickTime's family, where its muxers write ``title``."""
+        return self.tags.get("title", self.tags.get("name"))
+
+    @property
     def is_cover(self) -> bool:
         return "attached_pic" in self.disposition
 

@@ -234,7 +234,7 @@ def _made_by(encoder: str) -> str:
 def _unmarked(target: Container, name: str, kept: Sequence[StreamInfo]) -> list[str]:
     """Lines about titles, languages and marks of streams that are lost."""
     lines = []
-    if not target.titles and any("title" in stream.tags for stream in kept):
+    if not target.titles and any(stream.title for stream in kept):
         lines.append(f"the titles of streams are left out: {name} cannot hold them; .mkv can")
     for stream in kept:
         told = stream.tags.get("language")

@@ -207,3 +207,18 @@ def test_what_belongs_to_the_old_pixels_is_said(tmp_path: Path, doubled: Upscale
     ]
     with pytest.raises(PipeError, match="is Dolby Vision of profile 5, whose colours are right only with metadata"):
         upscale_video(_with_box(film, b"dvcC", record[5]), target, doubled, overwrite=True)
+
+
+@both_ffmpegs
+def test_titles_go_from_container_to_container(ffmpeg: str, film: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    """QuickTime's family has a place of its own for them, which libavformat calls by another name when it reads."""
+    wanted = ["The picture", "Main: 'best' 100%"]
+    source = film
+    for name in ("a.mp4", "b.mp4", "c.mov", "d.mkv"):
+        target = tmp_path / name
+        upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=lambda _: None)
+        with av.open(str(target)) as container:
+            tags = [{k.lower(): v for k, v in stream.metadata.items()} for stream in container.streams]
+        assert [tag.get("title" if name == "d.mkv" else "name") for tag in tags[:2]] == wanted
+        source = target
+    assert not any("name" in tag for tag in tags)
