@@ -93,7 +93,8 @@ class StreamInfo:
     @property
     def label(self) -> str:
         """For messages: ``stream 3 (subtitle, hdmv_pgs_subtitle, eng)``."""
-        parts = (self.kind, self.codec, self.tags.get("filename") or self.tags.get("language"))
+        codec = self.codec or ("timecode" if "timecode" in self.tags else "")
+        parts = (self.kind, codec, self.tags.get("filename") or self.tags.get("language"))
         return f"stream {self.index} ({', '.join(p for p in parts if p)})"
 
 

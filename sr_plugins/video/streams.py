@@ -42,7 +42,7 @@ _SAME_SOUND = {
 EXPERIMENTAL = ("-strict", "-2")
 # Marks that players act upon, and tags that say nothing of the film itself.
 _TOLD = {"forced", "hearing_impaired", "visual_impaired", "comment"}
-_TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "ENCODER", "DURATION"}
+TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "ENCODER", "DURATION"}
 _TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 # Data that a transport stream tells of by itself, and what its Blu-ray kind alone holds.
 _BROADCAST = {"klv", "scte_35", "timed_id3"}
@@ -154,7 +154,7 @@ def plan_streams(source: Source, target: Path, options: OutputOptions, executabl
         if stream.kind == "video" and not stream.is_cover:
             notices.append(f"{stream.label} is copied as it is: one video stream of a file is upscaled")
     notices += [*_unmarked(known, container.name, [k.stream for k in kept]), *lost(programs, muxer)]
-    if not known.tags and source.metadata.keys() - _TECHNICAL:
+    if not known.tags and source.metadata.keys() - TECHNICAL:
         notices.append(f"the film's title and tags are left out: {container.name} cannot hold them; .mkv can")
     if source.chapters and not known.chapters:
         notices.append(f"{source.chapters} chapters are left out: {container.name} cannot hold them; .mkv can")

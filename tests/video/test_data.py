@@ -110,3 +110,26 @@ def test_chapters_with_a_gap_and_odd_names(ffmpeg: str, tmp_path: Path, doubled:
     assert titles[0][1:] == names[1:]
     assert starts[0] == pytest.approx(starts[1])
     assert not said
+
+
+@pytest.mark.parametrize(("suffix", "lost"), [("mp4", "director, law_rating"), ("wmv", ""), ("mkv", "")])
+def test_tags_of_a_film_that_have_no_place_are_said(suffix: str, lost: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """Tried and read back, for muxers have names of their own: WMV's description comes back as a comment."""
+    source, target, said = tmp_path / "in.mkv", tmp_path / f"out.{suffix}", list[str]()
+    tags = {"DIRECTOR": "Ann", "LAW_RATING": "12", "artist": "Bob", "description": "What it is"}
+    ffmpeg_run(*moving("64x48", 0.2), *(w for pair in tags.items() for w in ("-metadata", "=".join(pair))), source)
+    upscale_video(source, target, doubled, notice=said.append)
+    assert said == [f"in.mkv: tags of the film are left out ({lost}): {suffix} cannot hold them; .mkv can"] * bool(lost)
+    with av.open(str(target)) as container:
+        kept = set(container.metadata.values())
+    assert kept & {*tags.values()} == {value for key, value in tags.items() if key.lower() not in lost}
+    said.clear()
+    upscale_video(source, tmp_path / f"bare.{suffix}", doubled, options=["-map_metadata", "-1"], notice=said.append)
+    assert said == []
+
+
+def test_tags_that_tell_of_the_old_file_alone_are_not_missed(tmp_path: Path, doubled: Upscaler) -> None:
+    source, said = tmp_path / "in.mxf", list[str]()
+    ffmpeg_run(*moving("64x48", 0.2), "-c:v", "mpeg2video", "-timecode", "01:02:03:04", source)
+    upscale_video(source, tmp_path / "out.mov", doubled, notice=said.append)
+    assert said == []
