@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from sr_plugins.cli.stopping import stoppable
+from sr_plugins.cli.stopping import refuse_lost, stoppable
 from sr_plugins.errors import SRError, one_line
 from sr_plugins.version import __version__
 
@@ -154,6 +154,7 @@ def _main() -> None:
         click.echo(f"srp: {error.filename or 'stdout'} cannot be written: {error.strerror}", err=True)
         sys.exit(1)
     except SRError as error:
+        refuse_lost()
         click.echo(f"srp: {one_line(error)}", err=True)
         sys.exit(1)
 

@@ -61,7 +61,8 @@ def command(
     with Upscalers(**options) as upscalers:
         model = options["model"]
         count = upscale_pipe(
-            sys.stdin.buffer,
+            # NUT is read on a thread, which may wait when we end: Python's buffered files are then in its way.
+            getattr(sys.stdin.buffer, "raw", sys.stdin.buffer) if format_ == "nut" else sys.stdin.buffer,
             sys.stdout.buffer,
             partial(upscalers.for_stream, say=_say) if model == AUTO else upscalers.named(model),
             format_,

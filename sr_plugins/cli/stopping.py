@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 INTERRUPTED = 130  # the status that shells expect: 128 and the signal's number
+_asked = 0  # the signal that has asked this process to end
 _ASKING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those the system has
 
 
@@ -27,13 +28,15 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    global _asked
     first, ending = 0, False
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal first
+        global _asked
         if ending or (first and _being_ended()):
             return
-        first = first or number
+        first = _asked = first or number
         raise KeyboardInterrupt
 
     usual = (signal.SIG_DFL, signal.default_int_handler)
@@ -45,9 +48,20 @@ def stoppable() -> Iterator[None]:
         ending = True  # and the process stays deaf until it is gone
         sys.exit(128 + first if first else INTERRUPTED)
     finally:
+        _asked = 0
         if not ending:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def refuse_lost() -> None:
+    """To be asked before an error is told: libraries make errors of their own of an interrupt.
+
+    Raises:
+        KeyboardInterrupt: this process was asked to end, and goes on.
+    """
+    if _asked:
+        raise KeyboardInterrupt
 
 
 def _being_ended() -> bool:

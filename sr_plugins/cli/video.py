@@ -20,6 +20,7 @@ from sr_plugins.cli.films import beside, film_obstacle, films_of, remove_empty
 from sr_plugins.cli.options import Upscalers, check_way, checked_options, make_upscaler, upscaler_options
 from sr_plugins.cli.preview import preview
 from sr_plugins.cli.preview import tune as tuned
+from sr_plugins.cli.stopping import refuse_lost
 from sr_plugins.errors import PipeError, SRError, one_line
 from sr_plugins.interface.words import AUTO
 
@@ -215,6 +216,7 @@ def command(
             except Exception as error:
                 if count == 1:
                     raise
+                refuse_lost()
                 if resume and target.exists():  # another process made it in the meantime
                     elsewhere += 1
                     continue

@@ -12,6 +12,7 @@ import av
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.video.nut_aspect import AspectWriter
 from sr_plugins.video.pixel_formats import to_picture
+from sr_plugins.video.sink import Sink
 
 _BUFFER = 1 << 20
 
@@ -36,8 +37,8 @@ class FrameWriter:
         *,
         aspect: Fraction | None = None,
     ) -> None:
-        whole = AspectWriter(file, aspect) if aspect else file
-        self._container = av.open(whole, "w", format="nut", buffer_size=_BUFFER)
+        self._sink = Sink(AspectWriter(file, aspect) if aspect else file)
+        self._container = av.open(self._sink.file, "w", format="nut", buffer_size=_BUFFER)
         self._time_base = time_base
         picture = to_picture(first)
         self._stream: Any = self._container.add_stream("rawvideo")
@@ -51,6 +52,7 @@ class FrameWriter:
         picture = to_picture(frame)
         picture.pts, picture.time_base = time, self._time_base
         self._container.mux(self._stream.encode(picture))
+        self._sink.pass_on()
 
     def __enter__(self) -> Self:
         return self
@@ -61,6 +63,7 @@ class FrameWriter:
         if error is None:
             self._container.mux(self._stream.encode(None))
             self._container.close()
+            self._sink.pass_on()
         else:
             with contextlib.suppress(av.FFmpegError, OSError):
                 self._container.close()

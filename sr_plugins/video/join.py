@@ -26,6 +26,7 @@ from sr_plugins.video.join_settings import (
 )
 from sr_plugins.video.quicktime_keys import key_settings, settle_creation_time
 from sr_plugins.video.sequence import picture
+from sr_plugins.video.sink import Sink
 from sr_plugins.video.source import opened
 from sr_plugins.video.timeline import fraction
 from sr_plugins.whole_file import whole_file
@@ -54,10 +55,10 @@ def join_chunks(
     lift = join.lift if carrier == "nut" else join.origin - chunks[0][1][0] * join.source.time_base
     child = Child(_command(join, target, carrier, lift), f"writing {target.name}", extra=extra, stdin=True)
     try:
-        fragments = _fragments(join) if carrier == "mov" else {}
+        fragments, sink = (_fragments(join) if carrier == "mov" else {}), Sink(child.stdin)
         with (
             opened(chunks[0][0]) as first,
-            av.open(child.stdin, "w", format=carrier, options=fragments, buffer_size=1 << 20) as out,
+            av.open(sink.file, "w", format=carrier, options=fragments, buffer_size=1 << 20) as out,
         ):
             template = first.streams.video[0]
             stream = out.add_stream_from_template(template, opaque=True)
@@ -67,6 +68,8 @@ def join_chunks(
             for packet in _packets(join, chunks, lift):
                 packet.stream = stream
                 out.mux_one(packet)
+                sink.pass_on()
+        sink.pass_on()
         child.finish()
         if keys:
             settle_creation_time(target)
@@ -154,6 +157,7 @@ def _cut_subtitles(join: Join, folder: Path) -> None:
         with opened(join.source.path) as container, av.open(str(folder / subtitle_file(kept)), "w") as out:
             stream = container.streams[kept.stream.index]
             written = out.add_stream_from_template(stream, opaque=True)
+            out.start_encoding()  # there may be no line left
             base = fraction(stream.time_base)
             for packet in container.demux(stream):
                 if packet.pts is None or not packet.size:

@@ -16,6 +16,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat
 from sr_plugins.pixels.matrix import NAMES
 from sr_plugins.upscaler import Upscaler
+from sr_plugins.video.ahead import Ahead
 from sr_plugins.video.frame_writer import FrameWriter
 from sr_plugins.video.pixel_formats import (
     Colors,
@@ -153,6 +154,56 @@ def _nut(
     tags: _Tags,
     notice: Callable[[str], None],
 ) -> int:
+    writer: FrameWriter | None = None
+    times: list[int] = []
+    count = 0
+    read: _Read | None = None
+
+    def frames(items: Iterable[_Read]) -> Iterator[Frame]:
+        nonlocal read
+        for read in items:
+            times.append(read.time)
+            yield read.frame
+
+    def fitting(frames: Iterable[Frame], upscaler: Upscaler) -> Iterator[Frame]:
+        for frame in frames:
+            size = frame.width, frame.height
+            refuse_odd(size, upscaler.output_size(*size, frame.format), frame.format.subsampling)
+            yield frame
+
+    with Ahead(_read_nut(source)) as items:
+        try:
+            begun, upscaler = _begun(tags.on(frames(items)), upscaler)
+            for frame in upscaler.stream(fitting(begun, upscaler)):
+                if writer is None:
+                    assert read is not None
+                    _tell_nut(frame.format, tags, notice)
+                    rate = _steady(read.rate, times, read.base)
+                    aspect = aspect_after(read.aspect, read.size, (frame.width, frame.height))
+                    writer = FrameWriter(target, frame, read.base, rate, aspect=aspect or None)
+                writer.write(frame, times.pop(0))
+                count += 1
+        except av.FFmpegError as error:
+            raise PipeError(f"the NUT stream is damaged or cut short after frame {count}") from error
+    if writer is None:
+        raise PipeError("the NUT stream holds no frame")
+    with writer:
+        return count
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A frame and what its stream declares."""
+
+    frame: Frame
+    time: int
+    base: Fraction
+    rate: Fraction
+    aspect: Fraction
+    size: tuple[int, int]
+
+
+def _read_nut(source: IO[bytes]) -> Iterator[_Read]:
     try:
         container = av.open(source, "r", format="nut", buffer_size=_BUFFER)
     except av.FFmpegError as error:
@@ -161,42 +212,13 @@ def _nut(
         if not container.streams.video:
             raise PipeError("the NUT stream holds no video: write it with ffmpeg -map 0:v:0 -c:v rawvideo -f nut -")
         stream = container.streams.video[0]
-        base = fraction(stream.time_base)
-        times: list[int] = []
-
-        def frames() -> Iterator[Frame]:
-            for picture in _pictures(container, stream):
-                name = picture.format.name
-                if PixelLayout.of(name).carrier != pipe_format(name) or pipe_format(name) != name:
-                    raise PipeError(f"NUT frames of {name} are not read: use -pix_fmt {pipe_format(name)}")
-                times.append(picture.pts or 0)
-                yield to_frame(picture, frame_format(name, Colors.of(picture)))
-
-        def fitting(frames: Iterable[Frame], upscaler: Upscaler) -> Iterator[Frame]:
-            for frame in frames:
-                size = frame.width, frame.height
-                refuse_odd(size, upscaler.output_size(*size, frame.format), frame.format.subsampling)
-                yield frame
-
-        writer: FrameWriter | None = None
-        count = 0
-        try:
-            begun, upscaler = _begun(tags.on(frames()), upscaler)
-            for frame in upscaler.stream(fitting(begun, upscaler)):
-                if writer is None:
-                    _tell_nut(frame.format, tags, notice)
-                    rate = _steady(fraction(stream.average_rate or 0), times, base)
-                    told = fraction(stream.sample_aspect_ratio or 0)
-                    aspect = aspect_after(told, (stream.width, stream.height), (frame.width, frame.height))
-                    writer = FrameWriter(target, frame, base, rate, aspect=aspect or None)
-                writer.write(frame, times.pop(0))
-                count += 1
-        except av.FFmpegError as error:
-            raise PipeError(f"the NUT stream is damaged or cut short after frame {count}") from error
-        if writer is None:
-            raise PipeError("the NUT stream holds no frame")
-        with writer:
-            return count
+        rate, aspect = fraction(stream.average_rate or 0), fraction(stream.sample_aspect_ratio or 0)
+        told = fraction(stream.time_base), rate, aspect, (stream.width, stream.height)
+        for picture in _pictures(container, stream):
+            name = picture.format.name
+            if PixelLayout.of(name).carrier != pipe_format(name) or pipe_format(name) != name:
+                raise PipeError(f"NUT frames of {name} are not read: use -pix_fmt {pipe_format(name)}")
+            yield _Read(to_frame(picture, frame_format(name, Colors.of(picture))), picture.pts or 0, *told)
 
 
 def _tell_nut(format: FrameFormat, tags: _Tags, notice: Callable[[str], None]) -> None:

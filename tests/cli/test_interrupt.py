@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ from typing import TextIO
 
 import pytest
 from PIL import Image
+from video_clips import ffmpeg_run, moving
 from warm_python import in_foreground
 
-from sr_plugins.cli.stopping import stoppable
+from sr_plugins.cli.stopping import refuse_lost, stoppable
 
 # Each network call notes itself and is interrupted from outside: tiles are counted, not seconds.
 MODEL = """
@@ -115,6 +117,46 @@ def test_an_interrupt_that_a_library_swallows_is_raised_the_next_time(usual_hand
     assert cleaned
     assert ending.value.code == 130
     signal.raise_signal(signal.SIGTERM)  # nor is the end of the process
+
+
+def test_an_error_that_a_library_makes_of_an_interrupt_is_not_told(usual_handlers: None) -> None:
+    """As readers of weights do."""
+
+    def work() -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        refuse_lost()
+
+    with pytest.raises(SystemExit) as ending, stoppable():
+        work()
+    assert ending.value.code == 143
+    refuse_lost()  # nobody has asked for the end of what comes later
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
+def test_a_pipe_of_nut_that_is_asked_to_end_while_it_waits(tmp_path: Path) -> None:
+    """An interrupt within PyAV's reading is taken for the end of the stream, by PyAV."""
+    ffmpeg_run(*moving("64x48", 8), "-c:v", "rawvideo", tmp_path / "in.nut")
+    stream = (tmp_path / "in.nut").read_bytes()
+    words = ["-m", "sr_plugins.cli", "pipe", "--format", "nut", "--model", "nearest", "--device", "cpu"]
+    with subprocess.Popen(
+        [sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stderr is not None
+        try:
+            process.stdin.write(stream[: len(stream) // 2])
+            process.stdin.flush()
+            assert b"NUT says neither range nor matrix" in process.stderr.readline()  # the first frame is through
+            time.sleep(1)  # most likely all others are, too, and it waits; it ends alike if it does not
+            process.send_signal(signal.SIGTERM)
+            rest = process.stderr.read()
+            assert process.wait() == 143, rest
+        finally:
+            process.kill()
+    assert b"Traceback" not in rest
+    assert b"srp:" not in rest
 
 
 def test_what_others_ignore_or_handle_stays_theirs(usual_handlers: None) -> None:

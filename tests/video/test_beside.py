@@ -211,7 +211,7 @@ def test_another_film_in_the_file_stays_what_it_is(
 # -- cuts --------------------------------------------------------------------------------------------------------------
 
 
-@by_turns(way=["mkv to mp4", "mkv to mov", "mp4 to mkv"], cut=[(2.0, None), (1.5, 4.5)])
+@by_turns(way=["mkv to mp4", "mkv to mov", "mp4 to mkv"], cut=[(2.0, None), (1.5, 4.5), (5.52, None)])
 def test_rewritten_subtitles_of_a_cut_film(
     ffmpeg: str, way: str, cut: tuple[float, float | None], tmp_path: Path, doubled: Upscaler
 ) -> None:

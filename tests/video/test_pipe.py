@@ -1,11 +1,14 @@
 """srp pipe: the same planes as the Upscaler gives, and nothing else, on stdout."""
 
 import io
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from types import FrameType
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -17,7 +20,8 @@ from video_clips import BUNDLED, UNEVEN, both_ffmpegs, ffmpeg_run, moving, pictu
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
-from sr_plugins.pixels.frame import ChromaLocation
+from sr_plugins.pixels.frame import ChromaLocation, FrameFormat, empty_frame
+from sr_plugins.video.frame_writer import FrameWriter
 from sr_plugins.video.nut_aspect import AspectWriter
 from sr_plugins.video.pipe import upscale_pipe
 from sr_plugins.video.probe import probe
@@ -311,3 +315,38 @@ def test_y4m_round_trip(width: int, height: int, seed: int, space: str) -> None:
         writer.write(frame)
     assert out.getvalue() == stream.replace(b"FRAME Ip", b"FRAME")
     assert BUNDLED
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such timer")
+def test_no_interrupt_is_lost_while_frames_are_written() -> None:
+    """PyAV drops what is raised within its call of a file's ``write``, and the samples with it."""
+    frame = empty_frame(FrameFormat(family="gray"), 1024, 1024)
+    frame.samples()[0][:] = 0
+    raised = caught = 0
+
+    def interrupt(number: int, at: FrameType | None) -> None:
+        nonlocal raised
+        raised += 1
+        raise KeyboardInterrupt
+
+    class Slow(io.BytesIO):
+        def write(self, data: Any, /) -> int:
+            return sum(len(data[at : at + 8192]) for at in range(0, len(data), 8192))
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with FrameWriter(Slow(), frame, Fraction(1, 25), Fraction(25)) as writer:
+            count = 0
+            while raised < 40:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.0001 * (count % 11))
+                    for _ in range(4):
+                        writer.write(frame, count := count + 1)
+                except KeyboardInterrupt:
+                    caught += 1
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert caught == raised
