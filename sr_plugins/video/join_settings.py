@@ -48,6 +48,9 @@ def stream_settings(join: Join) -> list[str]:
     for number, entry in enumerate(join.kept):
         if entry.codec != "copy":
             said += [f"-c:{number}", entry.codec]
+            span = source.spans.get(entry.stream.index)
+            if entry.stream.kind == "audio" and span is not None and span.pauses and not join.options.own_sound:
+                said += [f"-filter:{number}", "aresample=async=1"]  # silence there; encoders count samples
         if entry in join.cut_subtitles:
             said += _tags(number, entry.stream)
         language = entry.stream.tags.get("language")

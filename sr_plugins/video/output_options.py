@@ -135,6 +135,11 @@ class OutputOptions:
         return self.own_filters or self.value("aspect") is not None
 
     @property
+    def own_sound(self) -> bool:
+        """The person filters the sound."""
+        return bool({"-af", "-filter:a", "-filter:a:0"} & set(self.join))
+
+    @property
     def own_maps(self) -> bool:
         """The person chose streams; ours then step back (a negative ``-map`` only takes some away)."""
         return "-map" in self.join

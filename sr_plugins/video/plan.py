@@ -11,7 +11,7 @@ from pathlib import Path
 from sr_plugins.errors import PipeError
 from sr_plugins.video.captions import inserter
 from sr_plugins.video.chunks import Chunk, Film, plan_chunks
-from sr_plugins.video.containers import Container
+from sr_plugins.video.containers import Container, container_named
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.decoder_choice import as_decoded
 from sr_plugins.video.encode import check_encoder, plan_encoding
@@ -150,6 +150,7 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
         refuse_odd(*(_shown(source, *pair) for pair in (before, size, layout)))
     finish = _finish(source, end)
     join = Join(outline.joiner, source, outline.streams, options, aspect, start, end, finish, encoding.tags)
+    _refuse_pauses(target, join)
     if container.counts and (line := _counted(target, join)):
         encoding = replace(encoding, notices=(*encoding.notices, line))
     film = Film(source, source.digest(), outline.decode, encoding, size, outline.executable)
@@ -224,6 +225,19 @@ def _uneven(source: Source, container: Container) -> str | None:
         return None
     kind = "streams without a container" if container.bare else "numbered pictures"
     return f"its frames come at uneven times, which {kind} do not tell; .mkv does"
+
+
+def _refuse_pauses(target: Path, join: Join) -> None:
+    """Raises ``PipeError`` where sound pauses, and the container puts all of it together: it counts samples."""
+    container = container_named(join.plan.muxer)
+    for kept in join.kept:
+        span = join.source.spans.get(kept.stream.index)
+        counted = container.counts or (container.quicktime and kept.stream.codec.startswith("pcm"))
+        if kept.stream.kind == "audio" and kept.codec == "copy" and counted and span is not None and span.pauses:
+            raise PipeError(
+                f"{target}: {kept.stream.label} pauses, for {float(span.pauses):.2f} s in all, and {target.suffix} "
+                "cannot say so: -- -c:a pcm_s16le encodes it anew, with silence there; .mkv holds it as it is"
+            )
 
 
 def _counted(target: Path, join: Join) -> str | None:

@@ -22,6 +22,7 @@ _LEAP = 10
 _VP8_SHOWN = 0x10  # in the first byte of a frame
 # Closed captions in messages of T.35, and in the user data of MPEG-2 as ATSC, DVDs and SCTE 20 have them.
 _CAPTIONS = re.compile(rb"\xb5\x00\x31GA94\x03|\x00\x00\x01\xb2(?:GA94\x03|CC\x01\xf8|\x03[\x01\x81])")
+_PAUSE = Fraction(1, 10)  # seconds
 _UNUSUAL = 10  # times the usual gap between two frames: a film of a frame in 30 s leaps, but does so always
 
 
@@ -29,7 +30,8 @@ _UNUSUAL = 10  # times the usual gap between two frames: a film of a frame in 30
 class Span:
     """When a stream's packets are presented, in seconds: the ``first`` of all, the first that is ``shown`` (an edit
     list may hide some), the ``last``, and the ``tick`` of its clock. ``cuts`` counts packets hidden after that;
-    ``positive`` is the first that does not lie before zero."""
+    ``positive`` is the first that does not lie before zero; ``pauses`` are all times together in which none is
+    presented, those of a tenth of a second and more."""
 
     first: Fraction
     shown: Fraction
@@ -37,6 +39,7 @@ class Span:
     tick: Fraction
     cuts: int = 0
     positive: Fraction | None = None
+    pauses: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,10 @@ def scan(container: InputContainer, main: int) -> Timeline:
             if packet.stream_index == main:
                 still = max(still, time + (packet.duration or 0))
             continue
-        span = found.setdefault(packet.stream_index, [time, None, time, packet.time_base, 0, None])
+        span = found.setdefault(packet.stream_index, [time, None, time, packet.time_base, 0, None, 0, time])
+        if packet.duration and (time - span[7]) * packet.time_base >= _PAUSE:
+            span[6] += time - span[7]
+        span[7] = max(span[7], time + packet.duration) if packet.duration else math.inf
         span[0], span[2] = min(span[0], time), max(span[2], time)
         if time >= 0:
             span[5] = time if span[5] is None else min(span[5], time)
@@ -195,10 +201,14 @@ def equal_times(path: Path, times: Sequence[int], time_base: Fraction, rate: Fra
     return f"{len(moved)} frames lie at the time of another, the first at {first} s: each is shown a tick later"
 
 
-def _span(first: int, shown: int | None, last: int, time_base: Any, cuts: int, positive: int | None) -> Span:
+def _span(
+    first: int, shown: int | None, last: int, time_base: Any, cuts: int, positive: int | None, pauses: int, _: int
+) -> Span:
     tick = fraction(time_base)
     begins = None if positive is None else positive * tick
-    return Span(first * tick, (first if shown is None else shown) * tick, last * tick, tick, cuts, begins)
+    return Span(
+        first * tick, (first if shown is None else shown) * tick, last * tick, tick, cuts, begins, pauses * tick
+    )
 
 
 def refuse_jumps(path: Path, decoding: Sequence[int], time_base: Fraction) -> None:

@@ -20,7 +20,6 @@ from sr_plugins.video.join_plan import UNHEARD, Join
 from sr_plugins.video.source import decoded, films_of, opened
 from sr_plugins.video.timeline import Span, Timeline, bare_clock, fraction, scan
 
-_FILTERED = {"-af", "-filter:a", "-filter:a:0", "-itsoffset"}  # the person's own may move it
 _COMPARED = {"audio": "sound", "video": "other video"}
 _UNREADABLE = "this container cannot hold what the encoder writes: choose another encoder or another container"
 _ENDS = Fraction(1, 10)  # seconds by which the last packets may differ: a cut one at the end may be left out
@@ -115,7 +114,7 @@ def _verify_distances(
                 continue
             if entry.codec == "copy":
                 _verify_distance(join, target, _COMPARED[kind], was, now, shift, tick, whole)
-            elif not _FILTERED & set(join.options.join):
+            elif not join.options.own_sound and "-itsoffset" not in join.options.join:  # which may move it
                 drift = min(_begins(was, now, join.origin - shift), key=abs)
                 if abs(drift) > _ENDS + tick:
                     raise PipeError(

@@ -93,6 +93,37 @@ def test_sound_that_avi_would_move_is_refused_before_work(ffmpeg: str, tmp_path:
     assert not made
 
 
+@by_turns(suffix=["mov", "avi", "mp4"], codec=["pcm_s16le", "mp3"])
+def test_sound_that_pauses(ffmpeg: str, suffix: str, codec: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """Where samples are counted the rest would come too early: refused before work, or silence where it is encoded."""
+    source, target = tmp_path / "in.mkv", tmp_path / f"out.{suffix}"
+    pause = ["-f", "lavfi", "-i", "sine=d=2,aselect='lt(t,0.4)+gt(t,1.4)'"]
+    ffmpeg_run(*moving("64x48", 2), *pause, "-c:v", "libx264", "-c:a", codec, source)
+    if suffix == "avi" or (suffix == "mov" and codec == "pcm_s16le"):
+        made: list[object] = []
+        with pytest.raises(PipeError, match=rf"pauses, for 1\.\d+ s in all, and \.{suffix} cannot say so: -- -c:a pcm"):
+            upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, progress=made.append)
+        assert not made
+    elif suffix != "mp4":
+        upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST)
+        assert times(target, 1) == pytest.approx(times(source, 1), abs=0.002)
+    kind = "aac" if suffix == "mp4" else "pcm_s16le"
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=[*FAST, "-c:a", kind], overwrite=True)
+    assert _silence(target) == pytest.approx(_silence(source), abs=0.03)
+
+
+def _silence(film: Path) -> tuple[float, float]:
+    """When the longest silence begins and ends, in seconds."""
+    heard = []
+    with av.open(str(film)) as container:
+        for frame in container.decode(audio=0):
+            samples = np.abs(frame.to_ndarray().astype(float)).reshape(-1)
+            loud = np.flatnonzero(samples > samples.max() / 4) if samples.max() > 1e-3 else ()
+            heard += [frame.time + place / frame.sample_rate for place in loud]
+    place = int(np.argmax(np.diff(heard)))
+    return heard[place], heard[place + 1]
+
+
 def _edited(source: Path, target: Path, *parts: tuple[float, float]) -> Path:
     """The film with an edit list that shows these seconds of its media, as an editor writes it."""
 
