@@ -64,7 +64,8 @@ def joining_ffmpeg(executable: str, muxer: str, source: Source, origin: Fraction
     there. The first packet of most sound lies below zero.
     """
     mine = version_number(executable)
-    shifts = muxer in ("matroska", "webm") and source.earliest < origin and mine < DELAY_IN_MATROSKA
+    delayed = source.earliest < origin or any(stream.codec == "opus" for stream in source.streams)
+    shifts = muxer in ("matroska", "webm") and delayed and mine < DELAY_IN_MATROSKA
     hastens = muxer in ("matroska", "webm") and source.rests and mine < _TELLS_REST
     loses = muxer in ("ogg", "ogv") and mine < _WHOLE_OGG
     moves = source.discontinuous and mine < _KEEPS_DISTANCES
@@ -97,7 +98,7 @@ class Join:
     @property
     def cure(self) -> str:
         """What to do where a container does not keep the times of the other streams."""
-        if self.plan.muxer != "matroska":
+        if self.plan.muxer not in ("matroska", "webm"):
             return ".mkv as target keeps every time"
         return f"this ffmpeg ({version(self.executable)}) moves it; 9.0 or newer (--ffmpeg) does not"
 

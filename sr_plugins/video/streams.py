@@ -219,7 +219,7 @@ class _Target:
     def refusal(self, stream: StreamInfo, source: Source) -> str:
         """Why a stream is left out, and what keeps it."""
         if self.container.muxer == "matroska":
-            return "Matroska cannot hold it"
+            return "Matroska cannot hold it" + ("; -- -c:a flac rewrites it" if stream.kind == "audio" else "")
         cures = [".mkv can"] if _Target(container_named("matroska"), ".mkv", self.ffmpeg).codec(stream, source) else []
         if stream.kind == "audio" and self.holds("audio", _made_by(self.container.sound)):
             cures.append(f"-- -c:a {self.container.sound} rewrites it")

@@ -112,6 +112,25 @@ def test_sound_that_pauses(ffmpeg: str, suffix: str, codec: str, tmp_path: Path,
     assert _silence(target) == pytest.approx(_silence(source), abs=0.03)
 
 
+@by_turns(suffix=["webm", "mkv"], late=[0.0, 0.37])
+def test_opus_that_begins_late(ffmpeg: str, suffix: str, late: float, tmp_path: Path, doubled: Upscaler) -> None:
+    """Before ffmpeg 9 Matroska's muxer takes the encoder's delay off its times."""
+    source, target = tmp_path / "in.webm", tmp_path / f"out.{suffix}"
+    sound = ["-itsoffset", str(late), *tone(1), "-c:v", "libvpx-vp9", "-c:a", "libopus"]
+    ffmpeg_run(*moving("64x48", 1), *sound, source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "libvpx-vp9", "-cpu-used", "8"])
+    assert times(target, 1) == pytest.approx(times(source, 1), abs=0.001)
+
+
+def test_sound_that_matroska_cannot_hold_is_told_with_a_cure(tmp_path: Path, doubled: Upscaler) -> None:
+    source, target, said = tmp_path / "in.mov", tmp_path / "out.mkv", list[str]()
+    ffmpeg_run(*moving("64x48", 1), *tone(1), "-c:v", "libx264", "-c:a", "adpcm_ima_qt", source)
+    upscale_video(source, target, doubled, options=FAST, notice=said.append)
+    assert [line.rpartition(": ")[2] for line in said] == ["Matroska cannot hold it; -- -c:a flac rewrites it"]
+    upscale_video(source, target, doubled, options=[*FAST, "-c:a", "flac"], overwrite=True)
+    assert len(packets(target, 1)) > 5
+
+
 def _silence(film: Path) -> tuple[float, float]:
     """When the longest silence begins and ends, in seconds."""
     heard = []
