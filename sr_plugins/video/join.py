@@ -50,7 +50,9 @@ def join_chunks(
     settings += cover_settings(join, target.parent)
     _cut_subtitles(join, target.parent)
     keys = key_settings(join.source, join.plan.muxer, join.options)
-    extra = (*settings, *join.options.join, *keys, *extra)
+    # Whoever maps all of the source, or all video, does not mean the picture that is replaced.
+    replaced = ("-map", f"-0:{join.source.main}") if join.options.own_maps else ()
+    extra = (*settings, *join.options.join, *replaced, *keys, *extra)
     carrier = carrier_of(video.codec_context.codec.canonical_name)
     lift = join.lift if carrier == "nut" else join.origin - chunks[0][1][0] * join.source.time_base
     child = Child(_command(join, target, carrier, lift), f"writing {target.name}", extra=extra, stdin=True)

@@ -162,6 +162,18 @@ def test_options_after_dashes_win(ffmpeg: str, film: Path, tmp_path: Path, doubl
     assert not any(s.kind == "subtitle" for s in probe(negative).streams)
 
 
+@both_ffmpegs
+def test_all_of_the_source_is_not_the_picture_that_is_replaced(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """``-map 0``, as people type it for ffmpeg."""
+    film = tmp_path / "in.mkv"
+    ffmpeg_run(*moving(), *tone(), *tone(frequency=880), "-map", "0", "-map", "1", "-map", "2", film)
+    for name, maps in (("all.mkv", ["-map", "0"]), ("some.mkv", ["-map", "0:v", "-map", "0:a"])):
+        upscale_video(film, tmp_path / name, doubled, ffmpeg=ffmpeg, options=[*FAST, *maps], notice=lambda _: None)
+        now = probe(tmp_path / name)
+        assert [s.kind for s in now.streams] == ["video", "audio", "audio"]
+        assert (now.width, now.height) == (96, 64)
+
+
 def test_impossible_container_fails_before_the_work(film: Path, tmp_path: Path, doubled: Upscaler) -> None:
     frames: list[object] = []
     words = ["-c:v", "libx264", *FAST]
