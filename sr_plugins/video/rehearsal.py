@@ -34,8 +34,10 @@ _HARDWARE = ("_nvenc", "_qsv", "_vaapi", "_amf", "_vulkan", "_v4l2m2m", "_videot
 _LATE = 60  # seconds after which a stream that begins is not waited for
 # What encoders warn of and ffmpeg goes on after, as if nothing had been asked.
 _UNKNOWN = re.compile(r"Unknown option|Error parsing option|Invalid value for|Unrecognized option", re.IGNORECASE)
-# Of MXF, and of its file alone.
-_OWN = re.compile(r"^(uid|product_.*|toolkit_.*|company_name|application_platform|modification_date|.*_(uid|umid|ul))$")
+# Of the file alone, as MXF and AVI tell them.
+_OWN = re.compile(
+    r"^(uid|software|product_.*|toolkit_.*|company_name|application_platform|modification_date|.*_(uid|umid|ul))$"
+)
 _NAMED = 8  # tags that a line names
 _TAGS = "matrix", "transfer", "primaries"
 _UNKNOWN_TAG = 2
