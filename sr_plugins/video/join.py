@@ -156,7 +156,8 @@ def _fragments(join: Join) -> dict[str, str]:
 def _cut_subtitles(join: Join, folder: Path) -> None:
     """Subtitles of the film between its cuts, at their times in the result."""
     for kept in join.cut_subtitles:
-        with opened(join.source.path) as container, av.open(str(folder / subtitle_file(kept)), "w") as out:
+        path, lines = folder / subtitle_file(kept), 0
+        with opened(join.source.path) as container, av.open(str(path), "w") as out:
             stream = container.streams[kept.stream.index]
             written = out.add_stream_from_template(stream, opaque=True)
             out.start_encoding()  # there may be no line left
@@ -170,6 +171,9 @@ def _cut_subtitles(join: Join, folder: Path) -> None:
                 packet.pts = packet.dts = round((when - join.origin) / base)
                 packet.stream = written
                 out.mux_one(packet)
+                lines += 1
+        if not lines and path.suffix == ".mkv":  # without packets it has no cluster, and ffmpeg 9 cannot open it
+            path.write_text("WEBVTT\n\n")
 
 
 def _command(join: Join, target: Path, carrier: str, lift: Fraction | int) -> list[str]:

@@ -323,11 +323,13 @@ def test_no_interrupt_is_lost_while_frames_are_written() -> None:
     frame = empty_frame(FrameFormat(family="gray"), 1024, 1024)
     frame.samples()[0][:] = 0
     raised = caught = 0
+    armed = False
 
     def interrupt(number: int, at: FrameType | None) -> None:
         nonlocal raised
-        raised += 1
-        raise KeyboardInterrupt
+        if armed:
+            raised += 1
+            raise KeyboardInterrupt
 
     class Slow(io.BytesIO):
         def write(self, data: Any, /) -> int:
@@ -339,13 +341,16 @@ def test_no_interrupt_is_lost_while_frames_are_written() -> None:
             count = 0
             while raised < 40:
                 try:
-                    signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.0001 * (count % 11))
-                    for _ in range(4):
-                        writer.write(frame, count := count + 1)
+                    try:
+                        armed = True
+                        signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.0001 * (count % 11))
+                        for _ in range(4):
+                            writer.write(frame, count := count + 1)
+                    finally:
+                        armed = False
+                        signal.setitimer(signal.ITIMER_REAL, 0)
                 except KeyboardInterrupt:
                     caught += 1
-                finally:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
