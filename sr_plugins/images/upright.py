@@ -8,6 +8,7 @@ from sr_plugins.errors import ImageError
 from sr_plugins.images.color_signals import colors_of
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies, parts_of
+from sr_plugins.images.gif_canvas import GifCanvas, canvas_of
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.tiff_reader import ORIENTATION, Page, page_of
 from sr_plugins.images.true_info import load_truly
@@ -55,10 +56,13 @@ def settled_image(image: Image.Image) -> Image.Image:
     """The picture, loaded, with an ``info`` of its own that says of profile and transparency what the file says."""
     parts_of(image)  # asked now: Pillow forgets the file when it loads
     page = page_of(image)
+    canvas = canvas_of(image)
     load_truly(image)
     if page is not None and image.mode == "I" and page.value(_SAMPLE_FORMAT, 1) == 1 and image.getextrema()[0] < 0:  # type: ignore[operator]
         raise ImageError("it holds unsigned samples above 2147483647: convert it to float samples first")
     settled = image._new(image.im)  # shares the samples
+    if canvas is not None:
+        settled = _composed(canvas, image)
     profile = colors_of(image, page).icc_profile
     if profile:
         settled.info["icc_profile"] = profile
@@ -69,3 +73,14 @@ def settled_image(image: Image.Image) -> Image.Image:
         if head and clear and head[0][8] in (2, 4) and len(clear[0]) == 2:  # Pillow scales the samples alone
             settled.info["transparency"] = int.from_bytes(clear[0], "big") * 255 // ((1 << head[0][8]) - 1)
     return settled
+
+
+def _composed(canvas: GifCanvas, image: Image.Image) -> Image.Image:
+    """A GIF's frame as browsers show it, gray where Pillow says that all frames so far are."""
+    bands = canvas.at(image.tell(), image.size)
+    opaque = bool(bands[..., 3].all())
+    composed = Image.fromarray(bands[..., :3] if opaque else bands)
+    if image.mode in ("L", "LA"):
+        composed = composed.convert("L" if opaque else "LA")
+    composed.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return composed
