@@ -99,6 +99,12 @@ class ExrFile:
             return [0], []
         raise ImageError(f"none of its channels are colours ({in_few(list(names))}): name them R, G and B, or Y, first")
 
+    @property
+    def unlike_gray(self) -> str | None:
+        """The name of its only channel, where that is something else than gray, as depth is."""
+        channels = self.channels
+        return channels[0].name if len(channels) == 1 and channels[0].last != "Y" else None
+
     def left_out(self) -> list[str]:
         """Names of attributes that another format has no place for."""
         usual = _WRITTEN - set(_TOLD) | {"pixelAspectRatio", "screenWindowCenter", "screenWindowWidth"}
@@ -128,6 +134,10 @@ class ExrFile:
             *(round((frame[2] + 1) * across) - 1, round((frame[3] + 1) * down) - 1),
         )
         new |= {name: told for name, told in self.attributes.items() if in_letters(name) not in _WRITTEN}
+        if len(self.channels) == 1:  # depth stays depth
+            name = self.attributes[b"channels"][1].partition(b"\0")[0]
+            kind, told = new[b"channels"]
+            new[b"channels"] = kind, name + told[told.index(b"\0") :]
         new[b"dataWindow"] = b"box2i", _INTEGERS.pack(left, top, left + size[2], top + size[3])
         new[b"displayWindow"] = b"box2i", _INTEGERS.pack(*edges)
         head = b"".join(b"%s\0%s\0%s%s" % (n, k, struct.pack("<I", len(v)), v) for n, (k, v) in new.items()) + b"\0"

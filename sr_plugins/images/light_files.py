@@ -70,6 +70,8 @@ class LightFile(ImageFile.ImageFile):
         if self.exr is not None:
             if format != "EXR":
                 header += self.exr.left_out()
+                if name := self.exr.unlike_gray:
+                    yield f"its channel {name} becomes gray"
                 if self.exr.is_placed:
                     yield "its place in the frame is left out"
             if self.channels:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO
@@ -44,11 +45,15 @@ _PLACES = frozenset((EXIF, GPS))
 
 @dataclass(frozen=True)
 class Page:
-    """A directory: ``order`` of its bytes, ``first`` its entries, ``below`` the EXIF, GPS and Interop directories."""
+    """A directory: ``order`` of its bytes, ``first`` its entries, ``below`` the EXIF, GPS and Interop directories.
+
+    ``largest`` is (width, height) of the largest picture in the directories that hang below it.
+    """
 
     order: str
     first: Mapping[int, Field]
     below: Mapping[tuple[int, ...], Mapping[int, Field]]
+    largest: tuple[int, int] = (0, 0)
 
     def values(self, tag: int) -> tuple[Fraction, ...]:
         return numbers(self.first[tag], self.order) if tag in self.first else ()
@@ -90,7 +95,7 @@ class Page:
 
     @property
     def sub_directories(self) -> int:
-        """How many directories hang below it: smaller versions, as a pyramid has them."""
+        """How many directories hang below it: smaller versions, as a pyramid has them, or further pictures."""
         return len(self.values(_SUB_DIRECTORIES))
 
     def block(self) -> bytes | None:
@@ -151,6 +156,11 @@ def check_readable(source: Image.Image) -> None:
         if number >= len(pages):
             break
         page = pages[number]
+        if page.largest[0] * page.largest[1] > page.size[0] * page.size[1]:
+            raise ImageError(
+                f"a picture of {page.largest[0]} x {page.largest[1]} lies in a directory below this one of "
+                f"{page.size[0]} x {page.size[1]}: save it as a page of its own"
+            )
         colours = {0: 1, 1: 1, 3: 1}.get(page.value(PHOTOMETRIC, 1))
         further = [int(v) for v in page.values(EXTRA_SAMPLES) if v not in (1, 2)]
         samples = page.value(SAMPLES, 1)
@@ -208,20 +218,17 @@ def _pages(file: IO[bytes]) -> tuple[Page, ...]:
                 below[path] = read_directory(read, int(numbers(link, order)[0]), order, big=big)[0]
             except ValueError:
                 continue
-        if _SUB_DIRECTORIES in first and _holds_raw(read, first[_SUB_DIRECTORIES], order, big=big):
+        hanging: tuple[Page, ...] = ()
+        if _SUB_DIRECTORIES in first:
+            hanging = tuple(_sub_directories(read, first[_SUB_DIRECTORIES], order, big=big))
+        if any(page.value(PHOTOMETRIC) in _RAW_SENSOR for page in hanging):  # the page is a preview of it
             first[_DNG_VERSION] = Field(_DNG_VERSION, 1, 4, b"\1\0\0\0")
-        found.append(Page(order, first, below))
+        largest = max((page.size for page in hanging), key=lambda size: size[0] * size[1], default=(0, 0))
+        found.append(Page(order, first, below, largest))
     return tuple(found)
 
 
-def _holds_raw(read: ReadAt, links: Field, order: str, *, big: bool) -> bool:
-    """Whether a directory below another one holds a sensor's data: the page is then a preview of it."""
+def _sub_directories(read: ReadAt, links: Field, order: str, *, big: bool) -> Iterator[Page]:
     for at in numbers(links, order)[:16]:
-        try:
-            below, _ = read_directory(read, int(at), order, big=big, skipped=_BULK)
-        except ValueError:
-            continue
-        kind = below.get(PHOTOMETRIC)
-        if kind is not None and int(numbers(kind, order)[0]) in _RAW_SENSOR:
-            return True
-    return False
+        with suppress(ValueError):
+            yield Page(order, read_directory(read, int(at), order, big=big, skipped=_BULK)[0], {})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -119,6 +120,22 @@ def test_gray_has_many_names(tmp_path: Path) -> None:
         (tmp_path / "in.exr").write_bytes(exr({name: Z}))
         with open_image(tmp_path / "in.exr") as opened:
             np.testing.assert_array_equal(opened.samples[..., 0], Z)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["Y", "Z", "depth.V", "layer.Y", "a_name_of_more_than_thirty-one_letters.Z"])
+def test_a_single_channel_keeps_its_name(
+    name: str, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "in.exr").write_bytes(exr({name: Z}, 5, 3, display=(0, 0, 19, 11)))
+    with caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / "in.exr", tmp_path / "out.exr", repeat)
+        assert caplog.text == ""
+        upscale_file(tmp_path / "in.exr", tmp_path / "out.tif", repeat)
+    assert (f"its channel {name} becomes gray" in caplog.text) == (not name.endswith("Y"))
+    data = (tmp_path / "out.exr").read_bytes()
+    channels = data[data.index(b"chlist\0") + 11 :]
+    assert channels[: channels.index(b"\0")] == name.encode()
+    np.testing.assert_array_equal(imagecodecs.exr_decode(data).squeeze(), Z.repeat(2, 0).repeat(2, 1))
 
 
 def test_what_is_no_colour_is_refused(tmp_path: Path) -> None:

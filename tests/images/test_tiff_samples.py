@@ -277,3 +277,20 @@ def test_gray_with_premultiplied_alpha_stays_gray(tmp_path: Path, repeat: Upscal
         result = file.pages[0].asarray()
     assert result.shape == (12, 16, 2)
     assert np.abs(result.astype(int) - (100 * 255 // 200, 200)).max() <= 1
+
+
+def test_a_picture_larger_than_its_page_is_no_smaller_version(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = np.random.default_rng(3).integers(0, 256, (24, 32, 3), np.uint8)
+    for name, first, below in (("preview", whole[::2, ::2], whole), ("pyramid", whole, whole[::2, ::2])):
+        with tifffile.TiffWriter(tmp_path / f"{name}.tif") as file:
+            file.write(first.copy(), photometric="rgb", subifds=1)
+            file.write(below.copy(), photometric="rgb", subfiletype=1)
+    with Upscaler("nearest", scale=2) as upscaler:
+        with pytest.raises(ImageError, match=r"preview\.tif: a picture of 32 x 24 lies in a directory below"):
+            upscale_file(tmp_path / "preview.tif", tmp_path / "out.tif", upscaler)
+        with caplog.at_level(logging.WARNING):
+            upscale_file(tmp_path / "pyramid.tif", tmp_path / "out.tif", upscaler)
+    assert "1 smaller versions in directories below are left out" in caplog.text
+    assert tifffile.imread(tmp_path / "out.tif").shape == (48, 64, 3)
