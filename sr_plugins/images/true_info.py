@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from PIL import Image, ImageChops, ImageFile
 
+from sr_plugins.images.bitmap_alpha import bitmap_alpha
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.jpeg_2000 import XMP as XMP_BOX
 from sr_plugins.images.jpeg_2000 import box_of, exif_in_box
@@ -57,11 +58,12 @@ def load_truly(image: Image.Image) -> None:
 
     Pillow maps uncompressed files of modes L, P, I;16 and CMYK into memory. Where a TIFF file is turned by 90 degrees,
     it does that with the sides exchanged (seen in 13.0), and the picture is scrambled; without a name it reads them.
-    It shows X bitmaps as negatives: their ones are ink.
+    It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits it reads no alpha.
     """
     make_info_true(image)
     is_new = _loaded.get(id(image)) is not image
     narrow = narrowed_truly(image) if is_new else None  # now: Pillow forgets the file when it loads
+    alpha = bitmap_alpha(image) if is_new else None
     name = getattr(image, "filename", "")
     if image.format == "TIFF" and name:
         image.filename = ""  # type: ignore[attr-defined]
@@ -73,6 +75,8 @@ def load_truly(image: Image.Image) -> None:
     make_info_true(image)  # of texts behind the pixels
     if is_new and image.format == "XBM":
         image.im = ImageChops.invert(image).im
+    if alpha is not None:
+        image.putalpha(alpha)
     if narrow is not None:
         image.im = narrow.im
     _loaded[id(image)] = image

@@ -279,9 +279,7 @@ def test_gray_with_premultiplied_alpha_stays_gray(tmp_path: Path, repeat: Upscal
     assert np.abs(result.astype(int) - (100 * 255 // 200, 200)).max() <= 1
 
 
-def test_a_picture_larger_than_its_page_is_no_smaller_version(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_picture_larger_than_its_page_is_no_smaller_version(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole = np.random.default_rng(3).integers(0, 256, (24, 32, 3), np.uint8)
     for name, first, below in (("preview", whole[::2, ::2], whole), ("pyramid", whole, whole[::2, ::2])):
         with tifffile.TiffWriter(tmp_path / f"{name}.tif") as file:
