@@ -206,7 +206,7 @@ def _bmp(file: IO[bytes]) -> Iterator[Part]:
 
 
 def _psd(file: IO[bytes]) -> Iterator[Part]:
-    file.seek(26)
+    yield Part(b"head", file.read(26))
     (length,) = struct.unpack(">I", file.read(4))
     file.seek(length, io.SEEK_CUR)  # the palette
     (length,) = struct.unpack(">I", file.read(4))

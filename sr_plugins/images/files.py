@@ -20,6 +20,7 @@ from sr_plugins.images.gain_map import stored_map
 from sr_plugins.images.light_files import LightFile
 from sr_plugins.images.metadata import Metadata, metadata_of
 from sr_plugins.images.output_size import OutputSize, check_output_size
+from sr_plugins.images.photoshop import check_document, told_of_document
 from sr_plugins.images.pillow_filter import Picture, upscale_pictures
 from sr_plugins.images.saving import check_place, check_samples, size_of, write_pages, write_pictures
 from sr_plugins.images.sixteen_bit import DeepPages
@@ -171,6 +172,7 @@ def _checked_sizes(
     with told(path, "is damaged"):
         parts_of(source)
         check_readable(source)
+        check_document(source)
         before = _sizes(source, format)
     after = [check_output_size(output_size, size, len(before)) for size in before]
     check_fits(source, after, format)
@@ -251,6 +253,8 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
         if sidecar.is_file():
             logger.warning("%s: %s beside it is not taken along: it tells of the smaller picture", path, sidecar.name)
     for what in source.told(format) if isinstance(source, LightFile) else ():
+        logger.warning("%s: %s", path, what)
+    for what in told_of_document(source):
         logger.warning("%s: %s", path, what)
     if bands := sum(page.further_bands for page in pages if not page.is_mask and not page.is_overview):
         logger.warning("%s: %d further bands, neither colours nor transparency, are left out", path, bands)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from PIL import Image
 
+from sr_plugins.errors import ImageError
 from sr_plugins.images.exif import raw_profile
 from sr_plugins.images.file_parts import bodies, image_resources
 from sr_plugins.images.jpeg_2000 import IPTC as IPTC_BOX
@@ -14,12 +16,43 @@ from sr_plugins.images.placement import Placement
 from sr_plugins.images.tiff_reader import IPTC, PHOTOSHOP, Page
 
 # Adobe Photoshop File Formats Specification, "Image Resource IDs"
-_IPTC, _RESOLUTION, _GUIDES = 1028, 1005, 1032
+_IPTC, _RESOLUTION, _GUIDES, _CLEAR = 1028, 1005, 1032, 1047
+_MULTICHANNEL, _DUOTONE = 7, 8  # the same, "File Header Section"
 _COPYRIGHTED, _URL, _CAPTION_DIGEST = 1034, 1035, 1061
 _OF_THE_PIXELS = {1033, 1036, 1050, 1039, 1058, 1059, 1060}  # thumbnails, slices; profile, EXIF and XMP go elsewhere
 _PATHS = range(2000, 2999)
 _FARTHEST = (1 << 31) - 1  # of a guide
 _FROM_PSD = {_IPTC, _COPYRIGHTED, _URL, _CAPTION_DIGEST, _GUIDES, *_PATHS}  # others tell of its layers
+
+
+def check_document(source: Image.Image) -> None:
+    """``ImageError`` for a PSD of inks that are no colours, of which Pillow shows the first as gray."""
+    if source.format == "PSD" and _head_of(source)[0] == _MULTICHANNEL:
+        raise ImageError("its channels are inks without colours (multichannel): convert it to RGB or CMYK first")
+
+
+def told_of_document(source: Image.Image) -> Iterator[str]:
+    """What a PSD holds beside its flat picture's colours and no file of ours will, as ends of lines."""
+    if source.format != "PSD":
+        return
+    mode, channels = _head_of(source)
+    if mode == _DUOTONE:
+        yield "its inks (duotone) are left out: it is gray"
+    if (further := channels - len(source.getbands())) > 0:
+        yield f"{further} further channels (selections, transparency, spot colours) are left out"
+
+
+def clear_index_of(source: Image.Image) -> int | None:
+    """The transparent index of a PSD with a palette."""
+    found = (content for body in bodies(source, b"8BIM") for n, _, content in image_resources(body) if n == _CLEAR)
+    content = next(found, b"")
+    return int.from_bytes(content[:2]) if len(content) >= 2 and content[0] == 0 else None
+
+
+def _head_of(source: Image.Image) -> tuple[int, int]:
+    """The number of a PSD's colour mode, and how many channels its flat picture has."""
+    head = next(iter(bodies(source, b"head")), b"")
+    return (int.from_bytes(head[24:26]), int.from_bytes(head[12:14])) if len(head) == 26 else (0, 0)
 
 
 def resources_of(source: Image.Image, page: Page | None, to: Placement) -> tuple[bytes, list[str]]:

@@ -14,6 +14,7 @@ from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.jpeg_2000 import XMP as XMP_BOX
 from sr_plugins.images.jpeg_2000 import box_of, exif_in_box
 from sr_plugins.images.jpeg_2000_samples import narrowed_truly
+from sr_plugins.images.photoshop import clear_index_of
 from sr_plugins.images.png_texts import packet_of
 from sr_plugins.images.tiff_reader import XMP, page_of
 
@@ -45,6 +46,9 @@ def make_info_true(image: Image.Image) -> None:
     elif image.format == "JPEG2000":
         boxes = {"exif": exif_in_box(image), "xmp": box_of(image, XMP_BOX)}
         image.info |= {name: value for name, value in boxes.items() if value}
+    elif image.format == "PSD" and image.mode == "P":
+        if (clear := clear_index_of(image)) is not None:
+            image.info["transparency"] = clear
     elif image.format == "TIFF" and not isinstance(image.info.get("xmp", b""), bytes):
         page = page_of(image)
         packet = page.bytes_of(XMP) if page is not None else None
