@@ -17,6 +17,7 @@ from sr_plugins.images.file_parts import parts_of
 from sr_plugins.images.formats import ANIMATIONS, check_fits, format_of
 from sr_plugins.images.further_formats import cure_for, register
 from sr_plugins.images.gain_map import stored_map
+from sr_plugins.images.jxl_channels import check_channels, told_of_channels
 from sr_plugins.images.light_files import LightFile
 from sr_plugins.images.metadata import Metadata, metadata_of
 from sr_plugins.images.output_size import OutputSize, check_output_size
@@ -173,6 +174,7 @@ def _checked_sizes(
         parts_of(source)
         check_readable(source)
         check_document(source)
+        check_channels(source)
         before = _sizes(source, format)
     after = [check_output_size(output_size, size, len(before)) for size in before]
     check_fits(source, after, format)
@@ -254,7 +256,7 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
             logger.warning("%s: %s beside it is not taken along: it tells of the smaller picture", path, sidecar.name)
     for what in source.told(format) if isinstance(source, LightFile) else ():
         logger.warning("%s: %s", path, what)
-    for what in told_of_document(source):
+    for what in (*told_of_document(source), *told_of_channels(source)):
         logger.warning("%s: %s", path, what)
     if bands := sum(page.further_bands for page in pages if not page.is_mask and not page.is_overview):
         logger.warning("%s: %d further bands, neither colours nor transparency, are left out", path, bands)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-_SIGNATURE = b"\xff\x0a"
-_SIDES = ((9, 1), (13, 1), (18, 1), (30, 1))
-_ENUMS = ((0, 0), (0, 1), (4, 2), (6, 18))
+SIGNATURE = b"\xff\x0a"
+SIDES = ((9, 1), (13, 1), (18, 1), (30, 1))
+ENUMS = ((0, 0), (0, 1), (4, 2), (6, 18))
 _CUSTOM, _CUSTOM_PRIMARIES = 2, 2
 _GRAY, _XYB = 1, 2
 _RGB_SPACE = 0
@@ -19,7 +19,7 @@ _ALPHA = 0
 _TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bytes with their bits the other way round
 
 
-class _Bits:
+class Bits:
     """The bits of a codestream, the lowest of a byte first; those that were read are noted."""
 
     def __init__(self, data: bytes) -> None:
@@ -27,6 +27,7 @@ class _Bits:
         self.at = 0
 
     def take(self, count: int) -> int:
+        """A number of so many bits."""
         value = (self._number >> self.at) & ((1 << count) - 1)
         self.at += count
         return value
@@ -59,9 +60,9 @@ def with_profile(codestream: bytes, profile: bytes) -> bytes:
     Raises:
         ValueError: its header is of a kind that our encoders do not write, or its samples are in colours of its own.
     """
-    if not codestream.startswith(_SIGNATURE):
+    if not codestream.startswith(SIGNATURE):
         raise ValueError("no bare codestream")
-    bits = _Bits(codestream[2:514])
+    bits = Bits(codestream[2:514])
     if not _holds_samples(bits):
         raise ValueError("samples in colours of its own")
     before = bits.at
@@ -77,7 +78,7 @@ def with_profile(codestream: bytes, profile: bytes) -> bytes:
     new.put(1 if is_gray else 0, 2)  # RGB or gray, by an Enum's first two choices
     new.put(bits.between(after, end), end - after)
     _put_profile(new, profile)
-    return _SIGNATURE + new.data() + codestream[2 + (end + 7) // 8 :]
+    return SIGNATURE + new.data() + codestream[2 + (end + 7) // 8 :]
 
 
 def is_exact(codestream: bytes) -> bool:
@@ -86,81 +87,84 @@ def is_exact(codestream: bytes) -> bool:
     Behind a profile nothing can be read without decoding it; encoders that lose something do not store samples in its
     colours.
     """
-    bits = _Bits(codestream[2:514])
+    bits = Bits(codestream[2:514])
     try:
-        if not codestream.startswith(_SIGNATURE) or not _holds_samples(bits):
+        if not codestream.startswith(SIGNATURE) or not _holds_samples(bits):
             return False
         if _skip_colours(bits) is None:
             return True
         _skip_end(bits)
     except ValueError:
         return False
-    frame = _Bits(codestream[2 + (bits.at + 7) // 8 :][:8])
+    frame = Bits(codestream[2 + (bits.at + 7) // 8 :][:8])
     return not frame.take(1) and frame.take(2) == 0 and frame.take(1) == 1
 
 
-def _holds_samples(bits: _Bits) -> bool:
+def _holds_samples(bits: Bits) -> bool:
     """Reads up to what is said of the colours; whether samples are in those, and not in the format's own (XYB)."""
-    _skip_size(bits)
+    skip_size(bits)
     if bits.take(1):  # all of it as usual
         return False
     if bits.take(1):
         raise ValueError("an image header with orientation, previews or animation in it")
-    _skip_depth(bits)
+    read_depth(bits)
     bits.take(1)
     for _ in range(bits.one_of(((0, 0), (0, 1), (4, 2), (12, 1)))):
         _skip_channel(bits)
     return not bits.take(1)
 
 
-def _skip_end(bits: _Bits) -> None:
+def _skip_end(bits: Bits) -> None:
     if bits.take(2):
         raise ValueError("extensions in its header")
     if not bits.take(1):
         raise ValueError("a transform of its own")
 
 
-def _skip_size(bits: _Bits) -> None:
+def skip_size(bits: Bits) -> None:
+    """Read over a SizeHeader (D.2)."""
     small = bits.take(1)
-    bits.take(5) if small else bits.one_of(_SIDES)
+    bits.take(5) if small else bits.one_of(SIDES)
     if bits.take(3) == 0:
-        bits.take(5) if small else bits.one_of(_SIDES)
+        bits.take(5) if small else bits.one_of(SIDES)
 
 
-def _skip_depth(bits: _Bits) -> None:
+def read_depth(bits: Bits) -> int:
+    """How many bits a sample has by a BitDepth (D.3); 0 for floats."""
     is_float = bits.take(1)
-    bits.one_of(((0, 32), (0, 16), (0, 24), (6, 1)) if is_float else ((0, 8), (0, 10), (0, 12), (6, 1)))
+    count = bits.one_of(((0, 32), (0, 16), (0, 24), (6, 1)) if is_float else ((0, 8), (0, 10), (0, 12), (6, 1)))
     if is_float:
         bits.take(4)
+    return 0 if is_float else count
 
 
-def _skip_channel(bits: _Bits) -> None:
+def _skip_channel(bits: Bits) -> None:
     if bits.take(1):  # alpha of 8 bits
         return
-    kind = bits.one_of(_ENUMS)
-    _skip_depth(bits)
+    kind = bits.one_of(ENUMS)
+    read_depth(bits)
     bits.one_of(((0, 0), (0, 3), (0, 4), (3, 1)))
     if bits.one_of(((0, 0), (4, 0), (5, 16), (10, 48))) or kind != _ALPHA:
         raise ValueError("channels with a name, or of another kind than alpha")
     bits.take(1)
 
 
-def _skip_colours(bits: _Bits) -> bool | None:
+def _skip_colours(bits: Bits) -> bool | None:
     """What the codestream says of its colours; whether they are gray, ``None`` where a profile says it."""
     if bits.take(1):
         return False
     if bits.take(1):
         return None
-    space = bits.one_of(_ENUMS)
+    space = bits.one_of(ENUMS)
     if space not in (_RGB_SPACE, _GRAY):
         raise ValueError("neither RGB nor gray")
-    if bits.one_of(_ENUMS) == _CUSTOM or (space == _RGB_SPACE and bits.one_of(_ENUMS) == _CUSTOM_PRIMARIES):
+    if bits.one_of(ENUMS) == _CUSTOM or (space == _RGB_SPACE and bits.one_of(ENUMS) == _CUSTOM_PRIMARIES):
         raise ValueError("primaries of its own")
     if bits.take(1):
         bits.take(24)
     else:
-        bits.one_of(_ENUMS)
-    bits.one_of(_ENUMS)
+        bits.one_of(ENUMS)
+    bits.one_of(ENUMS)
     return space == _GRAY
 
 

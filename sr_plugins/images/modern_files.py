@@ -21,6 +21,7 @@ from sr_plugins.images.avif_file import box, boxes
 from sr_plugins.images.color_profiles import is_srgb
 from sr_plugins.images.exif_block import HEAD
 from sr_plugins.images.file_parts import bodies, kept_with
+from sr_plugins.images.jxl_channels import header_of
 from sr_plugins.images.jxl_profile import with_profile
 
 logger = logging.getLogger("sr_plugins")
@@ -79,6 +80,10 @@ def jxl_samples(source: Image.Image) -> NDArray[Any] | None:
         if samples.size and not 0 <= samples.min() <= samples.max() <= 1:
             logger.warning("%s: what is brighter than white or darker than black is cut off", _name_of(source))
         samples = np.rint(np.clip(samples.astype(np.float64), 0, 1) * 65535).astype(np.uint16)
+    elif (white := (1 << header_of(source).bits) - 1) < (top := np.iinfo(samples.dtype).max):
+        # libjxl's numbers are those of the codestream: of 10 bits up to 1023
+        scaled = (samples.astype(np.uint64) * np.uint64(top) + np.uint64(white // 2)) // np.uint64(white)
+        samples = np.minimum(scaled, top).astype(samples.dtype)
     gray = samples.ndim == 2 or (samples.ndim == 3 and len(source.getbands()) == 1)  # one picture, or an animation
     return samples[..., np.newaxis] if gray else samples
 

@@ -24,12 +24,13 @@ from sr_plugins.images.avif_file import bits_of, deep_samples
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies
 from sr_plugins.images.jpeg_2000_samples import bits_of_jpeg_2000, deep_jpeg_2000
+from sr_plugins.images.jxl_channels import has_associated_alpha
 from sr_plugins.images.light_files import LightFile, light_of
 from sr_plugins.images.modern_files import deep_heif, jxl_samples
 from sr_plugins.images.modes import GRAY16
 from sr_plugins.images.own_formats import deep_pixmap
 from sr_plugins.images.tiff_reader import pages_of
-from sr_plugins.images.tiff_samples import UnreadTiff, is_beyond_pillow, read_page, upright_samples
+from sr_plugins.images.tiff_samples import UnreadTiff, is_beyond_pillow, read_page, upright_samples, with_straight_alpha
 from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame, FrameFormat, frame_of
 
@@ -112,8 +113,12 @@ class DeepPages:
             if samples is not None and samples.ndim == 4:
                 logger.warning("%s: all frames of an animation but the first are left out", self._path)
                 samples = samples[0]
+                if has_associated_alpha(source):
+                    samples = with_straight_alpha(samples, samples.shape[2] - 1, [1])
                 if samples.dtype == np.uint8:  # of which pillow-jxl-plugin gives the last
                     return Image.fromarray(samples.squeeze(2) if samples.shape[2] == 1 else samples)
+            elif samples is not None and samples.dtype == np.uint16 and has_associated_alpha(source):
+                samples = with_straight_alpha(samples, samples.shape[2] - 1, [1])
         return _frame(samples, 1) if samples is not None and samples.dtype == np.uint16 else None
 
     def __enter__(self) -> Self:

@@ -69,13 +69,19 @@ def read_page(page: Any, told: Page) -> Image.Image | Frame | WideSamples:
     Raises:
         ImageError: it is of a kind that nothing here enlarges.
     """
+    import tifffile
+
     photometric = int(page.photometric)
+    kind = getattr(page.photometric, "name", photometric)
+    if photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR):
+        raise ImageError(f"samples of the kind {kind} are not enlarged: save it as RGB")
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+    except KeyError:
+        raise ImageError(f"its compression ({page.compression.name}) is not read: save it with another") from None
     samples = read_fewer_chroma(page, told) if has_fewer_chroma(told) else page.asarray()
-    if (
-        photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR)
-        or samples.dtype.kind not in "buif"
-    ):
-        raise ImageError(f"samples of the kind {page.photometric!r}, {samples.dtype}, are not enlarged: save it as RGB")
+    if samples.dtype.kind not in "buif":
+        raise ImageError(f"samples of the kind {kind}, {samples.dtype}, are not enlarged: save it as RGB")
     if samples.ndim == 3 and page.planarconfig == _SEPARATE and page.samplesperpixel > 1:
         samples = np.moveaxis(samples, 0, -1)
     samples = samples[..., np.newaxis] if samples.ndim == 2 else samples
@@ -92,7 +98,7 @@ def read_page(page: Any, told: Page) -> Image.Image | Frame | WideSamples:
     if photometric == _WHITE_IS_ZERO and samples.dtype.kind == "u":
         samples[..., 0] = np.iinfo(samples.dtype).max - samples[..., 0]
     picture = WideSamples(
-        _with_straight_alpha(samples, colours, [int(kind) for kind in page.extrasamples]),
+        with_straight_alpha(samples, colours, [int(kind) for kind in page.extrasamples]),
         has_alpha=any(int(kind) in (_ASSOCIATED_ALPHA, _STRAIGHT_ALPHA) for kind in page.extrasamples),
         no_data=no_data_of(told),
         is_negative=photometric == _WHITE_IS_ZERO and samples.dtype.kind != "u",
@@ -146,8 +152,14 @@ def _of_24_bits(samples: NDArray[Any], order: str) -> NDArray[Any]:
     return full
 
 
-def _with_straight_alpha(samples: NDArray[Any], colours: int, kinds: list[int]) -> NDArray[Any]:
-    """Colours and, where there is one, alpha; bands of no meaning are left out."""
+def with_straight_alpha(samples: NDArray[Any], colours: int, kinds: list[int]) -> NDArray[Any]:
+    """Colours and, where there is one, straight alpha; bands of no meaning are left out.
+
+    Args:
+        samples: (height, width, bands).
+        colours: how many bands are colours, the first ones.
+        kinds: what the others are, as in TIFF's ExtraSamples: 1 is alpha that colours are multiplied with, 2 straight.
+    """
     found = [number for number, kind in enumerate(kinds) if kind in (_ASSOCIATED_ALPHA, _STRAIGHT_ALPHA)]
     if not found or colours + found[0] >= samples.shape[2]:
         return samples[..., :colours]

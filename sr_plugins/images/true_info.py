@@ -7,6 +7,7 @@ import zlib
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
 from PIL import Image, ImageChops, ImageFile
 
 from sr_plugins.images.bitmap_alpha import bitmap_alpha
@@ -14,9 +15,11 @@ from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.jpeg_2000 import XMP as XMP_BOX
 from sr_plugins.images.jpeg_2000 import box_of, exif_in_box
 from sr_plugins.images.jpeg_2000_samples import narrowed_truly
+from sr_plugins.images.jxl_channels import has_associated_alpha
 from sr_plugins.images.photoshop import clear_index_of
 from sr_plugins.images.png_texts import packet_of
 from sr_plugins.images.tiff_reader import XMP, page_of
+from sr_plugins.images.tiff_samples import with_straight_alpha
 
 # names that Pillow's own entries of info have: a text of that keyword stands in their place
 _NAMES_OF_INFO = (
@@ -62,12 +65,14 @@ def load_truly(image: Image.Image) -> None:
 
     Pillow maps uncompressed files of modes L, P, I;16 and CMYK into memory. Where a TIFF file is turned by 90 degrees,
     it does that with the sides exchanged (seen in 13.0), and the picture is scrambled; without a name it reads them.
-    It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits it reads no alpha.
+    It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits it reads no alpha. Colours of
+    JPEG XL come multiplied with alpha where they are stored so.
     """
     make_info_true(image)
     is_new = _loaded.get(id(image)) is not image
     narrow = narrowed_truly(image) if is_new else None  # now: Pillow forgets the file when it loads
     alpha = bitmap_alpha(image) if is_new else None
+    associated = is_new and has_associated_alpha(image)
     name = getattr(image, "filename", "")
     if image.format == "TIFF" and name:
         image.filename = ""  # type: ignore[attr-defined]
@@ -79,6 +84,8 @@ def load_truly(image: Image.Image) -> None:
     make_info_true(image)  # of texts behind the pixels
     if is_new and image.format == "XBM":
         image.im = ImageChops.invert(image).im
+    if associated and image.mode in ("LA", "RGBA"):
+        image.im = Image.fromarray(with_straight_alpha(np.asarray(image), len(image.mode) - 1, [1])).im
     if alpha is not None:
         image.putalpha(alpha)
     if narrow is not None:
