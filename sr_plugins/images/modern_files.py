@@ -33,13 +33,18 @@ _BROTLI = b"brob"
 
 def deep_heif(path: Path, source: Image.Image) -> NDArray[np.uint16] | None:
     """The upright samples of a HEIF of more than 8 bits, brought to 16; ``None`` for 8 bits."""
-    if source.info.get("bit_depth", 8) <= 8:
+    bits = int(source.info.get("bit_depth", 8))
+    if bits <= 8:
         return None
     import pillow_heif
 
     whole = pillow_heif.open_heif(path, convert_hdr_to_8bit=False, hdr_to_16bit=True)
     samples = np.asarray(whole[whole.primary_index])
-    return samples.reshape(*samples.shape[:2], -1) if samples.dtype == np.uint16 else None
+    if samples.dtype != np.uint16:
+        return None
+    # moved up, its zeros below: white of 10 bits would be 65472, and so would be what hides all behind it
+    stored = (samples >> (16 - bits)).reshape(*samples.shape[:2], -1)
+    return in_whole_range(stored, bits)
 
 
 def write_heif(file: IO[bytes], samples: NDArray[np.uint16], quality: int, arguments: dict[str, Any]) -> None:
@@ -80,12 +85,20 @@ def jxl_samples(source: Image.Image) -> NDArray[Any] | None:
         if samples.size and not 0 <= samples.min() <= samples.max() <= 1:
             logger.warning("%s: what is brighter than white or darker than black is cut off", _name_of(source))
         samples = np.rint(np.clip(samples.astype(np.float64), 0, 1) * 65535).astype(np.uint16)
-    elif (white := (1 << header_of(source).bits) - 1) < (top := np.iinfo(samples.dtype).max):
-        # libjxl's numbers are those of the codestream: of 10 bits up to 1023
-        scaled = (samples.astype(np.uint64) * np.uint64(top) + np.uint64(white // 2)) // np.uint64(white)
-        samples = np.minimum(scaled, top).astype(samples.dtype)
+    else:  # libjxl's numbers are those of the codestream: of 10 bits up to 1023
+        samples = in_whole_range(samples, header_of(source).bits or 8 * samples.dtype.itemsize)
     gray = samples.ndim == 2 or (samples.ndim == 3 and len(source.getbands()) == 1)  # one picture, or an animation
     return samples[..., np.newaxis] if gray else samples
+
+
+def in_whole_range(samples: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Unsigned samples of so many bits, brought to the range of the type that holds them."""
+    white, top = (1 << bits) - 1, np.iinfo(samples.dtype).max
+    if white >= top:
+        return samples
+    scaled = (samples.astype(np.uint32) * top + white // 2) // white
+    found: NDArray[Any] = np.minimum(scaled, top).astype(samples.dtype)
+    return found
 
 
 def _name_of(source: Image.Image) -> str:

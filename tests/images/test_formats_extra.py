@@ -208,3 +208,15 @@ def test_what_was_a_jpeg_is_not_lossless(tmp_path: Path, repeat: Upscaler) -> No
     upscale_file(tmp_path / "in.jxl", tmp_path / "out.jxl", repeat)
     upscale_file(tmp_path / "in.jxl", tmp_path / "exact.jxl", repeat, quality=100)
     assert (tmp_path / "out.jxl").stat().st_size < (tmp_path / "exact.jxl").stat().st_size / 2
+
+
+def test_white_and_opaque_of_10_bits_are_white_and_opaque_of_16(tmp_path: Path, repeat: Upscaler) -> None:
+    samples = np.full((32, 48, 4), 65535, np.uint16)
+    whole = pillow_heif.from_bytes("RGBA;16", (48, 32), samples.tobytes())
+    whole.save(tmp_path / "in.heic", quality=100, chroma=444)
+    upscale_file(tmp_path / "in.heic", tmp_path / "out.png", repeat)
+    found = imagecodecs.png_decode((tmp_path / "out.png").read_bytes())
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found[..., 3], 65535)
+    assert found[..., :3].min() >= 65535 * 1022 // 1023  # lossy
+    assert found.max() == 65535
