@@ -20,13 +20,13 @@ from PIL import Image
 from sr_plugins.images.avif_file import box, boxes
 from sr_plugins.images.color_profiles import is_srgb
 from sr_plugins.images.exif_block import HEAD
-from sr_plugins.images.file_parts import bodies, kept_with
+from sr_plugins.images.file_parts import bodies, in_letters, kept_with
 from sr_plugins.images.jxl_channels import header_of
 from sr_plugins.images.jxl_profile import with_profile
 
 logger = logging.getLogger("sr_plugins")
 
-_APPLE_MAP = "urn:com:apple:photo:2020:aux:hdrgainmap"
+_GAIN_MAP = ":hdrgainmap"  # of Apple and Samsung
 _SIGNATURE = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
 _BROTLI = b"brob"
 
@@ -156,8 +156,11 @@ def told_of(source: Image.Image) -> list[str]:
     """What is in a HEIF or JPEG XL beside the picture, in words."""
     found = []
     if source.format == "HEIF":
-        if _APPLE_MAP in source.info.get("aux", {}):
+        further = [in_letters(urn.encode()) for urn in source.info.get("aux", {})]
+        if any(urn.endswith(_GAIN_MAP) for urn in further):
             found.append("the gain map (HDR) is left out")
+        if names := [urn.rpartition(":")[2] for urn in further if not urn.endswith(_GAIN_MAP)]:
+            found.append(f"auxiliary pictures ({', '.join(names)}) are left out")
         if source.info.get("depth_images"):
             found.append("the depth map is left out")
         if (others := int(getattr(source, "n_frames", 1)) - 1) > 0:

@@ -220,3 +220,25 @@ def test_white_and_opaque_of_10_bits_are_white_and_opaque_of_16(tmp_path: Path, 
     np.testing.assert_array_equal(found[..., 3], 65535)
     assert found[..., :3].min() >= 65535 * 1022 // 1023  # lossy
     assert found.max() == 65535
+
+
+@pytest.mark.parametrize(
+    ("urn", "told"),
+    [
+        (b"urn:com:maker:portraitmask", "auxiliary pictures (portraitmask) are left out"),
+        (b"urn:com:maker:a:hdrgainmap", "the gain map (HDR) is left out"),
+        (b"urn:mpeg:hevc:2015:auxid:1", ""),
+    ],
+)
+def test_auxiliary_pictures_are_told(
+    urn: bytes, told: str, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    alpha = b"urn:mpeg:hevc:2015:auxid:1"
+    Image.new("RGBA", (64, 48), (200, 100, 50, 90)).save(tmp_path / "in.heic")
+    data = (tmp_path / "in.heic").read_bytes()
+    assert alpha in data
+    (tmp_path / "in.heic").write_bytes(data.replace(alpha, urn))
+    with caplog.at_level("WARNING"):
+        upscale_file(tmp_path / "in.heic", tmp_path / "out.png", repeat)
+    assert told in caplog.text
+    assert bool(told) == bool(caplog.text)
