@@ -38,14 +38,18 @@ class Bits:
         return self.take(count) + more
 
     def between(self, start: int, end: int) -> int:
+        """The bits from one place to another, as a number."""
         return (self._number >> start) & ((1 << (end - start)) - 1)
 
 
-class _Written:
+class WrittenBits:
+    """Numbers of some bits each, the lowest bit first."""
+
     def __init__(self) -> None:
         self._number, self.count = 0, 0
 
     def put(self, value: int, count: int) -> None:
+        """Add a number of so many bits."""
         self._number |= value << self.count
         self.count += count
 
@@ -66,13 +70,13 @@ def with_profile(codestream: bytes, profile: bytes) -> bytes:
     if not _holds_samples(bits):
         raise ValueError("samples in colours of its own")
     before = bits.at
-    is_gray = _skip_colours(bits)
+    is_gray = skip_colours(bits)
     if is_gray is None:
         raise ValueError("a profile already")
     after = bits.at
-    _skip_end(bits)
+    skip_end(bits)
     end = bits.at
-    new = _Written()
+    new = WrittenBits()
     new.put(bits.between(0, before), before)
     new.put(0b10, 2)  # not the usual colours: a profile
     new.put(1 if is_gray else 0, 2)  # RGB or gray, by an Enum's first two choices
@@ -91,9 +95,9 @@ def is_exact(codestream: bytes) -> bool:
     try:
         if not codestream.startswith(SIGNATURE) or not _holds_samples(bits):
             return False
-        if _skip_colours(bits) is None:
+        if skip_colours(bits) is None:
             return True
-        _skip_end(bits)
+        skip_end(bits)
     except ValueError:
         return False
     frame = Bits(codestream[2 + (bits.at + 7) // 8 :][:8])
@@ -110,11 +114,12 @@ def _holds_samples(bits: Bits) -> bool:
     read_depth(bits)
     bits.take(1)
     for _ in range(bits.one_of(((0, 0), (0, 1), (4, 2), (12, 1)))):
-        _skip_channel(bits)
+        skip_channel(bits)
     return not bits.take(1)
 
 
-def _skip_end(bits: Bits) -> None:
+def skip_end(bits: Bits) -> None:
+    """Read over the end of the image header, behind its colours; ``ValueError`` for one with extensions."""
     if bits.take(2):
         raise ValueError("extensions in its header")
     if not bits.take(1):
@@ -138,7 +143,8 @@ def read_depth(bits: Bits) -> int:
     return 0 if is_float else count
 
 
-def _skip_channel(bits: Bits) -> None:
+def skip_channel(bits: Bits) -> None:
+    """Read over a channel without a name (D.3.6); ``ValueError`` for others than alpha."""
     if bits.take(1):  # alpha of 8 bits
         return
     kind = bits.one_of(ENUMS)
@@ -149,7 +155,7 @@ def _skip_channel(bits: Bits) -> None:
     bits.take(1)
 
 
-def _skip_colours(bits: Bits) -> bool | None:
+def skip_colours(bits: Bits) -> bool | None:
     """What the codestream says of its colours; whether they are gray, ``None`` where a profile says it."""
     if bits.take(1):
         return False
@@ -168,7 +174,7 @@ def _skip_colours(bits: Bits) -> bool | None:
     return space == _GRAY
 
 
-def _put_profile(new: _Written, profile: bytes) -> None:
+def _put_profile(new: WrittenBits, profile: bytes) -> None:
     """The profile as E.4 has it, every byte by a code of 8 bits: nothing is compressed."""
     content = bytes(_differences(profile[:128])) + profile[128:]
     commands = b"\0\1" + _varint(len(profile) - 128) if len(profile) > 128 else b""  # no list of tags; the bytes alone
@@ -189,7 +195,7 @@ def _put_profile(new: _Written, profile: bytes) -> None:
     new.put(int.from_bytes(stored.translate(_TURNED), "little"), 8 * len(stored))
 
 
-def _put_u64(new: _Written, value: int) -> None:
+def _put_u64(new: WrittenBits, value: int) -> None:
     """D.3: two bits choose 0, 4 bits and 1, 8 bits and 17, or 12 bits and then more by 8."""
     new.put(3, 2)
     new.put(value & 0xFFF, 12)

@@ -42,12 +42,12 @@ def with_channel(samples: NDArray[np.uint16], kind: str, *, associated: bool = F
     assert jxl_profile.read_depth(bits) == 12
     assert bits.take(3) == 0b011  # buffers of 16 bits; one channel
     before = bits.at
-    jxl_profile._skip_channel(bits)
+    jxl_profile.skip_channel(bits)
     after = bits.at
     bits.take(1)
-    jxl_profile._skip_colours(bits)
-    jxl_profile._skip_end(bits)
-    new = jxl_profile._Written()
+    jxl_profile.skip_colours(bits)
+    jxl_profile.skip_end(bits)
+    new = jxl_profile.WrittenBits()
     fields = [(bits.between(0, before), before), (0, 1), *KINDS[kind], (0, 1), (2, 2), (0, 2)]
     fields += [(1, 2), (len(name), 4), *((letter, 8) for letter in name)] if name else [(0, 2)]
     fields += [(number, 16) for number in (FULL, 0, 0, FULL)] if kind == "spot" else []
