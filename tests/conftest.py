@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from sr_plugins.plugins import plugins
 from sr_plugins.video.ffmpeg_process import bundled_ffmpeg
@@ -42,6 +43,11 @@ LONGEST = (
 
 # Which backend is fastest depends on what else the machine does; tests of that choice unset it.
 os.environ.setdefault("SR_PLUGINS_BACKEND", "torch")
+
+# A run says something of the change that is tried, so that it draws the same examples as the run before; for new ones:
+# pytest --hypothesis-profile=default. How long an example takes decides nothing.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 # A system's ffmpeg loads hundreds of libraries each time it starts, 0.15 s of a processor, and there are thousands of
 # starts. Where they may differ both are tried (video_clips.both_ffmpegs); which one is found is a test of its own.
