@@ -16,7 +16,7 @@ from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
 
-GRAPHS = "openvino"  # networks of convolutions, on a CPU: 1.3 to 1.9 times as fast as torch where that was measured
+GRAPHS = "openvino"  # networks of convolutions, on a CPU: 1.2 to 1.4 times as fast as torch where that was measured
 EXACT, ROUGH = 1e-4, 1 / 255  # of the largest value: how far it may be off there, in float32 and in half precision
 
 
