@@ -153,7 +153,7 @@ def make_inputs(folder: Path) -> None:
         "-f", "lavfi", "-i", "testsrc2=s=160x96:d=2", "-c:v", "libx264", folder / "big-buck-bunny-480p-30sec.mp4"
     )
     (folder / "Vid4").mkdir()
-    ffmpeg_run("-f", "lavfi", "-i", "testsrc2=s=96x64:d=1", "-c:v", "ffv1", folder / "Vid4" / "city.mkv")
+    ffmpeg_run("-f", "lavfi", "-i", "testsrc2=s=192x128:d=1", "-c:v", "ffv1", folder / "Vid4" / "city.mkv")
     (folder / "script.vpy").write_text(
         "import vapoursynth as vs\n"
         "vs.core.std.BlankClip(format=vs.YUV420P8, width=64, height=48, length=4).set_output()\n"
