@@ -70,7 +70,7 @@ TORCH_AT_THE_TOP = (
     "sr_plugins.weights.onnx_node",
     "sr_plugins.weights.onnx_operators",
     "sr_plugins.weights.onnx_resize",
-    "sr_plugins.interface.traced_graph",
+    "sr_plugins.interface.traced_operators",
     "sr_plugins.backends.files_of_others",
     "sr_plugins.weights.transposed_convolution",
     "sr_plugins.backends.selection",

@@ -6,14 +6,14 @@ from collections.abc import Collection
 
 import torch
 
-from sr_plugins.backends.onnx_graph import written_graph
+from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, written_graph
 from sr_plugins.backends.precisions import chosen_precision, precision_here
 from sr_plugins.backends.torch_eager import NAME as PLAIN
-from sr_plugins.backends.trial import keep_ready, left_out, picture_for, tried
+from sr_plugins.backends.trial import keep_ready, left_out, tried
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.interface.model import LoadedModel
-from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.interface.network import OnnxNetwork, TorchNetwork
 from sr_plugins.plugins import Plugins
 
 GRAPHS = "openvino"  # networks of convolutions, on a CPU: 1.2 to 1.4 times as fast as torch where that was measured
@@ -52,23 +52,26 @@ def backend_of_others(
 def _right_at_once(backend: BackendSpec, loaded: LoadedModel, plugins: Plugins, device: str, precision: str) -> bool:
     """Whether a backend of graphs has one without an export, and computes from it what torch computes."""
     reference = loaded.form(("torch",))
-    network = loaded.form(backend.takes)
+    network, written = loaded.form(backend.takes), None
     if backend.missing() is not None or loaded.spec.receptive_radius is None or not isinstance(reference, TorchNetwork):
         return False
-    if isinstance(network, TorchNetwork) and written_graph(network.module, loaded.spec.planes_in) is None:
-        return False
+    if isinstance(network, TorchNetwork):
+        content = written_graph(network.module, loaded.spec.planes_in)
+        if content is None:
+            return False
+        if "onnx" in backend.takes:
+            written = OnnxNetwork(content.SerializeToString(), INPUT, OUTPUT)
     chosen = chosen_precision(backend, loaded, device, precision)
     if chosen == "int8":  # somebody asks for it, and knows that it is rougher
         return False
-    runner = tried(backend, loaded, plugins, device, chosen)
-    if runner is None:
+    found = tried(backend, loaded, plugins, device, chosen, written)
+    if found is None:
         return False
-    picture = picture_for(loaded.spec, device, random=True)
     with torch.inference_mode():
-        expected = reference.runnable().to(device)(picture)
-    off = float((runner(picture).float() - expected).abs().max()) / max(1.0, float(expected.abs().max()))
+        expected = reference.runnable().to(device)(found.picture)
+    off = float((found.result.float() - expected).abs().max()) / max(1.0, float(expected.abs().max()))
     if not off <= (EXACT if chosen == "float32" else ROUGH):
         left_out(plugins, backend, PluginError(f"what it computes of {loaded.spec.label} is off by {off:.2g}"))
         return False
-    keep_ready(backend, loaded, device, chosen, runner)
+    keep_ready(backend, loaded, device, chosen, found.runner)
     return True

@@ -71,10 +71,10 @@ def choose(
 
     def works(backend: BackendSpec) -> bool:
         if backend.name not in working:
-            runner = tried(backend, loaded, plugins, device, chosen_precision(backend, loaded, device, precision))
-            if runner is None:
+            found = tried(backend, loaded, plugins, device, chosen_precision(backend, loaded, device, precision))
+            if found is None:
                 return False
-            working[backend.name] = runner
+            working[backend.name] = found.runner
         return True
 
     def taken(backend: BackendSpec) -> BackendSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import NamedTuple
 
 import torch
 
@@ -17,13 +18,26 @@ from sr_plugins.weights.frames_as_channels import FramesAsChannels
 
 logger = logging.getLogger("sr_plugins")
 
-TRIED = 16  # height and width of the picture that shows whether a backend works here
+TRIED = 17  # height and width of the picture that shows whether a backend works here: no multiple of anything
+
+
+class Tried(NamedTuple):
+    """A runner that works, and what it made of a picture."""
+
+    runner: Runner
+    picture: torch.Tensor
+    result: torch.Tensor
 
 
 def tried(
-    backend: BackendSpec, loaded: LoadedModel, plugins: Plugins, device: str, precision: Precision
-) -> Runner | None:
-    """The backend's runner, called once; ``None`` where that fails."""
+    backend: BackendSpec,
+    loaded: LoadedModel,
+    plugins: Plugins,
+    device: str,
+    precision: Precision,
+    written: Network | None = None,
+) -> Tried | None:
+    """The backend's runner, called once; ``None`` where that fails. ``written``: the network for ``backend``."""
     spec, picture = loaded.spec, picture_for(loaded.spec, device)
     side = picture.shape[-1]
     shapes = ((side, side),) if backend.fixed_shapes else ()
@@ -31,14 +45,14 @@ def tried(
         if cure := backend.missing():
             raise PluginError(cure)
         placement = Placement(device=device, precision=precision, shapes=shapes)
-        runner = backend.build(network_for(backend, loaded), placement)
+        runner = backend.build(network_for(backend, loaded) if written is None else written, placement)
         result = runner(picture)
         if tuple(result.shape[-2:]) != (side * spec.scale, side * spec.scale):
             raise PluginError(f"backend {backend.name} returned a picture of shape {tuple(result.shape)}")
     except Exception as error:
         left_out(plugins, backend, error)
         return None
-    return runner
+    return Tried(runner, picture, result)
 
 
 def left_out(plugins: Plugins, backend: BackendSpec, error: Exception) -> None:
@@ -48,14 +62,12 @@ def left_out(plugins: Plugins, backend: BackendSpec, error: Exception) -> None:
         logger.warning(problem)
 
 
-def picture_for(spec: ModelSpec, device: str, *, random: bool = False) -> torch.Tensor:
-    """A small picture that the model takes: gray, or of random values."""
+def picture_for(spec: ModelSpec, device: str) -> torch.Tensor:
+    """A small picture of random values that the model takes."""
     side = max(TRIED, spec.minimum_size)
     side = -(-side // spec.size_multiple) * spec.size_multiple
     shape = (1, spec.frames * spec.planes_in, side, side)
-    if random:
-        return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
-    return torch.full(shape, 0.5, device=device)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def network_for(backend: BackendSpec, loaded: LoadedModel) -> Network:

@@ -84,8 +84,41 @@ class WrittenGraph:
 
     def padded(self, x: str, margin: int) -> str:
         """Edges repeated."""
-        pads = self._constant(np.array([0, 0, margin, margin] * 2, np.int64), f"pads_{margin}")
-        return self._node("Pad", x, pads, mode="edge")
+        return self.surrounded(x, (margin,) * 4, "edge")
+
+    def surrounded(self, x: str, pads: Sequence[int], mode: str) -> str:
+        """By so many pixels above, at the left, below and at the right: zeros (constant), edge or reflect."""
+        return self._node("Pad", x, self._integers(0, 0, *pads[:2], 0, 0, *pads[2:]), mode=mode)
+
+    def brought_to(self, x: str, multiple: int, minimum: int, around: int, *, mirrored: bool) -> str:
+        """Sides of at least ``minimum``, and multiples of ``multiple``, then ``around`` more pixels at each edge.
+
+        What is missing lies at the right and bottom edge: ``mirrored``, as far as there is a picture, else repeated.
+        """
+        sides = self._node("Shape", x, start=2)
+        one, step = self._integers(1), self._integers(multiple)
+        taken = self._node("Max", sides, self._integers(minimum))
+        steps = self._node("Div", self._node("Sub", self._node("Add", taken, step), one), step)
+        more = self._node("Sub", self._node("Mul", steps, step), sides)
+        if mirrored:
+            there = self._node("Min", more, self._node("Sub", sides, one))
+            x = self._grown(x, 0, there, "reflect")
+            more = self._node("Sub", more, there)
+        return self._grown(x, around, self._node("Add", more, self._integers(around)), "edge")
+
+    def _grown(self, x: str, before: int, after: str, mode: str) -> str:
+        """By ``before`` pixels above and at the left, and by ``after``, (2,), below and at the right."""
+        pads = self.joined([self._integers(0, 0, before, before, 0, 0), after], axis=0)
+        return self._node("Pad", x, pads, mode=mode)
+
+    def cropped(self, y: str, x: str, scale: int, cut: int) -> str:
+        """What ``y`` shows of ``x`` when ``cut`` pixels at its upper and left edge are not of the picture."""
+        sides = self._node("Mul", self._node("Shape", x, start=2), self._integers(scale))
+        ends = self._node("Add", sides, self._integers(cut))
+        return self._node("Slice", y, self._integers(cut, cut), ends, self._integers(2, 3))
+
+    def _integers(self, *values: int) -> str:
+        return self._constant(np.array(values, np.int64), "_".join(("integers", *map(str, values))))
 
     def filtered(self, x: str, kernel: Tensor) -> str:
         """By a fixed kernel, edges repeated."""
@@ -125,6 +158,13 @@ class WrittenGraph:
         """As :func:`torch.nn.functional.pixel_shuffle`."""
         return self._node("DepthToSpace", phases, blocksize=scale, mode="CRD")
 
+    def unshuffled(self, x: str, scale: int, channels: int) -> str:
+        """As :func:`torch.nn.functional.pixel_unshuffle`, whose order of channels SpaceToDepth does not know."""
+        places = np.eye(scale * scale, dtype=np.float32).reshape(-1, 1, scale, scale)
+        kernel = self._constant(np.tile(places, (channels, 1, 1, 1)), f"places_{channels}_{scale}")
+        sides = [scale, scale]
+        return self._node("Conv", x, kernel, kernel_shape=sides, strides=sides, pads=[0] * 4, group=channels)
+
     def resized(self, x: str, factors: Sequence[float], mode: str) -> str:
         """As :func:`torch.nn.functional.interpolate` by factors down and across: nearest, bilinear or bicubic."""
         scales = self._constant(np.array([1, 1, *factors], np.float32), "_".join(map(str, ("resized", *factors))))
@@ -142,22 +182,14 @@ class WrittenGraph:
         offset, slope = (self._constant(values[0, i], f"level_line_{i}") for i in (0, 1))
         bent = self._node("Mul", self._node("Relu", self._node("Sub", x, places)), bends)
         line = self.added(self._node("Mul", x, slope), offset)
-        axis = self._constant(np.array([1], np.int64), "axis")
-        return self.added(self.added(x, line), self._node("ReduceSum", bent, axis, keepdims=1))
+        return self.added(self.added(x, line), self._node("ReduceSum", bent, self._integers(1), keepdims=1))
 
     def part(self, x: str, starts: Sequence[int], ends: Sequence[int], first_axis: int) -> str:
         """From ``starts`` to before ``ends``, those below zero (0 as an end, too) counted from the end of an axis."""
         far = np.iinfo(np.int64).max
-        given = {
-            "starts": list(starts),
-            "ends": [end or far for end in ends],
-            "axes": list(range(first_axis, first_axis + len(starts))),
-        }
-        names = [
-            self._constant(np.array(values, np.int64), "_".join(("part", kind, *map(str, values))))
-            for kind, values in given.items()
-        ]
-        return self._node("Slice", x, *names)
+        axes = range(first_axis, first_axis + len(starts))
+        given = (starts, [end or far for end in ends], axes)
+        return self._node("Slice", x, *(self._integers(*values) for values in given))
 
     def channels(self, x: str, count: int) -> list[str]:
         """Each alone."""

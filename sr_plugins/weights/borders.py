@@ -120,12 +120,23 @@ class Bordered(nn.Module):
         return planes
 
     def write(self, graph: WrittenGraph, x: str) -> str | None:
-        """As :meth:`.ForeignNetwork.write`; ``None``, too, where the network is shown more than the picture."""
-        if graph.half or self.around or self.residual or self.multiple != 1:
+        """As :meth:`.ForeignNetwork.write`."""
+        if graph.half or self.planes is None:
             return None
-        from sr_plugins.interface.traced_graph import write_traced
+        from sr_plugins.interface.traced_graph import write_brought
 
-        return write_traced(graph, self.network, x)
+        return write_brought(
+            graph,
+            self.network,
+            x,
+            self.planes,
+            multiple=self.multiple,
+            minimum=self.minimum,
+            around=self.around,
+            cut=self.cut,
+            mirrored=False,
+            residual=self.residual,
+        )
 
 
 def gives_a_residual(run: Run, channels: int, side: int = 64) -> bool:

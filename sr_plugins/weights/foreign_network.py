@@ -60,15 +60,12 @@ class ForeignNetwork(nn.Module):
         return y[..., : height * scale, : width * scale]
 
     def write(self, graph: WrittenGraph, x: str) -> str | None:
-        """The network into a graph, for sides from ``minimum`` on; ``None`` where it is not made of what is known.
-
-        Nor where sides must be multiples: a graph that others are given takes any.
-        """
-        if graph.half or self.square or self.multiple != 1:
+        """The network into a graph that takes what :meth:`forward` takes; ``None`` where it does what is not known."""
+        if graph.half or self.square:
             return None
-        from sr_plugins.interface.traced_graph import write_traced
+        from sr_plugins.interface.traced_graph import write_brought
 
-        return write_traced(graph, self._called, x)
+        return write_brought(graph, self._called, x, self.planes, multiple=self.multiple, minimum=self.minimum)
 
     def _called(self, x: Tensor) -> Tensor:
         with self.turns.one if self.turns is not None else nullcontext():

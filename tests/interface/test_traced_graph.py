@@ -1,8 +1,10 @@
 """Networks of others written down by what is done to a value: ONNX Runtime computes from that what torch computes."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -10,7 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_plugins.interface.traced_graph import write_traced
-from sr_plugins.interface.written_graph import WrittenGraph
+from sr_plugins.interface.traced_value import TracedValue
+from sr_plugins.interface.written_graph import WrittenGraph, written
+from sr_plugins.weights.borders import Bordered, border_of
+from sr_plugins.weights.foreign_network import ForeignNetwork
 
 pytestmark = pytest.mark.usefixtures("operators_read_once")
 
@@ -21,10 +26,10 @@ def difference(module: nn.Module, call: Callable[[Any], Any] | None = None) -> f
     """The largest between the graph's result and torch's, over pictures of several sizes; ``None``: no graph."""
     graph = WrittenGraph(module)
     module = module.eval()
-    result = write_traced(graph, call or module, "picture")
+    result = write_traced(graph, call or module, "picture", CHANNELS)
     if result is None:
         return None
-    content = graph.finished(result, "picture", CHANNELS, "enlarged", None).SerializeToString()
+    content = graph.finished(result.name, "picture", CHANNELS, "enlarged", None).SerializeToString()
     session = onnxruntime.InferenceSession(content)
     worst = 0.0
     for count, height, width in ((1, 9, 14), (2, 1, 3), (1, 1, 1)):
@@ -76,6 +81,10 @@ COMPUTED: dict[str, Callable[[Any, Tensor], Any]] = {
     "half of four times": lambda x, w: F.interpolate(
         F.interpolate(x, scale_factor=4), scale_factor=0.5, mode="bicubic", align_corners=False
     ),
+    "surrounded": lambda x, w: F.pad(x, (0, 1, 2, 3), "replicate") * F.pad(F.pad(x, [0] * 4), (0, 1, 2, 3)),
+    "parts": lambda x, w: F.pad(x, (3, 1, 2, 4))[:, :, 1:-3, :-2] + F.pad(x, (1, 2, 1, 1))[..., : x.size(2) + 2, 1:],
+    "changed by its whole part": lambda x, w: (x * 2)[..., : x.shape[2], : x.shape[-1]].mul_(w),
+    "unshuffled": lambda x, w: F.pixel_unshuffle(F.interpolate(x, scale_factor=4, mode="bicubic"), 2),
     "other type": lambda x, w: w.type_as(x) * x,
 }
 
@@ -103,10 +112,107 @@ def test_convolutions_of_every_setting(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel_size": 2, "stride": 2},
+        {"kernel_size": 4, "stride": 2, "padding": 1},
+        {"kernel_size": (3, 1), "stride": (2, 1), "padding": (1, 0), "output_padding": (1, 0), "groups": 2},
+        {"kernel_size": 3, "dilation": 2},
+    ],
+    ids=str,
+)
+def test_transposed_convolutions_of_every_setting(settings: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    for bias in (True, False):
+        found = difference(nn.Sequential(nn.ConvTranspose2d(CHANNELS, 6, bias=bias, **settings), nn.PReLU(6)))
+        assert found is not None
+        assert found < 1e-5
+
+
+class InSteps(nn.Module):
+    """Down by 4 and up again, as U-shaped networks are; fails for sides that are no multiple of 4, or below 8."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(12, 8, 3, stride=2, padding=1)
+        self.up = nn.ConvTranspose2d(8, 12, 2, stride=2)
+        self.last = nn.Conv2d(12, 3 * (2 * scale) ** 2, 3, padding=1)
+        self.scale = scale
+
+    def forward(self, x: Any) -> Any:
+        _, channels, height, width = x.shape
+        assert channels == 3
+        if not isinstance(x, TracedValue) and min(height, width) < 8:
+            raise ValueError
+        x = F.pad(x, (0, (2 - width % 2) % 2, 0, -height % 2), "reflect")
+        x = F.pixel_unshuffle(x, 2)
+        y = x + self.up(F.relu(self.down(x)))
+        y = F.pixel_shuffle(self.last(y), 2 * self.scale)
+        return y[:, :, : height * self.scale, : width * self.scale]
+
+
+def compared(network: Bordered | ForeignNetwork) -> None:
+    """The graph and torch, for sides that are multiples and others, down to one pixel."""
+    graph = written(network, 3, picture="picture", enlarged="enlarged")
+    assert graph is not None
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    for count, height, width in ((2, 9, 14), (1, 12, 8), (1, 1, 1), (1, 2, 23)):
+        x = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(width))
+        (found,) = session.run(["enlarged"], {"picture": x.numpy()})
+        with torch.inference_mode():
+            expected = network(x.clone())
+        assert found.shape == expected.shape
+        assert np.abs(found - expected.numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_networks_of_certain_sides_take_any(scale: int) -> None:
+    torch.manual_seed(0)
+    network = InSteps(scale)
+    compared(ForeignNetwork(network, lambda model, x: model(x), 3, multiple=4, minimum=8))
+    compared(ForeignNetwork(nn.Conv2d(3, 3, 3, padding=1), lambda model, x: model(x), 3, minimum=8))
+    bordered = Bordered(network, multiple=4, minimum=8)
+    assert bordered.planes is None  # so that nobody knows how many are to go in
+    network.planes = 3  # type: ignore[assignment]
+    compared(bordered)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize(("eaten", "multiple"), [(2, 1), (3, 2)])
+def test_networks_that_eat_their_border_take_any(eaten: int, multiple: int, residual: bool) -> None:
+    torch.manual_seed(0)
+    layers = [*(nn.Conv2d(3, 3, 3) for _ in range(eaten)), nn.ConvTranspose2d(3, 3, 4, stride=2, padding=3)]
+    network = nn.Sequential(*layers)
+    network.planes = 3  # type: ignore[assignment]
+    border = border_of(network, 3, Path("weights"))
+    assert border is not None
+    compared(Bordered(network, border, residual=residual, multiple=multiple, minimum=4))
+
+
+def test_a_network_whose_result_is_of_another_size_is_left_to_torch() -> None:
+    class Cropping(nn.Module):
+        planes = 3
+
+        def forward(self, x: Any) -> Any:
+            return F.pad(x * 2, (0, 1, 0, 0))
+
+    assert written(Bordered(Cropping(), multiple=2), 3, picture="picture", enlarged="enlarged") is None
+
+
+@pytest.mark.parametrize(
     "function",
     [
         lambda x, w: x * x.mean(),
-        lambda x, w: x[..., 1:],
+        lambda x, w: x[:, 1:],
+        lambda x, w: x[..., ::2],
+        lambda x, w: x[0],
+        lambda x, w: x[..., :3],
+        lambda x, w: x[..., -3:],
+        lambda x, w: F.pad(x, (1, 1, 1, 1))[..., 1:].add_(1) * 2,
+        lambda x, w: F.pad(x, (1, 0)),
+        lambda x, w: F.pad(x, (1, 0, 0, 1), value=0.5),
+        lambda x, w: F.pad(x, (0, -1, 0, 0)) if x.shape[3] % 2 else x * 2,
+        lambda x, w: x.reshape(x.shape),
         lambda x, w: x if x.shape[2] > 3 else x * 2,
         lambda x, w: x if x > 0 else x * 2,
         lambda x, w: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
