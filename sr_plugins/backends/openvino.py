@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterable
-from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.backends import torch_eager
 from sr_plugins.backends.loading import cannot_load
-from sr_plugins.backends.onnx_graph import PACKAGES, PICTURE_NOTE, graph_of, in_steps, name_of, own_network
-from sr_plugins.backends.openvino_blocks import with_blocked_tail
+from sr_plugins.backends.onnx_graph import PACKAGES, graph_of, in_steps, name_of, own_network
 from sr_plugins.backends.openvino_codes import PHASES, coded, in_place
 from sr_plugins.backends.openvino_int8 import quantized
 from sr_plugins.backends.openvino_memory import check_room, out_of_memory, reason
+from sr_plugins.backends.openvino_model import core, read_model, scale_of
 from sr_plugins.backends.openvino_requests import Requests
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Coding, Placement, Runner
@@ -78,7 +74,7 @@ class OpenVINORunner:
         self._compiled: dict[Kind, Requests] = {}
         self._seen: Counter[Kind] = Counter()
         self._fixed_sizes = True
-        self._compiling = threading.Lock()
+        self._compiling, self._trying = threading.Lock(), threading.Lock()
 
     @property
     def sizes(self) -> frozenset[tuple[Size, Coding | None]]:
@@ -111,49 +107,67 @@ class OpenVINORunner:
 
     def _run(self, array: NDArray[np.float32], coding: Coding | None) -> list[NDArray[Any]]:
         kind = (array.shape[2], array.shape[3]), coding
-        return _infer(self._compiled.get(kind) or self._prepare(array, kind), array)
+        if (compiled := self._compiled.get(kind)) is None:
+            compiled = self._free(array.shape[1], coding)
+            if self._deserves_own(kind) and self._trying.acquire(blocking=False):  # other lanes go on meanwhile
+                try:
+                    if (result := self._own(array, kind, compiled)) is not None:
+                        return result
+                finally:
+                    self._trying.release()
+        return _infer(compiled, array)
 
-    def _prepare(self, array: NDArray[np.float32], kind: Kind) -> Requests:
-        """The network for a size that has none of its own, or now gets one."""
+    def _free(self, channels: int, coding: Coding | None) -> Requests:
+        """The network for any size."""
+        with self._compiling:
+            if self._model is None:
+                self._model = self._translate(channels)
+                self._scale = scale_of(self._model, channels)
+            if (None, coding) not in self._compiled:
+                self._compiled[None, coding] = self._compile(channels, (None, coding))
+            return self._compiled[None, coding]
+
+    def _deserves_own(self, kind: Kind) -> bool:
+        """Whether its size came often enough for a network of its own."""
+        with self._compiling:
+            if not self._fixed_sizes or len(self.sizes) >= MOST_FIXED_SIZES:
+                return False
+            self._seen[kind] += 1
+            return self._seen[kind] >= OFTEN
+
+    def _own(self, array: NDArray[np.float32], kind: Kind, free: Requests) -> list[NDArray[Any]] | None:
+        """What the network of its own makes of ``array``; ``None``, and no network, where it makes something else."""
         import numpy as np
         import torch
 
-        size, coding = kind
+        channels, (size, coding) = array.shape[1], kind
+        if kind in self._compiled:  # by another lane, just now
+            return None
+        try:
+            fixed = self._compile(channels, kind)
+            result = _infer(fixed, array)
+            same = np.array_equal(result[0], _infer(free, array)[0])
+            if same and coding is not None:  # codes hide the last bits
+                plain, any_size = (self._compile(channels, (one, None)) for one in (size, None))
+                same = np.array_equal(_infer(plain, array)[0], _infer(any_size, array)[0])
+        except torch.OutOfMemoryError:  # what only makes it faster never costs a picture
+            same = False
         with self._compiling:
-            channels = array.shape[1]
-            if self._model is None:
-                self._model = self._translate(channels)
-                self._scale = _scale(self._model, channels)
-            if (None, coding) not in self._compiled:
-                self._compiled[None, coding] = self._compile(channels, (None, coding))
-            free = self._compiled[None, coding]
-            own = sum(size is not None for size, _ in self._compiled)
-            if kind in self._compiled or not self._fixed_sizes or own >= MOST_FIXED_SIZES:
-                return self._compiled.get(kind, free)
-            self._seen[kind] += 1
-            if self._seen[kind] < OFTEN:
-                return free
-            try:
-                fixed = self._compile(channels, kind)
-                pairs = [(fixed, free)]
-                if coding is not None:  # codes hide the last bits
-                    pairs.append((self._compile(channels, (size, None)), self._compile(channels, (None, None))))
-                self._fixed_sizes = all(np.array_equal(_infer(a, array)[0], _infer(b, array)[0]) for a, b in pairs)
-            except torch.OutOfMemoryError:  # what only makes it faster never costs a picture
-                self._fixed_sizes = False
-            if self._fixed_sizes:
-                self._compiled[kind] = fixed
-                # it keeps memory for the layers of the largest picture it saw; another size compiles it again
-                del self._compiled[None, coding]
-            return self._compiled.get(kind, free)
+            self._fixed_sizes = same
+            if not same:
+                return None
+            self._compiled[kind] = fixed
+            # it keeps memory for the layers of the largest picture it saw; another size compiles it again
+            self._compiled.pop((None, coding), None)
+            return result
 
     def _translate(self, channels: int) -> openvino.Model:
         graph = graph_of(self._network, channels)
         try:
-            model = _read(graph)
+            model = read_model(graph)
             if self._precision != "int8":
                 return model
-            return quantized(_core(), model, channels, _ranges(self._network))
+            return quantized(core(), model, channels, _ranges(self._network))
         except RuntimeError as error:
             raise self._refusal(error) from error
 
@@ -173,7 +187,7 @@ class OpenVINORunner:
         model = self._model.clone() if coding is None else coded(self._model.clone(), coding)
         try:
             model.reshape(openvino.PartialShape([1, channels, *(size or (-1, -1))]))
-            compiled = _core().compile_model(model, "CPU", settings)
+            compiled = core().compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise self._refusal(error) from error
         return Requests(model, compiled, self._lanes)
@@ -212,56 +226,6 @@ def _infer(requests: Requests, array: NDArray[np.float32]) -> list[NDArray[Any]]
             raise torch.OutOfMemoryError(reason(error)) from error
         raise
     return [in_place(first) if PHASES in requests.output_names else first, *others]
-
-
-def _scale(model: openvino.Model, channels: int) -> int:
-    """How many times larger its pictures are."""
-    side, tried = 16, model.clone()
-    tried.reshape([1, channels, side, side])
-    return int(tried.output(0).shape[2]) // side
-
-
-@cache
-def _core() -> openvino.Core:
-    openvino = import_openvino()
-
-    return openvino.Core()
-
-
-def _read(network: OnnxNetwork) -> openvino.Model:
-    """The ONNX graph as an OpenVINO model, its last layers in blocks, in which the interpolated picture stays float32.
-
-    bfloat16 holds 8 bits, too few for a picture; only a serialised model can carry the mark for that.
-    """
-    import onnx
-
-    openvino = import_openvino()
-    from openvino import opset1
-
-    notes = {note.key: note.value for note in onnx.load_from_string(network.graph).metadata_props}
-    marked = set(notes.get(PICTURE_NOTE, "").splitlines())
-    model = _core().read_model(network.graph)
-    if len(model.outputs) > 1:
-        result = opset1.result(model.output(network.output).get_node().input_value(0))
-        model = openvino.Model([result], model.get_parameters(), model.get_name())
-    model = with_blocked_tail(model) or model
-    for node in model.get_ops():
-        if node.get_type_name() == "Pad" and node.get_friendly_name() in marked:
-            # the CPU compiler rewrites the newer Pad as this one, and loses the mark on the way
-            old = opset1.pad(*node.input_values()[:3], node.get_attributes()["pad_mode"])
-            old.set_friendly_name(node.get_friendly_name())
-            openvino.utils.replace_node(node, old)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.xml"
-        openvino.save_model(model, path, compress_to_fp16=False)
-        root = ElementTree.fromstring(path.read_text())
-        weights = path.with_suffix(".bin").read_bytes()
-    for layer in root.iter("layer"):
-        if layer.get("name") in marked:
-            info = layer.find("rt_info")
-            info = ElementTree.SubElement(layer, "rt_info") if info is None else info
-            ElementTree.SubElement(info, "attribute", name="precise", version="0")
-    return _core().read_model(ElementTree.tostring(root), weights)
 
 
 def build(network: Network, placement: Placement) -> Runner:

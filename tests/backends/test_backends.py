@@ -223,6 +223,18 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
             assert (x.shape[2:], TV_10) in runner.sizes  # type: ignore[attr-defined]
 
 
+def test_lanes_go_on_while_a_size_gets_a_network_of_its_own() -> None:
+    runner = plugins().backend("openvino").build(random_model("realtime", 2).network, on_cpu("float32"))
+    x = torch.from_numpy(photograph(50, 70).planes[0].astype(np.float32) / 255)[None, None]
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(runner, [x] * 32)
+        assert all(torch.equal(other, first) for other in others)
+        assert (x.shape[2:], None) in runner.sizes  # type: ignore[attr-defined]
+        assert all(
+            torch.equal(codes, runner.codes(x, TV_10)) for codes in pool.map(runner.codes, [x] * 32, [TV_10] * 32)
+        )  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("name", "scale", "codings"),
     [
