@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from sr_plugins.images.avif_file import light_levels
 from sr_plugins.images.color_profiles import is_readable, is_srgb, matrix_profile, profile_fits
 from sr_plugins.images.file_parts import bodies, parts_of
-from sr_plugins.images.png_texts import Text, put_texts
+from sr_plugins.images.png_texts import Text, put_texts, raw_profile
 from sr_plugins.images.tiff_reader import Page
 
 _PNG_COLOUR = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
@@ -108,6 +108,8 @@ def colors_of(source: Image.Image, page: Page | None) -> ColorSignals:
     if page is not None:
         profile = page.first[34675].value if 34675 in page.first else None
         others = [f"its {name}" for tag, name in _TIFF_COLOUR.items() if tag in page.first and not _is_srgbs(page, tag)]
+    elif source.format == "PNG":
+        profile = profile or raw_profile(source, "icc", "icm")
     elif source.format in ("AVIF", "HEIF"):
         for body in bodies(source, b"colr", b"nclx")[:1]:
             codes = struct.unpack_from(">HH", body)

@@ -14,6 +14,7 @@ from PIL.ExifTags import Base
 from sr_plugins.images.exif_block import EXIF, HEAD, INTEROP, ExifBlock, Field, field_of, numbers
 from sr_plugins.images.file_parts import bodies, image_resources, parts_of
 from sr_plugins.images.placement import Placement
+from sr_plugins.images.png_texts import raw_profile
 from sr_plugins.images.tiff_reader import (
     GEO_KEYS,
     HEIGHT,
@@ -73,8 +74,8 @@ def stored_exif(source: Image.Image, page: Page | None) -> bytes | None:
     if isinstance(found, bytes) and found:
         return found
     if source.format == "PNG":
-        for keyword in ("Raw profile type exif", "Raw profile type APP1"):
-            profile = raw_profile(source.info.get(keyword)) or b""
+        for keyword in ("exif", "APP1"):
+            profile = raw_profile(source, keyword) or b""
             if found_head := _TIFF_HEAD.search(profile[:20]):
                 return HEAD + profile[found_head.start() :]
     if source.format == "PSD":
@@ -87,16 +88,6 @@ def stored_exif(source: Image.Image, page: Page | None) -> bytes | None:
 def source_resources(source: Image.Image) -> Iterable[tuple[int, bytes]]:
     """Photoshop's image resources of a PSD file, as number and content."""
     return [(number, content) for body in bodies(source, b"8BIM") for number, _, content in image_resources(body)]
-
-
-def raw_profile(text: object) -> bytes | None:
-    """ImageMagick's way to put bytes into a PNG text: a name, their number, then hexadecimal digits."""
-    if not isinstance(text, str):
-        return None
-    with suppress(ValueError, IndexError):
-        _, length, *digits = text.split()
-        return bytes.fromhex("".join(digits))[: int(length)]
-    return None
 
 
 def mended_exif(data: bytes, to: Placement) -> ExifBlock | None:

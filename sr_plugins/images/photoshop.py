@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from PIL import Image
 
 from sr_plugins.errors import ImageError
-from sr_plugins.images.exif import raw_profile
 from sr_plugins.images.file_parts import bodies, image_resources
 from sr_plugins.images.jpeg_2000 import IPTC as IPTC_BOX
 from sr_plugins.images.jpeg_2000 import box_of
 from sr_plugins.images.placement import Placement
+from sr_plugins.images.png_texts import raw_profile
 from sr_plugins.images.tiff_reader import IPTC, PHOTOSHOP, Page
 
 # Adobe Photoshop File Formats Specification, "Image Resource IDs"
@@ -88,11 +88,8 @@ def _stored(source: Image.Image, page: Page | None) -> bytes:
             resources += _resource(_IPTC, iptc.value)
         return resources
     if source.format == "PNG":
-        for name in ("8bim", "iptc"):
-            profile = raw_profile(source.info.get(f"Raw profile type {name}"))
-            if profile:
-                return profile if profile.startswith(b"8BIM") else _resource(_IPTC, profile)
-        return b""
+        profile = raw_profile(source, "8bim", "iptc") or b""
+        return profile if profile.startswith(b"8BIM") or not profile else _resource(_IPTC, profile)
     if source.format == "PSD":
         return b"".join(bodies(source, b"8BIM"))
     if source.format == "JPEG2000":

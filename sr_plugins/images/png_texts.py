@@ -16,8 +16,10 @@ from sr_plugins.images.jpeg_segments import whole_ratio
 
 _LARGEST_TEXT = 1 << 26
 _XMP_KEYWORD = "XML:com.adobe.xmp"
+_RAW = "Raw profile type {}"
 # what is carried otherwise
-_ELSEWHERE = (_XMP_KEYWORD, *(f"Raw profile type {n}" for n in ("exif", "APP1", "iptc", "8bim", "xmp", "icc")))
+_ELSEWHERE = (_XMP_KEYWORD, *map(_RAW.format, ("exif", "APP1", "iptc", "8bim", "xmp", "icc", "icm")))
+_XMP_IN_APP1 = b"http://ns.adobe.com/xap/1.0/\0"  # ImageMagick's old way took a JPEG's segment as it was
 
 
 class Text(NamedTuple):
@@ -51,6 +53,21 @@ def packet_of(source: Image.Image) -> bytes | None:
             text = _text(b"iTXt", _XMP_KEYWORD.encode() + b"\0" + body)
             if text and text.text:
                 return text.text.encode()
+    if packet := raw_profile(source, "xmp"):
+        return packet
+    segment = raw_profile(source, "APP1") or b""
+    return segment.removeprefix(_XMP_IN_APP1) if segment.startswith(_XMP_IN_APP1) else None
+
+
+def raw_profile(source: Image.Image, *names: str) -> bytes | None:
+    """What a PNG's text holds in ImageMagick's way: its name, the number of its bytes, then hexadecimal digits."""
+    for name in names:
+        text = source.info.get(_RAW.format(name))
+        if not isinstance(text, str):
+            continue
+        with suppress(ValueError, IndexError):
+            _, length, *digits = text.split()
+            return bytes.fromhex("".join(digits))[: int(length)]
     return None
 
 

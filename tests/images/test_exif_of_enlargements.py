@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sr_plugins.images.exif import mended_exif, mended_map, raw_profile
+from sr_plugins.images.exif import mended_exif, mended_map
 from sr_plugins.images.exif_block import EXIF, RATIONAL, SHORT, ExifBlock, compiled, field_of, numbers
 from sr_plugins.images.placement import Placement
+from sr_plugins.images.png_texts import raw_profile
 
 STORED = (70, 50)
 SCALE, TIES, MATRIX, RPC, KEYS = 33550, 33922, 34264, 50844, 34735
@@ -157,7 +158,9 @@ def test_a_microscope_s_pixels_are_smaller() -> None:
     ],
 )
 def test_bytes_in_a_text_are_read_to_their_number(text: str | None, content: bytes | None) -> None:
-    assert raw_profile(text) == content
+    image = Image.new("L", (1, 1))
+    image.info["Raw profile type exif"] = text
+    assert raw_profile(image, "APP1", "exif") == content
 
 
 def test_ratios_of_a_resolution_stay_exact() -> None:

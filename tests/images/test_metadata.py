@@ -15,6 +15,7 @@ import pytest
 import tifffile
 from fakes import nearest
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from sr_plugins import Upscaler
 from sr_plugins.images.files import upscale_file
@@ -261,6 +262,26 @@ def test_what_is_too_large_is_left_out_and_said(
     assert "JPEG cannot hold EXIF of" in caplog.text
     upscale_file(tmp_path / "in.webp", tmp_path / "out.png", repeat)
     assert exiftool(tmp_path / "out.png", "ImageDescription")["IFD0:ImageDescription"] == "x" * 70_000
+
+
+@pytest.mark.parametrize(
+    ("name", "head"), [("xmp", b""), ("APP1", b"http://ns.adobe.com/xap/1.0/\0")], ids=["xmp", "APP1"]
+)
+def test_what_imagemagick_puts_into_texts_of_a_png_is_kept(
+    name: str, head: bytes, tmp_path: Path, repeat: Upscaler
+) -> None:
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    packet += b'<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/x-own"/></rdf:RDF></x:xmpmeta>'
+    info = PngInfo()
+    for kind, body in ((name, head + packet), ("icc", OTHER)):
+        info.add_text(f"Raw profile type {kind}", f"\n{kind}\n{len(body):8}\n{body.hex()}\n", zip=True)
+    picture().save(tmp_path / "in.png", pnginfo=info)
+    for ending in (".png", ".jpg"):
+        upscale_file(tmp_path / "in.png", tmp_path / f"out{ending}", repeat)
+        found = exiftool(tmp_path / f"out{ending}", "XMP:all", "ICC-header:DeviceManufacturer")
+        assert found["XMP-dc:Format"] == "image/x-own"
+        with Image.open(tmp_path / f"out{ending}") as result:
+            assert result.info["icc_profile"] == OTHER
 
 
 @pytest.mark.parametrize("turned", [False, True])
