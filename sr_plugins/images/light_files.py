@@ -99,8 +99,14 @@ def light_of(source: LightFile) -> WideSamples:
     if samples.shape[2] in (1, 3):
         return WideSamples(samples, is_light=True)
     colour, alpha = samples[..., :-1], samples[..., -1:]
-    straight = np.divide(colour, alpha, out=colour.copy(), where=alpha > 0)
+    straight = np.divide(colour, alpha, out=colour.copy(), where=_covers(alpha))
     return WideSamples(np.concatenate((straight, alpha), axis=2), has_alpha=True, is_light=True)
+
+
+def _covers(alpha: NDArray[Any]) -> NDArray[np.bool]:
+    """Where colours are multiplied with alpha: not where it is nothing, or no number."""
+    covers: NDArray[np.bool] = np.isfinite(alpha) & (alpha > 0)
+    return covers
 
 
 def write_light(file: IO[bytes], format: str, picture: WideSamples, source: Image.Image) -> None:
@@ -120,7 +126,9 @@ def write_light(file: IO[bytes], format: str, picture: WideSamples, source: Imag
     values = picture.values
     if picture.has_alpha and format == "EXR":
         colour, alpha = values[..., :-1], values[..., -1:]
-        values = np.concatenate((np.where(alpha > 0, colour * alpha, colour), alpha), axis=2)
+        with np.errstate(over="ignore"):  # light and alpha without bounds make light without bounds
+            colour = np.multiply(colour, alpha, out=colour.copy(), where=_covers(alpha))
+        values = np.concatenate((colour, alpha), axis=2)
     elif picture.has_alpha:
         raise ImageError(f"{format} holds no transparency: write .exr or .tiff")
     if format == "EXR":

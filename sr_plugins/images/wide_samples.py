@@ -76,7 +76,7 @@ class WideSamples:
             top = np.float32(1)
         seen = None
         if self.has_alpha:
-            seen = alpha[..., 0] if exact else (alpha[..., 0] / self._opaque()).astype(np.float32)
+            seen = alpha[..., 0] if exact else (np.nan_to_num(alpha[..., 0]) / self._opaque()).astype(np.float32)
         if holes.any() and not holes.all():
             seen = np.where(holes, top * 0, top if seen is None else seen)
         frame = frame_of(format, [planes[..., i] for i in range(self.colours)] + ([] if seen is None else [seen]))
@@ -123,7 +123,7 @@ class WideSamples:
         colours = self.values[..., : self.colours]
         holes = np.zeros(colours.shape[:2], bool)
         if colours.dtype.kind == "f":
-            holes = ~np.isfinite(colours).all(axis=2)
+            holes = ~np.isfinite(self.values).all(axis=2)
         number = self.no_data
         if number is not None and np.isfinite(number):
             if colours.dtype.kind != "f":

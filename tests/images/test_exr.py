@@ -115,6 +115,21 @@ def test_alpha_is_that_of_the_colours(tmp_path: Path) -> None:
         np.testing.assert_array_equal(opened.samples, np.stack((R, G, B, A), axis=2))  # type: ignore[attr-defined]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("alpha", [np.nan, np.inf])
+def test_alpha_that_is_no_number_stays_where_it_lay(alpha: float, tmp_path: Path) -> None:
+    covering = A.copy()
+    covering[2, 4] = alpha
+    (tmp_path / "in.exr").write_bytes(exr({"R": R, "G": G, "B": B, "A": covering}))
+    with Upscaler("tiny", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.exr", tmp_path / "out.exr", upscaler)
+    found = imagecodecs.exr_decode((tmp_path / "out.exr").read_bytes())
+    strange = ~np.isfinite(covering)
+    np.testing.assert_array_equal(~np.isfinite(found[..., 3]), strange.repeat(2, 0).repeat(2, 1))
+    assert found[4:6, 8:10, 0].tolist() == [[R[2, 4]] * 2] * 2
+    assert np.isfinite(found[..., :3]).all()
+
+
 def test_gray_has_many_names(tmp_path: Path) -> None:
     for name in ("Y", "Z", "depth.V", "layer.Y"):
         (tmp_path / "in.exr").write_bytes(exr({name: Z}))
@@ -139,10 +154,12 @@ def test_a_single_channel_keeps_its_name(
 
 
 def test_what_is_no_colour_is_refused(tmp_path: Path) -> None:
-    for names in (("N.X", "N.Y", "N.Z"), ("u", "v"), ("Y", "RY", "BY")):
+    unknown = r"none of its channels are colours .*: name them R, G and B"
+    chroma = r"luminance and chroma \(Y, RY, BY\): convert it to R, G and B first"
+    for names, why in ((("N.X", "N.Y", "N.Z"), unknown), (("u", "v"), unknown), (("Y", "RY", "BY"), chroma)):
         (tmp_path / "in.exr").write_bytes(exr(dict.fromkeys(names, Z)))
         with (
-            pytest.raises(ImageError, match=r"none of its channels are colours .*: name them R, G and B"),
+            pytest.raises(ImageError, match=why),
             open_image(tmp_path / "in.exr"),
         ):
             pass
