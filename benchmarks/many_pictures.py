@@ -35,6 +35,7 @@ from sr_plugins.images.further_formats import cure_for, register
 # what says how pixels are stored or how large they are, and what must change: orientation, thumbnails, sizes
 STORED = (
     *("File:", "System:", "Composite:", "ExifTool:", "SourceFile", "IFD1:", "PNG:", "GIF:", "ICC", "MPF", "MPImage"),
+    "Track",
     *(
         "JFIF:",
         "RIFF:",
@@ -140,6 +141,8 @@ def _in_inches(tags: dict[str, Any]) -> dict[str, Any]:
             tags[unit] = 2
             for name in (f"{group}:XResolution", f"{group}:YResolution"):
                 tags[name] = value * 2.54 if isinstance(value := tags.get(name), int | float) else value
+        if tags.get(f"{group}:XResolution") in (0, 1):  # which says nothing
+            del tags[unit]
     return {
         name: round(value, 3) if isinstance(value, float) else value
         for name, value in tags.items()

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from sr_plugins.errors import ImageError
 from sr_plugins.images.failures import named, told
@@ -58,6 +58,12 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             if unread is None:
                 raise
             image = unread
+        if isinstance(image, ImageFile.StubImageFile):  # Pillow knows what it is, and a system or user how to read it
+            with suppress(OSError):
+                image.load()
+            if isinstance(image, ImageFile.StubImageFile):
+                image.close()
+                raise ImageError(f"{path} is a {image.format} file, which nothing here reads: save it as PNG first")
     with image:
         with told(path, "is damaged"):
             make_info_true(image)

@@ -79,6 +79,21 @@ def test_it_is_called_what_it_is(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "HDF5"),
+        (b"BUFR" + bytes(64), "BUFR"),
+        (b"GRIB\0\0\0\1" + bytes(64), "GRIB"),
+    ],
+)
+def test_data_that_pillow_knows_by_name_alone_is_no_damaged_picture(data: bytes, name: str, tmp_path: Path) -> None:
+    (tmp_path / "photo").write_bytes(data)
+    expected = rf"photo is a {name} file, which nothing here reads: save it as PNG first$"
+    with pytest.raises(ImageError, match=expected), open_image(tmp_path / "photo"):
+        pass
+
+
+@pytest.mark.parametrize(
     "data",
     [
         *(encoded(format) for format in ("PPM", "JPEG2000", "PNG", "GIF", "DDS")),
