@@ -98,7 +98,9 @@ class ExrFile:
         if len(channels) == 1 and channels[0].type != _UINT:
             return [0], []
         if {"Y", "RY", "BY"} <= {channel.last for channel in channels}:
-            raise ImageError("its colours are stored as luminance and chroma (Y, RY, BY): convert it to R, G and B first")
+            raise ImageError(
+                "its colours are stored as luminance and chroma (Y, RY, BY): convert it to R, G and B first"
+            )
         raise ImageError(f"none of its channels are colours ({in_few(list(names))}): name them R, G and B, or Y, first")
 
     @property

@@ -1,33 +1,94 @@
-"""FITS of 16 bits: numbers with a sign, zero lies where the header says (BZERO); Pillow takes the bits as they are."""
+"""The numbers of a FITS file (FITS standard 4.0), of which Pillow gives the first plane and takes the bits as they are.
+
+Numbers are stored with a sign, or, of 8 bits, without; zero lies where the header says (BZERO). Three planes are
+taken for red, green and blue, as programs for astronomers' cameras write them.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
 from sr_plugins.images.file_parts import kept_with
+from sr_plugins.images.wide_samples import WideSamples
 
-_UNSIGNED = 32768.0  # how the standard stores numbers without a sign (FITS 4.0, table 11)
-_HEADER = 36 * 2880
+_CARD, _LARGEST_HEADER = 80, 1 << 22
+_TYPES = {"8": "u1", "16": ">i2", "32": ">i4", "-32": ">f4", "-64": ">f8"}
+_COLOURS = 3
 
 
-def zero_of(source: Image.Image) -> float | None:
-    """Where zero lies in a FITS of 16 bits, to be asked before it is loaded; ``None`` for all other pictures."""
-    if source.format != "FITS" or source.mode != "I;16":
+def fits_samples(source: Image.Image) -> WideSamples | None:
+    """The picture's numbers, to be asked before it is loaded; ``None`` where Pillow unpacks them, and for other files.
+
+    Samples that are not a number, and those that the header calls BLANK, have no value.
+
+    Raises:
+        ImageError: there are several planes, and not three; samples are missing.
+    """
+    tiles = source.tile if isinstance(source, ImageFile.ImageFile) and source.format == "FITS" else []
+    if len(tiles) != 1 or tiles[0][0] != "raw":
         return None
-    head = kept_with(source, "header", lambda file: file.read(_HEADER), b"")
-    told = re.search(rb"BZERO *= *([-+.\dEe]+)", head)
-    return float(told[1]) if told else 0.0
+    begin = tiles[0][2]
+    return kept_with(source, "numbers", lambda file: _read(file, begin), None)
 
 
-def with_sign_told(image: Image.Image, zero: float) -> Image.Image:
-    """A loaded FITS of 16 bits as the numbers that it stands for; ``ImageError`` where some are negative."""
-    stored = np.asarray(image)
-    if zero == _UNSIGNED:
-        return Image.fromarray(stored ^ np.uint16(0x8000))
-    if stored.max() > 0x7FFF:
-        raise ImageError("it holds numbers below zero: save it as a TIFF of floats first")
-    return image
+def _read(file: IO[bytes], begin: int) -> WideSamples:
+    told = _header(file.read(min(begin, _LARGEST_HEADER)))
+    axes = [int(told.get(f"NAXIS{number + 1}", "1")) for number in range(int(told["NAXIS"]))]
+    width, height, *further = [*axes, 1] if len(axes) > 1 else (1, axes[0])
+    planes = int(np.prod(further)) if further else 1
+    if planes not in (1, _COLOURS):
+        raise ImageError(f"it holds {planes} planes: save each as a picture of its own")
+    dtype = np.dtype(_TYPES[told["BITPIX"]])
+    file.seek(begin)
+    data = file.read(width * height * planes * dtype.itemsize)
+    if len(data) < width * height * planes * dtype.itemsize:
+        raise ImageError("its samples are cut off")
+    stored = np.moveaxis(np.frombuffer(data, dtype).reshape(planes, height, width)[:, ::-1], 0, 2)
+    numbers = np.ascontiguousarray(stored, dtype.newbyteorder("="))
+    blank = _number(told.get("BLANK")) if dtype.kind != "f" else None
+    zero = _number(told.get("BZERO")) or 0.0
+    half = 1 << 8 * dtype.itemsize - 1
+    if dtype.kind == "i" and zero == half:  # how the standard stores numbers without a sign (table 11)
+        numbers = numbers.view(dtype.str.replace(">i", "u")) ^ numbers.dtype.type(-half).view(f"u{dtype.itemsize}")
+    elif dtype == np.uint8 and zero == -half:  # and those of 8 bits with one
+        numbers = (numbers ^ np.uint8(half)).view(np.int8)
+    else:
+        zero = 0.0
+    return WideSamples(numbers, no_data=None if blank is None else blank + zero)
+
+
+def loaded_fits(image: Image.Image, numbers: WideSamples) -> Image.Image:
+    """What a loaded image is to hold in its own mode; ``ImageError`` where that has no place for these numbers."""
+    gray = numbers.values[..., 0]
+    if image.mode == "I;16" and gray.dtype == np.int16:
+        if gray.min() < 0:
+            raise ImageError("it holds numbers below zero: save it as a TIFF of floats first")
+        return Image.fromarray(gray.view(np.uint16))
+    held: Image.Image | None = Image.fromarray(gray) if gray.dtype == np.uint16 else numbers.as_image()
+    if held is None or held.mode != image.mode:
+        return image
+    return held
+
+
+def _header(data: bytes) -> Mapping[str, str]:
+    """Values by keyword of the last header in these bytes: those before it have no data of their own."""
+    found: dict[str, str] = {}
+    for at in range(0, len(data) - _CARD + 1, _CARD):
+        card = data[at : at + _CARD].decode("latin-1")
+        keyword = card[:8].strip()
+        if keyword in ("SIMPLE", "XTENSION"):
+            found = {}
+        if card[8:9] == "=":
+            found.setdefault(keyword, card[9:].split("/")[0].strip())
+    return found
+
+
+def _number(told: str | None) -> float | None:
+    found = re.fullmatch(r"[-+]?[\d.]+(?:[EeDd][-+]?\d+)?", told or "")
+    return float(found[0].upper().replace("D", "E")) if found else None

@@ -23,6 +23,7 @@ from sr_plugins.images.animations import Timing
 from sr_plugins.images.avif_file import bits_of, deep_samples
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies
+from sr_plugins.images.fits_samples import fits_samples
 from sr_plugins.images.jpeg_2000_samples import bits_of_jpeg_2000, deep_jpeg_2000
 from sr_plugins.images.jxl_channels import has_associated_alpha
 from sr_plugins.images.light_files import LightFile, light_of
@@ -63,6 +64,7 @@ class DeepPages:
         self._avif = source if source.format == "AVIF" and bits_of(source) > 8 else None
         self._jpeg_2000 = source if bits_of_jpeg_2000(source) > 8 else None
         self._orientation = orientation_of(source) if self._png or self._avif or self._jpeg_2000 else 1
+        self._numbers = fits_samples(source)
         self._tiff: tifffile.TiffFile | None = None
         self._pages = pages_of(source)
         self._refused = isinstance(source, UnreadTiff)
@@ -77,6 +79,8 @@ class DeepPages:
         """The upright picture on a page; ``None`` where Pillow reads it whole."""
         if self._modern is not None:
             return self._of_modern(self._modern)
+        if self._numbers is not None:
+            return self._numbers if self._numbers.no_data is not None else self._numbers.as_picture()
         if self._light is not None:
             return light_of(self._light)
         if self._map is not None:

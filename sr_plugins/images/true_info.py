@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageFile
 
 from sr_plugins.images.bitmap_alpha import bitmap_alpha
 from sr_plugins.images.file_parts import bodies, parts_of
-from sr_plugins.images.fits_samples import with_sign_told, zero_of
+from sr_plugins.images.fits_samples import fits_samples, loaded_fits
 from sr_plugins.images.jpeg_2000 import XMP as XMP_BOX
 from sr_plugins.images.jpeg_2000 import box_of, exif_in_box
 from sr_plugins.images.jpeg_2000_samples import narrowed_truly
@@ -74,7 +74,7 @@ def load_truly(image: Image.Image) -> None:
     narrow = narrowed_truly(image) if is_new else None  # now: Pillow forgets the file when it loads
     alpha = bitmap_alpha(image) if is_new else None
     associated = is_new and has_associated_alpha(image)
-    zero = zero_of(image) if is_new else None
+    numbers = fits_samples(image) if is_new else None
     name = getattr(image, "filename", "")
     if image.format == "TIFF" and name:
         image.filename = ""  # type: ignore[attr-defined]
@@ -88,8 +88,8 @@ def load_truly(image: Image.Image) -> None:
         image.im = ImageChops.invert(image).im
     if associated and image.mode in ("LA", "RGBA"):
         image.im = Image.fromarray(with_straight_alpha(np.asarray(image), len(image.mode) - 1, [1])).im
-    if zero is not None:
-        image.im = with_sign_told(image, zero).im
+    if numbers is not None:
+        image.im = loaded_fits(image, numbers).im
     if alpha is not None:
         image.putalpha(alpha)
     if narrow is not None:

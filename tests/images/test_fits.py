@@ -1,40 +1,97 @@
-"""FITS of 16 bits, by the FITS standard 4.0: big endian with a sign, zero where BZERO says, lines from below."""
+"""FITS, by its standard 4.0: big endian with a sign, zero where BZERO says, lines from below, planes one by one."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import ImageError
 from sr_plugins.images.files import upscale_file
+from sr_plugins.images.pillow_filter import upscale_image
 
 rng = np.random.default_rng(6)
 
 
-def fits(stored: NDArray[np.int16], zero: str) -> bytes:
-    height, width = stored.shape
-    cards = ["SIMPLE  = T", "BITPIX  = 16", "NAXIS   = 2", f"NAXIS1  = {width}", f"NAXIS2  = {height}"]
+def fits(stored: NDArray[np.generic], zero: str = "", *further: str) -> bytes:
+    """(height, width) or (planes, height, width), the first line being the upper one."""
+    bits = stored.dtype.itemsize * (-8 if stored.dtype.kind == "f" else 8)
+    cards = ["SIMPLE  = T", f"BITPIX  = {bits} / a note", f"NAXIS   = {stored.ndim}"]
+    cards += [f"NAXIS{number + 1}  = {side}" for number, side in enumerate(reversed(stored.shape))]
     cards += [f"BZERO   = {zero}"] if zero else []
-    head = "".join(card.ljust(80) for card in [*cards, "END"]).encode()
-    data = stored[::-1].astype(">i2").tobytes()
-    return head.ljust(2880) + data.ljust(2880, b"\0")
+    head = "".join(card.ljust(80) for card in [*cards, *further, "END"]).encode()
+    data = stored[..., ::-1, :].astype(stored.dtype.newbyteorder(">")).tobytes()
+    return head.ljust(2880) + data.ljust(-(-len(data) // 2880) * 2880, b"\0")
+
+
+def enlarged(folder: Path, data: bytes, ending: str = ".tif") -> NDArray[np.generic]:
+    (folder / "in.fits").write_bytes(data)
+    with Upscaler("nearest", scale=2) as upscaler:
+        upscale_file(folder / "in.fits", folder / f"out{ending}", upscaler)
+    if ending == ".tif":
+        found: NDArray[np.generic] = tifffile.imread(folder / "out.tif")
+        return found[::2, ::2]
+    with Image.open(folder / f"out{ending}") as result:
+        return np.asarray(result)[::2, ::2]
 
 
 @pytest.mark.parametrize("zero", ["32768", "3.2768E4", "32768.0", ""])
 def test_numbers_are_those_of_the_header(zero: str, tmp_path: Path) -> None:
     numbers = rng.integers(0, 65536 if zero else 32768, (7, 10), np.uint16)
     stored = (numbers.astype(int) - (32768 if zero else 0)).astype(np.int16)
-    (tmp_path / "in.fits").write_bytes(fits(stored, zero))
-    with Upscaler("nearest", scale=2) as upscaler:
-        upscale_file(tmp_path / "in.fits", tmp_path / "out.png", upscaler)
-    with Image.open(tmp_path / "out.png") as result:
-        np.testing.assert_array_equal(np.asarray(result)[::2, ::2], numbers)
+    np.testing.assert_array_equal(enlarged(tmp_path, fits(stored, zero), ".png"), numbers)
+    with Image.open(tmp_path / "in.fits") as opened:
+        np.testing.assert_array_equal(np.asarray(upscale_image(opened, 2, model="nearest"))[::2, ::2], numbers)
 
 
-def test_numbers_below_zero_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "in.fits").write_bytes(fits(np.full((3, 4), -5, np.int16), ""))
-    with Upscaler("nearest", scale=2) as upscaler, pytest.raises(ImageError, match=r"in\.fits.*below zero"):
-        upscale_file(tmp_path / "in.fits", tmp_path / "out.png", upscaler)
+@pytest.mark.parametrize(
+    ("kind", "zero", "meant"),
+    [
+        *(("u1", "", "u1"), ("u1", "-128", "i1"), ("i2", "", "i2"), ("i2", "32768", "u2"), ("i4", "", "i4")),
+        *(("i4", "2147483648", "u4"), ("f4", "", "f4"), ("f8", "", "f8")),
+    ],
+)
+def test_every_kind_of_number_stays(kind: str, zero: str, meant: str, tmp_path: Path) -> None:
+    if kind[0] == "f":
+        stored = (rng.random((7, 10)) * 3 - 1).astype(kind)
+        stored[2, 3] = np.nan
+        expected = stored
+    else:
+        limits = np.iinfo(kind)
+        stored = rng.integers(limits.min, limits.max, (7, 10), kind, endpoint=True)
+        expected = (stored.astype(np.int64) + int(zero or "0")).astype(meant)
+    found = enlarged(tmp_path, fits(stored, zero))
+    assert found.dtype == meant
+    spread = np.nanmax(expected.astype(float)) - np.nanmin(
+        expected.astype(float)
+    )  # of which a network's float32 is exact to 2**-24
+    exact = stored.dtype.itemsize < 4
+    np.testing.assert_allclose(found.astype(float), expected.astype(float), rtol=0, atol=0 if exact else spread * 1e-7)
+
+
+def test_three_planes_are_colours_and_others_are_refused(tmp_path: Path) -> None:
+    planes = rng.integers(0, 256, (3, 7, 10), np.uint8)
+    np.testing.assert_array_equal(enlarged(tmp_path, fits(planes), ".png"), np.moveaxis(planes, 0, 2))
+    np.testing.assert_array_equal(enlarged(tmp_path, fits(planes[:1])), planes[0])
+    with pytest.raises(ImageError, match=r"in\.fits: it holds 2 planes: save each"):
+        enlarged(tmp_path, fits(planes[:2]))
+
+
+def test_blank_reaches_no_network(tmp_path: Path) -> None:
+    numbers = np.full((12, 14), 1000, np.int16)
+    numbers[5, 6] = -9999
+    (tmp_path / "in.fits").write_bytes(fits(numbers, "", "BLANK   = -9999"))
+    with Upscaler("tiny", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.fits", tmp_path / "out.tif", upscaler)
+    found = tifffile.imread(tmp_path / "out.tif")
+    assert sorted(np.unique(found)) == [-9999, 1000]
+    assert (found[10:12, 12:14] == -9999).all()
+
+
+def test_numbers_below_zero_are_refused_where_there_is_no_place_for_them(tmp_path: Path) -> None:
+    (tmp_path / "in.fits").write_bytes(fits(np.full((3, 4), -5, np.int16)))
+    with Image.open(tmp_path / "in.fits") as opened, pytest.raises(ImageError, match="below zero"):
+        upscale_image(opened, 2, model="nearest")

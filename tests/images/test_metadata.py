@@ -271,7 +271,9 @@ def test_what_imagemagick_puts_into_texts_of_a_png_is_kept(
     name: str, head: bytes, tmp_path: Path, repeat: Upscaler
 ) -> None:
     packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    packet += b'<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/x-own"/></rdf:RDF></x:xmpmeta>'
+    packet += (
+        b'<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/x-own"/></rdf:RDF></x:xmpmeta>'
+    )
     info = PngInfo()
     for kind, body in ((name, head + packet), ("icc", OTHER)):
         info.add_text(f"Raw profile type {kind}", f"\n{kind}\n{len(body):8}\n{body.hex()}\n", zip=True)
