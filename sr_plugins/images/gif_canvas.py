@@ -9,20 +9,24 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from sr_plugins.images.file_parts import kept_with
+from sr_plugins.images.frame_canvas import After, Canvas
 
 _CONTROL, _IMAGE, _EXTENSION = b"\xf9", b",", b"!"
-_TO_BACKGROUND, _TO_PREVIOUS = 2, 3
+_AFTER = {2: After.CLEARED, 3: After.RESTORED}
 _MOST = 1_000_000  # frames
 
 
-class GifFrame(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class GifFrame:
     """One frame: its place on the canvas, what happens to it, and itself as a file of its own."""
 
     left: int
@@ -31,80 +35,41 @@ class GifFrame(NamedTuple):
     clear: int | None
     file: bytes
 
-    def samples(self) -> tuple[NDArray[np.uint8], NDArray[np.bool]]:
-        """Its colours (height, width, 3), and where it is drawn."""
+    @property
+    def box(self) -> tuple[int, int, int, int]:
         width, height = struct.unpack_from("<HH", self.file, 6)
-        if not width or not height:
-            return np.zeros((height, width, 3), np.uint8), np.zeros((height, width), bool)
-        with Image.open(io.BytesIO(self.file)) as image:
-            indices = np.asarray(image)
-            colours = np.asarray(image.convert("RGB"))
-        return colours, np.ones(indices.shape, bool) if self.clear is None else indices != self.clear
-
-
-class GifCanvas:
-    """The canvas of one file, drawn as far as was asked for."""
-
-    def __init__(self, frames: tuple[GifFrame, ...], screen: tuple[int, int]) -> None:
-        self.frames, self.screen = frames, screen
-        self._next, self._canvas = 0, np.zeros((0, 0, 4), np.uint8)
-        self._before: NDArray[np.uint8] | None = None
+        return self.left, self.top, width, height
 
     @property
-    def is_plain(self) -> bool:
-        """Whether the file is one picture that fills the screen: there is nothing to lay over anything."""
-        if len(self.frames) != 1:
-            return not self.frames
-        (frame,) = self.frames
-        return (frame.left, frame.top) == (0, 0) and frame.file[6:10] == struct.pack("<HH", *self.screen)
+    def after(self) -> After:
+        return _AFTER.get(self.disposal, After.KEPT)
 
-    def at(self, number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Red, green, blue, alpha (height, width, 4) of a frame, on a canvas of ``size``; the next is the quickest."""
-        if number < self._next - 1 or self._canvas.shape[1::-1] != size:
-            self._next, self._canvas = 0, np.zeros((size[1], size[0], 4), np.uint8)
-        while self._next <= number:
-            self._draw(self._next)
-            self._next += 1
-        return self._canvas.copy()
-
-    def _draw(self, number: int) -> None:
-        if number:
-            self._dispose(self.frames[number - 1])
-        frame = self.frames[number]
-        self._before = self._canvas.copy() if frame.disposal == _TO_PREVIOUS else None
-        colours, drawn = frame.samples()
-        place = self._canvas[frame.top :, frame.left :]
-        height, width = min(place.shape[0], drawn.shape[0]), min(place.shape[1], drawn.shape[1])
-        colours, drawn, place = colours[:height, :width], drawn[:height, :width], place[:height, :width]
+    def draw(self, place: NDArray[Any], *, first: bool) -> None:
+        """Where it is not transparent; the first also leaves the colours that lie under its transparent index."""
+        if not place.size:
+            return
+        with Image.open(io.BytesIO(self.file)) as image:
+            indices = np.asarray(image)[: place.shape[0], : place.shape[1]]
+            colours = np.asarray(image.convert("RGB"))[: place.shape[0], : place.shape[1]]
+        drawn = np.ones(indices.shape, bool) if self.clear is None else indices != self.clear
         place[drawn, :3] = colours[drawn]
         place[drawn, 3] = 255
-        if number == 0:  # what lies under the transparent index
+        if first:
             place[~drawn, :3] = colours[~drawn]
 
-    def _dispose(self, frame: GifFrame) -> None:
-        width, height = struct.unpack_from("<HH", frame.file, 6)
-        if frame.disposal == _TO_BACKGROUND:
-            self._canvas[frame.top : frame.top + height, frame.left : frame.left + width, 3] = 0
-        elif self._before is not None:
-            self._canvas = self._before
 
-
-def canvas_of(source: Image.Image) -> GifCanvas | None:
+def gif_canvas_of(source: Image.Image) -> Canvas | None:
     """The canvas of an opened GIF that has one; ``None`` for all others. To be asked before the picture is loaded."""
     if source.format != "GIF":
         return None
-    canvas = kept_with(source, "canvas", lambda file: _read(file.read()), None)
-    return None if canvas is None or canvas.is_plain or source.tell() >= len(canvas.frames) else canvas
+    return kept_with(source, "canvas", lambda file: _read(file.read()), None)
 
 
-def _read(gif: bytes) -> GifCanvas:
-    screen = struct.unpack_from("<HH", gif, 6)
-    frames = []
-    for frame in _frames(gif):
-        frames.append(frame)
-        if len(frames) == _MOST:
-            break
-    return GifCanvas(tuple(frames), screen)
+def _read(gif: bytes) -> Canvas | None:
+    frames = tuple(islice(_frames(gif), _MOST))
+    screen: tuple[int, int] = struct.unpack_from("<HH", gif, 6)
+    is_plain = len(frames) == 1 and frames[0].box == (0, 0, *screen)  # there is nothing to lay over anything
+    return Canvas(frames) if frames and not is_plain else None
 
 
 def _frames(gif: bytes) -> Iterator[GifFrame]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sr_plugins.images.animations import Timing
+from sr_plugins.images.apng_canvas import apng_canvas_of
 from sr_plugins.images.avif_file import bits_of, deep_samples
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies
@@ -57,6 +58,9 @@ class DeepPages:
     def __init__(self, path: Path, source: Image.Image) -> None:
         self._png = path if source.format == "PNG" and _is_deep_png(source) else None
         self._moves = self._png is not None and int(getattr(source, "n_frames", 1)) > 1
+        self._canvas = apng_canvas_of(source) if self._moves else None
+        self._poster, self._size = bool(source.info.get("default_image")), source.size
+        self._bands = [0, 3] if source.mode in ("L", "LA", "I;16", "I") else [0, 1, 2, 3]
         self._read: NDArray[Any] | None = None
         self._light = source if isinstance(source, LightFile) else None
         self._map = deep_pixmap(path) if source.format == "PPM" and source.mode in ("RGB", "I") else None
@@ -86,6 +90,8 @@ class DeepPages:
         if self._map is not None:
             return _frame(self._map, 1)
         if self._png:
+            if self._canvas is not None and 0 <= (at := number - self._poster) < len(self._canvas.layers):
+                return _frame(self._canvas.at(at, self._size)[..., self._bands], self._orientation)
             return _frame(self._of_png(self._png)[number], self._orientation)
         if self._avif is not None:
             samples = deep_samples(self._avif)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from PIL import Image
 
 from sr_plugins.errors import ImageError
+from sr_plugins.images.apng_canvas import apng_canvas_of, frame_number
 from sr_plugins.images.color_signals import colors_of
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies, parts_of
-from sr_plugins.images.gif_canvas import GifCanvas, canvas_of
+from sr_plugins.images.frame_canvas import Canvas
+from sr_plugins.images.gif_canvas import gif_canvas_of
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.tiff_reader import ORIENTATION, Page, page_of
 from sr_plugins.images.true_info import load_truly
@@ -56,12 +58,12 @@ def settled_image(image: Image.Image) -> Image.Image:
     """The picture, loaded, with an ``info`` of its own that says of profile and transparency what the file says."""
     parts_of(image)  # asked now: Pillow forgets the file when it loads
     page = page_of(image)
-    canvas = canvas_of(image)
+    canvas = gif_canvas_of(image) or apng_canvas_of(image)
     load_truly(image)
     if page is not None and image.mode == "I" and page.value(_SAMPLE_FORMAT, 1) == 1 and image.getextrema()[0] < 0:  # type: ignore[operator]
         raise ImageError("it holds unsigned samples above 2147483647: convert it to float samples first")
     settled = image._new(image.im)  # shares the samples
-    if canvas is not None:
+    if canvas is not None and 0 <= frame_number(image) < len(canvas.layers):
         settled = _composed(canvas, image)
     profile = colors_of(image, page).icc_profile
     if profile:
@@ -75,9 +77,9 @@ def settled_image(image: Image.Image) -> Image.Image:
     return settled
 
 
-def _composed(canvas: GifCanvas, image: Image.Image) -> Image.Image:
-    """A GIF's frame as browsers show it, gray where Pillow says that all frames so far are."""
-    bands = canvas.at(image.tell(), image.size)
+def _composed(canvas: Canvas, image: Image.Image) -> Image.Image:
+    """A frame as browsers show it, gray where Pillow says that all frames so far are."""
+    bands = canvas.at(frame_number(image), image.size)
     opaque = bool(bands[..., 3].all())
     composed = Image.fromarray(bands[..., :3] if opaque else bands)
     if image.mode in ("L", "LA"):
