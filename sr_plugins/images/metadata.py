@@ -14,7 +14,7 @@ from sr_plugins.images.avif_file import bits_of
 from sr_plugins.images.color_signals import ColorSignals, colors_of
 from sr_plugins.images.exif import exif_of, mended_exif, mended_map, source_resources, stored_exif
 from sr_plugins.images.exif_block import HEAD, RATIONAL, SHORT, ExifBlock, field_of
-from sr_plugins.images.file_parts import bodies, kept_with
+from sr_plugins.images.file_parts import bodies
 from sr_plugins.images.gain_map import GainMap, gain_map_of, stored_map
 from sr_plugins.images.jpeg_2000 import MAP, box_of
 from sr_plugins.images.jpeg_2000_samples import bits_of_jpeg_2000
@@ -216,13 +216,11 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
 
 
 def _bits_cut_down(source: Image.Image) -> int:
-    """Bits of a sample, where there are more than are kept: in animations, SGI pictures and textures of light."""
+    """Bits of a sample, where there are more than are kept: in animations, inks and textures of light."""
     if source.format == "AVIF" and getattr(source, "n_frames", 1) > 1:
         return bits_of(source)
     if source.format == "JPEG2000" and source.mode == "CMYK":
         return bits_of_jpeg_2000(source)
-    if source.format == "SGI":
-        return 8 * kept_with(source, "bytes", lambda file: file.read(4)[3], 1)
     return 16 if str(getattr(source, "pixel_format", "")).startswith("BC6H") else 8
 
 

@@ -31,6 +31,7 @@ from sr_plugins.images.light_files import LightFile, light_of
 from sr_plugins.images.modern_files import deep_heif, jxl_samples
 from sr_plugins.images.modes import GRAY16
 from sr_plugins.images.own_formats import deep_pixmap
+from sr_plugins.images.sgi_samples import sgi_samples
 from sr_plugins.images.tiff_reader import pages_of
 from sr_plugins.images.tiff_samples import UnreadTiff, is_beyond_pillow, read_page, upright_samples, with_straight_alpha
 from sr_plugins.images.wide_samples import WideSamples
@@ -68,7 +69,7 @@ class DeepPages:
         self._avif = source if source.format == "AVIF" and bits_of(source) > 8 else None
         self._jpeg_2000 = source if bits_of_jpeg_2000(source) > 8 else None
         self._orientation = orientation_of(source) if self._png or self._avif or self._jpeg_2000 else 1
-        self._numbers = fits_samples(source)
+        self._numbers, self._sgi = fits_samples(source), sgi_samples(source)
         self._tiff: tifffile.TiffFile | None = None
         self._pages = pages_of(source)
         self._refused = isinstance(source, UnreadTiff)
@@ -85,6 +86,8 @@ class DeepPages:
             return self._of_modern(self._modern)
         if self._numbers is not None:
             return self._numbers if self._numbers.no_data is not None else self._numbers.as_picture()
+        if self._sgi is not None:
+            return WideSamples(self._sgi, has_alpha=self._sgi.shape[2] in (2, 4)).as_picture()
         if self._light is not None:
             return light_of(self._light)
         if self._map is not None:

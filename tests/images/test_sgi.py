@@ -1,0 +1,52 @@
+"""SGI pictures as ffmpeg writes them, in run-length code that Pillow refuses, and of 16 bits, which it cuts down."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sr_plugins import Upscaler
+from sr_plugins.errors import ImageError
+from sr_plugins.images.files import upscale_file
+from sr_plugins.video.ffmpeg_process import find_ffmpeg
+
+WIDTH, HEIGHT = 33, 24
+KINDS = {"gray": ("u1", 1), "rgb24": ("u1", 3), "rgba": ("u1", 4), "gray16be": (">u2", 1), "rgb48be": (">u2", 3)}
+
+
+def ffmpeg(*arguments: str) -> bytes:
+    return subprocess.run([find_ffmpeg(), "-y", "-v", "error", *arguments], check=True, capture_output=True).stdout
+
+
+def samples(path: Path, kind: str, size: tuple[int, int]) -> NDArray[Any]:
+    dtype, bands = KINDS[kind]
+    raw = ffmpeg("-i", str(path), "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", kind, "-")
+    return np.frombuffer(raw, dtype).reshape(size[1], size[0], bands)
+
+
+@pytest.mark.parametrize("coded", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_are_those_of_another_reader(kind: str, coded: bool, tmp_path: Path) -> None:
+    drawn = ("-f", "lavfi", "-i", f"testsrc=s={WIDTH}x{HEIGHT}:d=0.1:r=10", "-frames:v", "1", "-pix_fmt", kind)
+    ffmpeg(*drawn, "-rle", str(int(coded)), str(tmp_path / "in.sgi"))
+    assert (tmp_path / "in.sgi").read_bytes()[2] == coded
+    with Upscaler("nearest", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.sgi", tmp_path / "out.png", upscaler)
+    wanted = samples(tmp_path / "in.sgi", kind, (WIDTH, HEIGHT))
+    assert len(np.unique(wanted)) > 4
+    np.testing.assert_array_equal(samples(tmp_path / "out.png", kind, (2 * WIDTH, 2 * HEIGHT))[::2, ::2], wanted)
+
+
+def test_code_that_does_not_fit_is_damage(tmp_path: Path) -> None:
+    Image.linear_gradient("L").resize((WIDTH, HEIGHT)).save(tmp_path / "in.sgi")
+    ffmpeg("-i", str(tmp_path / "in.sgi"), "-rle", "1", str(tmp_path / "coded.sgi"))
+    data = (tmp_path / "coded.sgi").read_bytes()
+    for cut in (600, len(data) - 3):
+        (tmp_path / "cut.sgi").write_bytes(data[:cut])
+        with Upscaler("nearest", scale=2) as upscaler, pytest.raises(ImageError, match=r"cut\.sgi is damaged"):
+            upscale_file(tmp_path / "cut.sgi", tmp_path / "out.png", upscaler)
+    assert not (tmp_path / "out.png").exists()
