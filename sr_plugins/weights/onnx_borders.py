@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sr_plugins.errors import WeightsError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FRAMES = (3, 5, 7, 9)  # of a network that sees neighbours: the middle one comes out
 CHANNELS = {1, 3, *FRAMES, *(3 * frames for frames in FRAMES)}
+PADS_AS_INPUT = 11  # the opset from which Pad is told so; an attribute before
 PASSES_ON = {"Cast", "Identity", "Pad", "Sub", "Add", "Mul", "Div", "Clip", "Dropout", "Slice", "Resize"}
 
 
@@ -123,7 +124,11 @@ def surround(model: onnx.ModelProto, border: Border) -> None:
     names = [(source, inside[source], border.around, 0, "edge")]
     if border.cut:
         names.append((inside[target], target, -border.cut, len(graph.node) + 1, "constant"))
+    opset = next((known.version for known in model.opset_import if known.domain in ("", "ai.onnx")), 0)
     for read, written, count, place, mode in names:
-        pads = f"{written}_pads"
-        graph.initializer.append(onnx.helper.make_tensor(pads, onnx.TensorProto.INT64, [8], [0, 0, count, count] * 2))
-        graph.node.insert(place, onnx.helper.make_node("Pad", [read, pads], [written], name=written, mode=mode))
+        inputs = [read]
+        told: dict[str, Any] = {"pads": [0, 0, count, count] * 2}
+        if opset >= PADS_AS_INPUT:
+            inputs.append(f"{written}_pads")
+            graph.initializer.append(onnx.helper.make_tensor(inputs[1], onnx.TensorProto.INT64, [8], told.pop("pads")))
+        graph.node.insert(place, onnx.helper.make_node("Pad", inputs, [written], name=written, mode=mode, **told))

@@ -111,12 +111,14 @@ def test_sizes_that_change_with_the_picture_are_told() -> None:
         Bordered(lambda x: x[..., :4, :3])(torch.rand(1, 1, 8, 8))
 
 
-def graph(nodes: list[Any], shape: list[Any], *tensors: Any, kind: int = TensorProto.FLOAT) -> onnx.ModelProto:
+def graph(
+    nodes: list[Any], shape: list[Any], *tensors: Any, kind: int = TensorProto.FLOAT, opset: int = 17
+) -> onnx.ModelProto:
     """A model from "in", of this shape, to "out"."""
     picture = helper.make_tensor_value_info("in", kind, shape)
     result = helper.make_tensor_value_info("out", kind, None)
     made = helper.make_graph(nodes, "g", [picture], [result], list(tensors))
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
 
 
 def tensor(value: Tensor, name: str) -> Any:
@@ -125,16 +127,19 @@ def tensor(value: Tensor, name: str) -> Any:
 
 @pytest.mark.parametrize("size", [(1, 1), (6, 9), (12, 5)])
 @pytest.mark.parametrize("enlarging", [False, True])
-def test_a_graph_repeats_the_edge_itself(size: tuple[int, int], enlarging: bool) -> None:
+@pytest.mark.parametrize("opset", [7, 9, 11, 17])
+def test_a_graph_repeats_the_edge_itself(size: tuple[int, int], enlarging: bool, opset: int) -> None:
     if enlarging:
         nodes = [
             helper.make_node("Conv", ["in", "k"], ["a"]),
             helper.make_node("ConvTranspose", ["a", "u"], ["b"], strides=[2, 2], pads=[2, 2, 2, 2]),
             helper.make_node("Identity", ["b"], ["out"]),
         ]
-        model, border, run = graph(nodes, [1, 1, "h", "w"], tensor(K3, "k"), tensor(UP, "u")), Border(2, 2, 1), doubling
+        model = graph(nodes, [1, 1, "h", "w"], tensor(K3, "k"), tensor(UP, "u"), opset=opset)
+        border, run = Border(2, 2, 1), doubling
     else:
-        model = graph([helper.make_node("Conv", ["in", "k"], ["out"])], [1, 1, "h", "w"], tensor(K5, "k"))
+        nodes = [helper.make_node("Conv", ["in", "k"], ["out"])]
+        model = graph(nodes, [1, 1, "h", "w"], tensor(K5, "k"), opset=opset)
         border, run = Border(1, 2, 0), eating
     surround(model, border)
     x = torch.rand(1, 1, *size)
