@@ -119,7 +119,8 @@ def add(files: tuple[Path, ...], package: str | None, name: str | None, license:
     found, failures = plugins(), 0
     for path in asked:
         try:
-            entry = keep(path, found, name=name, license=declared, source=source or str(path.absolute()))
+            told_by = source or str(path.absolute())
+            entry = keep(path, found, name=name, license=declared, source=told_by, by_folder=bool(package))
         except SRError as error:
             failures += 1
             click.echo(f"srp: {one_line(error)}", err=True)

@@ -126,8 +126,18 @@ def digest_of(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def add(path: Path, plugins: Plugins, *, name: str | None = None, license: str = "", source: str = "") -> Entry:
+def add(
+    path: Path,
+    plugins: Plugins,
+    *,
+    name: str | None = None,
+    license: str = "",
+    source: str = "",
+    by_folder: bool = False,
+) -> Entry:
     """Open a weights file, copy all its files into the library and remember what was found; once for each digest.
+
+    Without a ``name`` it is called as its file is; ``by_folder``: where another has that name, as its folder and file.
 
     Raises:
         WeightsError: it cannot be opened or kept, or another model has its name.
@@ -138,12 +148,14 @@ def add(path: Path, plugins: Plugins, *, name: str | None = None, license: str =
     if (same := next((entry for entry in known if entry.digest == digest), None)) is not None:
         return same
     spec = loaded.spec
-    called = name or "".join(c if c.isprintable() and c not in ",/\\" else "_" for c in path.stem).strip()[:80]
+    taken = {model.name for model in plugins.models() if model.scale == spec.scale}
+    taken |= {entry.name for entry in known if entry.told["scale"] == spec.scale}
+    called = name or _printable(path.stem)
+    if called in taken and by_folder and name is None:
+        called = f"{_printable(path.parent.name)}-{called}"
     if not called or any(c in called for c in ",/\\"):
         raise WeightsError(f"{called!r} can be no name of a model: no comma and no separator of paths")
-    if any(other.name == called and other.scale == spec.scale for other in plugins.models()) or any(
-        (entry.name, entry.told["scale"]) == (called, spec.scale) for entry in known
-    ):
+    if called in taken:
         raise WeightsError(f"{path}: there is a model called {called} x{spec.scale} already; name it with --name")
     told = {key: getattr(spec, key) for key in TOLD}
     entry = Entry(
@@ -220,6 +232,10 @@ def opened(spec: ModelSpec, plugins: Plugins) -> LoadedModel | None:
 def sr_models() -> Iterable[ModelSpec]:
     for entry in entries():
         yield entry.spec()
+
+
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() and c not in ",/\\" else "_" for c in name).strip()[:80]
 
 
 def _folder() -> Path:

@@ -76,6 +76,17 @@ def test_names_that_are_taken_and_foreign_files_stay(tmp_path: Path) -> None:
     assert any("index.json" in problem for problem in _problems()), "a broken index stops no other model"
 
 
+def test_files_of_one_name_in_a_package_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    names = []
+    for number, folder in enumerate(("cunet", "upconv", "photo")):
+        (tmp_path / folder).mkdir()
+        path = pair(tmp_path / folder, name="noise0")
+        path.write_text(TEXT.replace("2=0.9", f"2=0.{number + 1}"))
+        names.append(library.add(path, fresh(), source="package x", by_folder=True).label)
+    assert names == ["noise0 x2", "upconv-noise0 x2", "photo-noise0 x2"]
+    assert sorted(entry.label for entry in library.entries()) == sorted(names)
+
+
 def test_what_cannot_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pair(tmp_path, name="mine")
 
