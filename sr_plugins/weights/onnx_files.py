@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sr_plugins.weights.reach import Run
 
 DOMAINS = {"", "ai.onnx", "com.microsoft"}
+ALIKE = 0.5  # correlation
 LOOPS = {"Loop", "If", "Scan", "SequenceMap"}
 SHAPES = {"Shape", "Size", "ConstantOfShape"}  # what comes of them does not depend on what the picture shows
 CHOICES = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "ArgMin", "ArgMax", "TopK", "GridSample"}
@@ -129,7 +130,20 @@ def _frames(path: Path, run: Run, together: int, sides: tuple[int, ...]) -> int:
             f"{path} makes {made} channels of {together}: only networks of 1 (luma) or 3 (RGB) can be used, of one "
             f"frame or of {', '.join(map(str, FRAMES))}"
         )
+    if (together, made) == (3, 1) and not _shows(run, side):
+        raise WeightsError(f"{path} makes 1 channel of 3 that is no picture of 3 frames: a mask, or a depth map")
     return together // made
+
+
+def _shows(run: Run, side: int) -> bool:
+    """Whether what comes out of three gray frames that stand still looks like them."""
+    import torch
+
+    from sr_plugins.weights.reach import picture
+
+    x = picture(1, side, side)
+    y = torch.nn.functional.adaptive_avg_pool2d(run(x.repeat(1, 3, 1, 1)), (side, side))
+    return float(torch.corrcoef(torch.stack((x.flatten(), y.flatten())))[0, 1]) > ALIKE
 
 
 def _chooses(model: onnx.ModelProto) -> bool:

@@ -26,6 +26,7 @@ CODE = 1 / 255
 OVERLAP = 32  # input pixels over which tiles of a network blend that mixes the whole picture
 INVISIBLE = 0.1 * CODE
 PICTURES, PATIENCE = 12, 5.0  # on which the margin is measured, and seconds after which two are enough
+WRONG_GRAY = 4.0  # of a flat picture: a mean colour of 0..255, which is added again
 LARGEST_VALUE = 1000.0  # far beyond what noise makes of a network that works on 0..1
 
 
@@ -163,8 +164,12 @@ def _check_answers(run: Run, x: Tensor, path: Path) -> None:
         raise WeightsError(f"{path} gives values that are not finite: download it again")
     if not torch.equal(first, again) and float((first - again).abs().max()) > ALIKE:
         raise WeightsError(f"{path} gives another picture each time it runs: it is no network of this kind")
-    if float(first.abs().max()) > LARGEST_VALUE:
-        raise WeightsError(f"{path} works on another range of values than 0..1: up to {float(first.abs().max()):.3g}")
+    flat = float(run(torch.full_like(x, 0.5)).mean())
+    if not -WRONG_GRAY <= flat <= WRONG_GRAY or float(first.abs().max()) > LARGEST_VALUE:
+        raise WeightsError(
+            f"{path} works on another range of values than 0..1: it makes {flat:.3g} of a gray 0.5, and up to "
+            f"{float(first.abs().max()):.3g}; export it with a division by its white (255?) inside"
+        )
 
 
 # -- what it costs and loses -------------------------------------------------------------------------------------------

@@ -193,6 +193,39 @@ def test_what_is_no_network_for_pictures_is_refused_by_name(
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_masks_and_values_up_to_255_are_refused_and_three_gray_frames_are_not(tmp_path: Path) -> None:
+    def graph(nodes: list[Any], channels: int, tensors: dict[str, np.ndarray]) -> Path:
+        shape = ["n", 3, "h", "w"], ["n", channels, "h", "w"]
+        ends = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, s)
+            for name, s in zip(("in", "z"), shape, strict=True)
+        ]
+        held = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in tensors.items()]
+        made = helper.make_graph(nodes, "g", ends[:1], ends[1:], held)
+        return saved(
+            helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "g.onnx"
+        )
+
+    edge = np.zeros((1, 3, 3, 3))
+    edge[0, :, 1, :] = [-1, 0, 1]
+    mask = [helper.make_node("Conv", ["in", "k"], ["a"], pads=[1] * 4), helper.make_node("Sigmoid", ["a"], ["z"])]
+    with pytest.raises(WeightsError, match=r"g\.onnx makes 1 channel of 3 .*: a mask, or a depth map"):
+        open_model(graph(mask, 1, {"k": edge}))
+    blur = np.full((1, 3, 3, 3), 1 / 27)
+    blurred = open_model(graph([helper.make_node("Conv", ["in", "k"], ["z"], pads=[1] * 4)], 1, {"k": blur}))
+    assert blurred.spec.window == (1, 1)
+    mean = np.full((1, 3, 1, 1), 110.0)
+    shifted = [
+        helper.make_node("Sub", ["in", "m"], ["a"]),
+        helper.make_node("Conv", ["a", "k"], ["b"], pads=[1] * 4),
+        helper.make_node("Add", ["b", "m"], ["z"]),
+    ]
+    with pytest.raises(WeightsError, match=r"another range of values than 0\.\.1: it makes .* division"):
+        open_model(
+            graph(shifted, 3, {"m": mean, "k": 0.9 * np.eye(3)[:, :, None, None] * (np.arange(9) == 4).reshape(3, 3)})
+        )
+
+
 def test_cut_and_other_files_are_refused(tmp_path: Path) -> None:
     whole = network().SerializeToString()
     for content in (whole[:300], whole[:-5], b"hello", b"\0" * 50, b"\xff" * 50):
