@@ -195,7 +195,7 @@ def test_what_is_no_network_for_pictures_is_refused_by_name(
 
 def test_masks_and_values_up_to_255_are_refused_and_three_gray_frames_are_not(tmp_path: Path) -> None:
     def graph(nodes: list[Any], channels: int, tensors: dict[str, np.ndarray]) -> Path:
-        shape = ["n", 3, "h", "w"], ["n", channels, "h", "w"]
+        shape: list[list[str | int | None]] = [["n", 3, "h", "w"], ["n", channels, "h", "w"]]
         ends = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, s)
             for name, s in zip(("in", "z"), shape, strict=True)
