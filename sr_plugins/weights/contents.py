@@ -23,6 +23,11 @@ _OTHERS = (
     (rb"7z\xbc\xaf|Rar!|\x1f\x8b\x08|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd", "is an archive, not weights: unpack it first"),
     (rb".{257}ustar", "is an archive, not weights: unpack it first"),
     (rb"\x89HDF\r\n|.{4}TFL3|\n.\n.{0,40}Placeholder", f"is a network of TensorFlow, which is not read: {_ORIGINAL}"),
+    # where an ONNX graph has its maker's name, this has a list of inputs
+    (
+        rb"\x08[\1-\x1f]\x12([\x80-\xff][\1-\x7f]|[\1-\x7f])\n",
+        f"is a network of Core ML, which is not read: {_ORIGINAL}",
+    ),
     (rb"ftrt|ptrt", f"is an engine of TensorRT, for one graphics card: {_ORIGINAL}"),
     (rb"GGUF", f"is a network of llama.cpp's form (GGUF), which is not read: {_ORIGINAL}"),
     (rb"\x93NUMPY", "is an array of NumPy, not a network"),

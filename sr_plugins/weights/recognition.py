@@ -22,7 +22,7 @@ _DEEPEST = 3
 def recognise(tensors: dict[str, Tensor]) -> tuple[Any, list[str]]:
     """spandrel's descriptor, and the tensors that its network does not have.
 
-    Tried in turn: the table as it is, and what lies in it under one of the usual names.
+    Tried in turn: the table as it is, and what lies in it under one of the usual names, or under the name of all.
 
     Raises:
         UnsupportedModelError: it is of no network that is known.
@@ -44,7 +44,8 @@ def recognise(tensors: dict[str, Tensor]) -> tuple[Any, list[str]]:
 def _within(tensors: dict[str, Tensor], deepest: int) -> Iterator[dict[str, Tensor]]:
     if deepest == 0:
         return
-    for prefix in _WITHIN:
+    first = {key.partition(".")[0] + "." for key in tensors}
+    for prefix in first if len(first) == 1 else _WITHIN:  # one name before all of them can only be a wrapper's
         inner = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         if inner:
             yield inner

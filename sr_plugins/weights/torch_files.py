@@ -122,8 +122,13 @@ def _check_archive(path: Path) -> None:
         raise WeightsError(
             f"{path} is cut off or damaged ({one_line(error)}): download it again; code in weights is never run"
         ) from error
-    if any("/code/" in f"/{entry.filename}" for entry in entries):
-        raise WeightsError(f"{path} holds a program (TorchScript), and code in weights is never run")
+    for folder, maker in (
+        ("/code/", "TorchScript"),
+        ("/models/", "torch.export"),
+        ("/data/aotinductor/", "AOTInductor"),
+    ):
+        if any(folder in f"/{entry.filename}" for entry in entries):
+            raise WeightsError(f"{path} holds a program ({maker}), and code in weights is never run")
     if not any(entry.filename.endswith("data.pkl") for entry in entries):
         inside = ", ".join(entry.filename for entry in entries[:3])
         raise WeightsError(f"{path} is an archive, not weights: unpack it first (it holds {inside or 'nothing'})")

@@ -88,8 +88,9 @@ def test_two_networks_are_not_guessed_at(table: Table, tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "a.pth")
 
 
-def test_within_safetensors(table: Table, tmp_path: Path) -> None:
-    save_file({f"params_ema.{key}": value.contiguous() for key, value in table.items()}, tmp_path / "a.safetensors")
+@pytest.mark.parametrize("prefix", ["params_ema.", "_orig_mod.", "module._orig_mod.", "student."])
+def test_within_safetensors(prefix: str, table: Table, tmp_path: Path) -> None:
+    save_file({prefix + key: value.contiguous() for key, value in table.items()}, tmp_path / "a.safetensors")
     descriptor, _ = recognise(read_tensors(tmp_path / "a.safetensors"))
     assert descriptor.scale == 2
 
@@ -109,6 +110,13 @@ def test_an_archive_is_no_checkpoint(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "a.pth")
 
 
+def test_an_exported_program_is_told(tmp_path: Path) -> None:
+    program = torch.export.export(torch.nn.Conv2d(3, 3, 3), (torch.rand(1, 3, 8, 8),))
+    torch.export.save(program, tmp_path / "a.pt2")
+    with pytest.raises(WeightsError, match=r"a\.pt2 holds a program \(torch\.export\)"):
+        read_checkpoint(tmp_path / "a.pt2")
+
+
 OTHERS = {
     "a.xml": (b'<?xml version="1.0"?>\n<net name="m" version="11"><layers/></net>', "OpenVINO"),
     "b.xml": (b'<?xml version="1.0"?>\n<html/>', "saved web page"),
@@ -118,6 +126,7 @@ OTHERS = {
     "a.h5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "TensorFlow"),
     "a.tflite": (b"\x1c\0\0\0TFL3" + bytes(50), "TensorFlow"),
     "a.pb": (b"\n\x1b\n\x05input\x12\x0bPlaceholder" + bytes(50), "TensorFlow"),
+    "a.mlmodel": (b"\x08\6\x12\xa6\2\n\x19\n\x0binput_image\x1a\n", "Core ML"),
     "a.engine": (b"ftrt" + bytes(50), "TensorRT"),
     "a.gguf": (b"GGUF\3\0\0\0" + bytes(50), "GGUF"),
     "a.npy": (b"\x93NUMPY\1\0" + bytes(50), "NumPy"),
