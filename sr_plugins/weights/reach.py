@@ -99,8 +99,9 @@ def beside_averages(
     seen = averages_of(run, picture(channels, side, side))
     if not 0 < len(seen) <= MOST:
         return whole
-    wider = averages_of(run, picture(channels, side + 64 * multiple, side + 64 * multiple))
-    ratios = [ratio_of(a, b, 64 * multiple) for (a, _), (b, _) in zip(seen, wider, strict=True)]
+    step = math.lcm(64, multiple)  # whole windows, and whole pixels of what is averaged
+    wider = averages_of(run, picture(channels, side + step, side + step))
+    ratios = [ratio_of(a, b, step) for (a, _), (b, _) in zip(seen, wider, strict=True)]
     fitting = tuple(ratio for ratio in ratios if ratio is not None)
     if len(fitting) < len(ratios):
         return whole
