@@ -11,8 +11,9 @@ import ffmpeg
 from av.stream import Stream
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.captions import captions_of, inserter
+from sr_plugins.video.captions import captions_of
 from sr_plugins.video.containers import container_named
+from sr_plugins.video.dynamic_hdr import CODECS, dynamic_hdr_of
 from sr_plugins.video.encode import carrier_of
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child, compiled, file_url, full_disk, version_number
 from sr_plugins.video.join_plan import DISPLAY_OPTIONS, Join, subtitle_file
@@ -28,6 +29,7 @@ from sr_plugins.video.quicktime_keys import key_settings, settle_creation_time
 from sr_plugins.video.sequence import picture
 from sr_plugins.video.sink import Sink
 from sr_plugins.video.source import opened
+from sr_plugins.video.t35 import inserter
 from sr_plugins.video.timeline import fraction
 from sr_plugins.whole_file import whole_file
 
@@ -115,22 +117,25 @@ def _packets(
         mirrored = [times[0] - times[number] for number in range(delay, 0, -1)]
         early = mirrored if delay and -mirrored[0] * base < _LEAD else early
     captions = captions_of(join.source) if join.source.captions else {}
+    with opened(chunks[0][0]) as first:
+        codec = first.streams.video[0].codec_context.codec.canonical_name
+    insert, dynamic = inserter(codec), dynamic_hdr_of(join.source) if codec in CODECS else {}
     number = 0
     for path, shown in chunks:
         order = {pts: rank for rank, pts in enumerate(sorted(packet_times(path)))}
         with opened(path) as container:
             stream = container.streams.video[0]
-            insert = inserter(stream.codec_context.codec.canonical_name)
             for packet in container.demux(stream):
                 if packet.pts is None:
                     continue
                 whole = bytes(packet)
-                if insert is not None and (told := captions.get(shown[order[packet.pts]])):
+                when = shown[order[packet.pts]]
+                if insert is not None and (told := [*dynamic.get(when, ()), *captions.get(when, ())]):
                     whole = insert(whole, told)
                 fresh = av.Packet(whole)
                 fresh.is_keyframe = packet.is_keyframe
                 fresh.time_base = clock
-                fresh.pts = shown[order[packet.pts]] * ticks + offset
+                fresh.pts = when * ticks + offset
                 before = number - delay
                 fresh.dts = (times[before] if before >= 0 else times[0] + early[number]) * ticks + offset
                 later = times[number + 1] if number + 1 < len(times) else times[number] + 1

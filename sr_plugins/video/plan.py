@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.captions import inserter
 from sr_plugins.video.chunks import Chunk, Film, plan_chunks
 from sr_plugins.video.containers import Container, container_named
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.decoder_choice import as_decoded
-from sr_plugins.video.encode import check_encoder, plan_encoding
+from sr_plugins.video.dynamic_hdr import CODECS
+from sr_plugins.video.encode import Encoding, check_encoder, plan_encoding
 from sr_plugins.video.ffmpeg_process import version
 from sr_plugins.video.join_plan import FINE_RATE, Join, holds_display_matrix, joining_ffmpeg
 from sr_plugins.video.output_options import OutputOptions
@@ -23,6 +24,7 @@ from sr_plugins.video.probe import probe
 from sr_plugins.video.sequence import existing, is_sequence
 from sr_plugins.video.source import Source
 from sr_plugins.video.streams import StreamPlan, muxer_of, plan_streams, target_container
+from sr_plugins.video.t35 import inserter
 from sr_plugins.video.timeline import times_between
 from sr_plugins.video.ways import Way
 from sr_plugins.weights.digest import weights_digest
@@ -142,9 +144,7 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
         raise PipeError(f"{target}: such a stream is {held}, {encoding.encoder} makes {encoding.codec}: choose another")
     if (is_sequence(target) or container.bare) and (line := _uneven(source, container)):
         encoding = replace(encoding, notices=(*encoding.notices, line))
-    if source.captions and inserter(encoding.codec) is None:
-        line = f"closed captions inside the video are dropped: {encoding.encoder} has no place for them; libx264 has"
-        encoding = replace(encoding, notices=(*encoding.notices, line))
+    encoding = replace(encoding, notices=(*encoding.notices, *_without_messages(source, encoding)))
     if not options.own_filters:
         layout = PixelLayout.of(encoding.pix_fmt).subsampling
         refuse_odd(*(_shown(source, *pair) for pair in (before, size, layout)))
@@ -167,6 +167,16 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
         "ffmpeg": version(outline.executable),
     }
     return FilmPlan(film, target, size, join, outline.chunks, identity, written)
+
+
+def _without_messages(source: Source, encoding: Encoding) -> Iterator[str]:
+    """Lines about what the source has inside its video, and this encoder has no place for."""
+    if source.captions and inserter(encoding.codec) is None:
+        yield f"closed captions inside the video are dropped: {encoding.encoder} has no place for them; libx264 has"
+    if encoding.codec not in CODECS:
+        yield from (
+            f"{name} is dropped: {encoding.encoder} has no place for it; libx265 has" for name in source.dynamic_hdr
+        )
 
 
 def _written(source: Source) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from av.sidedata.sidedata import Type as SideData
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DISCONTINUOUS
+from sr_plugins.video.dynamic_hdr import kept_and_lost
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.sequence import DEFAULT_RATE, Numbered, is_sequence
 from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, decoded, main_film, opened
@@ -89,6 +90,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     side = {key: bytes(first.side_data[key]) for key in first.side_data.keys()}  # noqa: SIM118
     mastering = side.get(SideData.MASTERING_DISPLAY_METADATA, coded.get("mastering_display_metadata"))
     _refuse_reshaped(path, coded.get("dovi_conf"))
+    dynamic, tied = kept_and_lost(pictures, streams[main].codec, timed=not bare)
     level = side.get(SideData.CONTENT_LIGHT_LEVEL, coded.get("content_light_level"))
     crop = _crop(coded.get("frame_cropping"), (first.width, first.height))
     matrix = side.get(SideData.DISPLAYMATRIX, coded.get(_MATRIX_KEY))
@@ -119,7 +121,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         mirrored=matrix is not None and _determinant(matrix) < 0,
         light=Light.of(mastering, level),
         chapters=chapters,
-        lost=_lost(seen, coded),
+        lost=(*_lost(seen, coded), *tied),
         notices=(
             *_untold({key.name.lower() for key in seen} | coded.keys(), streams[main].metadata),
             *filter(None, [equal]),
@@ -130,6 +132,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         metadata=metadata,
         pictures=numbered,
         captions=captions and not bare,
+        dynamic_hdr=tuple(dynamic),
         bare=bare,
         repeats=found.repeats,
     )
@@ -246,10 +249,6 @@ def _lost(seen: set[SideData], coded: dict[str, bytes]) -> tuple[str, ...]:
     lost = []
     if {SideData.DOVI_METADATA, SideData.DOVI_RPU_BUFFER} & seen or any("dovi" in key for key in coded):
         lost.append("Dolby Vision")
-    if SideData.DYNAMIC_HDR_PLUS in seen:
-        lost.append("HDR10+ dynamic metadata")
-    if SideData.DYNAMIC_HDR_VIVID in seen:
-        lost.append("HDR Vivid dynamic metadata")
     if SideData.LCEVC in seen:
         lost.append("the enhancement layer (LCEVC)")
     return tuple(lost)

@@ -109,7 +109,8 @@ class Source:
     a broadcast recording begins. ``crop`` is what is still to be cut off (left, right, top, bottom); the size is
     that of the rest. ``decoder`` is one that ffmpeg would not take by itself. ``metadata`` holds the file's own tags.
     ``repeats``: times at which the frame before is shown once more, for which a decoder gives nothing.
-    ``captions``: there are closed ones inside the video. ``bare``: a codec's own stream, whose frames are counted.
+    ``captions``: there are closed ones inside the video; ``dynamic_hdr`` names such metadata of its frames that those
+    of the result get. ``bare``: a codec's own stream, whose frames are counted.
     ``pictures`` says which they are where the film is numbered pictures and ``path`` their pattern.
     """
 
@@ -142,6 +143,7 @@ class Source:
     metadata: dict[str, str] = field(default_factory=dict)
     pictures: Numbered | None = None
     captions: bool = False
+    dynamic_hdr: tuple[str, ...] = ()
     bare: bool = False
     repeats: tuple[int, ...] = ()
 
