@@ -52,9 +52,7 @@ def join_chunks(
     settings += cover_settings(join, target.parent)
     _cut_subtitles(join, target.parent)
     keys = key_settings(join.source, join.plan.muxer, join.options)
-    # Whoever maps all of the source, or all video, does not mean the picture that is replaced.
-    replaced = ("-map", f"-0:{join.source.main}") if join.options.own_maps else ()
-    extra = (*settings, *join.options.join, *replaced, *keys, *extra)
+    extra = (*settings, *join.options.join, *keys, *extra)
     carrier = carrier_of(video.codec_context.codec.canonical_name)
     lift = join.lift if carrier == "nut" else join.origin - chunks[0][1][0] * join.source.time_base
     child = Child(_command(join, target, carrier, lift), f"writing {target.name}", extra=extra, stdin=True)
@@ -194,7 +192,7 @@ def _command(join: Join, target: Path, carrier: str, lift: Fraction | int) -> li
         angle = 180 - source.rotation if source.mirrored else source.rotation
         turned = {"display_rotation": angle} | ({"display_hflip": None} if source.mirrored else {})
     video = ffmpeg.input("pipe:0", format=carrier, itsoffset=seconds(-Fraction(lift)), thread_queue_size=64, **turned)
-    # A map that matches nothing: it makes the source input 0 whatever follows, as people expect of their own -map.
+    # A map that matches nothing: it makes the source input 0 whatever follows, as people expect of -map_metadata.
     streams = [original["v:999?"]]
     for kept in join.kept:
         if kept.stream.index == source.main:

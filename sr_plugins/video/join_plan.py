@@ -90,9 +90,7 @@ class Join:
 
     @property
     def kept(self) -> list[Kept]:
-        """The streams we map ourselves: all, or the video alone if the person chose the others."""
-        if self.options.own_maps:
-            return [k for k in self.plan.kept if k.stream.index == self.source.main]
+        """The streams that are mapped: all but the pictures that go in as attachments."""
         return [k for k in self.plan.kept if k.stream not in self.covers]
 
     @property
@@ -110,7 +108,7 @@ class Join:
     @property
     def covers(self) -> list[StreamInfo]:
         """Pictures that go in as attachments: Matroska has no other way, ffmpeg would make them films of one frame."""
-        if self.plan.muxer != "matroska" or self.options.own_maps:
+        if self.plan.muxer != "matroska":
             return []
         return [k.stream for k in self.plan.kept if k.stream.is_cover]
 
@@ -123,7 +121,7 @@ class Join:
     def cut_subtitles(self) -> list[Kept]:
         """Subtitles that are written anew in a film that is cut: they are cut first, for ffmpeg would keep those of
         before the cut, at times below zero."""
-        if self.start is None or self.options.own_maps:
+        if self.start is None:
             return []
         return [k for k in self.kept if k.stream.kind == "subtitle" and k.codec != "copy"]
 
@@ -160,7 +158,7 @@ class Join:
     def drops_early(self) -> bool:
         """Packets of sound that lie before zero, as the first of most encoders do, are left out: a container that
         counts frames from zero on would move the whole film. Then the next has to lie at zero."""
-        if self.start is not None or self.options.own_maps or not container_named(self.plan.muxer).counts:
+        if self.start is not None or not container_named(self.plan.muxer).counts:
             return False
         return self.origin == 0 and not self.early_sound
 

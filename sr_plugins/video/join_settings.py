@@ -42,9 +42,7 @@ def stream_settings(join: Join) -> list[str]:
         said += ["-video_track_timescale", str(rational.denominator), "-movie_timescale", str(rational.denominator)]
     if join.end is not None:
         said += ["-t", seconds(join.end - join.origin)]
-    if not join.options.own_maps:
-        places = {entry.stream.index: number for number, entry in enumerate(join.kept)}
-        said += program_settings(plan.programs, places, source.main, plan.muxer)
+    said += program_settings(plan.programs, [entry.stream.index for entry in join.kept], source.main, plan.muxer)
     for number, entry in enumerate(join.kept):
         if entry.codec != "copy":
             said += [f"-c:{number}", entry.codec]

@@ -16,7 +16,7 @@ _ACROSS_FRAMES = re.compile(
 )
 # Options of the container and of the other streams; everything else concerns the encoding of the video.
 _JOIN = {
-    *("map", "map_metadata", "map_chapters", "metadata", "disposition", "movflags", "brand", "f", "shortest", "attach"),
+    *("map_metadata", "map_chapters", "metadata", "disposition", "movflags", "brand", "f", "shortest", "attach"),
     *("acodec", "scodec", "dcodec", "ab", "ar", "ac", "af", "aq", "an", "sn", "dn", "bitexact", "fflags"),
     *("max_interleave_delta", "muxdelay", "muxpreload", "avoid_negative_ts", "cues_to_front", "reserve_index_space"),
     *("copy_unknown", "default_mode", "strict", "timecode", "ignore_unknown", "tag", "vtag", "atag", "stag"),
@@ -42,7 +42,7 @@ _FLAGS = {
     "ignore_unknown",
 }
 FILTERS = ("-vf", "-filter:v", "-filter:v:0", "-filter")
-_WITHOUT = {"an": "a", "sn": "s", "dn": "d"}
+_WITHOUT = {"an": "-0:a", "sn": "-0:s", "dn": "-0:d"}
 _CODEC = {"c", "codec", "vcodec"}
 _REFUSED = {
     **dict.fromkeys(("ss", "t", "to", "sseof", "frames", "vframes", "fs"), "use --start and --end"),
@@ -57,13 +57,13 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """``encoder`` as asked for (or ``None``), tokens for encoding a chunk, tokens for the join, and which of the
-    source's streams the person takes away (``a``, ``s:1``, ``4``)."""
+    """``encoder`` as asked for (or ``None``), tokens for encoding a chunk, tokens for the join, and ``maps`` with which
+    the person chooses streams of the source, the first of them a positive one."""
 
     encoder: str | None = None
     encode: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, tokens: Sequence[str]) -> OutputOptions:
@@ -75,7 +75,8 @@ class OutputOptions:
         encoder: str | None = None
         encode: list[str] = []
         join: list[str] = []
-        removed: list[str] = []
+        maps: list[str] = []
+        without: list[str] = []  # whatever is mapped
         rest = list(tokens)
         while rest:
             token = rest.pop(0)
@@ -96,9 +97,9 @@ class OutputOptions:
                     raise PipeError(f"{token} copy cannot be: upscaled video has to be encoded")
                 encoder = values[0]
             elif name in _WITHOUT:
-                removed.append(_WITHOUT[name])
-            elif name == "map" and values[0].startswith("-"):
-                removed.append(_removed(values[0]))
+                without.append(_WITHOUT[name])
+            elif name == "map":
+                maps.append(values[0])
             elif name in _BOTH:
                 encode += [token, *values]
                 join += [token, *values]
@@ -106,7 +107,10 @@ class OutputOptions:
                 join += [token, *values]
             else:
                 encode += [token, *values]
-        return cls(encoder, tuple(encode), tuple(join), tuple(removed))
+        maps += without
+        if maps and all(value.startswith("-") for value in maps):  # they take some of all away
+            maps = ["0", *maps]
+        return cls(encoder, tuple(encode), tuple(join), tuple(maps))
 
     def value(self, name: str) -> str | None:
         """The last value given for an encoder option, with or without a ``:v`` behind it."""
@@ -139,19 +143,7 @@ class OutputOptions:
         """The person filters the sound."""
         return bool({"-af", "-filter:a", "-filter:a:0"} & set(self.join))
 
-    @property
-    def own_maps(self) -> bool:
-        """The person chose streams; ours then step back (a negative ``-map`` only takes some away)."""
-        return "-map" in self.join
-
 
 def _last(tokens: Sequence[str], wanted: Callable[[str], bool]) -> str | None:
     """What stands behind the last token that is wanted."""
     return next((value for token, value in reversed(list(pairwise(tokens))) if wanted(token)), None)
-
-
-def _removed(value: str) -> str:
-    found = re.fullmatch(r"-0:([asdtv](:\d+)?|\d+)", value)
-    if found is None:
-        raise PipeError(f"-map {value} is not understood: take streams away with -map -0:s, -0:a:1 or -0:4")
-    return found[1]

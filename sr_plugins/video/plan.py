@@ -257,7 +257,7 @@ def _counted(target: Path, join: Join) -> str | None:
         PipeError: it would have to count too many before the second, or sound begins before zero.
     """
     source = join.source
-    if join.start is None and not join.drops_early and not join.options.own_maps and (early := join.early_sound):
+    if join.start is None and not join.drops_early and (early := join.early_sound):
         raise PipeError(
             f"{target}: {early[0].label} begins before zero, where {target.suffix} counts from: -- -c:a libmp3lame "
             "encodes it anew; .mkv holds it as it is"

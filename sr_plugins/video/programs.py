@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, local_url
@@ -73,20 +73,20 @@ def lost(programs: Sequence[Program], muxer: str) -> list[str]:
     return [f"the name of its program ({name}) is left out: only .ts and .mkv hold it"]
 
 
-def program_settings(programs: Sequence[Program], places: Mapping[int, int], main: int, muxer: str) -> list[str]:
-    """Options that write them again; ``places`` says which stream of the source, ``main`` among them, is which of the
-    target."""
+def program_settings(programs: Sequence[Program], streams: Sequence[int], main: int, muxer: str) -> list[str]:
+    """Options that write them again; ``streams`` are those of the target, each by its number in the source, ``main``
+    among them."""
     mine = next((program for program in programs if main in program.streams), None)
     if muxer == "matroska" and mine is not None:  # as tags, which the muxer of .ts takes for names again
         return [word for key, value in mine.tags.items() for word in ("-metadata", f"{key}={value}")]
     if muxer != "mpegts" or mine is None:
         return []
-    loose = places.keys() - {stream for program in programs for stream in program.streams}
+    loose = set(streams) - {stream for program in programs for stream in program.streams}
     said: list[str] = []
     number = 0
     for program in programs:
-        held = sorted(places[s] for s in {*program.streams, *(loose if program is mine else ())} if s in places)
-        if held:
+        own = {*program.streams, *(loose if program is mine else ())}
+        if held := [place for place, stream in enumerate(streams) if stream in own]:
             said += ["-program", ":".join([f"program_num={program.number}", *(f"st={place}" for place in held)])]
             said += [word for pair in program.tags.items() for word in (f"-metadata:p:{number}", "=".join(pair))]
             number += 1

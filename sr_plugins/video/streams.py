@@ -25,6 +25,7 @@ from sr_plugins.video.containers import (
 )
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, local_url, version_number
 from sr_plugins.video.languages import UNKNOWN, language_in
+from sr_plugins.video.maps import chosen_streams
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.programs import Program, lost, other_variants, programs_of
 from sr_plugins.video.sequence import is_picture, is_sequence, picture_container
@@ -128,15 +129,15 @@ def plan_streams(source: Source, target: Path, options: OutputOptions, executabl
             f"the film is offered in {len(programs)} variants: the largest is taken, the others are left out"
         )
     programs = programs if source.container == "mpegts" else ()
-    for stream in source.streams:
+    for stream in chosen_streams(executable, source, options):
         if stream.index == source.main:
             kept.append(Kept(stream))
             continue
-        if stream.index in others or _taken_away(stream, source, options) or _made_anew(known, stream, source):
+        if (stream.index in others and not options.maps) or _made_anew(known, stream, source):
             continue
         asked = options.codec(stream.kind, sum(k.stream.kind == stream.kind for k in kept))
         codec = asked if _can_rewrite(stream, asked) else container.codec(stream, source)
-        if codec == "copy" and not options.own_maps:
+        if codec == "copy":
             codec, experimental = container.tried(executable, stream, source)
             strict |= experimental
         if codec is None:
@@ -153,6 +154,8 @@ def plan_streams(source: Source, target: Path, options: OutputOptions, executabl
             notices.append(f"{stream.label} is rewritten as {codec}, which may lose its styling{cure}")
         if stream.kind == "video" and not stream.is_cover:
             notices.append(f"{stream.label} is copied as it is: one video stream of a file is upscaled")
+    there = {entry.stream.index for entry in kept}
+    programs = tuple(program for program in programs if there.intersection(program.streams))
     notices += [*_unmarked(known, container.name, [k.stream for k in kept]), *lost(programs, muxer)]
     if not known.tags and source.metadata.keys() - TECHNICAL:
         notices.append(f"the film's title and tags are left out: {container.name} cannot hold them; .mkv can")
@@ -264,13 +267,6 @@ def _uncovers(target: _Target, stream: StreamInfo, source: Source) -> bool:
     known = target.container
     hides = known.quicktime or (known.muxer == "matroska" and target.ffmpeg >= DELAY_IN_MATROSKA)
     return span.cuts > 0 or (span.shown - span.first > _PRIMING and not hides)
-
-
-def _taken_away(stream: StreamInfo, source: Source, options: OutputOptions) -> bool:
-    alike = [s.index for s in source.streams if s.kind == stream.kind]
-    letter = "t" if stream.kind == "attachment" else stream.kind[0]
-    names = {letter, f"{letter}:{alike.index(stream.index)}", str(stream.index)}
-    return bool(names & set(options.removed))
 
 
 def _can_rewrite(stream: StreamInfo, encoder: str | None) -> bool:

@@ -104,7 +104,7 @@ def _verify_distances(
     Cut sound begins at the next packet, which tells nothing, and encoded sound with the encoder's delay, at about its
     time. ``alike`` are the numbers of the target's streams of each kind, in order.
     """
-    if join.start is not None or join.options.own_maps:
+    if join.start is not None:
         return
     for kind, places in alike.items():
         entries = [entry for entry in join.kept if entry.stream.kind == kind and not entry.stream.is_cover]

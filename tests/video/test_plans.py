@@ -21,9 +21,8 @@ def test_options_are_sorted() -> None:
     assert options.encoder == "libx265"
     assert options.encode == ("-crf", "18", "-vf", "hqdn3d")
     assert options.join == ("-c:a", "libopus", "-b:a", "96k", "-movflags", "+faststart", "-metadata", "a=b")
-    assert options.removed == ("s", "a")
-    assert not options.own_maps
-    assert OutputOptions.parse(["-map", "0:a"]).own_maps
+    assert options.maps == ("0", "-0:s", "-0:a")
+    assert OutputOptions.parse(["-map", "0:a", "-sn", "-map", "0:s:1"]).maps == ("0:a", "0:s:1", "-0:s")
     shaped = OutputOptions.parse(["-aspect", "2:1", "-tag:v", "hvc1"])
     assert (shaped.encode, shaped.join) == (("-aspect", "2:1"), ("-aspect", "2:1", "-tag:v", "hvc1"))
     assert shaped.own_aspect
@@ -43,7 +42,6 @@ def test_options_are_sorted() -> None:
         ("-pass 1", "single pass"),
         ("-y", "--overwrite"),
         ("-n", "--overwrite"),
-        ("-map -0:m:language:ger", "not understood"),
         ("-vf reverse", "reverse looks across frames"),
         ("-filter:v scale=2*iw:-2,setpts=2*PTS", "setpts looks across frames"),
     ],

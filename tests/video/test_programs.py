@@ -86,6 +86,27 @@ def test_a_program_that_is_taken_away_is_gone(broadcast: Path, tmp_path: Path, d
     assert _programs(target) == {2000: ("FFmpeg", "Zweites", [3, 0x1B])}
 
 
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("maps", "kinds"),
+    [
+        ("0", {101: [2, 3, 3], 2000: [3, 3, 0x1B]}),
+        ("0:a:2", {2000: [3, 0x1B]}),
+        ("0:a:1", {101: [3], 2000: [3, 0x1B]}),
+        ("0:a:0", {101: [3], 2000: [0x1B]}),
+    ],
+)
+def test_programs_of_what_is_mapped(
+    ffmpeg: str, maps: str, kinds: dict[int, list[int]], broadcast: Path, tmp_path: Path, doubled: Upscaler
+) -> None:
+    target, film, said = tmp_path / "out.ts", tmp_path / "out.mkv", list[str]()
+    options = [*FAST, "-map", maps]
+    upscale_video(broadcast, target, doubled, ffmpeg=ffmpeg, options=options, notice=lambda _: None)
+    assert {number: told[2] for number, told in _programs(target).items()} == kinds
+    upscale_video(broadcast, film, doubled, ffmpeg=ffmpeg, options=options, notice=said.append)
+    assert any("its 2 programs" in line for line in said) == (len(kinds) == 2)
+
+
 @pytest.mark.parametrize(("suffix", "count"), [("mkv", 2), ("mkv", 1), ("mp4", 1)])
 def test_programs_that_are_lost_are_said(
     suffix: str, count: int, broadcast: Path, tmp_path: Path, doubled: Upscaler

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import av
 import pytest
-from video_clips import both_ffmpegs, ffmpeg_run, moving, packets, times, tone
+from video_clips import both_ffmpegs, by_turns, ffmpeg_run, moving, packets, times, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
@@ -160,6 +160,44 @@ def test_options_after_dashes_win(ffmpeg: str, film: Path, tmp_path: Path, doubl
     negative = tmp_path / "fewer.mkv"
     upscale_video(film, negative, doubled, ffmpeg=ffmpeg, options=[*FAST, "-map", "-0:s"])
     assert not any(s.kind == "subtitle" for s in probe(negative).streams)
+
+
+@by_turns(
+    suffix=("mkv", "mp4"),
+    chosen=(
+        ("-map 0", "0123456"),
+        ("-map 0 -map -0:s", "01256"),
+        ("-map -0:m:language:fra -map -0:t", "01246"),
+        ("-map 0:s:1 -map 0:a:1 -an", "04"),
+        ("-map 0:a:1 -map 0:v:0 -map 0:a:0", "201"),
+        ("-map 0:a:0 -map 0:a:0", "011"),
+        ("-map 0:d?", "0"),
+        ("-map -0:v", "012345"),
+    ),
+)
+def test_what_is_mapped_is_treated_as_what_is_not(
+    ffmpeg: str, suffix: str, chosen: tuple[str, str], film: Path, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """In the order of the maps, however they say it; covers are covers, fonts that MP4 cannot hold are named."""
+    (maps, places), target, said = chosen, tmp_path / f"out.{suffix}", list[str]()
+    upscale_video(film, target, doubled, ffmpeg=ffmpeg, options=[*FAST, *maps.split()], notice=said.append)
+    was, now = probe(film).streams, [s for s in probe(target).streams if s.kind != "data"]  # MP4's chapters
+    wanted = [was[int(place)] for place in places if suffix == "mkv" or was[int(place)].kind != "attachment"]
+    beside = [stream for stream in wanted if stream.kind == "attachment" or stream.is_cover]  # at the end, in any order
+    wanted = [stream for stream in wanted if stream not in beside]
+    assert [stream.kind for stream in now[: len(wanted)]] == [stream.kind for stream in wanted]
+    languages = [[s.tags.get("language", "und") for s in streams] for streams in (now[: len(wanted)], wanted)]
+    assert languages[0] == languages[1]
+    assert {(s.kind, s.disposition) for s in now[len(wanted) :]} == {(s.kind, s.disposition) for s in beside}
+    assert len(now) == len(wanted) + len(beside)
+    named = [int(line.split("stream ")[1].split()[0]) for line in said if "left out" in line]
+    assert named == [int(p) for p in places if suffix == "mp4" and was[int(p)].kind == "attachment"]
+
+
+def test_a_map_that_matches_nothing_names_what_is_there(film: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    said = r"-map 0:a:5: matches no streams; .*film.mkv has the streams 0 \(video, h264, jpn\), 1 \(audio, aac, eng\), "
+    with pytest.raises(PipeError, match=said):
+        upscale_video(film, tmp_path / "out.mkv", doubled, options=["-map", "0:a:5"])
 
 
 @both_ffmpegs
