@@ -108,7 +108,7 @@ CONTAINERS = (
         muxer="matroska",
         suffixes=("mkv",),
         holds_all=True,
-        never=frozenset({"mov_text", "eia_608", "tmcd", "dvb_teletext_", "pcm_bluray", "pcm_dvd"}),
+        never=frozenset({"mov_text", "eia_608", "tmcd", "dvb_teletext_", "pcm_bluray", "pcm_dvd", "s302m"}),
         sure=_MPEG_SOUND
         | {"aac", "eac3", "flac", "opus", "truehd", "vorbis", "pcm_s16le", "pcm_s24le", "pcm_f32le"}
         | {"ass", "subrip", "webvtt", "dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle"},

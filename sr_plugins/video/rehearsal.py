@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 
 from sr_plugins.errors import PipeError
 from sr_plugins.pixels.frame import FrameFormat, empty_frame
@@ -41,6 +42,7 @@ _OWN = re.compile(
 _NAMED = 8  # tags that a line names
 _TAGS = "matrix", "transfer", "primaries"
 _UNKNOWN_TAG = 2
+_NOWHERE = "NONE"  # a channel without a place
 _UNUSED = re.compile(r"AVOption (\w+) .*has not been used for any stream")
 
 
@@ -96,6 +98,7 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
             f"cannot hold what {plan.film.encoding.encoder} writes: choose another encoder or another container"
         )
     told = [*_idle(said, name), *_untagged(plan, shown), *_without_place(plan.join, joined)]
+    told += _other_speakers(plan.join, joined)
     trial.unlink()
     joined.unlink()
     return told
@@ -132,6 +135,33 @@ def _without_place(join: Join, joined: Path) -> list[str]:
     some = ", ".join(lost[:_NAMED]) + (f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
     cure = "" if join.plan.muxer == "matroska" else "; .mkv can"
     return [f"tags of the film are left out ({some}): {join.plan.muxer} cannot hold them{cure}"]
+
+
+def _other_speakers(join: Join, joined: Path) -> list[str]:
+    """Lines about copied sound that comes back for other speakers: what names no layout is taken for the usual one."""
+    lines = []
+    with opened(join.source.path, join.source.given) as source, opened(joined) as target:
+        sounds = [kept for kept in join.kept if kept.stream.kind == "audio"]
+        for kept, there in zip(sounds, target.streams.audio, strict=False):
+            stream = source.streams[kept.stream.index]
+            if not isinstance(stream, AudioStream) or (kept.codec != "copy" and not kept.codec.startswith("pcm")):
+                continue
+            was, now = (_speakers(sound.codec_context.layout) for sound in (stream, there))
+            known = any(channel.name != _NOWHERE for channel in stream.codec_context.layout.channels)
+            if known and was != now and not join.options.codec("audio", sounds.index(kept)):
+                where = "" if join.plan.muxer == "matroska" else ".mkv with "
+                lines.append(
+                    f"{kept.stream.label} is for the speakers {was}, and will be taken for {now} in {join.plan.muxer}: "
+                    f"{where}-- -c:a flac keeps them"
+                )
+    return lines
+
+
+def _speakers(layout: av.AudioLayout) -> str:
+    """Its name as players take it, on whichever side the rear speakers are said to stand."""
+    if all(channel.name == _NOWHERE for channel in layout.channels):
+        layout = av.AudioLayout(f"{layout.nb_channels}c")
+    return re.sub(r"\((?:side|back)\)", "", layout.name)
 
 
 def _latest(join: Join) -> Fraction:

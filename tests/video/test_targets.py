@@ -148,6 +148,29 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("layout", "suffix", "taken"),
+    [("3.0", "mkv", "2.1"), ("quad", "mkv", "4.0"), ("5.1", "mkv", ""), ("3.0", "mov", "")],
+)
+def test_sound_that_is_taken_for_that_of_other_speakers_is_said(
+    ffmpeg: str, layout: str, suffix: str, taken: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """Matroska does not tell where the speakers of PCM stand; FLAC does by itself."""
+    source, target, said = tmp_path / "in.mov", tmp_path / f"out.{suffix}", list[str]()
+    sound = ["-f", "lavfi", "-i", f"sine=d=0.4:r=48000,aformat=channel_layouts={layout}", "-c:a", "pcm_s16le"]
+    ffmpeg_run(*moving(seconds=0.4), *sound, source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    line = (
+        f"in.mov: stream 1 (audio, pcm_s16le) is for the speakers {layout}, and will be taken for {taken} in matroska"
+    )
+    assert said == [f"{line}: -- -c:a flac keeps them"] * bool(taken)
+    upscale_video(source, tmp_path / "flac.mkv", doubled, options=[*FAST, "-c:a", "flac"], notice=said.append)
+    with av.open(str(tmp_path / "flac.mkv")) as container:
+        assert container.streams.audio[0].layout.name == layout
+    assert len(said) == bool(taken)
+
+
 @pytest.mark.parametrize(("suffix", "lost"), LOST.items(), ids=LOST)
 def test_lost_titles_marks_and_tags_are_said(suffix: str, lost: list[str], named: Path) -> None:
     words = {"webm": "-c:v libvpx-vp9 -c:a libopus", "ts": "-map -0:s"}.get(suffix, "")
