@@ -120,7 +120,10 @@ def plan_encoding(
         wanted = _EVERYWHERE[encoder]
     if target.finish and wanted is None:  # of 16 bits decoders know but a part
         wanted = "rgba" if layout.alpha else "rgb24"
-    pix_fmt = wanted or (nearest_format(layout, offered) if offered else layout.carrier)
+    # An x265 that holds transparency does so at the price of chroma, and no player of these containers shows it.
+    opaque = [name for name in offered if _known(name) and not PixelLayout.of(name).alpha]
+    likely = tuple(opaque) if target.quicktime and not asked.encoder and opaque else offered
+    pix_fmt = wanted or (nearest_format(layout, likely) if likely else layout.carrier)
     if "mjpeg" in encoder and "yuvj" + pix_fmt[3:] in offered:
         pix_fmt = "yuvj" + pix_fmt[3:]
     carrier = carrier_of(codec_of(encoder))

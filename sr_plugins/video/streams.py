@@ -211,12 +211,12 @@ class _Target:
 
     def tried(self, executable: str, stream: StreamInfo, source: Source) -> tuple[str | None, bool]:
         """``copy`` where this very ffmpeg writes the stream, and whether it has to be told that it may."""
-        sensors = stream.kind == "data" and self.container.quicktime
-        if not sensors and (stream.kind not in ("audio", "subtitle") or stream.codec in self.container.sure):
+        if stream.kind not in ("audio", "subtitle", "data") or stream.codec in self.container.sure:
             return "copy", False
-        if _written(executable, self.container.muxer, source.path, stream.index, ()):
+        name = f"trial{self.name}" if self.name.startswith(".") else "trial"  # .m2ts is another .ts
+        if _written(executable, self.container.muxer, source.path, stream.index, name, ()):
             return "copy", False
-        allowed = _written(executable, self.container.muxer, source.path, stream.index, EXPERIMENTAL)
+        allowed = _written(executable, self.container.muxer, source.path, stream.index, name, EXPERIMENTAL)
         return ("copy" if allowed else None), allowed
 
     def refusal(self, stream: StreamInfo, source: Source) -> str:
@@ -250,11 +250,11 @@ def _unmarked(target: Container, name: str, kept: Sequence[StreamInfo]) -> list[
 
 
 @cache
-def _written(executable: str, muxer: str, path: Path, index: int, extra: tuple[str, ...]) -> bool:
-    """Whether this ffmpeg copies the beginning of a stream into a container."""
+def _written(executable: str, muxer: str, path: Path, index: int, name: str, extra: tuple[str, ...]) -> bool:
+    """Whether this ffmpeg copies the beginning of a stream into a container, a file of this name."""
     with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:
         given = ["-t", "1", "-protocol_whitelist", PROTOCOLS, "-i", local_url(path), "-map", f"0:{index}"]
-        command = [executable, "-v", "error", "-nostdin", *given, "-c", "copy", *extra, "-f", muxer, f"{folder}/trial"]
+        command = [executable, "-v", "error", "-nostdin", *given, "-c", "copy", *extra, "-f", muxer, f"{folder}/{name}"]
         return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 

@@ -171,6 +171,16 @@ def test_sound_that_is_taken_for_that_of_other_speakers_is_said(
     assert len(said) == bool(taken)
 
 
+@both_ffmpegs
+def test_transparency_that_mp4_leaves_out_costs_no_chroma(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """An x265 that holds transparency does so in 4:2:0 alone, and players of MP4 show none."""
+    source, target, said = tmp_path / "in.mov", tmp_path / "out.mp4", list[str]()
+    ffmpeg_run(*moving("64x48", 0.2), "-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    assert probe(target).pix_fmt == "yuv444p12le"
+    assert ["which loses transparency" in line for line in said] == [True]
+
+
 @pytest.mark.parametrize(("suffix", "lost"), LOST.items(), ids=LOST)
 def test_lost_titles_marks_and_tags_are_said(suffix: str, lost: list[str], named: Path) -> None:
     words = {"webm": "-c:v libvpx-vp9 -c:a libopus", "ts": "-map -0:s"}.get(suffix, "")
