@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sr_plugins.errors import ImageError
 from sr_plugins.images.file_parts import bodies, kept_with
 from sr_plugins.images.frame_canvas import After, Canvas
 
@@ -99,6 +100,9 @@ def _frames(png: bytes) -> Iterator[ApngFrame]:
 
 def _frame(head: bytes, common: bytes, control: bytes, packed: bytes) -> ApngFrame:
     width, height, left, top, after, over = _CONTROL.unpack(control)
+    all_width, all_height = struct.unpack_from(">II", head)
+    if left + width > all_width or top + height > all_height:
+        raise ImageError("the file is damaged: a frame lies beyond the animation's canvas")
     own = struct.pack(">II", width, height) + head[8:]
     file = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", own) + common + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
     return ApngFrame((left, top, width, height), _AFTER.get(after, After.KEPT), over == _OVER, file)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from sr_plugins import Upscaler
+from sr_plugins.errors import ImageError
 from sr_plugins.images.files import upscale_file
 from sr_plugins.images.pillow_filter import upscale_image
 from sr_plugins.video.ffmpeg_process import find_ffmpeg
@@ -101,3 +102,17 @@ def test_frames_given_one_by_one_in_any_order_too(tmp_path: Path) -> None:
         for number, frame in enumerate(ImageSequence.Iterator(image)):
             result = upscale_image(frame, 2, model="nearest").convert("RGBA")
             assert_same(np.asarray(result)[::2, ::2], wanted[number], 3 / 255)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_a_frame_beyond_the_canvas_is_damage(kind: str, tmp_path: Path) -> None:
+    apng(tmp_path / "in.png", kind)
+    content = bytearray((tmp_path / "in.png").read_bytes())
+    at = content.rindex(b"fcTL")
+    content[at + 8 : at + 12] = (60000).to_bytes(4, "big")  # its width
+    length = int.from_bytes(content[at - 4 : at], "big")
+    content[at + 4 + length : at + 8 + length] = zlib.crc32(content[at : at + 4 + length]).to_bytes(4, "big")
+    (tmp_path / "wide.png").write_bytes(content)
+    with Upscaler("nearest", scale=2) as upscaler, pytest.raises(ImageError, match=r"wide\.png.*damaged"):
+        upscale_file(tmp_path / "wide.png", tmp_path / "out.png", upscaler)
+    assert not (tmp_path / "out.png").exists()
