@@ -14,6 +14,17 @@ _CHOSEN = re.compile(r"^  Stream #0:(\d+) -> #0:\d+", re.MULTILINE)
 _REASON = re.compile(r"matches no streams|Invalid input file index|.*does not exist.*")
 
 
+def film_by_maps(executable: str, source: Source, options: OutputOptions) -> int:
+    """The stream to upscale: the source's own, unless other films are mapped and it is not.
+
+    Raises:
+        PipeError: as :func:`chosen_streams`.
+    """
+    mapped = _mapped(executable, source, options) if options.maps else []
+    films = [index for index in mapped if source.streams[index].kind == "video" and not source.streams[index].is_cover]
+    return films[0] if films and source.main not in films else source.main
+
+
 def chosen_streams(executable: str, source: Source, options: OutputOptions) -> list[StreamInfo]:
     """The streams of the result in their order, as this ffmpeg understands the maps, the upscaled one among them: first
     unless it is mapped. Without maps all.
@@ -23,6 +34,15 @@ def chosen_streams(executable: str, source: Source, options: OutputOptions) -> l
     """
     if not options.maps:
         return list(source.streams)
+    chosen = _mapped(executable, source, options)
+    if source.main not in chosen:
+        chosen = [source.main, *chosen]
+    main = chosen.index(source.main)  # there is one picture
+    order = [index for place, index in enumerate(chosen) if index != source.main or place == main]
+    return [source.streams[index] for index in order]
+
+
+def _mapped(executable: str, source: Source, options: OutputOptions) -> list[int]:
     given = [word for name, value in source.given.items() for word in (f"-{name}", value)]
     command = [executable, "-hide_banner", "-nostdin", *given, "-protocol_whitelist", PROTOCOLS]
     # One more behind them, which none takes away: without any ffmpeg would choose by itself.
@@ -35,8 +55,4 @@ def chosen_streams(executable: str, source: Source, options: OutputOptions) -> l
         reason = found[0] if (found := _REASON.search(said)) else "not understood"
         there = ", ".join(stream.label.removeprefix("stream ") for stream in source.streams)
         raise PipeError(f"-map {' -map '.join(options.maps)}: {reason}; {source.path} has the streams {there}")
-    if source.main not in chosen:
-        chosen = [source.main, *chosen]
-    main = chosen.index(source.main)  # there is one picture
-    order = [index for place, index in enumerate(chosen) if index != source.main or place == main]
-    return [source.streams[index] for index in order]
+    return chosen

@@ -18,6 +18,7 @@ from sr_plugins.video.dynamic_hdr import CODECS
 from sr_plugins.video.encode import Encoding, check_encoder, plan_encoding
 from sr_plugins.video.ffmpeg_process import version
 from sr_plugins.video.join_plan import FINE_RATE, Join, holds_display_matrix, joining_ffmpeg
+from sr_plugins.video.maps import film_by_maps
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import PixelLayout, aspect_after, frame_format, refuse_odd
 from sr_plugins.video.probe import probe
@@ -100,7 +101,9 @@ def outline_film(
         raise PipeError(f"a chunk of {chunk_frames} frames is not possible: it has at least 1")
     check_cut(*cut)
     check_encoder(executable, options)
-    found = probe(path, cut[1]) if rate is None else probe(path, cut[1], rate)
+    found = probe(path, cut[1], rate)
+    if (mapped := film_by_maps(executable, found, options)) != found.main:
+        found = probe(path, cut[1], rate, mapped)
     source = as_decoded(executable, found, decode.hwaccel)
     start, end = on_clock(source, cut)
     between(source, start, end)

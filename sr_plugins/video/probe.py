@@ -36,10 +36,10 @@ _SAMPLES = 24  # places in the film, at most, at which frames are looked at
 _MATRIX_KEY = "display_matrix"
 
 
-def probe(path: Path, end: float | None = None, given_rate: Fraction | None = None) -> Source:
+def probe(path: Path, end: float | None = None, given_rate: Fraction | None = None, main: int | None = None) -> Source:
     """Read everything a transcode needs to know. The whole file is read once (not decoded) for its time stamps, and
     some frames are decoded, of those before ``end`` (in seconds from its beginning). ``given_rate`` is that of numbered
-    pictures and of bare streams, and of them alone.
+    pictures and of bare streams, and of them alone. ``main``: the stream to upscale, else the container's default.
 
     Raises:
         PipeError: no such file, not a video, truncated, no time stamps or such of several clocks.
@@ -48,7 +48,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     given = numbered.given if numbered else {}
     with opened(path, given) as container:
         streams = tuple(_describe(stream) for stream in container.streams)
-        film = main_film(container)
+        film = main_film(container) if main is None else container.streams[main]
         if film is None:
             held = sorted({"a cover" if s.is_cover else s.kind for s in streams})
             raise PipeError(f"{path} holds no video, only {' and '.join(held) or 'nothing'}")

@@ -212,6 +212,27 @@ def test_all_of_the_source_is_not_the_picture_that_is_replaced(ffmpeg: str, tmp_
         assert (now.width, now.height) == (96, 64)
 
 
+@both_ffmpegs
+def test_another_film_that_is_mapped_is_the_one_to_enlarge(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """Alone, or before the default one; with that one among the maps it stays as it is."""
+    film = tmp_path / "in.mkv"
+    ffmpeg_run(*moving(), *moving(size="32x48"), *tone(), "-map", "0", "-map", "1", "-map", "2", film)
+    second, sound = (32, 48), ("audio", None)
+    for number, (maps, wanted) in enumerate(
+        {
+            "-map 0:v:1": [(64, 96)],
+            "-map 0:a -map 0:v:1": [sound, (64, 96)],
+            "-map 0:a": [(96, 64), sound],
+            "-map 0:v:1 -map 0:v:0": [second, (96, 64)],
+        }.items()
+    ):
+        target = tmp_path / f"{number}.mkv"
+        upscale_video(film, target, doubled, ffmpeg=ffmpeg, options=[*FAST, *maps.split()], notice=lambda _: None)
+        with av.open(str(target)) as container:
+            found = [(s.width, s.height) if s.type == "video" else (s.type, None) for s in container.streams]
+        assert found == wanted
+
+
 def test_impossible_container_fails_before_the_work(film: Path, tmp_path: Path, doubled: Upscaler) -> None:
     frames: list[object] = []
     words = ["-c:v", "libx264", *FAST]
