@@ -30,8 +30,8 @@ class Shape(NamedTuple):
     back_projection: bool = False
 
 
-# By name and scale. Deeper and narrower is better at the same size, and slower. realtime x2 has what half of the
-# multiply-adds buy: 11 layers of 16 features and back-projection are as good as 6 of 32 without, and 1.7 times as fast.
+# By name and scale. Deeper and narrower is better at the same size, and slower. realtime x2 does with half of the
+# multiply-adds, and back-projection, what 6 layers of 32 features did before, to 0.02 dB.
 FAMILY = {
     "tiny": {2: Shape(16, 4)},
     "realtime": {2: Shape(16, 11, back_projection=True), 3: Shape(24, 11), 4: Shape(32, 5)},

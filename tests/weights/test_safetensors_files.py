@@ -113,7 +113,7 @@ def damaged(shipped: Path, tmp_path: Path, change: str) -> Path:
     ("change", "message"),
     [
         ("nan", "not finite, first in head.weight"),
-        ("shape", r"head.weight is \(5, 1, 3, 3\), expected \(32, 1, 3, 3\)"),
+        ("shape", r"head.weight is \(5, 1, 3, 3\), expected \(16, 1, 3, 3\)"),
         ("missing", "lacks tail.bias"),
         ("extra", "has unknown tail.gamma"),
         ("unknown model", "model that is not installed.*did you mean 'fast'"),
