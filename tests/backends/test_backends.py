@@ -200,7 +200,7 @@ def test_same_bytes_tiled_or_not_from_one_caller_or_eight(backend: str, two_thre
                 assert upscaler.upscale(frame).planes[0].tobytes() == expected
 
 
-@pytest.mark.parametrize(("name", "scale"), [("realtime", 2), ("dbpn", 2)])
+@pytest.mark.parametrize(("name", "scale"), [("tiny", 2), ("dbpn", 2)])
 def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
     """OpenVINO compiles such a size by itself; the one network it suits, the other it would change in bfloat16."""
     frame = photograph(50, 70)
@@ -211,7 +211,7 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
         assert all(torch.equal(runner(x), first) for _ in range(6))
         assert torch.equal(runner(x[..., :33, :20]), other)  # by the network for all sizes, which was let go of
         assert torch.equal(runner(torch.cat([x, x])), torch.cat([first, first]))
-        if name == "realtime":
+        if name == "tiny":
             assert (x.shape[2:], None) in runner.sizes  # type: ignore[attr-defined]
         assert isinstance(runner, CodingRunner)
         coded = runner.codes(x, TV_10)
@@ -219,12 +219,12 @@ def test_a_size_that_comes_often_keeps_its_bytes(name: str, scale: int) -> None:
         assert all(
             torch.equal(codes, coded) for codes in (runner.codes(x, TV_10) for _ in range(6)) if codes is not None
         )
-        if name == "realtime":
+        if name == "tiny":
             assert (x.shape[2:], TV_10) in runner.sizes  # type: ignore[attr-defined]
 
 
 def test_lanes_go_on_while_a_size_gets_a_network_of_its_own() -> None:
-    runner = plugins().backend("openvino").build(random_model("realtime", 2).network, on_cpu("float32"))
+    runner = plugins().backend("openvino").build(random_model("tiny", 2).network, on_cpu("float32"))
     x = torch.from_numpy(photograph(50, 70).planes[0].astype(np.float32) / 255)[None, None]
     with ThreadPoolExecutor(4) as pool:
         first, *others = pool.map(runner, [x] * 32)
