@@ -6,7 +6,6 @@ Pillow and imagecodecs mix alpha as they mix colours: what is half transparent o
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from PIL import Image
 from sr_plugins.errors import ImageError
 from sr_plugins.images.file_parts import bodies, kept_with
 from sr_plugins.images.frame_canvas import After, Canvas
+from sr_plugins.images.png_texts import chunk
 
 _HEAD, _CONTROL = struct.Struct(">IIB4s"), struct.Struct(">4x4I4xBB")
 _OVER = 1
@@ -37,7 +37,7 @@ class ApngFrame:
 
     def draw(self, place: NDArray[Any], *, first: bool) -> None:
         """By the formula for straight alpha (PNG third edition, 13.16)."""
-        samples = self._samples()[: place.shape[0], : place.shape[1]]
+        samples = self._samples()
         if first or not self.over:
             place[:] = samples
             return
@@ -87,7 +87,7 @@ def _frames(png: bytes) -> Iterator[ApngFrame]:
         if kind == b"IHDR":
             head = body
         elif kind in (b"PLTE", b"tRNS"):
-            common += _chunk(kind, body)
+            common += chunk(kind, body)
         elif kind == b"IDAT" and control:
             packed += body
         elif kind == b"fdAT":
@@ -104,7 +104,7 @@ def _frame(head: bytes, common: bytes, control: bytes, packed: bytes) -> ApngFra
     if left + width > all_width or top + height > all_height:
         raise ImageError("the file is damaged: a frame lies beyond the animation's canvas")
     own = struct.pack(">II", width, height) + head[8:]
-    file = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", own) + common + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
+    file = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", own) + common + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     return ApngFrame((left, top, width, height), _AFTER.get(after, After.KEPT), over == _OVER, file)
 
 
@@ -114,7 +114,3 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         length, kind = struct.unpack_from(">I4s", png, at)
         yield kind, png[at + 8 : at + 8 + length]
         at += 12 + length
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))

@@ -116,8 +116,9 @@ def with_aspect(png: bytes, aspect: tuple[float, float]) -> bytes:
 def with_chunks(png: bytes, chunks: Mapping[bytes, bytes]) -> bytes:
     """A PNG that has these, too, behind its head."""
     behind_head = 8 + 12 + 13
-    added = b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks.items()
-    )
-    return png[:behind_head] + added + png[behind_head:]
+    return png[:behind_head] + b"".join(chunk(*one) for one in chunks.items()) + png[behind_head:]
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """One part of a PNG with its length and checksum (PNG third edition, 5.3)."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))

@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -106,13 +107,6 @@ def _operator(kind: str) -> Callable[..., TracedValue]:
         return _computed(kind, x, other)
 
     return write
-
-
-def _in_place(write: Callable[..., TracedValue]) -> Callable[..., TracedValue]:
-    def change(x: TracedValue, *arguments: Any, **named: Any) -> TracedValue:
-        return x.became(write(x, *arguments, **named))
-
-    return change
 
 
 def _perhaps_in_place(write: Callable[..., TracedValue]) -> Callable[..., TracedValue]:
@@ -252,8 +246,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "rmul": _operator("Mul"),
     "div": _operator("Div"),
     "truediv": _operator("Div"),
-    "add_": _in_place(_operator("Add")),
-    "mul_": _in_place(_operator("Mul")),
+    "add_": partial(_perhaps_in_place(_operator("Add")), inplace=True),
+    "mul_": partial(_perhaps_in_place(_operator("Mul")), inplace=True),
     "clone": _copied,
     "contiguous": _same,
     "type_as": _same,

@@ -53,7 +53,8 @@ def join_chunks(
     _cut_subtitles(join, target.parent)
     keys = key_settings(join.source, join.plan.muxer, join.options)
     extra = (*settings, *join.options.join, *keys, *extra)
-    carrier = carrier_of(video.codec_context.codec.canonical_name)
+    codec = video.codec_context.codec.canonical_name
+    carrier = carrier_of(codec)
     lift = join.lift if carrier == "nut" else join.origin - chunks[0][1][0] * join.source.time_base
     child = Child(_command(join, target, carrier, lift), f"writing {target.name}", extra=extra, stdin=True)
     try:
@@ -67,7 +68,7 @@ def join_chunks(
             # A codec may have several, which say how its pixels lie; PyAV leaves it out.
             stream.codec_context.codec_tag = template.codec_context.codec_tag
             stream.time_base = join.clock
-            for packet in _packets(join, chunks, lift):
+            for packet in _packets(join, chunks, lift, codec):
                 packet.stream = stream
                 out.mux_one(packet)
                 sink.pass_on()
@@ -98,9 +99,9 @@ def write_pictures(pattern: Path, chunks: Sequence[Path], first: int) -> None:
 
 
 def _packets(
-    join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]], lift: Fraction | int
+    join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]], lift: Fraction | int, codec: str
 ) -> Iterator[av.Packet[Stream]]:
-    """The packets of all chunks with the source's times, raised by ``lift`` seconds.
+    """The packets of all chunks, of ``codec``, with the source's times, raised by ``lift`` seconds.
 
     Decoding times are those of the frames in order, held back by as many frames as the encoder reorders: each packet
     is decoded no later than it is shown, and no two at once. QuickTime's family, whose edit lists hide the time before
@@ -115,8 +116,6 @@ def _packets(
         mirrored = [times[0] - times[number] for number in range(delay, 0, -1)]
         early = mirrored if delay and -mirrored[0] * base < _LEAD else early
     captions = captions_of(join.source) if join.source.captions else {}
-    with opened(chunks[0][0]) as first:
-        codec = first.streams.video[0].codec_context.codec.canonical_name
     insert, dynamic = inserter(codec), dynamic_hdr_of(join.source) if codec in CODECS else {}
     number = 0
     for path, shown in chunks:
