@@ -3,25 +3,25 @@
 A convolution with four results for each pixel, the phases of a pixel shuffle, leaves most of a vector register unused:
 it takes half as long as one with 32. Computed with stride 2 and a kernel larger by one, it gives the sixteen results of
 a block, and those fill the register. The kernel is the same one at each of the block's four places, the rest is zero.
+What follows, as the two filters of back-projection, reads blocks and gives blocks: from sixteen values to four, from
+four to sixteen, where it would be from four to one and from one to four.
 Where height or width are odd, the last blocks reach beyond the picture: the result has two rows or columns too many.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_plugins.backends.openvino_block_edges import BLOCK, MARGIN, places, with_edges
 from sr_plugins.weights.without_telemetry import import_openvino
 
 if TYPE_CHECKING:
     import openvino
 
-BLOCK = 2
 PHASES = 4  # results of a pixel
-# of the sixteen results, in the order of a pixel shuffle by four: which phase, and where in the block
-ORDER = [(2 * (r % 2) + c % 2, r // 2, c // 2) for r in range(4) for c in range(4)]
 
 
 class _OtherShapeError(Exception):
@@ -44,40 +44,64 @@ def with_blocked_tail(model: openvino.Model) -> openvino.Model | None:
     if phases.get_partial_shape()[1] != PHASES:
         return None
     try:
-        blocked = _blocked(phases)
+        blocked = _Blocked(model.input(0)).of(phases)
     except _OtherShapeError:
         return None
     enlarged = opset13.depth_to_space(blocked, shuffle.get_attributes()["mode"], 2 * BLOCK)
     return openvino.Model([opset13.result(enlarged)], model.get_parameters(), model.get_name())
 
 
-def _blocked(value: openvino.Output) -> openvino.Node:
-    """Four values for each pixel as sixteen for each block."""
-    from openvino import opset13
+class _Blocked:
+    """Values of a network as blocks: 1 or 4 for each pixel as 4 or 16 for each block, in a pixel shuffle's order."""
 
-    node = value.get_node()
-    kind = node.get_type_name()
-    if kind == "Convolution":
+    def __init__(self, picture: openvino.Output) -> None:
+        self._picture = picture
+        self._done: dict[str, openvino.Node] = {}
+
+    def of(self, value: openvino.Output) -> openvino.Node:
+        name = value.get_node().get_name()
+        if name not in self._done:
+            try:
+                self._done[name] = self._made(value)
+            except _OtherShapeError:
+                if value.get_partial_shape()[1] != 1:
+                    raise
+                self._done[name] = _strided(value, np.ones((1, 1, 1, 1), np.float32), [0, 0], [0, 0])  # put in place
+            # by which it is marked to stay float32
+            self._done[name].set_friendly_name(value.get_node().get_friendly_name())
+        return self._done[name]
+
+    def _made(self, value: openvino.Output) -> openvino.Node:
+        from openvino import opset13
+
+        node = value.get_node()
+        if node.get_type_name() == "Add":
+            one, other = node.input_values()
+            if _is_bias(other):
+                order = np.array([phase for phase, _, _ in places(PHASES)])
+                return opset13.add(self.of(one), opset13.gather(other, order, np.array(1)))
+            return opset13.add(self.of(one), self.of(other))
+        if node.get_type_name() != "Convolution":
+            raise _OtherShapeError
         attributes = node.get_attributes()
         if attributes["strides"] != [1, 1] or attributes["dilations"] != [1, 1]:
             raise _OtherShapeError
-        result = opset13.convolution(
-            node.input_value(0),
-            _kernels(node.input_value(1).get_node()),
-            [BLOCK, BLOCK],
-            attributes["pads_begin"],
-            [end + 1 for end in attributes["pads_end"]],
-            [1, 1],
-        )
-    elif kind == "Add" and _is_bias(node.input_value(1)):
-        bias = opset13.gather(node.input_value(1), np.array([phase for phase, _, _ in ORDER]), np.array(1))
-        result = opset13.add(_blocked(node.input_value(0)), bias)
-    elif kind == "Add":
-        result = opset13.add(_blocked(node.input_value(0)), _blocked(node.input_value(1)))
-    else:
-        raise _OtherShapeError
-    result.set_friendly_name(node.get_friendly_name())  # by which it is marked to stay float32
-    return result
+        source, weights = node.input_value(0), _constant(node.input_value(1).get_node())
+        if (inside := _inside_edges(source)) is None:
+            return _strided(source, weights, attributes["pads_begin"], attributes["pads_end"])
+        blocks = with_edges(self.of(inside), weights.shape[1], self._picture, source.get_node().get_friendly_name())
+        return opset13.convolution(blocks, _between_blocks(weights), [1, 1], [0, 0], [0, 0], [1, 1])
+
+
+def _inside_edges(value: openvino.Output) -> openvino.Output | None:
+    """Of what ``value`` repeats the edge as far as a block, where that is a sum of one or four for each pixel."""
+    node = value.get_node()
+    if node.get_type_name() != "Pad" or node.get_attributes()["pad_mode"] != "edge":
+        return None
+    inside = node.input_value(0)
+    margins = [list(_constant(node.input_value(i).get_node())) for i in (1, 2)]
+    sums = inside.get_node().get_type_name() == "Add" and inside.get_partial_shape()[1] in (1, PHASES)
+    return inside if sums and margins == [[0, 0, MARGIN, MARGIN]] * 2 else None
 
 
 def _is_bias(value: openvino.Output) -> bool:
@@ -85,13 +109,35 @@ def _is_bias(value: openvino.Output) -> bool:
     return shape.is_static and list(shape.to_shape()) == [1, PHASES, 1, 1]
 
 
-def _kernels(weights: openvino.Node) -> NDArray[np.float32]:
-    """Each phase's kernel at its four places: (16, inputs, height + 1, width + 1)."""
-    if weights.get_type_name() != "Constant":
+def _constant(node: openvino.Node) -> NDArray[Any]:
+    if node.get_type_name() != "Constant":
         raise _OtherShapeError
-    plain = np.array(weights.data)
-    _, inputs, height, width = plain.shape
-    placed = np.zeros((len(ORDER), inputs, height + 1, width + 1), np.float32)
-    for i, (phase, y, x) in enumerate(ORDER):
-        placed[i, :, y : y + height, x : x + width] = plain[phase]
-    return placed
+    return np.array(node.data)
+
+
+def _strided(
+    value: openvino.Output, weights: NDArray[np.float32], before: list[int], after: list[int]
+) -> openvino.Node:
+    """A convolution of pixels with blocks as its results: each kernel at its four places in one larger by one."""
+    from openvino import opset13
+
+    outputs, inputs, height, width = weights.shape
+    order = places(outputs)
+    placed = np.zeros((len(order), inputs, height + 1, width + 1), np.float32)
+    for i, (result, y, x) in enumerate(order):
+        placed[i, :, y : y + height, x : x + width] = weights[result]
+    return opset13.convolution(value, placed, [BLOCK, BLOCK], before, [end + 1 for end in after], [1, 1])
+
+
+def _between_blocks(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Kernels of 5 x 5 pixels as 3 x 3 blocks, from the values of a block to the results of one."""
+    outputs, inputs = places(weights.shape[0]), places(weights.shape[1])
+    kernels = np.zeros((len(outputs), len(inputs), 3, 3), np.float32)
+    for i, (result, y, x) in enumerate(outputs):
+        for j, (source, v, u) in enumerate(inputs):
+            for row, column in np.ndindex(3, 3):
+                # of the source's pixel from the result's, from the kernel's first tap
+                down, right = BLOCK * (row - 1) + v - y + MARGIN, BLOCK * (column - 1) + u - x + MARGIN
+                if 0 <= down <= 2 * MARGIN and 0 <= right <= 2 * MARGIN:
+                    kernels[i, j, row, column] = weights[result, source, down, right]
+    return kernels

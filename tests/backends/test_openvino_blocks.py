@@ -1,5 +1,6 @@
 """The last layers in blocks of 2 x 2 pixels: the same picture, in fewer operations."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +13,9 @@ from torch.nn import functional as F
 
 from sr_plugins.backends.onnx_graph import graph_of
 from sr_plugins.backends.openvino import OpenVINORunner
+from sr_plugins.backends.openvino_block_edges import EDGES
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
+from sr_plugins.backends.openvino_model import read_model
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.plugins import Plugins
 from sr_plugins.weights.pretrained import load_model
@@ -35,9 +38,10 @@ def computed(model: openvino.Model, x: NDArray[np.float32]) -> NDArray[np.float3
     return np.array(compiled([x])[0])
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 8), (5, 2), (7, 9), (24, 32)], ids=str)
-def test_the_picture_is_the_same_whatever_the_size(size: tuple[int, int]) -> None:
-    plain = translated(network("tiny", 2))
+@pytest.mark.parametrize("name", ["tiny", "realtime"])  # without and with back-projection
+@pytest.mark.parametrize("size", [(1, 1), (1, 8), (2, 1), (5, 2), (7, 9), (8, 7), (24, 32)], ids=str)
+def test_the_picture_is_the_same_whatever_the_size(size: tuple[int, int], name: str) -> None:
+    plain = translated(network(name, 2))
     blocked = with_blocked_tail(plain)
     assert blocked is not None
     x = np.random.default_rng(1).random((1, 1, *size), np.float32)
@@ -46,8 +50,9 @@ def test_the_picture_is_the_same_whatever_the_size(size: tuple[int, int]) -> Non
     np.testing.assert_allclose(result[:, :, : 2 * size[0], : 2 * size[1]], expected, rtol=0, atol=1e-5)
 
 
-def test_a_runner_leaves_out_what_lies_beyond_an_odd_picture() -> None:
-    module = network("tiny", 2)
+@pytest.mark.parametrize("name", ["tiny", "realtime"])
+def test_a_runner_leaves_out_what_lies_beyond_an_odd_picture(name: str) -> None:
+    module = network(name, 2)
     x = torch.rand(2, 1, 7, 9)
     with torch.inference_mode():
         torch.testing.assert_close(
@@ -64,6 +69,26 @@ def test_the_last_convolutions_give_sixteen_results_for_each_block() -> None:
         if node.get_type_name() == "Convolution" and node.get_attributes()["strides"] == [2, 2]
     ]
     assert sorted(shapes) == [(16, 1, 6, 6), (16, 16, 4, 4)]
+
+
+def test_back_projection_reads_blocks_and_gives_blocks() -> None:
+    blocked = with_blocked_tail(translated(network("realtime", 2)))
+    assert blocked is not None
+    blocked.reshape([1, 1, 8, 8])
+    run = CORE.compile_model(blocked, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).get_runtime_model()
+    shapes = [tuple(n.output(0).shape) for n in run.get_ops() if n.get_rt_info()["layerType"] == "Convolution"]
+    assert Counter(shapes) == {
+        (1, 16, 8, 8): 12,  # all layers but the last
+        (1, 16, 4, 4): 3,  # that, once; the interpolated picture; what lacks, enlarged
+        (1, 4, 4, 4): 2,  # the picture, put in place; the result, made small again
+    }
+
+
+def test_the_edges_of_what_stays_float32_do_so_too() -> None:
+    model = read_model(graph_of(TorchNetwork(network("realtime", 2)), 1))
+    edges = [node for node in model.get_ops() if EDGES in node.get_friendly_name()]
+    assert len(edges) == 2 * 2 * 7
+    assert all(any("precis" in key.lower() for key in node.get_rt_info()) for node in edges)
 
 
 class Squared(nn.Module):
