@@ -7,13 +7,15 @@ DATA holds the test sets. Each shader is run by ffmpeg's libplacebo filter (that
 published low-resolution pictures, 8 bits, limited range; --models adds what the core makes of it. Measured as
 `srp evaluate` does: luma, without a border of ``scale`` pixels. "none" is libplacebo's own. Times are those of
 a clip of noise less those of one of its frames, the best of the rounds, the shaders in turn; 0 rounds measure none.
---software takes Mesa's software device (lavapipe): good for comparing shaders of one kind with each other, no more.
+--software takes Mesa's software device (lavapipe), and processor time, for there the processor is the device: good for
+comparing shaders of one kind with each other, no more.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import tempfile
 import time
@@ -60,6 +62,12 @@ def by_core(name: str, frames: Planes, scale: int) -> Planes:
         return np.stack([upscaler.upscale(Frame([f], gray)).planes[0] for f in frames])
 
 
+def spent(software: bool) -> float:
+    """Seconds until now: by the clock, or those of the processor in programs that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime if software else time.perf_counter()
+
+
 def quality(folder: Path, scale: int, ways) -> dict[str, float]:  # type: ignore[no-untyped-def]
     """Mean PSNR on the pictures of ``folder`` by way; pictures of one size are one clip."""
     sizes: dict[tuple[int, int], list[tuple[Planes, Planes]]] = defaultdict(list)
@@ -99,14 +107,15 @@ def main() -> None:
         best: dict[str, float] = defaultdict(lambda: float("inf"))
         for _ in range(given.rounds):
             for way, enlarge in ways.items():
-                spent = []
+                times = [spent(given.software)]
                 for count in (1, given.frames + 1):
-                    start = time.perf_counter()
                     enlarge(noise[:count])
-                    spent.append(time.perf_counter() - start)
-                best[way] = min(best[way], 1000 * (spent[1] - spent[0]) / given.frames)
+                    times.append(spent(given.software))
+                start, one, all_ = times
+                best[way] = min(best[way], 1000 * (all_ - one - (one - start)) / given.frames)
         tables = {name: quality(given.data / name, given.scale, ways | cores) for name in given.sets.split(",")}
-    print(f"| shader | {' | '.join(f'{n}, dB' for n in tables)} | ms a frame, {given.size} |")
+    kind = "ms of the processor" if given.software else "ms"
+    print(f"| shader | {' | '.join(f'{n}, dB' for n in tables)} | {kind} a frame, {given.size} |")
     print(f"|---|{'---|' * (len(tables) + 1)}")
     for way in (*ways, *cores):
         told = " | ".join(f"{table[way]:.3f}" for table in tables.values())
