@@ -23,7 +23,7 @@ from sr_plugins.interface.model import LoadedModel
 from sr_plugins.models.flat_colours import KNOTS
 from sr_plugins.weights.open_model import open_model
 
-Plane = NDArray[np.uint8]
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
 RANGES = {"limited": ("tv", 16, 219), "full": ("pc", 0, 255)}
 SOFTWARE = sorted(Path("/usr/share/vulkan/icd.d").glob("lvp_icd*.json"))
 
@@ -54,30 +54,33 @@ def picture(height: int = 37, width: int = 51) -> Plane:
     return plane.clip(16, 235).round().astype(np.uint8)
 
 
-def core(loaded: LoadedModel, plane: Plane, levels: str) -> NDArray[np.float64]:
+def core(loaded: LoadedModel, plane: Plane, levels: str, bits: int = 8) -> NDArray[np.float64]:
     """The codes that the network makes, rounded; players cut them to the range of the levels."""
-    _, low, span = RANGES[levels]
+    low, span = (limit << (bits - 8) for limit in RANGES[levels][1:])  # of more bits in limited range
     x = (torch.from_numpy(plane.astype(np.float32)) - low) / span
     with torch.inference_mode():
         y = loaded.torch().module(x[None, None])[0, 0].double().numpy()
     return np.clip(np.rint(y * span + low), low, low + span)
 
 
-def played(shader: Path, frames: Plane, scale: int, levels: str, environment: dict[str, str]) -> Plane:
+def played(shader: Path, frames: Plane, scale: int, levels: str, environment: dict[str, str], bits: int = 8) -> Plane:
     """``frames`` (N, H, W) as the luma of a colourless video, enlarged by libplacebo with the shader."""
     count, height, width = frames.shape
+    dtype = np.dtype("u1" if bits == 8 else "<u2")
     # full levels as gray: with chroma, libplacebo itself keeps the picture in half precision
-    format, chroma = ("gray", b"") if levels == "full" else ("yuv444p", bytes([128]) * (2 * height * width))
+    neutral = np.full(2 * height * width, 1 << (bits - 1), dtype).tobytes()
+    deep = "" if bits == 8 else f"{bits}le"
+    format, chroma = (f"gray{deep}", b"") if levels == "full" else (f"yuv444p{deep}", neutral)
     filters = (
         f"setparams=range={RANGES[levels][0]}:colorspace=bt709,"
         f"libplacebo=w=iw*{scale}:h=ih*{scale}:custom_shader_path={shader}:dithering=none,format={format}"
     )
     command = [get_ffmpeg_exe(), "-v", "error", "-init_hw_device", "vulkan", "-f", "rawvideo", "-pix_fmt", format]
     command += ["-s", f"{width}x{height}", "-i", "-", "-vf", filters, "-f", "rawvideo", "-"]
-    given = b"".join(plane.tobytes() + chroma for plane in frames)
+    given = b"".join(plane.astype(dtype).tobytes() + chroma for plane in frames)
     done = subprocess.run(command, input=given, env=environment, capture_output=True, check=True, timeout=250)
     assert b"rror" not in done.stderr, done.stderr.decode()
-    values = np.frombuffer(done.stdout, np.uint8).reshape(count, -1)[:, : height * width * scale**2]
+    values = np.frombuffer(done.stdout, dtype).reshape(count, -1)[:, : height * width * scale**2]
     return values.reshape(count, height * scale, width * scale)
 
 
@@ -112,6 +115,17 @@ def test_a_shader_gives_the_cores_picture(
     assert difference.max() <= 1
     if options.get("precision") == "full" and options["levels"] == "full":
         assert (difference > 0).mean() <= 0.001
+
+
+def test_a_film_of_ten_bits_comes_as_near_as_one_of_eight(vulkan: dict[str, str], tmp_path: Path) -> None:
+    """Between passes are halves, and black and white are a little elsewhere: 64 of 1023 is not 16 of 255."""
+    loaded, random = open_model("realtime", 2), np.random.default_rng(2)
+    plane = (picture().astype(np.uint16) << 2) + random.integers(0, 4, (37, 51), np.uint16)
+    path = tmp_path / "own.glsl"
+    path.write_bytes(glsl.build(loaded).files[".glsl"])
+    difference = np.abs(played(path, plane[None], 2, "limited", vulkan, 10)[0] - core(loaded, plane, "limited", 10))
+    assert difference.max() <= 5  # of 1023
+    assert difference.mean() < 1
 
 
 @pytest.mark.parametrize("levels", ["limited", "full"])
