@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BLOCK = 2
 MARGIN = 2  # pixels that a filter reads beyond the edge: one block
-EDGES = "/edges/"  # in a node's name, behind that of the node whose edges these are
+EXACT = "/exact/"  # in the names of nodes that the graph did not have, and that stay float32 as the picture does
 
 
 def places(count: int) -> list[tuple[int, int, int]]:
@@ -59,5 +59,5 @@ def with_edges(blocks: openvino.Node, count: int, picture: openvino.Output, name
         parts = [taken(start, [first, first]), inner, taken(last, [stays, first]), taken(last, [second, first])]
         blocks = opset13.concat(parts, axis)
         for i, part in enumerate((*parts, start, last, blocks)):
-            part.set_friendly_name(f"{name}{EDGES}{axis}/{i}")
+            part.set_friendly_name(f"{name}{EXACT}{axis}/{i}")
     return blocks

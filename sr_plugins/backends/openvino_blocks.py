@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_plugins.backends.openvino_block_edges import BLOCK, MARGIN, places, with_edges
+from sr_plugins.backends.openvino_block_edges import BLOCK, EXACT, MARGIN, places, with_edges
 from sr_plugins.weights.without_telemetry import import_openvino
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class _Blocked:
         self._done: dict[str, openvino.Node] = {}
 
     def of(self, value: openvino.Output) -> openvino.Node:
-        name = value.get_node().get_name()
+        name, told = value.get_node().get_name(), value.get_node().get_friendly_name()
         if name not in self._done:
             try:
                 self._done[name] = self._made(value)
@@ -67,8 +67,8 @@ class _Blocked:
                 if value.get_partial_shape()[1] != 1:
                     raise
                 self._done[name] = _strided(value, np.ones((1, 1, 1, 1), np.float32), [0, 0], [0, 0])  # put in place
-            # by which it is marked to stay float32
-            self._done[name].set_friendly_name(value.get_node().get_friendly_name())
+                told += EXACT
+            self._done[name].set_friendly_name(told)  # by which it is marked to stay float32
         return self._done[name]
 
     def _made(self, value: openvino.Output) -> openvino.Node:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sr_plugins.backends.onnx_graph import PICTURE_NOTE
-from sr_plugins.backends.openvino_block_edges import EDGES
+from sr_plugins.backends.openvino_block_edges import EXACT
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.interface.network import OnnxNetwork
 from sr_plugins.weights.without_telemetry import import_openvino
@@ -61,7 +61,7 @@ def read_model(network: OnnxNetwork) -> openvino.Model:
         root = ElementTree.fromstring(path.read_text())
         weights = path.with_suffix(".bin").read_bytes()
     for layer in root.iter("layer"):
-        if layer.attrib["name"].partition(EDGES)[0] in marked:
+        if layer.attrib["name"] in marked or EXACT in layer.attrib["name"]:
             info = layer.find("rt_info")
             info = ElementTree.SubElement(layer, "rt_info") if info is None else info
             ElementTree.SubElement(info, "attribute", name="precise", version="0")

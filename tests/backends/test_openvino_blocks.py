@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from sr_plugins.backends.onnx_graph import graph_of
 from sr_plugins.backends.openvino import OpenVINORunner
-from sr_plugins.backends.openvino_block_edges import EDGES
+from sr_plugins.backends.openvino_block_edges import EXACT
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.backends.openvino_model import read_model
 from sr_plugins.interface.network import TorchNetwork
@@ -84,11 +84,14 @@ def test_back_projection_reads_blocks_and_gives_blocks() -> None:
     }
 
 
-def test_the_edges_of_what_stays_float32_do_so_too() -> None:
+def test_all_that_carries_the_picture_is_marked_to_stay_float32() -> None:
     model = read_model(graph_of(TorchNetwork(network("realtime", 2)), 1))
-    edges = [node for node in model.get_ops() if EDGES in node.get_friendly_name()]
-    assert len(edges) == 2 * 2 * 7
-    assert all(any("precis" in key.lower() for key in node.get_rt_info()) for node in edges)
+    marked = [node for node in model.get_ops() if any("precis" in key.lower() for key in node.get_rt_info())]
+    assert (
+        sum(EXACT in node.get_friendly_name() for node in marked) == 2 * 2 * 7 + 1
+    )  # two edges, two axes; the picture
+    fixed = [tuple(n.input_value(1).get_shape()) for n in marked if n.get_type_name() == "Convolution"]
+    assert sorted(fixed) == [(4, 1, 2, 2), (4, 16, 3, 3), (16, 1, 6, 6), (16, 4, 3, 3)]
 
 
 class Squared(nn.Module):
