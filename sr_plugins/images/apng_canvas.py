@@ -18,7 +18,7 @@ from PIL import Image
 from sr_plugins.errors import ImageError
 from sr_plugins.images.file_parts import bodies, kept_with
 from sr_plugins.images.frame_canvas import After, Canvas
-from sr_plugins.images.png_texts import chunk
+from sr_plugins.images.png_texts import chunk, chunks
 
 _HEAD, _CONTROL = struct.Struct(">IIB4s"), struct.Struct(">4x4I4xBB")
 _OVER = 1
@@ -82,8 +82,9 @@ def _read(png: bytes) -> Canvas | None:
 
 def _frames(png: bytes) -> Iterator[ApngFrame]:
     """Every frame of the animation; a file that is cut off ends with the last whole one."""
-    head, common, control, packed = b"", b"", b"", b""
-    for kind, body in _chunks(png):
+    head, control = memoryview(b""), memoryview(b"")
+    common, packed = b"", b""
+    for kind, body in chunks(png):
         if kind == b"IHDR":
             head = body
         elif kind in (b"PLTE", b"tRNS"):
@@ -98,7 +99,7 @@ def _frames(png: bytes) -> Iterator[ApngFrame]:
             control, packed = body, b""
 
 
-def _frame(head: bytes, common: bytes, control: bytes, packed: bytes) -> ApngFrame:
+def _frame(head: memoryview, common: bytes, control: memoryview, packed: bytes) -> ApngFrame:
     width, height, left, top, after, over = _CONTROL.unpack(control)
     all_width, all_height = struct.unpack_from(">II", head)
     if left + width > all_width or top + height > all_height:
@@ -106,11 +107,3 @@ def _frame(head: bytes, common: bytes, control: bytes, packed: bytes) -> ApngFra
     own = struct.pack(">II", width, height) + head[8:]
     file = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", own) + common + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     return ApngFrame((left, top, width, height), _AFTER.get(after, After.KEPT), over == _OVER, file)
-
-
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 8
-    while at + 12 <= len(png):
-        length, kind = struct.unpack_from(">I4s", png, at)
-        yield kind, png[at + 8 : at + 8 + length]
-        at += 12 + length

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sr_plugins.images.file_parts import Part, bodies, in_letters, kept_with, parts_of
 from sr_plugins.images.jpeg_2000 import EXIF, IPTC, MAP, XMP
+from sr_plugins.images.png_texts import chunks
 
 _CREDENTIALS = "its content credentials (C2PA), which would not hold for the enlargement,"
 # what says how pixels are stored, or goes along by other ways; the last one is a quality by Photoshop
@@ -143,11 +144,11 @@ def _jpeg_end(data: bytes) -> int | None:
 
 def _png_end(data: bytes) -> int | None:
     place = 8
-    while True:
-        length, kind = struct.unpack_from(">I4s", data, place)
-        place += 12 + int(length)
+    for kind, body in chunks(data):
+        place += 12 + len(body)
         if kind == b"IEND":
             return place
+    return None
 
 
 def _webp_end(data: bytes) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -113,12 +113,21 @@ def with_aspect(png: bytes, aspect: tuple[float, float]) -> bytes:
     return with_chunks(png, {b"pHYs": struct.pack(">IIB", *whole_ratio(aspect, 2**31 - 1), 0)})
 
 
-def with_chunks(png: bytes, chunks: Mapping[bytes, bytes]) -> bytes:
+def with_chunks(png: bytes, further: Mapping[bytes, bytes]) -> bytes:
     """A PNG that has these, too, behind its head."""
     behind_head = 8 + 12 + 13
-    return png[:behind_head] + b"".join(chunk(*one) for one in chunks.items()) + png[behind_head:]
+    return png[:behind_head] + b"".join(chunk(*one) for one in further.items()) + png[behind_head:]
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
+def chunks(png: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Kind and body of each part of a PNG in memory; of a file that is cut off the last body is short."""
+    at, view = 8, memoryview(png)
+    while at + 12 <= len(png):
+        length, kind = struct.unpack_from(">I4s", png, at)
+        yield kind, view[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def chunk(kind: bytes, body: bytes | memoryview) -> bytes:
     """One part of a PNG with its length and checksum (PNG third edition, 5.3)."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))

@@ -31,6 +31,7 @@ from sr_plugins.images.light_files import LightFile, light_of
 from sr_plugins.images.modern_files import deep_heif, jxl_samples
 from sr_plugins.images.modes import GRAY16
 from sr_plugins.images.own_formats import deep_pixmap
+from sr_plugins.images.png_texts import chunks
 from sr_plugins.images.sgi_samples import sgi_samples
 from sr_plugins.images.tiff_reader import pages_of
 from sr_plugins.images.tiff_samples import UnreadTiff, is_beyond_pillow, read_page, upright_samples, with_straight_alpha
@@ -156,11 +157,11 @@ def write_png(file: IO[bytes], frames: Sequence[Frame], arguments: dict[str, Any
     carrier = io.BytesIO()
     one_pixel = Image.new("L" if frames[0].format.family == "gray" else "RGB", (1, 1))
     one_pixel.save(carrier, "PNG", **arguments)
-    carried = [c for c in _chunks(carrier.getvalue()) if c[0] not in (b"IHDR", b"IDAT", b"IEND")]
+    carried = [c for c in chunks(carrier.getvalue()) if c[0] not in (b"IHDR", b"IDAT", b"IEND")]
     file.write(b"\x89PNG\r\n\x1a\n")
     moves, sequence = len(frames) > 1, 0
     for number, frame in enumerate(frames):
-        pixels = _chunks(bytes(imagecodecs.png_encode(interleaved(frame), level=6)))
+        pixels = list(chunks(bytes(imagecodecs.png_encode(interleaved(frame), level=6))))
         if number == 0:
             _write_chunk(file, b"IHDR", pixels[0][1])
             for kind, body in carried:
@@ -173,7 +174,7 @@ def write_png(file: IO[bytes], frames: Sequence[Frame], arguments: dict[str, Any
             box = struct.pack(">IIIII", sequence, frame.width, frame.height, 0, 0)
             _write_chunk(file, b"fcTL", box + struct.pack(">HHBB", time.numerator, time.denominator, 0, 0))
             sequence += 1
-        for _, body in [chunk for chunk in pixels if chunk[0] == b"IDAT"]:
+        for _, body in [part for part in pixels if part[0] == b"IDAT"]:
             if number == 0:
                 _write_chunk(file, b"IDAT", body)
             else:
@@ -198,18 +199,18 @@ def _is_deep_png(source: Image.Image) -> bool:
 def _png_samples(data: bytes) -> NDArray[np.uint16]:
     """The samples of a still PNG of 16 bits. Interlaced ones are read pass by pass (PNG third edition, 8.2), each as a
     picture of its own: libpng complains on stderr where it is given them whole."""
-    chunks = _chunks(data)
-    head = bytes(chunks[0][1])
+    parts = list(chunks(data))
+    head = bytes(parts[0][1])
     if head[12:13] != b"\1":
         return np.asarray(imagecodecs.png_decode(data))
     width, height = struct.unpack_from(">II", head)
-    clear = [body for kind, body in chunks if kind == b"tRNS"]
+    clear = [body for kind, body in parts if kind == b"tRNS"]
     bytes_of_pixel = 2 * _CHANNELS[head[9]]
     found = np.zeros((height, width, (_CHANNELS[head[9]] + len(clear[:1]))), np.uint16)
     passes = [(p, -(-(width - p[0]) // p[2]), -(-(height - p[1]) // p[3])) for p in _ADAM7]
     passes = [(p, across, down) for p, across, down in passes if across > 0 and down > 0]
     sizes = [down * (1 + across * bytes_of_pixel) for _, across, down in passes]
-    packed = b"".join(body for kind, body in chunks if kind == b"IDAT")
+    packed = b"".join(body for kind, body in parts if kind == b"IDAT")
     lines = zlib.decompressobj().decompress(packed, sum(sizes))
     if len(lines) < sum(sizes):
         raise ValueError("its samples are cut off")
@@ -238,12 +239,3 @@ def interleaved(frame: Frame) -> NDArray[Any]:
     """A frame's samples as (height, width) or (height, width, bands), alpha last."""
     planes = frame.samples()
     return np.ascontiguousarray(planes[0] if len(planes) == 1 else np.stack(planes, axis=2))
-
-
-def _chunks(png: bytes) -> list[tuple[bytes, memoryview]]:
-    chunks, place, view = [], 8, memoryview(png)
-    while place < len(png):
-        length, kind = struct.unpack_from(">I4s", png, place)
-        chunks.append((kind, view[place + 8 : place + 8 + length]))
-        place += 12 + length
-    return chunks

@@ -80,7 +80,7 @@ def settled_image(image: Image.Image) -> Image.Image:
 def _composed(canvas: Canvas, image: Image.Image) -> Image.Image:
     """A frame as browsers show it, gray where Pillow says that all frames so far are."""
     bands = canvas.at(frame_number(image), image.size)
-    opaque = bool(bands[..., 3].all())
+    opaque = bool((bands[..., 3] == 255).all())
     composed = Image.fromarray(bands[..., :3] if opaque else bands)
     if image.mode in ("L", "LA"):
         composed = composed.convert("L" if opaque else "LA")

@@ -96,6 +96,16 @@ def test_half_transparent_frames_are_mixed_as_the_standard_says(kind: str, poste
         assert_same(one[::2, ::2], expected, 3 / np.iinfo(kind).max)
 
 
+def test_frames_without_any_fully_transparent_pixel_stay_half_transparent(tmp_path: Path) -> None:
+    first, second = (Image.new("RGBA", (WIDTH, HEIGHT), (*colour, 102)) for colour in ((200, 0, 0), (0, 200, 0)))
+    first.save(tmp_path / "in.png", save_all=True, append_images=[second], duration=100, blend=[0, 1])
+    with Upscaler("nearest", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.png", tmp_path / "out.png", upscaler)
+    found = imagecodecs.apng_decode((tmp_path / "out.png").read_bytes())
+    assert found.shape[-1] == 4
+    assert [frame[0, 0, 3] for frame in found] == [102, 163]  # 0.4, and 0.4 + 0.4 * (1 - 0.4)
+
+
 def test_frames_given_one_by_one_in_any_order_too(tmp_path: Path) -> None:
     wanted = apng(tmp_path / "in.png", "u1")
     with Image.open(tmp_path / "in.png") as image:
