@@ -24,12 +24,14 @@ def bits_of_jpeg_2000(source: Image.Image) -> int:
 def deep_jpeg_2000(source: Image.Image) -> NDArray[np.uint16] | None:
     """The samples of colours of more than 8 bits, brought to 16: (height, width, bands), alpha last.
 
-    ``None`` for 8 bits, for CMYK, and for what Pillow reads whole: gray of 16 bits, and palettes.
+    ``None`` for 8 bits, for CMYK, and for what Pillow reads whole: gray of 16 bits (with fewer it moves them up, and
+    white is none), and palettes.
 
     Raises:
         ValueError: they are in an order that is not read.
     """
-    return _samples(source) if source.mode in ("LA", "RGB", "RGBA") else None
+    whole = source.mode == "I;16" and _components(source) == ((16, False),)
+    return _samples(source) if source.mode in ("I;16", "LA", "RGB", "RGBA") and not whole else None
 
 
 def narrowed_truly(source: Image.Image) -> Image.Image | None:

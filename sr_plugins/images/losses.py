@@ -10,12 +10,13 @@ from PIL import Image
 
 from sr_plugins.images.avif_file import matrix_of
 from sr_plugins.images.file_parts import kept_with, parts_of
+from sr_plugins.images.jpeg_2000_samples import bits_of_jpeg_2000
 from sr_plugins.images.jxl_profile import is_exact
 
 _JXL = b"\0\0\0\x0cJXL "
 _HEADS = 1024  # bytes that a codestream's headers lie in
 _START, _STYLE, _TILE = b"\xff\x4f\xff\x51", 0xFF52, 0xFF90  # markers of ISO/IEC 15444-1, Annex A
-_BANDS = {"L": 1, "LA": 2, "I;16": 2, "RGB": 3, "YCbCr": 3, "RGBA": 4}  # bytes of a pixel
+_BANDS = {"L": 1, "LA": 2, "I;16": 1, "RGB": 3, "YCbCr": 3, "RGBA": 4}
 
 
 def is_lossless(source: Image.Image, format: str) -> bool:
@@ -63,7 +64,8 @@ def jpeg2000_ratio(source: Image.Image) -> float | None:
     if source.format != "JPEG2000":
         return None
     size = kept_with(source, "lossy", _size_if_lossy, 0)
-    return source.width * source.height * _BANDS.get(source.mode, 3) / size if size else None
+    of_a_sample = 2 if bits_of_jpeg_2000(source) > 8 else 1
+    return source.width * source.height * _BANDS.get(source.mode, 3) * of_a_sample / size if size else None
 
 
 def _size_if_lossy(file: IO[bytes]) -> int:

@@ -21,7 +21,7 @@ from sr_plugins.images.metadata import Metadata
 from sr_plugins.images.modes import GRAY16
 from sr_plugins.images.narrowing import narrowed
 from sr_plugins.images.pillow_filter import Picture
-from sr_plugins.images.sixteen_bit import interleaved, to_eight_bit
+from sr_plugins.images.sixteen_bit import RGB16, to_eight_bit
 from sr_plugins.images.tiff_writer import write_tiff
 from sr_plugins.images.upright import upright
 from sr_plugins.images.wide_samples import WideSamples
@@ -156,17 +156,18 @@ def _is_held(picture: Picture, format: str, *, several: bool = False) -> bool:
     if isinstance(picture, Frame):
         if format == "PPM" or (format == "PGM" and picture.format.family == "gray"):
             return picture.alpha is None
-        return format in ("PNG", "TIFF", "AVIF", "HEIF", "JXL")
+        return format in ("PNG", "TIFF", "AVIF", "HEIF", "JXL", "JPEG2000", "J2K", "SGI")
     return isinstance(picture, WideSamples) and (format == "TIFF" or (picture.is_light and format in LIGHT_FORMATS))
 
 
 def _with_its_bits(picture: Picture, format: str) -> Picture:
     """Gray of 16 bits in the form that the format's writer does not cut down: a frame, or an image of Pillow's."""
-    if isinstance(picture, Image.Image) and picture.mode.startswith("I;16") and format in ("AVIF", "HEIF"):
+    if isinstance(picture, Image.Image) and picture.mode.startswith("I;16") and format in ("AVIF", "HEIF", "SGI"):
         return frame_of(GRAY16, [np.asarray(upright(picture)).astype(np.uint16)])
-    if isinstance(picture, Frame) and format in ("JPEG2000", "J2K"):
-        bare = picture.format.family == "gray" and picture.alpha is None
-        return Image.fromarray(interleaved(picture)) if bare else picture
+    if isinstance(picture, Frame) and format == "SGI" and picture.format.family == "gray" and picture.alpha is not None:
+        return frame_of(
+            RGB16, [*picture.planes, *picture.planes, *picture.planes, picture.alpha]
+        )  # it knows no gray with alpha
     return picture
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from sr_plugins.images.file_parts import kept_with
 
 _HEAD = 512
+_MAGIC, _TOP = 474, 65535
 _COUNT, _COPY = 0x7F, 0x80
 
 
@@ -27,6 +28,15 @@ def sgi_samples(source: Image.Image) -> NDArray[Any] | None:
     if source.format != "SGI":
         return None
     return kept_with(source, "samples", lambda file: _read(file, source.size, len(source.getbands())), None)
+
+
+def write_sgi(file: IO[bytes], samples: NDArray[np.uint16]) -> None:
+    """An SGI picture of 16 bits: samples (height, width) or (height, width, 3 or 4), alpha last."""
+    planes = samples[..., np.newaxis] if samples.ndim == 2 else samples
+    height, width, bands = planes.shape
+    head = struct.pack(">HBB4HII", _MAGIC, 0, 2, 2 if bands == 1 else 3, width, height, bands, 0, _TOP)
+    file.write(head.ljust(_HEAD, b"\0"))
+    file.write(np.moveaxis(planes[::-1], 2, 0).astype(">u2").tobytes())
 
 
 def _read(file: IO[bytes], size: tuple[int, int], bands: int) -> NDArray[Any] | None:

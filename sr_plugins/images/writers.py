@@ -16,7 +16,7 @@ from sr_plugins.images.color_signals import ColorSignals
 from sr_plugins.images.formats import pillow_name
 from sr_plugins.images.jpeg_segments import with_aspect
 from sr_plugins.images.light_files import write_light
-from sr_plugins.images.losses import is_lossless
+from sr_plugins.images.losses import is_lossless, jpeg2000_ratio
 from sr_plugins.images.metadata import Metadata
 from sr_plugins.images.modern_files import heif_codes, write_heif, write_jxl
 from sr_plugins.images.own_formats import (
@@ -28,6 +28,7 @@ from sr_plugins.images.own_formats import (
     write_pfm,
 )
 from sr_plugins.images.pillow_filter import Picture
+from sr_plugins.images.sgi_samples import write_sgi
 from sr_plugins.images.sixteen_bit import interleaved, write_png
 from sr_plugins.images.tiff_writer import write_tiff
 from sr_plugins.images.wide_samples import WideSamples
@@ -81,6 +82,13 @@ def write_ready(
     if isinstance(first, Frame) and format == "JXL":
         write_jxl(file, interleaved(first), further["quality"], **_described(arguments[0]))
         return
+    if isinstance(first, Frame) and format in ("JPEG2000", "J2K"):
+        jp2 = jpeg_2000.deep_codestream(interleaved(first), jpeg2000_ratio(source), bare=format == "J2K")
+        file.write(jp2 if format == "J2K" else _with_boxes(jp2, arguments[0]))
+        return
+    if isinstance(first, Frame) and format == "SGI":
+        write_sgi(file, interleaved(first))
+        return
     if isinstance(first, Frame) and format in ("PPM", "PGM"):
         write_deep_map(file, interleaved(first))
         return
@@ -100,11 +108,9 @@ def write_ready(
     elif format == "ICO":
         first.save(file, "ICO", sizes=[image.size for image in images], append_images=images[1:])
     elif format == "JPEG2000":
-        whole, told = io.BytesIO(), arguments[0]
+        whole = io.BytesIO()
         first.save(whole, "JPEG2000", **further)
-        uuids = {"exif": jpeg_2000.EXIF, "xmp": jpeg_2000.XMP, "iptc": jpeg_2000.IPTC, "map": jpeg_2000.MAP}
-        contents = [(uuid, told[name]) for name, uuid in uuids.items()]
-        file.write(jpeg_2000.with_boxes(whole.getvalue(), told["icc_profile"], told.get("dpi"), contents))
+        file.write(_with_boxes(whole.getvalue(), arguments[0]))
     elif format == "JPEG":
         whole, aspect = io.BytesIO(), arguments[0].pop("aspect", None)
         first.save(whole, "JPEG", **arguments[0], **further)
@@ -120,6 +126,12 @@ def write_ready(
         file.write(tell_code_points(whole.getvalue(), *colors.code_points))
     else:
         first.save(file, pillow_name(format), **arguments[0], **further)
+
+
+def _with_boxes(jp2: bytes, told: dict[str, Any]) -> bytes:
+    uuids = {"exif": jpeg_2000.EXIF, "xmp": jpeg_2000.XMP, "iptc": jpeg_2000.IPTC, "map": jpeg_2000.MAP}
+    contents = [(uuid, told[name]) for name, uuid in uuids.items()]
+    return jpeg_2000.with_boxes(jp2, told["icc_profile"], told.get("dpi"), contents)
 
 
 def _described(arguments: dict[str, Any]) -> dict[str, Any]:

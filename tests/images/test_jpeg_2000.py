@@ -140,28 +140,62 @@ def deep(bits: int, signed: bool, shape: tuple[int, ...]) -> NDArray[Any]:
     return values - (1 << bits - 1) if signed else values
 
 
-@pytest.mark.parametrize("bands", [2, 3, 4])
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
 @pytest.mark.parametrize(("bits", "signed"), [(10, False), (12, False), (16, False), (16, True)])
-def test_colours_of_more_than_8_bits_keep_them(
+def test_more_than_8_bits_are_kept(
     bits: int, signed: bool, bands: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     repeat = Upscaler("nearest", scale=2)  # alpha too
-    stored = deep(bits, signed, (24, 32, bands))
+    stored = deep(bits, signed, (24, 32, bands)[: 2 + (bands > 1)])
     samples = stored.astype(np.int16 if signed else np.uint16)
     jp2 = imagecodecs.jpeg2k_encode(samples, level=0, reversible=True, bitspersample=bits, codecformat="jp2")
+    (tmp_path / "in.jp2").write_bytes(with_boxes(bytes(jp2), None, (300, 150), [(XMP, PACKET)]))
+    decoders: dict[str, Any] = {
+        "png": imagecodecs.png_decode,
+        **dict.fromkeys(("jp2", "j2k"), imagecodecs.jpeg2k_decode),
+    }
+    wanted = np.rint((stored - stored.min()) / ((1 << bits) - 1) * 65535)
+    for ending, decode in decoders.items():
+        with caplog.at_level(logging.WARNING):
+            upscale_file(tmp_path / "in.jp2", tmp_path / f"out.{ending}", repeat)
+        assert caplog.text == "" or ending == "j2k"  # which has no place for XMP
+        found = decode((tmp_path / f"out.{ending}").read_bytes())
+        assert found.dtype == np.uint16
+        np.testing.assert_array_equal(found[::2, ::2], wanted)
+    assert named(tmp_path / "out.jp2", XMP) == PACKET
+    with Image.open(tmp_path / "out.jp2") as image:
+        assert image.info["dpi"] == pytest.approx((300, 150), rel=1e-3)
+    assert "became" not in caplog.text
+
+
+@pytest.mark.parametrize("bands", [2, 4])
+def test_which_band_is_alpha_is_told(bands: int, tmp_path: Path) -> None:
+    png = imagecodecs.png_encode(deep(16, False, (24, 32, bands)).astype(np.uint16))
+    (tmp_path / "in.png").write_bytes(bytes(png))
+    with Upscaler("nearest", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.png", tmp_path / "out.jp2", upscaler)
+    header = next(body for kind, body in boxes(tmp_path / "out.jp2") if kind == b"jp2h")
+    told = header[header.index(b"cdef") + 4 :]  # ISO 15444-1, I.5.3.6
+    count, *numbers_told = struct.unpack(f">{1 + 3 * bands}H", told[: 2 + 6 * bands])
+    channels = [tuple(numbers_told[at : at + 3]) for at in range(0, len(numbers_told), 3)]
+    assert count == bands
+    assert channels == [*((n, 0, n + 1) for n in range(bands - 1)), (bands - 1, 1, 0)]
+
+
+def test_a_lossy_one_of_16_bits_stays_as_small(tmp_path: Path) -> None:
+    smooth = Image.fromarray(np.random.default_rng(5).integers(0, 256, (12, 16), np.uint8)).resize((256, 192), 3)
+    gray = np.asarray(smooth).astype(np.uint16) * 257
+    noise = np.random.default_rng(6).integers(0, 256, (192, 256, 3), "u2")
+    samples = np.dstack((gray, gray[::-1], 65535 - gray)) ^ noise
+    jp2 = imagecodecs.jpeg2k_encode(samples, level=60, reversible=False, codecformat="jp2")
     (tmp_path / "in.jp2").write_bytes(bytes(jp2))
-    with caplog.at_level(logging.WARNING):
-        upscale_file(tmp_path / "in.jp2", tmp_path / "out.png", repeat)
-        assert caplog.text == ""
-        upscale_file(tmp_path / "in.jp2", tmp_path / "out.jp2", repeat)
-        assert f"holds 8 bits of colour: {bits} became 8" in caplog.text
-    white = (1 << bits) - 1
-    exact = (stored - stored.min()) / white
-    found = imagecodecs.png_decode((tmp_path / "out.png").read_bytes())[::2, ::2]
-    assert found.dtype == np.uint16
-    np.testing.assert_array_equal(found, np.rint(exact * 65535))
-    with Image.open(tmp_path / "out.jp2") as narrow:
-        np.testing.assert_allclose(np.asarray(narrow)[::2, ::2], exact * 255, atol=0.51)
+    with Upscaler("bicubic", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.jp2", tmp_path / "out.jp2", upscaler)
+    ratios = [samples.nbytes / len(jp2), 4 * samples.nbytes / (tmp_path / "out.jp2").stat().st_size]
+    assert ratios[0] > 4
+    assert ratios[0] * 0.95 < ratios[1] < 2.5 * ratios[0]
+    error = imagecodecs.jpeg2k_decode((tmp_path / "out.jp2").read_bytes())[::2, ::2].astype(int) - samples
+    assert np.sqrt(np.mean(error**2.0)) < 0.03 * 65535
 
 
 def test_white_of_16_bits_is_white_for_pillows_callers_too(tmp_path: Path) -> None:

@@ -319,7 +319,8 @@ def test_tiff_with_fewer_chroma(across: int, down: int, rows: int, order: str, t
 def test_sgi_of_16_bits_is_told_where_they_are_lost(told: Told, bytes_of_sample: int) -> None:
     data = encoded(colours(), "SGI", bpc=bytes_of_sample)
     assert not told("a.sgi", data, "png")
-    assert told("a.sgi", data, "sgi") == (["holds 8 bits of colour: 16 became 8"] if bytes_of_sample == 2 else [])
+    assert not told("a.sgi", data, "sgi")
+    assert told("a.sgi", data, "webp") == (["holds 8 bits of colour: 16 became 8"] if bytes_of_sample == 2 else [])
 
 
 def test_ones_of_an_x_bitmap_are_ink(told: Told, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from sr_plugins.video.ffmpeg_process import find_ffmpeg
 
 WIDTH, HEIGHT = 33, 24
 KINDS = {"gray": ("u1", 1), "rgb24": ("u1", 3), "rgba": ("u1", 4), "gray16be": (">u2", 1), "rgb48be": (">u2", 3)}
+DEPTHS = KINDS | {"rgba64be": (">u2", 4)}
 
 
 def ffmpeg(*arguments: str) -> bytes:
@@ -23,7 +25,7 @@ def ffmpeg(*arguments: str) -> bytes:
 
 
 def samples(path: Path, kind: str, size: tuple[int, int]) -> NDArray[Any]:
-    dtype, bands = KINDS[kind]
+    dtype, bands = DEPTHS[kind]
     raw = ffmpeg("-i", str(path), "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", kind, "-")
     return np.frombuffer(raw, dtype).reshape(size[1], size[0], bands)
 
@@ -39,6 +41,25 @@ def test_samples_are_those_of_another_reader(kind: str, coded: bool, tmp_path: P
     wanted = samples(tmp_path / "in.sgi", kind, (WIDTH, HEIGHT))
     assert len(np.unique(wanted)) > 4
     np.testing.assert_array_equal(samples(tmp_path / "out.png", kind, (2 * WIDTH, 2 * HEIGHT))[::2, ::2], wanted)
+
+
+@pytest.mark.parametrize("kind", ["gray16be", "rgb48be", "rgba64be"])
+def test_16_bits_stay_so(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    wanted = np.random.default_rng(4).integers(0, 65536, (HEIGHT, WIDTH, DEPTHS[kind][1])).astype(np.uint16)
+    (tmp_path / "in.png").write_bytes(bytes(imagecodecs.png_encode(wanted)))
+    with Upscaler("nearest", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.png", tmp_path / "out.sgi", upscaler)
+    np.testing.assert_array_equal(samples(tmp_path / "out.sgi", kind, (2 * WIDTH, 2 * HEIGHT))[::2, ::2], wanted)
+    assert caplog.text == ""
+
+
+def test_gray_with_alpha_becomes_colour_with_alpha(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, WIDTH * HEIGHT).astype(np.uint16).reshape(HEIGHT, WIDTH)
+    (tmp_path / "in.png").write_bytes(bytes(imagecodecs.png_encode(np.dstack((ramp, ramp[::-1])))))
+    with Upscaler("nearest", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.png", tmp_path / "out.sgi", upscaler)
+    found = samples(tmp_path / "out.sgi", "rgba64be", (2 * WIDTH, 2 * HEIGHT))[::2, ::2]
+    np.testing.assert_array_equal(found, np.dstack((ramp, ramp, ramp, ramp[::-1])))
 
 
 def test_code_that_does_not_fit_is_damage(tmp_path: Path) -> None:
