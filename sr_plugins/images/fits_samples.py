@@ -1,7 +1,7 @@
 """The numbers of a FITS file (FITS standard 4.0), of which Pillow gives the first plane and takes the bits as they are.
 
-Numbers are stored with a sign, or, of 8 bits, without; zero lies where the header says (BZERO). Three planes are
-taken for red, green and blue, as programs for astronomers' cameras write them.
+Numbers are stored with a sign, or, of 8 bits, without; zero lies where the header says (BZERO), and a step is as large
+as it says (BSCALE). Three planes are taken for red, green and blue, as programs for astronomers' cameras write them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
-from sr_plugins.images.file_parts import kept_with
+from sr_plugins.images.file_parts import in_letters, kept_with
 from sr_plugins.images.wide_samples import WideSamples
 
 _CARD, _LARGEST_HEADER = 80, 1 << 22
@@ -28,7 +28,7 @@ def fits_samples(source: Image.Image) -> WideSamples | None:
     Samples that are not a number, and those that the header calls BLANK, have no value.
 
     Raises:
-        ImageError: there are several planes, and not three; samples are missing.
+        ImageError: there are several planes, and not three; samples are missing, or packed in a table.
     """
     tiles = source.tile if isinstance(source, ImageFile.ImageFile) and source.format == "FITS" else []
     if len(tiles) != 1 or tiles[0][0] != "raw":
@@ -39,6 +39,9 @@ def fits_samples(source: Image.Image) -> WideSamples | None:
 
 def _read(file: IO[bytes], begin: int) -> WideSamples:
     told = _header(file.read(min(begin, _LARGEST_HEADER)))
+    if (packing := told.get("ZCMPTYPE")) or told.get("XTENSION", "").strip("' ") == "BINTABLE":
+        how = in_letters((packing or "").strip("' ").encode("latin-1")) or "a table"
+        raise ImageError(f"its samples are packed ({how}), which is not read: unpack it first (funpack)")
     axes = [int(told.get(f"NAXIS{number + 1}", "1")) for number in range(int(told["NAXIS"]))]
     width, height, *further = [*axes, 1] if len(axes) > 1 else (1, axes[0])
     planes = int(np.prod(further)) if further else 1
@@ -52,20 +55,25 @@ def _read(file: IO[bytes], begin: int) -> WideSamples:
     stored = np.moveaxis(np.frombuffer(data, dtype).reshape(planes, height, width)[:, ::-1], 0, 2)
     numbers = np.ascontiguousarray(stored, dtype.newbyteorder("="))
     blank = _number(told.get("BLANK")) if dtype.kind != "f" else None
-    zero = _number(told.get("BZERO")) or 0.0
+    zero, step = _number(told.get("BZERO")) or 0.0, _number(told.get("BSCALE")) or 1.0
     half = 1 << 8 * dtype.itemsize - 1
-    if dtype.kind == "i" and zero == half:  # how the standard stores numbers without a sign (table 11)
+    of_other_sign = {"i": half, "u": -half}.get(dtype.kind, 0)
+    if step != 1 or zero not in (0, of_other_sign):
+        wide = np.float32 if dtype.itemsize <= 2 or dtype == ">f4" else np.float64
+        meant = (numbers * np.float64(step) + zero).astype(wide)
+        return WideSamples(np.where(numbers == blank, wide(np.nan), meant) if blank is not None else meant)
+    if zero and dtype.kind == "i":  # how the standard stores numbers without a sign (table 11)
         numbers = numbers.view(dtype.str.replace(">i", "u")) ^ numbers.dtype.type(-half).view(f"u{dtype.itemsize}")
-    elif dtype == np.uint8 and zero == -half:  # and those of 8 bits with one
+    elif zero:  # and those of 8 bits with one
         numbers = (numbers ^ np.uint8(half)).view(np.int8)
-    else:
-        zero = 0.0
     return WideSamples(numbers, no_data=None if blank is None else blank + zero)
 
 
 def loaded_fits(image: Image.Image, numbers: WideSamples) -> Image.Image:
     """What a loaded image is to hold in its own mode; ``ImageError`` where that has no place for these numbers."""
     gray = numbers.values[..., 0]
+    if gray.dtype.kind == "f" and image.mode != "F":
+        raise ImageError("its numbers are floats by its header (BSCALE, BZERO): save it as a TIFF of floats first")
     if image.mode == "I;16" and gray.dtype == np.int16:
         if gray.min() < 0:
             raise ImageError("it holds numbers below zero: save it as a TIFF of floats first")

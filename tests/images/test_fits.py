@@ -72,6 +72,52 @@ def test_every_kind_of_number_stays(kind: str, zero: str, meant: str, tmp_path: 
     np.testing.assert_allclose(found.astype(float), expected.astype(float), rtol=0, atol=0 if exact else spread * 1e-7)
 
 
+@pytest.mark.parametrize(
+    ("kind", "zero", "step", "meant"),
+    [
+        *(
+            ("i2", "100", "", "f4"),
+            ("i2", "-32768", "2.0", "f4"),
+            ("u1", "0", "0.5", "f4"),
+            ("i4", "7.5", "3D-2", "f8"),
+        ),
+        *(("f4", "1", "4", "f4"), ("f8", "0", "1E-3", "f8")),
+    ],
+)
+def test_a_header_that_scales_numbers_makes_floats_of_them(
+    kind: str, zero: str, step: str, meant: str, tmp_path: Path
+) -> None:
+    stored = rng.integers(0, 100, (7, 10)).astype(kind)
+    expected = stored.astype(float) * float((step or "1").replace("D", "E")) + float(zero)
+    scaled = (f"BSCALE  = {step}",) if step else ()
+    found = enlarged(tmp_path, fits(stored, zero, *scaled))
+    assert found.dtype == meant
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+    with Image.open(tmp_path / "in.fits") as opened:
+        if meant == kind == "f4":
+            np.testing.assert_allclose(np.asarray(upscale_image(opened, 2, model="nearest"))[::2, ::2], expected, 1e-6)
+        elif kind[0] != "f":  # no mode of Pillow's has a place
+            with pytest.raises(ImageError, match="BSCALE"):
+                upscale_image(opened, 2, model="nearest")
+
+
+def test_blank_of_scaled_numbers_is_no_number(tmp_path: Path) -> None:
+    stored = np.full((6, 5), 8, np.int16)
+    stored[2, 3] = -1
+    found = enlarged(tmp_path, fits(stored, "1", "BSCALE  = 0.5", "BLANK   = -1"))
+    assert np.argwhere(np.isnan(found)).tolist() == [[2, 3]]
+    np.testing.assert_allclose(found[~np.isnan(found)], 5)
+
+
+def test_samples_packed_in_a_table_are_refused_with_a_cure(tmp_path: Path) -> None:
+    table = ["XTENSION= 'BINTABLE'", "BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 8", "NAXIS2  = 6", "ZIMAGE  = T"]
+    packing = ["ZCMPTYPE= 'RICE_1  '", "ZBITPIX = 16", "ZNAXIS  = 2", "ZNAXIS1 = 10", "ZNAXIS2 = 6", "END"]
+    first = "".join(card.ljust(80) for card in ["SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 0", "END"]).encode()
+    second = "".join(card.ljust(80) for card in [*table, *packing]).encode()
+    with pytest.raises(ImageError, match=r"in\.fits: its samples are packed \(RICE_1\).*funpack"):
+        enlarged(tmp_path, first.ljust(2880) + second.ljust(2880) + bytes(2880))
+
+
 def test_three_planes_are_colours_and_others_are_refused(tmp_path: Path) -> None:
     planes = rng.integers(0, 256, (3, 7, 10), np.uint8)
     np.testing.assert_array_equal(enlarged(tmp_path, fits(planes), ".png"), np.moveaxis(planes, 0, 2))
