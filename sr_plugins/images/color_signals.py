@@ -37,6 +37,7 @@ class ColorSignals:
         code_points: primaries and transfer of ITU-T H.273; ``None`` where they are those of sRGB or not told.
         png: the chunks of a PNG.
         others: in words, what has no place but in the source's own format; ``format`` is that.
+        calibrated: endpoints and gammas of a bitmap, as they stand in its head (BITMAPV4HEADER).
     """
 
     icc_profile: bytes | None = None
@@ -44,10 +45,12 @@ class ColorSignals:
     png: Mapping[bytes, bytes] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     format: str = ""
+    calibrated: bytes = b""
 
     def profile_for(self, format: str, mode: str, lost: list[str]) -> bytes | None:
         """The profile to be written for a picture of ``mode``; names what ``format`` cannot hold."""
-        colours: list[str] = [what for what in self.others if format != self.format]
+        is_kept = format == self.format and (format == "TIFF" or (format == "BMP" and mode.startswith("RGB")))
+        colours: list[str] = [] if is_kept else list(self.others)
         profile = self._profile_for(format, mode, colours)
         lost += [f"{what}, so colours may look different" for what in colours]
         return profile
@@ -105,6 +108,7 @@ def colors_of(source: Image.Image, page: Page | None) -> ColorSignals:
     profile = profile if isinstance(profile, bytes) else None
     others: list[str] = []
     codes: tuple[int, int] | None = None
+    calibrated = b""
     if page is not None:
         profile = page.first[34675].value if 34675 in page.first else None
         others = [f"its {name}" for tag, name in _TIFF_COLOUR.items() if tag in page.first and not _is_srgbs(page, tag)]
@@ -120,7 +124,8 @@ def colors_of(source: Image.Image, page: Page | None) -> ColorSignals:
         profile = next(iter(bodies(source, b"profile")), profile)
         head = next(iter(bodies(source, b"head")), b"")
         if len(head) >= 108 and head[:4] != b"(\0\0\0" and head[56:60] == bytes(4):  # LCS_CALIBRATED_RGB
-            others = ["its primaries and gamma"] if any(head[60:108]) else []
+            calibrated = head[60:108] if any(head[60:108]) else b""
+            others = ["its primaries and gamma"] if calibrated else []
     elif source.format == "GIF":
         profile = next(iter(bodies(source, b"\xff", b"ICCRGBG1012")), profile)
     png = {kind: body for kind, body in parts_of(source) if kind in _PNG_COLOUR and len(body) <= 64}
@@ -130,7 +135,7 @@ def colors_of(source: Image.Image, page: Page | None) -> ColorSignals:
         png |= light_levels(source)
     if codes in _SRGB_CODES:
         codes = None
-    return ColorSignals(profile or None, codes, png, tuple(others), source.format or "")
+    return ColorSignals(profile or None, codes, png, tuple(others), source.format or "", calibrated)
 
 
 def _is_srgbs(page: Page, tag: int) -> bool:

@@ -17,7 +17,13 @@ ICON_TYPES = {16: b"icp4", 32: b"icp5", 64: b"icp6", 128: b"ic07", 256: b"ic08",
 _BITFIELDS, _SRGB, _EMBEDDED = 3, b"BGRs", b"DEBM"  # sRGB and MBED, as numbers from the other end
 
 
-def write_bmp(file: IO[bytes], image: Image.Image, profile: bytes | None, dpi: tuple[float, float] | None) -> None:
+def write_bmp(
+    file: IO[bytes],
+    image: Image.Image,
+    profile: bytes | None,
+    dpi: tuple[float, float] | None,
+    calibrated: bytes = b"",
+) -> None:
     """A bitmap with a V5 header (BITMAPV5HEADER of Windows): masks that name an alpha channel, and a colour profile.
 
     Args:
@@ -25,6 +31,7 @@ def write_bmp(file: IO[bytes], image: Image.Image, profile: bytes | None, dpi: t
         image: RGB or RGBA.
         profile: an ICC profile, or ``None`` for sRGB.
         dpi: dots per inch.
+        calibrated: 48 bytes of endpoints and gammas in place of a profile.
     """
     width, height = image.size
     alpha = image.mode == "RGBA"
@@ -34,7 +41,7 @@ def write_bmp(file: IO[bytes], image: Image.Image, profile: bytes | None, dpi: t
     offset = 14 + 124
     head = struct.pack("<IiiHHII", 124, width, height, 1, 32 if alpha else 24, _BITFIELDS if alpha else 0, len(stored))
     head += struct.pack("<iiII", *metres, 0, 0) + struct.pack("<4I", *(masks if alpha else (0, 0, 0, 0)))
-    head += (_EMBEDDED if profile else _SRGB) + bytes(36 + 12)
+    head += _EMBEDDED + bytes(48) if profile else bytes(4) + calibrated if calibrated else _SRGB + bytes(48)
     head += struct.pack("<IIII", 4, 124 + len(stored) if profile else 0, len(profile or b""), 0)  # 4: as photographs
     file.write(b"BM" + struct.pack("<IHHI", offset + len(stored) + len(profile or b""), 0, 0, offset))
     file.write(head + stored + (profile or b""))

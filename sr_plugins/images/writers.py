@@ -97,8 +97,9 @@ def write_ready(
         write_png(file, frames, arguments[0], timing_of(source))
         return
     images = [image for image in ready if isinstance(image, Image.Image)]
-    if format == "BMP" and (first.mode == "RGBA" or (first.mode == "RGB" and arguments[0]["icc_profile"])):
-        write_bmp(file, first, arguments[0]["icc_profile"], arguments[0].get("dpi"))
+    told = arguments[0].get("icc_profile") or colors.calibrated
+    if format == "BMP" and (first.mode == "RGBA" or (first.mode == "RGB" and told)):
+        write_bmp(file, first, arguments[0]["icc_profile"], arguments[0].get("dpi"), colors.calibrated)
     elif format == "ICNS":
         write_icns(file, images)
     elif format == "PFM":

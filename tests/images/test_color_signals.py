@@ -1,0 +1,55 @@
+"""What a file says about its colours in words of its own format stays in that format, or a line says that it goes."""
+
+import io
+import logging
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sr_plugins import Upscaler
+from sr_plugins.images.files import upscale_file
+
+COLOURS = np.random.default_rng(8).integers(0, 256, (6, 8, 4), np.uint8)
+# endpoints of Display P3 as 2.30 fixed point numbers, and a gamma of 2.2 as 16.16 (BITMAPV4HEADER)
+ENDPOINTS = [round(part * 2**30) for part in (0.68, 0.32, 0, 0.265, 0.69, 0.045, 0.15, 0.06, 0.79)]
+CALIBRATED = struct.pack("<9i3I", *ENDPOINTS, *[round(2.2 * 65536)] * 3)
+
+
+def bitmap(bits: int) -> bytes:
+    """A BITMAPV4HEADER with LCS_CALIBRATED_RGB."""
+    samples = COLOURS[::-1, :, [2, 1, 0, 3][: bits // 8]].tobytes()
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000) if bits == 32 else (0, 0, 0, 0)
+    head = struct.pack("<IiiHHIIiiII", 108, 8, 6, 1, bits, 3 if bits == 32 else 0, len(samples), 2835, 2835, 0, 0)
+    head += struct.pack("<4I", *masks) + bytes(4) + CALIBRATED
+    return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(samples), 0, 0, 14 + len(head)) + head + samples
+
+
+@pytest.mark.parametrize("bits", [24, 32])
+def test_a_calibrated_bitmap_stays_one(bits: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "in.bmp").write_bytes(bitmap(bits))
+    with Upscaler("nearest", scale=2) as upscaler, caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / "in.bmp", tmp_path / "out.bmp", upscaler)
+        assert caplog.text == ""
+        upscale_file(tmp_path / "in.bmp", tmp_path / "out.png", upscaler)
+        assert "PNG cannot hold its primaries and gamma, so colours may look different" in caplog.text
+    head = (tmp_path / "out.bmp").read_bytes()[14:]
+    assert head[56:60] == bytes(4)
+    assert head[60:108] == CALIBRATED
+    with Image.open(tmp_path / "out.bmp") as result:
+        np.testing.assert_array_equal(np.asarray(result)[::2, ::2], COLOURS[..., : bits // 8])
+
+
+def test_a_colour_space_of_jpeg_2000_that_is_not_written_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = io.BytesIO()
+    Image.fromarray(COLOURS[..., :3]).save(file, "JPEG2000")
+    jp2 = file.getvalue()
+    at = jp2.index(b"colr") + 7
+    (tmp_path / "in.jp2").write_bytes(jp2[:at] + struct.pack(">I", 21) + jp2[at + 4 :])  # ROMM-RGB (ISO 15444-2)
+    with Upscaler("nearest", scale=2) as upscaler, caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / "in.jp2", tmp_path / "out.jp2", upscaler)
+    assert "JPEG2000 cannot hold its colour space (enumerated 21), so colours may look different" in caplog.text
