@@ -32,6 +32,7 @@ from sr_plugins.images.metadata import metadata_of
 from sr_plugins.images.modes import image_to_frame
 from sr_plugins.images.output_size import check_output_size
 from sr_plugins.images.pixel_art import is_nearest, repeated, wrapped
+from sr_plugins.images.remembered import remember
 from sr_plugins.images.spare_memory import give_back
 from sr_plugins.images.tiff_reader import black_of, no_data_of, page_of
 from sr_plugins.images.upright import settled_image, turned_by
@@ -220,6 +221,7 @@ def _prepared(
     image: Image.Image, upscaler: Upscaler, *, with_metadata: bool, film: bool
 ) -> tuple[Frame, Callable[[Frame], Image.Image]]:
     page = page_of(image)  # asked now: Pillow forgets the file when it loads
+    remember(image)
     settled = settled_image(image)
     turned = turned_by(settled, orientation_of(image))
     # now, not when the result is there: the caller may have gone on to the next frame by then
