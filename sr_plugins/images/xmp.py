@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from sr_plugins.errors import one_line
 from sr_plugins.images.placement import Placement
+from sr_plugins.images.xmp_encoding import in_utf8
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _TIFF, _EXIF = "{http://ns.adobe.com/tiff/1.0/}", "{http://ns.adobe.com/exif/1.0/}"
@@ -34,10 +35,13 @@ class Xmp:
     """A packet, changed as a tree; its bytes stay as they came where nothing changes."""
 
     def __init__(self, packet: bytes, extended: bytes = b"") -> None:
-        self._packet = _in_utf8(packet).rstrip(b"\0")
+        self.told: list[str] = []
+        packet, code = in_utf8(packet)
+        if code:
+            self.told.append(f"XMP in {code} becomes UTF-8")
+        self._packet = packet.rstrip(b"\0")
         self._tree: ElementTree.Element | None = None
         self._changed = False
-        self.told: list[str] = []
         try:
             self._tree = _parsed(self._packet)
         except (ElementTree.ParseError, ValueError, LookupError) as error:
@@ -259,16 +263,6 @@ def area_of(values: list[float], to: Placement) -> list[float]:
     if len(values) == 3:
         return [x, y, values[2] * (to.factors[0] * to.factors[1]) ** 0.5]
     return [x, y, *to.extent(*values[2:])] if len(values) == 4 else [x, y]
-
-
-def _in_utf8(packet: bytes) -> bytes:
-    """The packet as files hold it; ISO 16684-1, 7.1 allows UTF-16 as well."""
-    little, big = "utf-16-le", "utf-16-be"
-    code = {b"\xff\xfe": little, b"<\0": little, b"\xfe\xff": big, b"\0<": big}.get(packet[:2])
-    if code is None:
-        return packet
-    text = packet[: len(packet) // 2 * 2].decode(code, "replace").removeprefix("\ufeff")
-    return re.sub("""(<\\?xml[^>]*encoding=.)UTF-16""", r"\1UTF-8", text, flags=re.IGNORECASE).encode()
 
 
 def _parsed(packet: bytes) -> ElementTree.Element:

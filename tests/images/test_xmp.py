@@ -229,3 +229,22 @@ def test_what_lies_behind_a_picture_is_told_as_it_is(as_attributes: bool) -> Non
     assert moving.without_gain_map()
     assert told(moving, "Item:Semantic") == []  # of the picture alone there is nothing to tell
     assert not moving.without_gain_map()
+
+
+@pytest.mark.parametrize("declaration", ['<?xml version="1.0" encoding="ISO-8859-1"?>', ""])
+def test_latin_letters_become_utf8_and_a_line_says_so(declaration: str) -> None:
+    text = packet("<dc:title>Größe der Möwe</dc:title>", 'tiff:Orientation="6"').decode()
+    xmp = Xmp((declaration + text).encode("latin-1"))
+    assert xmp.told == [f"XMP in {'ISO-8859-1' if declaration else 'Latin-1'} becomes UTF-8"]
+    assert "Größe der Möwe" in bytes(xmp).decode()
+    assert ElementTree.fromstring(bytes(xmp)) is not None  # no declaration of the old letters is left
+    xmp.place(Placement(STORED, 6, (100, 140)))
+    assert told(xmp, "tiff:Orientation") == []
+    assert "Größe der Möwe" in bytes(xmp).decode()
+
+
+def test_a_packet_of_which_some_letters_are_utf8_stays_as_it_is() -> None:
+    mixed = packet("<dc:title>Größe</dc:title>") + b"<!-- M\xf6we -->"
+    xmp = Xmp(mixed)
+    assert bytes(xmp) == mixed
+    assert "no XML" in xmp.told[0]
