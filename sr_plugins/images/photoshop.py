@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
+from typing import IO, NamedTuple
 
-from PIL import Image
+import imagecodecs
+import numpy as np
+from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
-from sr_plugins.images.file_parts import bodies, image_resources
+from sr_plugins.images.file_parts import bodies, image_resources, kept_with
 from sr_plugins.images.jpeg_2000 import IPTC as IPTC_BOX
 from sr_plugins.images.jpeg_2000 import box_of
 from sr_plugins.images.placement import Placement
@@ -18,6 +22,7 @@ from sr_plugins.images.tiff_reader import IPTC, PHOTOSHOP, Page
 # Adobe Photoshop File Formats Specification, "Image Resource IDs"
 _IPTC, _RESOLUTION, _GUIDES, _CLEAR = 1028, 1005, 1032, 1047
 _MULTICHANNEL, _DUOTONE = 7, 8  # the same, "File Header Section"
+_COLOURS, _PACKED = {1: 1, 3: 3}, 1  # channels of gray and of R'G'B'; run-length code
 _COPYRIGHTED, _URL, _CAPTION_DIGEST = 1034, 1035, 1061
 _OF_THE_PIXELS = {1033, 1036, 1050, 1039, 1058, 1059, 1060}  # thumbnails, slices; profile, EXIF and XMP go elsewhere
 _PATHS = range(2000, 2999)
@@ -38,7 +43,7 @@ def told_of_document(source: Image.Image) -> Iterator[str]:
     mode, channels = _head_of(source)
     if mode == _DUOTONE:
         yield "its inks (duotone) are left out: it is gray"
-    if (further := channels - len(source.getbands())) > 0:
+    if (further := channels - len(source.getbands()) - (document_alpha(source) is not None)) > 0:
         yield f"{further} further channels (selections, transparency, spot colours) are left out"
 
 
@@ -47,6 +52,81 @@ def clear_index_of(source: Image.Image) -> int | None:
     found = (content for body in bodies(source, b"8BIM") for n, _, content in image_resources(body) if n == _CLEAR)
     content = next(found, b"")
     return int.from_bytes(content[:2]) if len(content) >= 2 and content[0] == 0 else None
+
+
+class Flat(NamedTuple):
+    """The flat picture of a PSD: ``layers`` is negative where it has transparency, ``at`` where its lengths, or, not
+    packed, its samples begin."""
+
+    mode: int
+    channels: int
+    height: int
+    width: int
+    layers: int
+    packed: bool
+    at: int
+
+
+def mend_tiles(source: Image.Image) -> None:
+    """Before a PSD is loaded: Pillow (13.0) looks for packed samples behind the lengths of the colours' rows alone."""
+    flat = _flat_of(source)
+    if flat is not None and flat.packed and isinstance(source, ImageFile.ImageFile) and source.tile:
+        short = flat.at + 2 * flat.channels * flat.height - source.tile[0][2]
+        source.tile = [type(tile)(tile[0], tile[1], tile[2] + short, tile[3]) for tile in source.tile]
+
+
+def document_alpha(source: Image.Image) -> Image.Image | None:
+    """The transparency of a PSD's flat picture where Pillow leaves it out; to be asked before it is loaded.
+
+    That is the first channel behind gray or R'G'B' where the number of layers is negative; otherwise it is a selection.
+    """
+    if source.mode not in ("L", "RGB") or _flat_of(source) is None:
+        return None
+    return kept_with(source, "alpha", _read_alpha, None)
+
+
+def _flat_of(source: Image.Image) -> Flat | None:
+    """``None`` for other files, and where a layer was chosen, which lies before the flat picture."""
+    flat = kept_with(source, "flat", _read_flat, None) if source.format == "PSD" else None
+    tiles = source.tile if isinstance(source, ImageFile.ImageFile) else []
+    return None if flat is None or (tiles and tiles[0][2] < flat.at) else flat
+
+
+def _read_alpha(file: IO[bytes]) -> Image.Image | None:
+    flat = _read_flat(file)
+    colours = _COLOURS.get(flat.mode) if flat else None
+    if flat is None or colours is None or flat.channels <= colours or flat.layers >= 0:
+        return None
+    rows = flat.height
+    file.seek(flat.at)
+    try:
+        if flat.packed:
+            lengths = struct.unpack(f">{flat.channels * rows}H", file.read(2 * flat.channels * rows))
+            file.seek(sum(lengths[: colours * rows]), io.SEEK_CUR)
+            stored = bytes(imagecodecs.packbits_decode(file.read(sum(lengths[colours * rows :][:rows]))))
+        else:
+            file.seek(colours * rows * flat.width, io.SEEK_CUR)
+            stored = file.read(rows * flat.width)
+        return Image.fromarray(np.frombuffer(stored, np.uint8, rows * flat.width).reshape(rows, flat.width))
+    except (struct.error, ValueError):  # cut off, of which Pillow tells
+        return None
+
+
+def _read_flat(file: IO[bytes]) -> Flat | None:
+    """Adobe Photoshop File Formats Specification, "Layer Info" and "Image Data Section"."""
+    try:
+        file.seek(12)
+        channels, height, width, _, mode = struct.unpack(">HIIHH", file.read(14))
+        for _ in range(2):  # colour mode, resources
+            file.seek(struct.unpack(">I", file.read(4))[0], io.SEEK_CUR)
+        (section,) = struct.unpack(">I", file.read(4))
+        begin = file.tell()
+        length, count = struct.unpack(">Ih", file.read(6)) if section >= 6 else (0, 0)
+        file.seek(begin + section)
+        (packing,) = struct.unpack(">H", file.read(2))
+    except struct.error:  # cut off, of which Pillow tells
+        return None
+    return Flat(mode, channels, height, width, count if length else 0, packing == _PACKED, file.tell())
 
 
 def _head_of(source: Image.Image) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from sr_plugins.images.jpeg_2000 import XMP as XMP_BOX
 from sr_plugins.images.jpeg_2000 import box_of, exif_in_box
 from sr_plugins.images.jpeg_2000_samples import narrowed_truly
 from sr_plugins.images.jxl_channels import has_associated_alpha
-from sr_plugins.images.photoshop import clear_index_of
+from sr_plugins.images.photoshop import clear_index_of, document_alpha, mend_tiles
 from sr_plugins.images.png_texts import packet_of
 from sr_plugins.images.tiff_reader import XMP, page_of
 from sr_plugins.images.tiff_samples import with_straight_alpha
@@ -50,8 +50,9 @@ def make_info_true(image: Image.Image) -> None:
     elif image.format == "JPEG2000":
         boxes = {"exif": exif_in_box(image), "xmp": box_of(image, XMP_BOX)}
         image.info |= {name: value for name, value in boxes.items() if value}
-    elif image.format == "PSD" and image.mode == "P":
-        if (clear := clear_index_of(image)) is not None:
+    elif image.format == "PSD":
+        mend_tiles(image)
+        if image.mode == "P" and (clear := clear_index_of(image)) is not None:
             image.info["transparency"] = clear
     elif image.format == "TIFF" and not isinstance(image.info.get("xmp", b""), bytes):
         page = page_of(image)
@@ -66,13 +67,13 @@ def load_truly(image: Image.Image) -> None:
 
     Pillow maps uncompressed files of modes L, P, I;16 and CMYK into memory. Where a TIFF file is turned by 90 degrees,
     it does that with the sides exchanged (seen in 13.0), and the picture is scrambled; without a name it reads them.
-    It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits it reads no alpha. Colours of
-    JPEG XL come multiplied with alpha where they are stored so.
+    It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits, and of a PSD in gray, it reads no alpha.
+    Colours of JPEG XL come multiplied with alpha where they are stored so.
     """
     make_info_true(image)
     is_new = _loaded.get(id(image)) is not image
     narrow = narrowed_truly(image) if is_new else None  # now: Pillow forgets the file when it loads
-    alpha = bitmap_alpha(image) if is_new else None
+    alpha = bitmap_alpha(image) or document_alpha(image) if is_new else None
     associated = is_new and has_associated_alpha(image)
     numbers = fits_samples(image) if is_new else None
     name = getattr(image, "filename", "")
