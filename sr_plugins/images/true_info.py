@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFile
 
 from sr_plugins.images.bitmap_alpha import bitmap_alpha
@@ -19,6 +20,7 @@ from sr_plugins.images.jpeg_2000_samples import narrowed_truly
 from sr_plugins.images.jxl_channels import has_associated_alpha
 from sr_plugins.images.photoshop import clear_index_of, document_alpha, mend_tiles
 from sr_plugins.images.png_texts import packet_of
+from sr_plugins.images.sgi_samples import sgi_samples
 from sr_plugins.images.tiff_reader import XMP, page_of
 from sr_plugins.images.tiff_samples import with_straight_alpha
 
@@ -68,7 +70,8 @@ def load_truly(image: Image.Image) -> None:
     Pillow maps uncompressed files of modes L, P, I;16 and CMYK into memory. Where a TIFF file is turned by 90 degrees,
     it does that with the sides exchanged (seen in 13.0), and the picture is scrambled; without a name it reads them.
     It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits, and of a PSD in gray, it reads no alpha.
-    Colours of JPEG XL come multiplied with alpha where they are stored so.
+    Colours of JPEG XL come multiplied with alpha where they are stored so. Run-length code of SGI it refuses where no
+    zero ends each line.
     """
     make_info_true(image)
     is_new = _loaded.get(id(image)) is not image
@@ -76,6 +79,10 @@ def load_truly(image: Image.Image) -> None:
     alpha = bitmap_alpha(image) or document_alpha(image) if is_new else None
     associated = is_new and has_associated_alpha(image)
     numbers = fits_samples(image) if is_new else None
+    coded = sgi_samples(image) if is_new else None
+    if coded is not None and isinstance(image, ImageFile.ImageFile):
+        narrow = Image.fromarray(_eight_bits(coded).squeeze(2) if coded.shape[2] == 1 else _eight_bits(coded))
+        image.im, image.tile = narrow.im, []  # nothing is left to decode
     name = getattr(image, "filename", "")
     if image.format == "TIFF" and name:
         image.filename = ""  # type: ignore[attr-defined]
@@ -96,6 +103,11 @@ def load_truly(image: Image.Image) -> None:
     if narrow is not None:
         image.im = narrow.im
     _loaded[id(image)] = image
+
+
+def _eight_bits(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    deep = samples.dtype == np.uint16
+    return ((samples.astype(np.uint32) * 255 + 32767) // 65535 if deep else samples).astype(np.uint8)
 
 
 def _told(image: Image.Image, name: str) -> Any:

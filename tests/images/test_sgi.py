@@ -1,5 +1,6 @@
 """SGI pictures as ffmpeg writes them, in run-length code that Pillow refuses, and of 16 bits, which it cuts down."""
 
+import io
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 from sr_plugins import Upscaler
 from sr_plugins.errors import ImageError
 from sr_plugins.images.files import upscale_file
+from sr_plugins.images.pillow_filter import upscale_image
 from sr_plugins.video.ffmpeg_process import find_ffmpeg
 
 WIDTH, HEIGHT = 33, 24
@@ -41,6 +43,20 @@ def test_samples_are_those_of_another_reader(kind: str, coded: bool, tmp_path: P
     wanted = samples(tmp_path / "in.sgi", kind, (WIDTH, HEIGHT))
     assert len(np.unique(wanted)) > 4
     np.testing.assert_array_equal(samples(tmp_path / "out.png", kind, (2 * WIDTH, 2 * HEIGHT))[::2, ::2], wanted)
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_that_pillow_opened_and_cannot_decode(kind: str, in_memory: bool, tmp_path: Path) -> None:
+    drawn = ("-f", "lavfi", "-i", f"testsrc=s={WIDTH}x{HEIGHT}:d=0.1:r=10", "-frames:v", "1", "-pix_fmt", kind)
+    ffmpeg(*drawn, "-rle", "1", str(tmp_path / "in.sgi"))
+    wanted = samples(tmp_path / "in.sgi", kind, (WIDTH, HEIGHT)).astype(float)
+    with Image.open(io.BytesIO((tmp_path / "in.sgi").read_bytes()) if in_memory else tmp_path / "in.sgi") as source:
+        larger = np.asarray(upscale_image(source, 2, model="nearest")).reshape(2 * HEIGHT, 2 * WIDTH, -1)
+        again = np.asarray(upscale_image(source, 2, model="nearest")).reshape(larger.shape)
+    exact = wanted if "16" not in kind and "48" not in kind else wanted / 257
+    np.testing.assert_array_equal(larger[::2, ::2], np.rint(exact))
+    np.testing.assert_array_equal(again, larger)
 
 
 @pytest.mark.parametrize("kind", ["gray16be", "rgb48be", "rgba64be"])
