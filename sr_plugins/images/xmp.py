@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from sr_plugins.errors import one_line
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.xmp_encoding import in_utf8
+from sr_plugins.images.xmp_regions import moved_boundary, simple_number
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _TIFF, _EXIF = "{http://ns.adobe.com/tiff/1.0/}", "{http://ns.adobe.com/exif/1.0/}"
@@ -73,6 +74,8 @@ class Xmp:
         self._panorama(to)
         for owner in list(self._elements()):
             self._region(owner, to)
+            for part, values in moved_boundary(owner, to):
+                self._store_all(part, values)
 
     def without_video(self) -> None:
         """A motion photo's notes go with the video behind the picture, which is not copied."""
@@ -210,7 +213,7 @@ class Xmp:
 
     def _region(self, owner: ElementTree.Element, to: Placement) -> None:
         """Faces: MWG regions, centred, in parts of the sides or in pixels; Microsoft's, by their corner."""
-        if found := {n: v for n in "xywhd" if (v := _simple(owner, _AREA + n)) is not None}:
+        if found := {n: v for n in "xywhd" if (v := simple_number(owner, _AREA + n)) is not None}:
             unit = owner.get(_AREA + "unit") or owner.findtext(_AREA + "unit") or "normalized"
             if "x" in found and "y" in found:
                 pixels = unit == "pixel"
@@ -285,8 +288,3 @@ def _numbers(texts: Iterable[str | None]) -> list[float]:
         return [float(text or "") for text in texts]
     except ValueError:
         return []
-
-
-def _simple(owner: ElementTree.Element, name: str) -> float | None:
-    values = _numbers([owner.get(name) or owner.findtext(name)])
-    return values[0] if values else None

@@ -26,6 +26,7 @@ SPACES = {
     "Item": "http://ns.google.com/photos/1.0/container/item/",
     "xmpNote": "http://ns.adobe.com/xmp/note/",
     "dc": "http://purl.org/dc/elements/1.1/",
+    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
 }
 STORED = (70, 50)
 
@@ -248,3 +249,47 @@ def test_a_packet_of_which_some_letters_are_utf8_stays_as_it_is() -> None:
     xmp = Xmp(mixed)
     assert bytes(xmp) == mixed
     assert "no XML" in xmp.told[0]
+
+
+def boundary(shape: str, unit: str, body: str) -> bytes:
+    inside = f"<Iptc4xmpExt:rbShape>{shape}</Iptc4xmpExt:rbShape><Iptc4xmpExt:rbUnit>{unit}</Iptc4xmpExt:rbUnit>{body}"
+    region = f'<Iptc4xmpExt:RegionBoundary rdf:parseType="Resource">{inside}</Iptc4xmpExt:RegionBoundary>'
+    entry = f'<rdf:li rdf:parseType="Resource">{region}</rdf:li>'
+    return packet(f"<Iptc4xmpExt:ImageRegion><rdf:Bag>{entry}</rdf:Bag></Iptc4xmpExt:ImageRegion>")
+
+
+def corner(**values: float) -> str:
+    return "".join(f"<Iptc4xmpExt:rb{name}>{value}</Iptc4xmpExt:rb{name}>" for name, value in values.items())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("unit", ["pixel", "relative"])
+def test_regions_of_iptc_lie_where_their_pixels_do(unit: str, orientation: int) -> None:
+    """A rectangle, drawn, and turned and enlarged by Pillow, covers what its boundary says afterwards."""
+    left, top, width, height = 14, 10, 21, 5
+    stored = np.zeros(STORED[::-1], np.uint8)
+    stored[top : top + height, left : left + width] = 255
+    upright = turned_by(Image.fromarray(stored), orientation)
+    drawn = np.asarray(upright.resize((upright.width * 2, upright.height * 2), Image.Resampling.NEAREST))
+    parts = STORED if unit == "relative" else (1, 1)
+    values = {"X": left / parts[0], "Y": top / parts[1], "W": width / parts[0], "H": height / parts[1]}
+    xmp = Xmp(boundary("rectangle", unit, corner(**values)))
+    xmp.place(Placement(STORED, orientation, drawn.shape[::-1]))
+    x, y, w, h = (float(told(xmp, f"Iptc4xmpExt:rb{name}")[0]) for name in "XYWH")
+    across, down = drawn.shape[::-1] if unit == "relative" else (1, 1)
+    found = np.zeros_like(drawn)
+    found[round(y * down) : round((y + h) * down), round(x * across) : round((x + w) * across)] = 255
+    np.testing.assert_array_equal(found, drawn)
+
+
+def test_circles_and_polygons_of_iptc() -> None:
+    to = Placement((80, 40), 6, (80, 160))  # a quarter to the right, and twice as large
+    circle = Xmp(boundary("circle", "relative", corner(X=0.25, Y=0.5, Rx=0.1)))
+    circle.place(to)
+    assert [told(circle, f"Iptc4xmpExt:rb{name}") for name in ("X", "Y", "Rx")] == [["0.5"], ["0.25"], ["0.2"]]
+    vertices = "".join(f'<rdf:li rdf:parseType="Resource">{corner(X=x, Y=y)}</rdf:li>' for x, y in ((10, 0), (30, 20)))
+    polygon = Xmp(
+        boundary("polygon", "pixel", f"<Iptc4xmpExt:rbVertices><rdf:Seq>{vertices}</rdf:Seq></Iptc4xmpExt:rbVertices>")
+    )
+    polygon.place(to)
+    assert [told(polygon, f"Iptc4xmpExt:rb{name}") for name in "XY"] == [["80", "40"], ["20", "60"]]
