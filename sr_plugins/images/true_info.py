@@ -40,7 +40,9 @@ def make_info_true(image: Image.Image) -> None:
         # not by image.text, which loads the picture with what is wrong
         texts = {body.split(b"\0", 1)[0] for kind, body in parts_of(image) if kind in _TEXTS}
         for name in _NAMES_OF_INFO:
-            if isinstance(image.info.get(name), str) and name.encode() in texts:
+            value = image.info.get(name)
+            # of a text "exif" Pillow makes bytes, as of the chunk
+            if name.encode() in texts and (isinstance(value, str) or (value and name == "exif")):
                 del image.info[name]
                 if name == "bbox" and isinstance(image, ImageFile.ImageFile):  # it has become the place of the samples
                     image.tile = [type(t)(t[0], (0, 0, *image.size), t[2], t[3]) for t in image.tile]

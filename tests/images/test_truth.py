@@ -283,7 +283,7 @@ def test_a_long_name_is_written(tmp_path: Path, repeat: Upscaler) -> None:
     ["bbox", "interlace", "transparency", "dpi", "icc_profile", "exif", "gamma", "loop", "duration", "default_image"],
 )
 def test_a_text_is_a_text_whatever_its_keyword(
-    keyword: str, interlaced: bool, tmp_path: Path, repeat: Upscaler
+    keyword: str, interlaced: bool, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Pillow enters texts under their keyword into ``info``, where the decoder and writers look for other things."""
     image = noise("P" if keyword == "transparency" else "RGB")
@@ -309,6 +309,7 @@ def test_a_text_is_a_text_whatever_its_keyword(
     at = whole.index(b"IDAT") - 4  # behind the chunks that it could stand in for
     (tmp_path / "in.png").write_bytes(whole[:at] + text + whole[at:])
     upscale_file(tmp_path / "in.png", tmp_path / "out.png", repeat)
+    assert caplog.text == ""  # nothing of it is damaged
     with Image.open(io.BytesIO(whole)) as source:
         expected = np.asarray(source.convert("RGBA"))
     opaque = expected[..., 3] == 255
