@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
     runner: Runner
 
 
-Measured = dict[str, float] | None  # frames a second by backend; None: the machine was busy
+Measured = dict[str, float] | str  # frames a second by backend, or why there are none
 Measure = Callable[[ModelSpec, str, Sequence[Candidate]], Measured]
 
 
@@ -58,9 +58,9 @@ def choose(
     ``$SR_PLUGINS_BACKEND`` names it without measuring. Otherwise those that have a rank on this device and are not in
     ``without`` are each made ready and called once; one that fails, whatever it raises, is left out, told, and kept in
     ``plugins.problems``. What remains is measured against torch once per machine, network and version, and the first
-    process that has a result decides for all. Where nothing can be measured (the machine is busy) or kept, the one that
-    is asked first is taken: by rule, so that every process takes the same. ``measure`` is told the model, the device
-    and the candidates, the plain one first.
+    process that has a result decides for all. Where nothing can be measured (the machine is busy, or too slow for this
+    network) or kept, the one that is asked first is taken: by rule, so that every process takes the same. ``measure``
+    is told the model, the device and the candidates, the plain one first.
     """
     if named := os.environ.get("SR_PLUGINS_BACKEND"):
         return plugins.backend(named)
@@ -103,9 +103,9 @@ def choose(
             found = measure(loaded.spec, device, candidates)
         except Exception as error:
             left_out(plugins, plain, error)
-            found = None
-        if found is None:
-            logger.warning("other programs keep this machine busy: taking %s by rule", by_rule())
+            found = "measuring failed"
+        if isinstance(found, str):
+            logger.warning("%s: taking %s by rule", found, by_rule())
             return Choice(by_rule(), False)
         best = max(those, key=lambda b: found.get(b.name, 0.0))
         faster = found.get(best.name, 0.0) > ADVANTAGE * found.get(PLAIN, math.inf)

@@ -18,19 +18,25 @@ import torch
 
 from sr_plugins.backends.kept_speed import keep_speed
 from sr_plugins.backends.selection import Candidate, Measured
+from sr_plugins.backends.trial import picture_for
 from sr_plugins.engine.job import Job
 from sr_plugins.interface.backend import Runner
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.pixels.frame import Frame, FrameFormat, Matrix
 
+IN_ALL = 3.0  # seconds after which a measurement has ended, or was given up
 # Height and width of the frames: the largest of which a backend makes enough within its time.
 SIZES = ((360, 640), (270, 480), (180, 320), (90, 160), (45, 80))
-PROBE = (90, 160)
+SMALLEST = SIZES[-1]
+PROBES = SIZES[-2:]
 PROBE_SECONDS = 0.2
-SECONDS = 0.8  # of each backend; three of them and the two probes stay within three seconds
+SECONDS = 0.5  # for a backend as fast as the plain one; the others of three seconds are for what they make ready
 WARM = 6  # frames before it counts: a backend may compile for a size that came four times
 FEWEST = 6
 ALONE = 0.85  # of the processor time that there was, to believe a measurement
+
+BUSY = "other programs keep this machine busy"
+SLOW = f"it takes longer here than the {IN_ALL:g} s that measuring may"
 
 
 class MeasuredEngine(Protocol):
@@ -54,38 +60,64 @@ def speeds(make: Make, spec: ModelSpec, device: str, candidates: Sequence[Candid
     """Frames (YUV 4:2:0, 8 bits) a second by backend, with as many in flight as the engine keeps.
 
     The first candidate's runner computes in this process, on all its threads: it is called before and after, and tells
-    by its processor time whether it was alone. Where it was not, what was measured says more about the other programs:
-    ``None``.
+    by its processor time whether it was alone. Where it was not, what was measured says more about the other programs.
+
+    What a small picture takes says beforehand what a larger one will at most, so that nothing begins which would not
+    end within ``IN_ALL``; a backend too slow for its share is given up there, and what it made until then counts.
 
     Args:
         make: an engine that runs a candidate on a device.
         spec: of the model.
         device: where.
-        candidates: the plain backend first.
+        candidates: the plain backend first; all were called on the picture of the trial before.
+
+    Returns:
+        The frames a second, or why there are none: ``BUSY``, ``SLOW``.
     """
-    plain = candidates[0].runner
-    seconds, share = _probe(plain, spec, device)
+    start = time.perf_counter()
+    foretold = _seconds_a_pixel(candidates[0].runner, spec, device)
+    shape = next((s for s in PROBES if s[0] * s[1] * foretold <= PROBE_SECONDS), None)
+    if shape is None:
+        return SLOW
+    before = time.perf_counter()
+    seconds, share = _probe(candidates[0].runner, spec, device, shape)
     if share < ALONE:
-        return None
-    affordable = SECONDS / (WARM + FEWEST) / (seconds / (PROBE[0] * PROBE[1]))  # pixels of a frame
-    size = next((s for s in SIZES if s[0] * s[1] <= affordable), SIZES[-1])
+        return BUSY
+    ends = start + IN_ALL - (time.perf_counter() - before)  # the second probe will take as long as the first
+    each = min(SECONDS, (ends - time.perf_counter()) / len(candidates))
+    affordable = each / (WARM + FEWEST) / (seconds / (shape[0] * shape[1]))  # pixels of a frame
+    size = next((s for s in SIZES if s[0] * s[1] <= affordable), None)
+    if size is None:
+        return SLOW
     results: dict[str, float] = {}
-    for candidate in candidates:
+    for number, candidate in enumerate(candidates):
+        left = (ends - time.perf_counter()) / (len(candidates) - number)
+        if _seconds_a_pixel(candidate.runner, spec, device) * SMALLEST[0] * SMALLEST[1] > left:
+            results[candidate.name] = 0.0
+            continue
         engine = make(candidate, device)
         try:
-            results[candidate.name] = _frames_a_second(engine, spec, size)
+            results[candidate.name] = _frames_a_second(engine, spec, size, left)
         finally:
             engine.close()
-    if _probe(plain, spec, device)[1] < ALONE:
-        return None
+    if _probe(candidates[0].runner, spec, device, shape)[1] < ALONE:
+        return BUSY
     keep_speed(spec.label, max(results.values()) * size[0] * size[1] * spec.scale**2 / 1e6)
     return results
 
 
-def _probe(runner: Runner, spec: ModelSpec, device: str) -> tuple[float, float]:
-    """Seconds of a call on a picture of the probe's size, and which share of the processor time there was it got."""
+def _seconds_a_pixel(runner: Runner, spec: ModelSpec, device: str) -> float:
+    """Of a small picture: more than of a larger one, for what a call costs by itself counts, too."""
+    x = picture_for(spec, device)
+    start = time.perf_counter()
+    runner(x)
+    return (time.perf_counter() - start) / (x.shape[-2] * x.shape[-1])
+
+
+def _probe(runner: Runner, spec: ModelSpec, device: str, shape: tuple[int, int]) -> tuple[float, float]:
+    """Seconds of a call on a picture of ``shape``, and which share of the processor time there was it got."""
     channels = spec.frames * spec.planes_in
-    height, width = (-(-max(s, spec.minimum_size) // spec.size_multiple) * spec.size_multiple for s in PROBE)
+    height, width = (-(-max(s, spec.minimum_size) // spec.size_multiple) * spec.size_multiple for s in shape)
     x = torch.rand(1, channels, height, width, device=device)
     runner(x)
     threads = min(torch.get_num_threads(), os.cpu_count() or 1)
@@ -97,26 +129,40 @@ def _probe(runner: Runner, spec: ModelSpec, device: str) -> tuple[float, float]:
     return seconds / calls, (time.process_time() - processor) / (seconds * threads)
 
 
-def _frames_a_second(engine: MeasuredEngine, spec: ModelSpec, size: tuple[int, int]) -> float:
-    frame = _frame(*size)
-    target = size[1] * spec.scale, size[0] * spec.scale
+def _frames_a_second(engine: MeasuredEngine, spec: ModelSpec, size: tuple[int, int], seconds: float) -> float:
+    """Without the first ones, or, where ``seconds`` go by before there are enough others, without the longest wait."""
+    begun, frames = time.perf_counter(), {shape: _frame(*shape) for shape in (SMALLEST, size)}
+
+    def put(shape: tuple[int, int]) -> Future[Frame]:
+        frame = frames[shape]
+        job = Job((frame,) * spec.frames, (shape[1] * spec.scale, shape[0] * spec.scale), frame.format)
+        engine.queue.put(job)
+        return job.future
+
+    put(SMALLEST).result()  # the first of all makes things ready
+    start = time.perf_counter()
+    put(SMALLEST).result()
+    one = (time.perf_counter() - start) * (size[0] * size[1]) / (SMALLEST[0] * SMALLEST[1])
+    if 2 * one > seconds:  # those that lanes have begun run to their end
+        return 0.0
     waiting: deque[Future[Frame]] = deque()
-    done, start = 0, time.perf_counter()
+    done, longest, before = 0, 0.0, time.perf_counter()
+    first = before
     while True:
-        while len(waiting) < engine.lookahead:
-            job = Job((frame,) * spec.frames, target, frame.format)
-            engine.queue.put(job)
-            waiting.append(job.future)
+        waiting.extend(put(size) for _ in range(engine.lookahead - len(waiting)))
         waiting.popleft().result()
-        done += 1
+        done, now = done + 1, time.perf_counter()
+        longest, before = max(longest, now - before), now
         if done == WARM:
-            start = time.perf_counter()
-        elif done >= WARM + FEWEST and time.perf_counter() - start >= SECONDS / 2:
+            start = now
+        enough = done >= WARM + FEWEST and now - start >= SECONDS / 2
+        if enough or now - begun >= seconds:
             break
-    seconds = time.perf_counter() - start
     for future in waiting:
         future.cancel()
-    return (done - WARM) / seconds
+    if done >= WARM + FEWEST:
+        return (done - WARM) / (now - start)
+    return (done - 1) / max(now - first - longest, 1e-9)  # the longest: perhaps a network was made for this size
 
 
 def _frame(height: int, width: int) -> Frame:
