@@ -92,7 +92,7 @@ def speeds(make: Make, spec: ModelSpec, device: str, candidates: Sequence[Candid
     results: dict[str, float] = {}
     for number, candidate in enumerate(candidates):
         left = (ends - time.perf_counter()) / (len(candidates) - number)
-        if _seconds_a_pixel(candidate.runner, spec, device) * SMALLEST[0] * SMALLEST[1] > left:
+        if 4 * _seconds_a_pixel(candidate.runner, spec, device) * SMALLEST[0] * SMALLEST[1] > left:  # two come first
             results[candidate.name] = 0.0
             continue
         engine = make(candidate, device)
@@ -142,27 +142,30 @@ def _frames_a_second(engine: MeasuredEngine, spec: ModelSpec, size: tuple[int, i
     put(SMALLEST).result()  # the first of all makes things ready
     start = time.perf_counter()
     put(SMALLEST).result()
-    one = (time.perf_counter() - start) * (size[0] * size[1]) / (SMALLEST[0] * SMALLEST[1])
-    if 2 * one > seconds:  # those that lanes have begun run to their end
-        return 0.0
+    first = before = time.perf_counter()
+    one = (first - start) * (size[0] * size[1]) / (SMALLEST[0] * SMALLEST[1])  # or less, of a larger frame
     waiting: deque[Future[Frame]] = deque()
-    done, longest, before = 0, 0.0, time.perf_counter()
-    first = before
+    done, longest = 0, 0.0
     while True:
-        waiting.extend(put(size) for _ in range(engine.lookahead - len(waiting)))
+        while len(waiting) < engine.lookahead and before - begun + (len(waiting) + 1) * one <= seconds:
+            waiting.append(put(size))
+        if not waiting:
+            break
         waiting.popleft().result()
         done, now = done + 1, time.perf_counter()
         longest, before = max(longest, now - before), now
+        one = min(one, (now - first) / done)
         if done == WARM:
             start = now
-        enough = done >= WARM + FEWEST and now - start >= SECONDS / 2
-        if enough or now - begun >= seconds:
+        if done >= WARM + FEWEST and now - start >= SECONDS / 2:
             break
     for future in waiting:
         future.cancel()
     if done >= WARM + FEWEST:
-        return (done - WARM) / (now - start)
-    return (done - 1) / max(now - first - longest, 1e-9)  # the longest: perhaps a network was made for this size
+        return (done - WARM) / (before - start)
+    if done < 2:
+        return 0.0
+    return (done - 1) / max(before - first - longest, 1e-9)  # the longest: perhaps a network was made for this size
 
 
 def _frame(height: int, width: int) -> Frame:

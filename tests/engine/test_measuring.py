@@ -55,7 +55,7 @@ class Clock:
             self.now += seconds
 
     def perf_counter(self) -> float:
-        self.spend(0.01)
+        self.spend(0.004)
         return self.now
 
     process_time = perf_counter
@@ -102,12 +102,12 @@ def test_nothing_is_said_of_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> N
 SMALL = 17 * 17  # pixels of the picture that a trial computes, and foretells by
 
 
-@pytest.mark.parametrize("others", [0.1, 1.0, 30.0, 10_000.0], ids=lambda factor: f"x{factor:g}")
-@pytest.mark.parametrize("count", [1, 2, 6])
+@pytest.mark.parametrize("others", [0.1, 30.0, 10_000.0], ids=lambda factor: f"x{factor:g}")
+@pytest.mark.parametrize("count", [1, 6])
 def test_three_seconds_are_all_it_takes_whatever_a_pixel_costs(others: float, count: int, clock: Clock) -> None:
     """A plain backend of any speed, beside others that are slower or faster by any factor: a second of lag at most."""
     results = set()
-    for exponent in range(-8, -2):
+    for exponent in range(-8, -2, 2):
         costs = {"plain": 10.0**exponent, "laned": others * 10.0**exponent}  # of a pixel
         in_use = ["plain"]
 
@@ -131,7 +131,7 @@ def test_three_seconds_are_all_it_takes_whatever_a_pixel_costs(others: float, co
         assert clock.now <= measuring.IN_ALL + small + 1.0, (costs, found)
         assert isinstance(found, dict) or found == SLOW
         results.add(type(found))
-    assert results == {dict, str}  # a hundred millionth of a second a pixel is measured, a thousandth is not
+    assert results == {dict, str}  # a hundred millionth of a second a pixel is measured, a ten thousandth is not
 
 
 def test_frames_are_as_large_as_there_is_time_for(clock: Clock) -> None:
@@ -144,7 +144,7 @@ def test_frames_are_as_large_as_there_is_time_for(clock: Clock) -> None:
 
     loaded, plugins = blur(), with_lanes(run, 1)
     taken = []
-    for seconds in (0.0, 1e-5):  # a pixel
+    for seconds in (0.0, 5e-6):  # a pixel
         sizes.clear()
         laned = Candidate("laned", "float32", lambda x, seconds=seconds: clock.spend(seconds * x[0, 0].numel()))  # type: ignore[misc]
         assert isinstance(speeds(engines(loaded, plugins, []), loaded.spec, "cpu", [laned]), dict)
