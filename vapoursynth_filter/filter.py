@@ -105,7 +105,8 @@ def upscale(
             none_given(wanted, "an Upscaler")
             return _on_planes(clip, subset, model, on_error, None)
         if isinstance(model, str) and model == AUTO:
-            choice = choose_model(_some_frames(clip), checked(wanted)["scale"], film=True)
+            seen = _some_frames(clip, skip=on_error == "copy")
+            choice = choose_model(seen, checked(wanted)["scale"], film=True)
             vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"sr_plugins: {choice.line('model={!r}')}")
             model = choice.model
         upscaler, release = shared_upscaler(model, wanted)
@@ -116,13 +117,28 @@ def upscale(
             raise
 
 
-def _some_frames(clip: vs.VideoNode) -> list[Frame]:
-    """Copies of frames spread over the clip."""
+def _some_frames(clip: vs.VideoNode, *, skip: bool) -> list[Frame]:
+    """Copies of frames spread over the clip.
+
+    Args:
+        clip: checked.
+        skip: whether those that cannot be upscaled count for nothing, unless all of them are so.
+
+    Raises:
+        FrameError: one cannot be, or none can; with its number.
+    """
     numbers = sorted({int(len(clip) * (n + 0.5) / LOOKED_AT) for n in range(LOOKED_AT)})
-    frames = []
+    frames, wrong = [], None
     for number in numbers:
         with clip.get_frame(number) as frame:
-            frames.append(to_frame(frame).copied())
+            try:
+                frames.append(to_frame(frame).copied())
+            except FrameError as error:
+                wrong = FrameError(f"frame {number}: {one_line(error)}")
+                if not skip:
+                    raise wrong from None
+    if wrong is not None and not frames:
+        raise wrong
     return frames
 
 

@@ -45,9 +45,7 @@ def frame_format(video_format: vs.VideoFormat, props: vs.FrameProps | None = Non
 
 def said(props: vs.FrameProps | None, name: str, absent: int) -> int:
     """A property's number: of several values the first, as VapourSynth's own filters read it."""
-    value: object = None if props is None else props.get(name)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        value = value[0] if value else None
+    value = None if props is None else first_value(props, name)
     if value is None:
         return int(absent)
     if not isinstance(value, int):
@@ -56,6 +54,14 @@ def said(props: vs.FrameProps | None, name: str, absent: int) -> int:
             f"clip.std.RemoveFrameProps({name!r})"
         )
     return int(value)
+
+
+def first_value(props: vs.FrameProps, name: str) -> object:
+    """Of a property's values the first; ``None`` where there is none."""
+    value: object = props.get(name)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return value[0] if value else None
+    return value
 
 
 def to_frame(source: vs.VideoFrame) -> Frame:
@@ -75,7 +81,7 @@ def to_frame(source: vs.VideoFrame) -> Frame:
             "the frame is interlaced (_FieldBased): deinterlace the clip first, or, if it is progressive in truth, "
             "say so with clip.std.SetFieldBased(0)"
         )
-    alpha = source.props.get("_Alpha")
+    alpha = first_value(source.props, "_Alpha")
     return Frame(
         [np.asarray(source[i]) for i in range(source.format.num_planes)],
         frame_format(source.format, source.props),
@@ -128,7 +134,7 @@ def to_video_frame(frame: Frame, source: vs.VideoFrame) -> vs.VideoFrame:
     """
     target = with_props(source.format, frame.planes, source.props)
     if frame.alpha is not None:
-        before = source.props["_Alpha"]
+        before = first_value(source.props, "_Alpha")
         assert isinstance(before, vs.VideoFrame)  # to_frame made the alpha plane of it
         target.props["_Alpha"] = with_props(before.format, [frame.alpha], before.props)
     return target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import vapoursynth as vs
 
-from vapoursynth_filter.frames import first_frame
+from vapoursynth_filter.frames import first_frame, first_value
 
 
 def in_memory(clip: vs.VideoNode) -> vs.VideoNode:
@@ -20,6 +20,6 @@ def alpha_in_memory(clip: vs.VideoNode) -> vs.VideoNode:
     if not hasattr(vs.VideoFrame, "gpu_resident") or (first := first_frame(clip)) is None:
         return clip
     with first:
-        if not getattr(first.props.get("_Alpha"), "gpu_resident", False):
+        if not getattr(first_value(first.props, "_Alpha"), "gpu_resident", False):
             return clip
     return clip.std.ClipToProp(in_memory(clip.std.PropToClip(prop="_Alpha")), prop="_Alpha")

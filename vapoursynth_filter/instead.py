@@ -11,7 +11,7 @@ import vapoursynth as vs
 from sr_plugins.errors import FrameError
 from sr_plugins.pixels.frame import Frame, FrameFormat, Plane
 from sr_plugins.pixels.resampling import resized_frame
-from vapoursynth_filter.frames import all_finite, frame_format, with_props
+from vapoursynth_filter.frames import all_finite, first_value, frame_format, with_props
 
 logger = logging.getLogger("sr_plugins")
 
@@ -36,7 +36,7 @@ class Instead:
         if new:
             logger.warning(f"frame {n} is enlarged by bicubic instead: {reason}")
         target = _enlarged(source, size)
-        alpha = source.props.get("_Alpha")
+        alpha = first_value(source.props, "_Alpha")
         if isinstance(alpha, vs.VideoFrame):
             target.props["_Alpha"] = _enlarged(alpha, size)
         target.props[PROPERTY] = reason

@@ -316,6 +316,21 @@ def test_of_several_values_the_first_counts(props: dict[str, Any], same_as: dict
     assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
 
 
+@pytest.mark.parametrize("on_error", ["raise", "copy"])
+def test_of_several_masks_the_first_counts(on_error: Any) -> None:
+    """As in ``PropToClip``, which knows no others."""
+    masks = list(clip_of(vs.GRAY8, length=2).frames())
+    with Upscaler(nearest(channels="rgb"), device="cpu") as upscaler:
+        several, one = (
+            upscale(clip_of(vs.RGB24, props=lambda n, given=given: {"_Alpha": given}), upscaler, on_error=on_error)
+            for given in (masks, masks[0])
+        )
+        got, expected = (planes_of(c.std.PropToClip("_Alpha").get_frame(0)) for c in (several, one))
+        assert several.get_frame(0).props.get("sr_plugins_error") is None
+    assert got[0].shape == (2 * masks[0].height, 2 * masks[0].width)
+    assert np.array_equal(got[0], expected[0])
+
+
 @pytest.mark.parametrize(
     ("props", "says"),
     [

@@ -130,3 +130,19 @@ def test_a_good_clip_is_the_same_either_way() -> None:
 def test_another_word_is_refused() -> None:
     with pytest.raises(vs.Error, match=r"^sr_plugins: on_error 'skip' is neither 'raise' nor 'copy'$"):
         upscale(clip_of(vs.GRAY8), nearest(), on_error="skip")  # type: ignore[arg-type]
+
+
+def test_the_model_that_suits_is_chosen_by_the_frames_that_can_be_done() -> None:
+    """One bad frame among those that are looked at ends no job that asked for copies; otherwise it is named."""
+    good = clip_of(vs.YUV420P8, length=5)
+    clip = clip_of(vs.YUV420P8, length=5, props=lambda n: {"_FieldBased": 2} if n == 3 else {})
+    copied = upscale(clip, "auto", backend="torch", device="cpu", on_error="copy")
+    assert [n for n, f in enumerate(copied.frames()) if "sr_plugins_error" in f.props] == [3]
+    chosen = upscale(good, "auto", backend="torch", device="cpu")
+    assert all(
+        np.array_equal(*pair) for pair in zip(*(planes_of(c.get_frame(0)) for c in (copied, chosen)), strict=True)
+    )
+    with pytest.raises(vs.Error, match=r"^sr_plugins: frame 3: the frame is interlaced"):
+        upscale(clip, "auto", backend="torch", device="cpu")
+    with pytest.raises(vs.Error, match=r"^sr_plugins: frame 4: the frame is interlaced"):
+        upscale(good.std.SetFrameProps(_FieldBased=1), "auto", backend="torch", device="cpu", on_error="copy")
