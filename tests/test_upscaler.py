@@ -2,9 +2,12 @@
 
 import gc
 import logging
+import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from sr_plugins.errors import (
     DeviceError,
     FrameError,
     ModelOutputError,
+    PluginError,
     UnknownModelError,
     UnknownNameError,
 )
@@ -212,6 +216,34 @@ def test_a_wrong_shape_from_the_network_is_an_error_that_names_both() -> None:
     with (
         Upscaler(loaded) as upscaler,
         pytest.raises(ModelOutputError, match=r"\(1, 1, 60, 90\).*expected \(1, 1, 40, 60\)"),
+    ):
+        upscaler.upscale(gray(0))
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda y: None, "returned NoneType instead of a torch tensor"),
+        (lambda y: (y,), "returned tuple instead of a torch tensor"),
+        (lambda y: y.numpy(), "returned ndarray instead of a torch tensor"),
+        (lambda y: (255 * y).to(torch.uint8), "returned torch.uint8, expected torch.float32"),
+        (lambda y: y > 0, "returned torch.bool, expected torch.float32"),
+        (lambda y: y.to(torch.complex64), "returned torch.complex64, expected torch.float32"),
+        (lambda y: y.to("meta"), "on meta: plain on cpu was due"),
+        (lambda y: y.to_sparse(), "a torch.sparse_coo tensor on cpu"),
+        (lambda y: sys.exit(3), r"failed \(SystemExit: 3\)"),
+    ],
+)
+def test_an_answer_of_another_kind_is_an_error_that_names_the_model(
+    answer: Callable[[Tensor], object], says: str
+) -> None:
+    class Odd(Nearest):
+        def forward(self, x: Tensor) -> Any:
+            return answer(super().forward(x))
+
+    with (
+        Upscaler(replace(nearest(), network=TorchNetwork(Odd(2, 1))), backend="torch", device="cpu") as upscaler,
+        pytest.raises((ModelOutputError, PluginError), match=rf"^model nearest x2 on backend torch.* {says}"),
     ):
         upscaler.upscale(gray(0))
 

@@ -55,7 +55,7 @@ def build(network: Network, placement: Placement) -> Runner:
     def forward(x: Tensor) -> Tensor:
         with torch.autocast(kind, dtype, enabled=precision != "float32"):
             y: Tensor = module(x)
-        return y.float()
+        return torch_eager.as_float32(y)
 
     compiled = torch.compile(forward, dynamic=True)
     calling = threading.Lock()  # compiling is not safe from several threads

@@ -79,9 +79,16 @@ def build(network: Network, placement: Placement) -> Runner:
             # on a CPU one by one: oneDNN may add in another order for another number of pictures
             parts = torch.split(x, 1) if kind == "cpu" else (x,)
             y: Tensor = module(x) if len(parts) == 1 else torch.cat([module(part) for part in parts])
-        return y.float()
+        return as_float32(y)
 
     return run
+
+
+def as_float32(y: Tensor) -> Tensor:
+    """Values of any floating point; integers and what is no tensor stay what they are, for who calls to refuse."""
+    import torch
+
+    return y.float() if isinstance(y, torch.Tensor) and y.is_floating_point() else y
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -73,7 +73,7 @@ class PlacedNetwork:
             codes = coding is not None and isinstance(runner, CodingRunner)
             try:
                 y = runner.codes(x, coding) if codes else runner(x)  # type: ignore[attr-defined]
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._explained(error) from error
             if self._is_finite(y, x, coding if codes else None):
                 scale = self.loaded.spec.scale
@@ -95,7 +95,7 @@ class PlacedNetwork:
                 placement = Placement(device=where, precision=precision, batch=most, shapes=shapes)
                 try:
                     self._runners[key] = made_ready(self.backend, self._network, placement)
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     raise self._explained(error) from error
                 if len(self._runners) > KEPT_SHAPES:
                     self._runners.popitem(last=False)
@@ -134,6 +134,10 @@ class PlacedNetwork:
         wanted = torch.float32 if coding is None else torch.uint8 if coding.bits == 8 else torch.uint16
         if y.dtype != wanted:
             raise ModelOutputError(f"{self._names} returned {y.dtype}, expected {wanted}")
+        if y.device != x.device or y.layout != torch.strided:
+            raise ModelOutputError(
+                f"{self._names} returned a {y.layout} tensor on {y.device}: plain on {x.device} was due"
+            )
         return coding is not None or bool(torch.isfinite(y.sum(dtype=torch.float32)))
 
     def _taken(self, side: int) -> int:
@@ -146,7 +150,7 @@ class PlacedNetwork:
         plugin = f" (plugin {', '.join(self._offered_by)})" if self._offered_by else ""
         return f"model {self.loaded.spec.label} on backend {self.backend.name}{plugin}"
 
-    def _explained(self, error: Exception) -> Exception:
+    def _explained(self, error: BaseException) -> BaseException:
         """What a model or a backend raised of its own, with the names of both; lack of memory stays as it is."""
         if isinstance(error, SRError) or lacks_memory(error, self.backend):
             return error
