@@ -19,6 +19,7 @@ from sr_plugins.backends.precisions import chosen_precision, precision_here
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.backends.trial import keep_ready, left_out, tried
 from sr_plugins.devices import processor
+from sr_plugins.errors import DeviceError
 from sr_plugins.interface.backend import BackendSpec, Runner
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.words import Precision
@@ -86,7 +87,16 @@ def choose(
     plain = next((b for b in ranked if b.name == PLAIN), None)
     others = [b for b in ranked if b.name != PLAIN]
     if plain is None:  # in no precision that was asked for, or no form that it takes: speed is no question
-        return next((taken(b) for b in others if works(b)), plugins.backend(PLAIN))
+        found = next((taken(b) for b in others if works(b)), plugins.backend(PLAIN))
+        if not found.precisions(device):
+            there = [
+                f"{b.name} (networks of {' or '.join(b.takes)})" for b in plugins.backends() if b.precisions(device)
+            ]
+            raise DeviceError(
+                f"{loaded.spec.label}, a network of {loaded.network.form}, cannot run on {device}: only "
+                f"{', '.join(there) or 'nothing'} does there; use device 'cpu'"
+            )
+        return found
 
     def by_rule() -> str:
         return next((b.name for b in others if works(b)), PLAIN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from os.path import exists, isdir
 
@@ -56,8 +56,11 @@ def _named(word: str) -> str:
     return os.path.join(os.curdir, word) if is_file and (is_picture_name(word) or is_film_name(word)) else word  # noqa: PTH118
 
 
-def unknown_command(word: str, commands: Collection[str]) -> str:
-    """What to say to someone whose first word is no command and no picture's or film's name."""
+def unknown_command(word: str, commands: Mapping[str, str]) -> str:
+    """What to say to someone whose first word is no command and no picture's or film's name.
+
+    ``commands``: what to type for each name, also of those that stand behind another (``estimate``).
+    """
     if word.startswith("-"):
         if close := get_close_matches(word, _ASKS, n=1, cutoff=0.7):
             return f"no option {word}: did you mean srp {close[0]}?"
@@ -69,7 +72,7 @@ def unknown_command(word: str, commands: Collection[str]) -> str:
     if exists(word) or os.path.splitext(word)[1] or os.sep in word:
         return f"{word} is no picture or film by its name: srp image {word} or srp video {word} looks into it"
     if close := get_close_matches(word.lower(), commands, n=1):
-        return f"no command called {word!r}: did you mean srp {close[0]}?"
+        return f"no command called {word!r}: did you mean srp {commands[close[0]]}?"
     return (
         f"no command called {word!r}: srp photo.jpg enlarges a picture, srp film.mkv a film; srp --help lists the rest"
     )

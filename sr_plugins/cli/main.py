@@ -80,7 +80,9 @@ class _Commands(click.Group):
         elif args:
             args = as_typed(args, COMMANDS)
             if args[0] not in (*COMMANDS, *ctx.help_option_names, "--version"):
-                raise click.UsageError(unknown_command(args[0], COMMANDS), ctx)
+                within = ((g, c) for g in COMMANDS if isinstance(c := self.get_command(ctx, g), click.Group))
+                longer = {word: f"{group} {word}" for group, command in within for word in command.commands}
+                raise click.UsageError(unknown_command(args[0], {name: name for name in COMMANDS} | longer), ctx)
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

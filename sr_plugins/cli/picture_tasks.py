@@ -119,6 +119,11 @@ def tasks_for(
             f"{target} is a file, and its name says no format: end another one in .png, .jpg, .webp, .tiff or .avif",
             param_hint="--output",
         )
+    if not exists(target) and is_writable(target.suffix) and not output.endswith(SEPARATORS):
+        raise click.BadParameter(
+            f"{target} is the name of one picture: -o {target.with_suffix('')}/ makes a folder for several",
+            param_hint="--output",
+        )
     if exists(target) and not isdir(target):
         raise click.BadParameter(f"{target} is a file: several pictures need a folder", param_hint="--output")
 

@@ -40,7 +40,7 @@ class _WithFfmpegOptions(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7):
+            if get_close_matches(error.option_name, error.possibilities or (), cutoff=0.82):
                 raise
             cure = "those of ffmpeg stand after --, as in: srp video film.mkv -- -c:v libx265"
             raise click.UsageError(f"no option {error.option_name}; {cure}", ctx) from None

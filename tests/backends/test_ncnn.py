@@ -54,5 +54,5 @@ def test_what_vulkan_cannot_do_is_told() -> None:
     with pytest.raises(DeviceError, match="Vulkan has"):
         resolve_devices("vulkan:99")
     if ncnn.get_gpu_count():
-        with pytest.raises(DeviceError, match=r"backend torch does not run on vulkan:0"):
+        with pytest.raises(DeviceError, match=r"^tiny x2, a network of torch, cannot run on vulkan:0: only ncnn"):
             Upscaler("tiny", device="vulkan")

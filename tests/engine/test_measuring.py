@@ -120,7 +120,7 @@ def test_three_seconds_are_all_it_takes_whatever_a_pixel_costs(others: float, co
 
         def make(candidate: Candidate, device: str) -> Engine:
             in_use[0] = candidate.precision  # noqa: B023
-            return real(candidate._replace(name="laned", precision="float32"), device)  # type: ignore[no-any-return] # noqa: B023
+            return real(Candidate("laned", "float32", candidate.runner), device)  # type: ignore[no-any-return] # noqa: B023
 
         def candidate(name: str) -> Candidate:
             return Candidate(name, name, lambda x: clock.spend(costs[name] * x[0, 0].numel()))  # type: ignore[arg-type,misc] # noqa: B023
