@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,11 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
+from sr_plugins.devices import all_memory
 from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.engine.engine import Engine
 from sr_plugins.engine.job import Job, window
 from sr_plugins.engine.lane import Lane
 from sr_plugins.engine.windows import windows
+from sr_plugins.errors import FrameError
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.pixels.conversion import check_format
 from sr_plugins.pixels.frame import Frame, FrameFormat
@@ -114,13 +117,15 @@ class Upscaler:
 
         Raises:
             ArgumentError: neighbours for a model that sees none, or more than it sees.
-            FrameError: a format that the model cannot take; neighbours of another format or size.
+            FrameError: a format that the model cannot take; neighbours of another format or size; a result larger than
+                this machine's memory.
             ClosedError: this upscaler was closed, or cannot be used after a fork.
         """
         spec = self.loaded.spec
         check_format(frame.format, spec.channels)
         frames = (frame,) if spec.window == (0, 0) and not before and not after else window(frame, before, after, spec)
         target = size or self.output_size(frame.width, frame.height, frame.format)
+        check_memory(target, frame.format)
         job = Job(frames, target, resolved(frame.format, frame.width, frame.height))
         self._engine.queue.put(job)
         return job.future
@@ -181,3 +186,16 @@ class Upscaler:
             self.close()
         else:  # interrupted: nobody waits for what was submitted
             self.abandon()
+
+
+def check_memory(size: tuple[int, int], format: FrameFormat) -> None:
+    """``FrameError`` where a frame of this (width, height) takes more bytes than the machine has memory.
+
+    Asked before work, which would go on for hours before it ended.
+    """
+    pixels = sum(math.prod(format.plane_size(plane, *size)) for plane in range(format.planes))
+    if 0 < all_memory() < pixels * format.dtype.itemsize:
+        raise FrameError(
+            f"a result of {size[0]}x{size[1]} takes {pixels * format.dtype.itemsize / 2**30:.0f} GiB, more memory than "
+            "this machine has: choose a smaller size, or cut the picture into parts"
+        )

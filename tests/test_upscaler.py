@@ -220,6 +220,15 @@ def test_a_wrong_shape_from_the_network_is_an_error_that_names_both() -> None:
         upscaler.upscale(gray(0))
 
 
+@pytest.mark.parametrize("size", [(10**6, 10**6), (None, 10**7)])
+def test_a_result_larger_than_all_memory_is_refused_before_work(size: tuple[int | None, int]) -> None:
+    with (
+        Upscaler(nearest(), size=size, device="cpu", backend="torch") as upscaler,
+        pytest.raises(FrameError, match=r"GiB, more memory than this machine has: choose a smaller size"),
+    ):
+        upscaler.submit(gray(0))
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [

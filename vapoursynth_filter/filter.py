@@ -17,7 +17,7 @@ from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.words import AUTO
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.settings import OtherSettings, Settings, checked, none_given, whole_pixels
-from sr_plugins.upscaler import Upscaler
+from sr_plugins.upscaler import Upscaler, check_memory
 from vapoursynth_filter.frames import frame_format, to_frame
 from vapoursynth_filter.gpu_frames import alpha_in_memory, in_memory
 from vapoursynth_filter.logs import keep_chatter_out
@@ -194,7 +194,12 @@ def _planes(planes: object, count: int) -> list[int]:
 
 
 def _output_size(clip: vs.VideoNode, upscaler: Upscaler) -> tuple[int, int]:
-    """(width, height) of the result; ``ArgumentError`` where the clip's subsampling does not allow it."""
+    """(width, height) of the result.
+
+    Raises:
+        ArgumentError: the clip's subsampling does not allow it.
+        FrameError: no such frame fits into memory.
+    """
     size = upscaler.output_size(clip.width, clip.height, frame_format(clip.format))
     steps = 1 << clip.format.subsampling_w, 1 << clip.format.subsampling_h
     if max(size) > LONGEST:
@@ -205,6 +210,7 @@ def _output_size(clip: vs.VideoNode, upscaler: Upscaler) -> tuple[int, int]:
         rules = " and ".join(f"its {names[i]} must be a multiple of {steps[i]}" for i in wrong)
         example = ", ".join(f"{names[i]}={max(steps[i], size[i] // steps[i] * steps[i])}" for i in wrong)
         raise ArgumentError(f"a {clip.format.name} clip cannot be {size[0]}x{size[1]}: {rules}, for example {example}")
+    check_memory(size, frame_format(clip.format))
     return size
 
 

@@ -200,6 +200,7 @@ def test_filter_twice_and_two_clips_at_once() -> None:
                 ({"width": 100.5}, "width 100.5 is not a whole number of pixels"),
                 ({"height": float("inf")}, "height inf is not a whole number of pixels"),
                 ({"height": True}, "height True is not a whole number of pixels"),
+                ({"width": 10**6, "height": 10**6}, "more memory than this machine has"),
                 ({"precision": None}, "precision None is not a name: use auto, float32"),
                 ({"precision": 16}, "precision 16 is not a name"),
                 ({"backend": None}, "backend None is not a name"),
