@@ -196,10 +196,14 @@ def _shown(source: Source, across: int, down: int) -> tuple[int, int]:
 
 def _size(source: Source, way: Way) -> tuple[int, int]:
     """(width, height) of the pictures to be made; what a person asks for is the size at which they are shown."""
+    from sr_plugins.upscaler import check_memory
+
     format = frame_format(source.pix_fmt, source.colors)
     across, down = _shown(source, *format.subsampling)
     before = _shown(source, source.width, source.height)
-    return _shown(source, *way.upscaler.output_size(*before, replace(format, subsampling=(across, down))))
+    size = _shown(source, *way.upscaler.output_size(*before, replace(format, subsampling=(across, down))))
+    check_memory(size, format)
+    return size
 
 
 def check_cut(start: float | None, end: float | None) -> None:

@@ -10,7 +10,7 @@ from video_clips import BUNDLED, SYSTEM, both_ffmpegs, ffmpeg_run, moving, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.cli.main import srp
-from sr_plugins.errors import PipeError
+from sr_plugins.errors import FrameError, PipeError
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.preview import Stills
 from sr_plugins.video.transcode import FilmProgress, upscale_video
@@ -42,6 +42,15 @@ def test_refused_options_leave_nothing(ffmpeg: str, film: Path, tmp_path: Path, 
                 film, tmp_path / "out.mkv", doubled, ffmpeg=ffmpeg, options=words.split(), progress=made.append
             )
         assert (words, _left(tmp_path), made) == (words, [], []), caught.value
+
+
+def test_frames_larger_than_all_memory_leave_nothing(film: Path, tmp_path: Path) -> None:
+    with (
+        Upscaler("tiny", size=(10**6, 10**6), device="cpu", backend="torch") as upscaler,
+        pytest.raises(FrameError, match="more memory than this machine has"),
+    ):
+        upscale_video(film, tmp_path / "out.mkv", upscaler)
+    assert not _left(tmp_path)
 
 
 def test_what_the_decoder_refuses_leaves_nothing(film: Path, tmp_path: Path, doubled: Upscaler) -> None:
