@@ -61,6 +61,7 @@ class OnnxRuntimeRunner:
         self._starting = threading.Lock()
 
     def __call__(self, x: Tensor) -> Tensor:
+        import numpy as np
         import torch
 
         array = self._first(x).cpu().contiguous().numpy()
@@ -69,7 +70,10 @@ class OnnxRuntimeRunner:
                 if self._session is None or self._graph is None:
                     self._graph = graph_of(self._network, x.shape[1])
                     self._session = self._start(self._graph.graph)
-            (result,) = self._session.run([self._graph.output], {self._graph.input: array})
+            # on a CPU one by one: it adds in another order for another number of pictures
+            parts = [array[n : n + 1] for n in range(len(array))] if self._device == "cpu" else [array]
+            output, name = [self._graph.output], self._graph.input
+            results = [self._session.run(output, {name: part})[0] for part in parts]
         except SRError:
             raise
         except Exception as error:  # none of its exceptions is a RuntimeError
@@ -77,7 +81,7 @@ class OnnxRuntimeRunner:
                 raise torch.OutOfMemoryError(one_line(error)) from error
             what = name_of(self._network)
             raise PluginError(f"ONNX Runtime cannot run {what} ({one_line(error)}): use backend torch") from error
-        return torch.from_numpy(result).to(x.device)
+        return torch.from_numpy(results[0] if len(results) == 1 else np.concatenate(results)).to(x.device)
 
     def _start(self, graph: bytes) -> onnxruntime.InferenceSession:
         onnxruntime = import_onnxruntime()

@@ -33,6 +33,7 @@ from sr_plugins.models.lapsrn_network import LapSRN
 from sr_plugins.models.vdsr_network import VDSR
 from sr_plugins.plugins import plugins
 from sr_plugins.testing import check_backend
+from sr_plugins.weights.open_model import open_model
 
 pytestmark = pytest.mark.usefixtures("operators_read_once")
 
@@ -198,6 +199,18 @@ def test_same_bytes_tiled_or_not_from_one_caller_or_eight(backend: str, two_thre
         for tile in (40, 77):
             with Upscaler("tiny", backend=backend, precision=precision, tile=tile) as upscaler:
                 assert upscaler.upscale(frame).planes[0].tobytes() == expected
+
+
+@pytest.mark.parametrize("backend", ["torch", *OTHERS])
+def test_how_many_frames_wait_changes_no_bit(backend: str) -> None:
+    """``restore`` in float32: a runtime that adds in another order for three pictures shows it at once."""
+    rng = np.random.default_rng(7)
+    x = torch.from_numpy(rng.random((3, 1, 40, 60), np.float32))
+    loaded = open_model("restore", 2)
+    runner = plugins().backend(backend).build(loaded.network, on_cpu())
+    together = runner(x)
+    for n in range(len(x)):
+        assert torch.equal(together[n], runner(x[n : n + 1])[0])
 
 
 @pytest.mark.parametrize(("name", "scale"), [("tiny", 2), ("dbpn", 2)])
