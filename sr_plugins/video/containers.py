@@ -52,6 +52,7 @@ class Container:
         languages: which codes of languages it holds: ``all``, those of ``three letters``, those of ``quicktime``, or
             ``none``.
         counts: it counts frames, at one rate for all.
+        gapless: a frame begins where the one before ends.
         bare: no container at all, but a codec's stream: the order of frames is all it tells.
     """
 
@@ -80,6 +81,7 @@ class Container:
     finish: tuple[str, ...] = ()
     languages: Literal["all", "three letters", "quicktime", "none"] = "all"
     counts: bool = False
+    gapless: bool = False
     bare: bool = False
 
 
@@ -139,6 +141,7 @@ CONTAINERS = (
         sure=frozenset({"vorbis", "flac", "opus"}),
         sound="libvorbis",
         encoder=("libtheora", "-q:v", "9"),
+        gapless=True,
         plain=True,
         chapters=True,
         tags=False,

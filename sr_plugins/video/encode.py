@@ -137,7 +137,7 @@ def plan_encoding(
     notices = list(colors.notices)
     if target.muxer == "gif":
         notices.append("a GIF has 256 colours a frame, and transparency is all or nothing")
-    if loss := _loss(layout, PixelLayout.of(pix_fmt)):
+    if loss := _loss(layout, pix_fmt):
         notices.append(f"{encoder} holds no {layout.carrier}: encoding as {pix_fmt}, which loses {loss}")
     params, without = _light_params(encoder, source.light)
     notices += without
@@ -196,7 +196,7 @@ def nearest_format(layout: PixelLayout, offered: tuple[str, ...]) -> str:
             layout.family != "gray" and other.family == "gray",
             layout.family != other.family and not (layout.family == "gray" and other.family == "yuv"),
             layout.alpha and not other.alpha,
-            max(0, layout.bits - other.bits),
+            max(0, layout.bits - _depth(name)),
             0 if layout.family == "gray" else max(0, ox - x) + max(0, oy - y),
             layout.family != other.family,
             other.alpha,
@@ -219,7 +219,13 @@ def _known(name: str) -> bool:
         return False
 
 
-def _loss(layout: PixelLayout, other: PixelLayout) -> str:
+def _depth(name: str) -> int:
+    """Bits of the colour with the fewest: of rgb565 five."""
+    return min((c.bits for c in av.VideoFormat(name).components if not c.is_alpha), default=8)
+
+
+def _loss(layout: PixelLayout, pix_fmt: str) -> str:
+    other, depth = PixelLayout.of(pix_fmt), _depth(pix_fmt)
     lost = []
     if layout.family == "rgb" and other.family != "rgb":
         lost.append("exact RGB")
@@ -227,8 +233,8 @@ def _loss(layout: PixelLayout, other: PixelLayout) -> str:
         lost.append("all colour")
     if layout.alpha and not other.alpha:
         lost.append("transparency")
-    if other.bits < layout.bits:
-        lost.append(f"{layout.bits - other.bits} bits")
+    if depth < layout.bits:
+        lost.append(f"{layout.bits - depth} bits")
     if layout.family == other.family == "yuv" and any(
         o > s for o, s in zip(other.subsampling, layout.subsampling, strict=True)
     ):

@@ -9,32 +9,41 @@ from dataclasses import dataclass, replace
 
 from sr_plugins.errors import FrameError
 from sr_plugins.video.pixel_formats import PixelLayout
+from sr_plugins.video.pixel_shapes import PARTS
 
 _FRAME = re.compile(r"\bn: *\d+ +pts:.* fmt:(\S+) .*\bsar:(\d+/\d+) s:(\d+x\d+) i:(\w)")
-# The names of ffmpeg's ranges and matrices: what another of its threads says may follow without a space between.
+# The names of ffmpeg's ranges, matrices, primaries and transfers: what another of its threads says may follow without a
+# space between.
 _MATRICES = (
     "unknown|reserved|gbr|bt709|fcc|bt470bg|smpte170m|smpte240m|ycgco-r[eo]|ycgco|bt2020nc|bt2020c|smpte2085|"
     "chroma-derived-nc|chroma-derived-c|ictcp|ipt-c2"
 )
-_COLORS = re.compile(rf"\bcolor_range:(unknown|tv|pc) color_space:({_MATRICES})")
+_PRIMARIES = "unknown|reserved|bt709|bt470m|bt470bg|smpte170m|smpte240m|film|bt2020|smpte428|smpte431|smpte432|ebu3213"
+_TRANSFERS = (
+    "unknown|reserved|bt709|bt470m|bt470bg|smpte170m|smpte240m|linear|log100|log316|iec61966-2-4|bt1361e|iec61966-2-1|"
+    "bt2020-10|bt2020-12|smpte2084|smpte428|arib-std-b67"
+)
+_COLORS = re.compile(
+    rf"\bcolor_range:(unknown|tv|pc) color_space:({_MATRICES})"
+    rf"(?: color_primaries:({_PRIMARIES}) color_trc:({_TRANSFERS}))?"
+)
 _WAIT = 10.0  # seconds at most for a line that was written before its frame
 
 
 @dataclass(frozen=True)
 class Told:
     """What ffmpeg's filter showinfo says of a frame, before ffmpeg makes all frames alike: format and shape of its
-    pixels, its size, P for a progressive one, range and matrix."""
+    pixels, its size, P for a progressive one, and its colours: range, matrix, primaries and transfer."""
 
     pix_fmt: str
     aspect: str
     size: str
     fields: str
-    range: str = ""
-    matrix: str = ""
+    colors: tuple[str, ...] = ()
 
 
 class FrameWatch:
-    """Hears the lines of showinfo. A film has one size, one kind of pixels, one matrix and range, and is progressive:
+    """Hears the lines of showinfo. A film has one size, one kind of pixels, the same colours, and is progressive:
     ffmpeg would squeeze any other frame into what the first one was, and upscaling would bake its fields in.
 
     Args:
@@ -58,9 +67,9 @@ class FrameWatch:
         with self._news:
             if frame is not None:
                 self._whole = len(self._frames)
-                self._frames.append(Told(*frame.groups()))
+                self._frames.append(Told(frame[1], frame[2], frame[3], frame[4]))
             elif colors is not None and len(self._frames) > self._whole:  # the last line about a frame
-                self._frames[-1] = replace(self._frames[-1], range=colors[1], matrix=colors[2])
+                self._frames[-1] = replace(self._frames[-1], colors=tuple(filter(None, colors.groups())))
                 self._whole = len(self._frames)
             self._news.notify_all()
 
@@ -82,22 +91,19 @@ class FrameWatch:
     def unlike(self, told: Told, first: Told) -> tuple[str, str] | None:
         """What is wrong with a frame, and what can be done; ``first`` is the first that was taken."""
         if told.size != self._size:
-            return f"its picture changes from {self._size} to {told.size}", _PARTS
+            return f"its picture changes from {self._size} to {told.size}", PARTS
         if told.pix_fmt != first.pix_fmt or self._layout != _layout(told.pix_fmt, self._layout):
-            return f"its pixels change from {first.pix_fmt} to {told.pix_fmt}", _PARTS
+            return f"its pixels change from {first.pix_fmt} to {told.pix_fmt}", PARTS
         if told.aspect != first.aspect and "0/1" not in (told.aspect, first.aspect):
-            return f"the shape of its pixels changes from {first.aspect} to {told.aspect}", _PARTS
-        heard = told.matrix and first.matrix  # a line of ffmpeg's may be lost among those of its other threads
-        if heard and (told.matrix != first.matrix or told.range != first.range):
-            return f"its colours change from {first.matrix} {first.range} to {told.matrix} {told.range}", _PARTS
+            return f"the shape of its pixels changes from {first.aspect} to {told.aspect}", PARTS
+        # A line of ffmpeg's, or its end, may be lost among those of its other threads.
+        heard = list(zip(first.colors, told.colors, strict=False))
+        if any(was != now for was, now in heard):
+            was, now = (" ".join(names) for names in zip(*(pair for pair in heard if pair[0] != pair[1]), strict=True))
+            return f"its colours change from {was} to {now}", PARTS
         if told.fields in "TB" and not self._interlaced:
             return "it is interlaced", "add --deinterlace, or --progressive where it is only marked so"
         return None
-
-
-_PARTS = (
-    "make two films of it, of what is before with --end {0}, of the rest after: ffmpeg -ss {0} -i IN -c copy OUT.mkv"
-)
 
 
 def _layout(pix_fmt: str, otherwise: PixelLayout) -> PixelLayout:

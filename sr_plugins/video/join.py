@@ -182,6 +182,9 @@ def _command(join: Join, target: Path, carrier: str, lift: Fraction | int) -> li
     source, plan = join.source, join.plan
     given: dict[str, object] = {"protocol_whitelist": PROTOCOLS, "copyts": None, "itsoffset": seconds(-join.origin)}
     given |= source.given
+    given["threads"] = (
+        1  # of decoders of sound: ffmpeg 9.0's of ALAC loses packets behind those that an edit list hides
+    )
     if join.start is not None:
         given["ss"] = seconds(join.start - source.start)
     original = ffmpeg.input(file_url(source.path), **given)

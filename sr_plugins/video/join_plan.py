@@ -145,14 +145,16 @@ class Join:
 
     @property
     def steady(self) -> bool:
-        """All frames lie where the nominal rate puts them, counted from zero, to a tick of the source, and no sound
-        lies before zero, with which a container that has no such times would move them."""
+        """All frames lie where the nominal rate puts them, counted from zero, to a tick of the source, each at a place
+        of its own, and no sound lies before zero, with which a container that has no such times would move them."""
         source, fine = self.source, max(self.source.time_base, Fraction(1, 1000))
         if self.start is None and source.earliest < self.origin and not self.drops_early:
             return False
         shown = times_between(source.timeline, source.time_base, self.start, self.end)
         times = [time * source.time_base - self.origin for time in shown]
-        return all(abs(time - round(time * source.rate) / source.rate) <= fine for time in times)
+        places = [round(time * source.rate) for time in times]
+        near = all(abs(time - place / source.rate) <= fine for time, place in zip(times, places, strict=True))
+        return near and len(set(places)) == len(places)
 
     @property
     def drops_early(self) -> bool:

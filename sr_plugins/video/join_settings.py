@@ -16,7 +16,7 @@ from sr_plugins.video.languages import language_in
 from sr_plugins.video.programs import program_settings
 from sr_plugins.video.source import StreamInfo, opened
 from sr_plugins.video.streams import EXPERIMENTAL
-from sr_plugins.video.timeline import fraction
+from sr_plugins.video.timeline import Span, fraction
 
 _KEPT_APART = {"h264", "hevc", "mpeg4"}
 _KEPT_WITHIN = {("mpegts", "mpeg4"), ("mxf", "h264")}
@@ -47,8 +47,8 @@ def stream_settings(join: Join) -> list[str]:
         if entry.codec != "copy":
             said += [f"-c:{number}", entry.codec]
             span = source.spans.get(entry.stream.index)
-            if entry.stream.kind == "audio" and span is not None and span.pauses and not join.options.own_sound:
-                said += [f"-filter:{number}", "aresample=async=1"]  # silence there; encoders count samples
+            if entry.stream.kind == "audio" and span is not None and not join.options.own_sound:
+                said += _in_time(number, span)
         if entry in join.cut_subtitles:
             said += _tags(number, entry.stream)
         language = entry.stream.tags.get("language")
@@ -69,6 +69,13 @@ def stream_settings(join: Join) -> list[str]:
                 asked = [f"-c:{number}", join.options.encoder] if join.options.encoder else []
                 said += [f"-c:{number}", *finish, *asked, *join.options.unfiltered]
     return said
+
+
+def _in_time(number: int, span: Span) -> list[str]:
+    """Encoders count samples: silence in pauses, and no sound twice where an edit list cuts within a packet."""
+    if span.cuts:
+        return [f"-filter:{number}", "aresample=async=1:min_hard_comp=0.001"]
+    return [f"-filter:{number}", "aresample=async=1"] if span.pauses else []
 
 
 def shape_settings(join: Join, video: VideoStream) -> list[str]:

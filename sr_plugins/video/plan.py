@@ -145,7 +145,7 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
     encoding = plan_encoding(outline.executable, source, size, aspect, options, container)
     if container.bare and encoding.codec != (held := replace(encoding, encoder=container.encoder[0]).codec):
         raise PipeError(f"{target}: such a stream is {held}, {encoding.encoder} makes {encoding.codec}: choose another")
-    if (is_sequence(target) or container.bare) and (line := _uneven(source, container)):
+    if (is_sequence(target) or container.bare or container.gapless) and (line := _uneven(source, target, container)):
         encoding = replace(encoding, notices=(*encoding.notices, line))
     encoding = replace(encoding, notices=(*encoding.notices, *_without_messages(source, encoding)))
     if not options.own_filters:
@@ -236,10 +236,14 @@ def between(source: Source, start: Fraction | None, end: Fraction | None) -> lis
     return shown
 
 
-def _uneven(source: Source, container: Container) -> str | None:
+def _uneven(source: Source, target: Path, container: Container) -> str | None:
+    """A line about frames at uneven times where only their order is told; raises ``PipeError`` where that is no choice
+    of the person's: in a container that tells times."""
     gaps = [(b - a) * source.time_base for a, b in pairwise(source.timeline)]
     if all(abs(gap - 1 / source.rate) <= source.time_base for gap in gaps):
         return None
+    if container.gapless:
+        raise PipeError(f"{target}: its frames come at uneven times, which this container cannot tell; .mkv can")
     kind = "streams without a container" if container.bare else "numbered pictures"
     return f"its frames come at uneven times, which {kind} do not tell; .mkv does"
 

@@ -18,6 +18,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DISCONTINUOUS
 from sr_plugins.video.dynamic_hdr import kept_and_lost
 from sr_plugins.video.pixel_formats import Colors
+from sr_plugins.video.pixel_shapes import refuse_shapes
 from sr_plugins.video.sequence import DEFAULT_RATE, Numbered, is_sequence
 from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, decoded, main_film, opened
 from sr_plugins.video.timeline import (
@@ -85,6 +86,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         refuse_jumps(path, found.decoding, time_base)
     limit = None if end is None else (Fraction(end).limit_denominator(10**6) + start) / time_base
     shown = [t for t in found.times if limit is None or t < limit] or found.times
+    refuse_shapes(path, [(at, shape) for at, shape in found.shapes if at <= shown[-1]], time_base, start)
     pictures = _look(path, given, main, shown, found.keyframes)
     first = pictures[0]
     side = {key: bytes(first.side_data[key]) for key in first.side_data.keys()}  # noqa: SIM118

@@ -11,7 +11,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 
 from sr_plugins.errors import PipeError
-from sr_plugins.pixels.frame import FrameFormat, empty_frame
+from sr_plugins.pixels.frame import ChromaLocation, FrameFormat, empty_frame
 from sr_plugins.pixels.matrix import matrix_in_use
 from sr_plugins.video.chunk_encoder import ChunkEncoder
 from sr_plugins.video.chunks import verify_chunk
@@ -98,7 +98,7 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
             f"cannot hold what {plan.film.encoding.encoder} writes: choose another encoder or another container"
         )
     told = [*_idle(said, name), *_untagged(plan, shown), *_without_place(plan.join, joined)]
-    told += _other_speakers(plan.join, joined)
+    told += [*_without_chapters(plan.join, joined, float(limit)), *_other_speakers(plan.join, joined)]
     trial.unlink()
     joined.unlink()
     return told
@@ -115,11 +115,20 @@ def _untagged(plan: FilmPlan, shown: av.VideoFrame) -> list[str]:
         and (meant.matrix == guessed or {meant.matrix, guessed} <= BT601)
     ):
         lost.remove("matrix")  # players guess right
+    if meant.chroma_location and _siting(meant, shown) != _siting(found, shown):
+        lost.append("chroma location")
     if not lost or PixelLayout.of(shown.format.name).family != "yuv":
         return []
     cure = "" if plan.join.plan.muxer == "matroska" else "; .mkv can"
     where = f"{plan.film.encoding.encoder} in {plan.join.plan.muxer}"
     return [f"the colour tags are left out ({', '.join(lost)}): {where} cannot hold them{cure}"]
+
+
+def _siting(colors: Colors, shown: av.VideoFrame) -> tuple[bool, int]:
+    """Where chroma lies, in the directions in which there is less of it; untagged is left of the middle, as in MPEG."""
+    place = colors.chroma_location or ChromaLocation.LEFT + 1
+    across, down = PixelLayout.of(shown.format.name).subsampling
+    return across > 0 and place % 2 == 0, (place - 1) // 2 if down else 0
 
 
 def _without_place(join: Join, joined: Path) -> list[str]:
@@ -135,6 +144,19 @@ def _without_place(join: Join, joined: Path) -> list[str]:
     some = ", ".join(lost[:_NAMED]) + (f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
     cure = "" if join.plan.muxer == "matroska" else "; .mkv can"
     return [f"tags of the film are left out ({some}): {join.plan.muxer} cannot hold them{cure}"]
+
+
+def _without_chapters(join: Join, joined: Path, limit: float) -> list[str]:
+    """A line about chapters that are nowhere in the result, as in Ogg without Opus; ``limit`` is its length."""
+    if not container_named(join.plan.muxer).chapters or "-map_chapters" in join.options.join:
+        return []
+    with opened(join.source.path) as source, opened(joined) as target:
+        begins = [float(chapter["start"] * chapter["time_base"] - join.origin) for chapter in source.chapters()]
+        if any(begin < limit for begin in begins) and not target.chapters():
+            return [
+                f"{len(begins)} chapters are left out: {join.plan.muxer} cannot hold them with this sound; .mkv can"
+            ]
+    return []
 
 
 def _other_speakers(join: Join, joined: Path) -> list[str]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 
 import av
@@ -23,13 +20,14 @@ from sr_plugins.video.containers import (
     container_of_suffix,
     held_by,
 )
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, local_url, version_number
+from sr_plugins.video.ffmpeg_process import version_number
 from sr_plugins.video.languages import UNKNOWN, language_in
 from sr_plugins.video.maps import chosen_streams
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.programs import Program, lost, other_variants, programs_of
 from sr_plugins.video.sequence import is_picture, is_sequence, picture_container
 from sr_plugins.video.source import Source, StreamInfo, opened
+from sr_plugins.video.stream_trial import copies
 
 # What a player may hear of an encoder's delay before the sound begins, in seconds: every AAC track has some.
 _PRIMING = Fraction(1, 10)
@@ -211,12 +209,12 @@ class _Target:
 
     def tried(self, executable: str, stream: StreamInfo, source: Source) -> tuple[str | None, bool]:
         """``copy`` where this very ffmpeg writes the stream, and whether it has to be told that it may."""
-        if stream.kind not in ("audio", "subtitle", "data") or stream.codec in self.container.sure:
+        if stream.is_cover or stream.kind == "attachment" or stream.codec in self.container.sure:
             return "copy", False
         name = f"trial{self.name}" if self.name.startswith(".") else "trial"  # .m2ts is another .ts
-        if _written(executable, self.container.muxer, source.path, stream.index, name, ()):
+        if copies(executable, self.container.muxer, source.path, stream, name):
             return "copy", False
-        allowed = _written(executable, self.container.muxer, source.path, stream.index, name, EXPERIMENTAL)
+        allowed = copies(executable, self.container.muxer, source.path, stream, name, EXPERIMENTAL)
         return ("copy" if allowed else None), allowed
 
     def refusal(self, stream: StreamInfo, source: Source) -> str:
@@ -249,24 +247,17 @@ def _unmarked(target: Container, name: str, kept: Sequence[StreamInfo]) -> list[
     return lines
 
 
-@cache
-def _written(executable: str, muxer: str, path: Path, index: int, name: str, extra: tuple[str, ...]) -> bool:
-    """Whether this ffmpeg copies the beginning of a stream into a container, a file of this name."""
-    with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:
-        given = ["-t", "1", "-protocol_whitelist", PROTOCOLS, "-i", local_url(path), "-map", f"0:{index}"]
-        command = [executable, "-v", "error", "-nostdin", *given, "-c", "copy", *extra, "-f", muxer, f"{folder}/{name}"]
-        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
-
-
 def _uncovers(target: _Target, stream: StreamInfo, source: Source) -> bool:
     """Whether sound that an edit list hides would be heard in this container: hidden in the middle it always would;
-    hidden at its start not where there are edit lists, or the codec delay that a new ffmpeg writes into Matroska."""
+    hidden at its start not by the codec delay that a new ffmpeg writes into Matroska, nor what lies before zero where
+    there are edit lists."""
     span = source.spans.get(stream.index)
     if stream.kind != "audio" or span is None or not source.container.startswith("mov"):
         return False
     known = target.container
-    hides = known.quicktime or (known.muxer == "matroska" and target.ffmpeg >= DELAY_IN_MATROSKA)
-    return span.cuts > 0 or (span.shown - span.first > _PRIMING and not hides)
+    if span.cuts > 0 or (known.muxer == "matroska" and target.ffmpeg >= DELAY_IN_MATROSKA):
+        return span.cuts > 0
+    return span.shown - (max(span.first, source.origin) if known.quicktime else span.first) > _PRIMING
 
 
 def _can_rewrite(stream: StreamInfo, encoder: str | None) -> bool:

@@ -16,6 +16,7 @@ from av.format import ContainerFormat, Flags
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DISCONTINUOUS
+from sr_plugins.video.pixel_shapes import ShapeWatch
 
 # Seconds: ffmpeg takes a longer leap of such a clock for no time that has passed.
 _LEAP = 10
@@ -47,7 +48,8 @@ class Timeline:
     """Of the main stream, in its time base: sorted times, times of key frames, number of packets, decoding times as
     they come, and how long the last frame is shown (0: not told); of all streams, in seconds: where they begin and
     end, together and each; ``repeats``: times of frames that are the one before again, without a picture;
-    ``untimed``: how many packets of the main stream have no time; ``captions``: some hold closed captions."""
+    ``untimed``: how many packets of the main stream have no time; ``captions``: some hold closed captions; ``shapes``:
+    those of pixels at the times of key frames, where it tells more than once."""
 
     times: tuple[int, ...]
     keyframes: tuple[int, ...]
@@ -60,6 +62,7 @@ class Timeline:
     repeats: tuple[int, ...] = ()
     untimed: int = 0
     captions: bool = False
+    shapes: tuple[tuple[int, Fraction], ...] = ()
 
 
 def fraction(value: Any) -> Fraction:
@@ -87,7 +90,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
     found: dict[int, list[Any]] = {}  # of each stream: see Span
     context: Any = container.streams[main].codec_context
     codec = context.codec.canonical_name if context is not None else ""
-    captions = False
+    captions, watch = False, ShapeWatch(codec)
     for packet in container.demux():
         time = packet.pts if packet.pts is not None else packet.dts
         if bare and time is None and packet.size:
@@ -118,6 +121,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
         if packet.stream_index != main:
             continue
         count += 1
+        watch.see(packet, time)
         captions = captions or _CAPTIONS.search(memoryview(packet)) is not None
         decoded.append((time if packet.dts is None else packet.dts, packet.duration or 0))
         reordered |= time < latest
@@ -161,6 +165,7 @@ def scan(container: InputContainer, main: int) -> Timeline:
         tuple(sorted(repeats)),
         untimed,
         captions,
+        watch.shapes(),
     )
 
 

@@ -71,12 +71,11 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
             raise full
         raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found.times)} are in the file")
     shift = found.times[0] * tick - wanted[0]
-    # Where frames are counted a tick may be a whole frame.
-    slack = tick / 2 + UNHEARD if container_named(join.plan.muxer).counts else tick
+    slack = min(tick, tick / 2 + UNHEARD)  # where frames are counted a tick is a whole frame
     for index, (time, want) in enumerate(zip(found.times, wanted, strict=True)):
         if abs(time * tick - want - shift) > slack:
             raise PipeError(
-                f"{target.name}: frame {index} would be shown at {float(time * tick):.3f} s, not {float(want):.3f} s: "
+                f"{target.name}: frame {index} would be shown at {float(time * tick):.6g} s, not {float(want):.6g} s: "
                 "this container does not keep the times of these frames; .mkv does"
             )
     usual = 1 / (2 * join.source.rate)  # frames at the time of another in the source may come closer

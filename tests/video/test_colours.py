@@ -173,6 +173,20 @@ def test_gray_pictures_are_not_tagged_as_rgb(ffmpeg: str, pix_fmt: str, tmp_path
     assert abs(was - now) < 2
 
 
+@by_turns(target=[("out.mkv", "libx264", True), ("out.mkv", "mpeg4", False), ("out.mp4", "libvpx-vp9", False)])
+def test_where_chroma_lies_is_kept_or_said(
+    ffmpeg: str, target: tuple[str, str, bool], tmp_path: Path, doubled: Upscaler
+) -> None:
+    name, encoder, kept = target
+    source, result, said = tmp_path / "in.mkv", tmp_path / name, list[str]()
+    tagged = ["-c:v", "ffv1", "-pix_fmt", "yuv420p", "-vf", "setparams=chroma_location=topleft"]
+    ffmpeg_run(*moving("64x48", 0.2), *tagged, source)
+    assert probe(source).colors.chroma_location == 3
+    upscale_video(source, result, doubled, ffmpeg=ffmpeg, options=["-c:v", encoder], notice=said.append)
+    assert (probe(result).colors.chroma_location == 3) == kept
+    assert any("the colour tags are left out (chroma location)" in line for line in said) != kept
+
+
 def test_every_hardware_encoder_is_planned() -> None:
     """Their lists of formats name surfaces of graphics cards, which are no pixels."""
     from sr_plugins.video.encode import nearest_format

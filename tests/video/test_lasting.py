@@ -162,6 +162,16 @@ CHANGES = {
         "colours change from bt709",
     ),
     "shape": ([*moving(), *MPEG2, "-aspect", "4:3"], [*moving(), *MPEG2, "-aspect", "16:9"], "shape of its pixels"),
+    "shape of H.264": (
+        [*moving(), *X264, "-aspect", "4:3"],
+        [*moving(), *X264],
+        "shape of its pixels changes from 8/9 to 1",
+    ),
+    "transfer": (
+        [*moving(), *X264, "-vf", "setparams=color_trc=bt709"],
+        [*moving(), *X264, "-vf", "setparams=color_trc=arib-std-b67"],
+        "colours change from bt709 to arib-std-b67",
+    ),
     "fields": (
         [*moving("64x48"), *MPEG2],
         [*moving("64x48", 1, "50"), "-vf", "tinterlace=4", *MPEG2, "-flags", "+ildct+ilme"],
@@ -214,6 +224,16 @@ def test_equal_times_are_a_tick_apart(ffmpeg: str, codec: str, length: int, tmp_
     assert len(set(now)) == 25
     assert max(abs(a - b) for a, b in zip(was, now, strict=True)) == Fraction(2, 1000)
     assert len(pictures(target)) == 25
+
+
+@both_ffmpegs
+def test_equal_times_in_a_container_that_counts(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """However late they come: ten frames are tried before the work."""
+    source, target = tmp_path / "in.mkv", tmp_path / "out.avi"
+    ffmpeg_run(*moving("64x48"), "-c:v", "mjpeg", "-bsf:v", TWICE.format("eq(N,20)"), source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "mpeg4"], notice=lambda _: None)
+    late = [now - was for was, now in zip(times(source), times(target), strict=True)]
+    assert max(map(abs, late)) <= Fraction(2, 1000)
 
 
 def test_equal_times_without_room_are_refused_with_a_cure_that_cures(tmp_path: Path, doubled: Upscaler) -> None:

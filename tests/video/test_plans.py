@@ -105,6 +105,7 @@ X264 = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12", "gray", "yuv420p10l
         *(("gray", ("yuv420p", "yuv444p"), "yuv420p"), ("yuva420p", X264, "yuv420p")),
         *((name, ("rgb8", "bgr8", "rgb4_byte", "gray", "pal8"), "rgb8") for name in ("yuv420p", "gbrp", "rgba")),
         *(("gray", ("rgb8", "gray"), "gray"), ("yuv420p", ("gray", "rgb24"), "rgb24")),
+        *((name, ("rgb555le", "rgb565le", "bgr24"), "bgr24") for name in ("yuv420p", "gbrp", "yuv420p10le")),
         *(("gbrp", ("bgr0", "bgr24", "rgb24"), "bgr0"), ("gbrap16le", ("gbrap16le", "rgba64le"), "gbrap16le")),
     ],
 )

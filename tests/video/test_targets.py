@@ -103,6 +103,27 @@ def test_theora_that_repeats_frames_up_to_its_end(suffix: str, tmp_path: Path, d
     assert seconds == pytest.approx([n / 10 for n in range(10)], abs=0.001)
 
 
+@both_ffmpegs
+def test_theora_tells_no_uneven_times(ffmpeg: str, uneven: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    """Of a gap ffmpeg's reader of Ogg says that the frame behind it comes at once."""
+    with pytest.raises(PipeError, match=r"out.ogv: its frames come at uneven times, which this container cannot tell"):
+        upscale_video(uneven, tmp_path / "out.ogv", doubled, ffmpeg=ffmpeg)
+
+
+@pytest.mark.parametrize(("sound", "kept"), [("libopus", True), ("libvorbis", False)])
+def test_chapters_that_ogg_loses_are_said(sound: str, kept: bool, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target, said = tmp_path / "in.mkv", tmp_path / "out.ogv", list[str]()
+    told = tmp_path / "told.txt"
+    told.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=200\ntitle=One\n")
+    ffmpeg_run(*moving("64x48", 0.4), *tone(0.4), "-i", told, "-map_chapters", "2", "-c:a", sound, source)
+    upscale_video(source, target, doubled, notice=said.append)
+    assert probe(target).chapters == kept
+    assert (kept, "in.mkv: 1 chapters are left out: ogg cannot hold them with this sound; .mkv can" in said) in (
+        (True, False),
+        (False, True),
+    )
+
+
 def test_a_gif_keeps_its_transparency(tmp_path: Path, doubled: Upscaler) -> None:
     source, target = tmp_path / "in.mkv", tmp_path / "out.gif"
     hole = ["-vf", "format=gbrap,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*gt(X,15)',format=bgra"]
