@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, local_url
@@ -14,27 +15,27 @@ _CHOSEN = re.compile(r"^  Stream #0:(\d+) -> #0:\d+", re.MULTILINE)
 _REASON = re.compile(r"matches no streams|Invalid input file index|.*does not exist.*")
 
 
-def film_by_maps(executable: str, source: Source, options: OutputOptions) -> int:
-    """The stream to upscale: the source's own, unless other films are mapped and it is not.
-
-    Raises:
-        PipeError: as :func:`chosen_streams`.
-    """
-    mapped = _mapped(executable, source, options) if options.maps else []
-    films = [index for index in mapped if source.streams[index].kind == "video" and not source.streams[index].is_cover]
-    return films[0] if films and source.main not in films else source.main
-
-
-def chosen_streams(executable: str, source: Source, options: OutputOptions) -> list[StreamInfo]:
-    """The streams of the result in their order, as this ffmpeg understands the maps, the upscaled one among them: first
-    unless it is mapped. Without maps all.
+def mapped_streams(executable: str, source: Source, options: OutputOptions) -> list[int] | None:
+    """The streams that the maps name, in their order, as this ffmpeg understands them; ``None``: there are no maps.
 
     Raises:
         PipeError: ffmpeg does not understand one, or a stream that is named does not exist.
     """
-    if not options.maps:
+    return _mapped(executable, source, options) if options.maps else None
+
+
+def film_of(source: Source, mapped: Sequence[int] | None) -> int:
+    """The stream to upscale: the source's own, unless other films are mapped and it is not."""
+    films = [index for index in mapped or () if source.streams[index].is_film]
+    return films[0] if films and source.main not in films else source.main
+
+
+def chosen_streams(source: Source, mapped: Sequence[int] | None) -> list[StreamInfo]:
+    """The streams of the result in their order, the upscaled one among them: first unless it is mapped. Without maps
+    all."""
+    if mapped is None:
         return list(source.streams)
-    chosen = _mapped(executable, source, options)
+    chosen = list(mapped)
     if source.main not in chosen:
         chosen = [source.main, *chosen]
     main = chosen.index(source.main)  # there is one picture

@@ -18,7 +18,7 @@ from sr_plugins.video.dynamic_hdr import CODECS
 from sr_plugins.video.encode import Encoding, check_encoder, plan_encoding
 from sr_plugins.video.ffmpeg_process import version
 from sr_plugins.video.join_plan import FINE_RATE, Join, holds_display_matrix, joining_ffmpeg
-from sr_plugins.video.maps import film_by_maps
+from sr_plugins.video.maps import film_of, mapped_streams
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import PixelLayout, aspect_after, frame_format, refuse_odd
 from sr_plugins.video.probe import probe
@@ -102,8 +102,9 @@ def outline_film(
     check_cut(*cut)
     check_encoder(executable, options)
     found = probe(path, cut[1], rate)
-    if (mapped := film_by_maps(executable, found, options)) != found.main:
-        found = probe(path, cut[1], rate, mapped)
+    mapped = mapped_streams(executable, found, options)
+    if (film := film_of(found, mapped)) != found.main:
+        found = probe(path, cut[1], rate, film)
     source = as_decoded(executable, found, decode.hwaccel)
     start, end = on_clock(source, cut)
     between(source, start, end)
@@ -118,7 +119,7 @@ def outline_film(
         raise PipeError(f"{path} is interlaced, which upscaling would bake in: {cure}")
     muxer = muxer_of(target, options)
     joiner = joining_ffmpeg(executable, muxer, source, source.origin if start is None else start)
-    streams = plan_streams(source, target, options, joiner)
+    streams = plan_streams(source, target, options, joiner, mapped)
     if source.turned and not holds_display_matrix(joiner, muxer, source):
         if any(source.crop):
             raise PipeError(f"{path}: ffmpeg {version(executable)} cannot crop and turn it: a newer one (--ffmpeg) can")

@@ -106,8 +106,11 @@ def target_container(target: Path, muxer: str) -> Container:
     return picture_container(target) if is_sequence(target) else container_named(muxer)
 
 
-def plan_streams(source: Source, target: Path, options: OutputOptions, executable: str) -> StreamPlan:
-    """Decide for each stream whether this ffmpeg, the one that joins, copies it, rewrites it or leaves it out.
+def plan_streams(
+    source: Source, target: Path, options: OutputOptions, executable: str, mapped: Sequence[int] | None = None
+) -> StreamPlan:
+    """Decide for each stream whether this ffmpeg, the one that joins, copies it, rewrites it or leaves it out. Those
+    that are ``mapped``, or all.
 
     Raises:
         PipeError: the target's container does not keep the times of this encoder's pictures.
@@ -127,11 +130,11 @@ def plan_streams(source: Source, target: Path, options: OutputOptions, executabl
             f"the film is offered in {len(programs)} variants: the largest is taken, the others are left out"
         )
     programs = programs if source.container == "mpegts" else ()
-    for stream in chosen_streams(executable, source, options):
+    for stream in chosen_streams(source, mapped):
         if stream.index == source.main:
             kept.append(Kept(stream))
             continue
-        if (stream.index in others and not options.maps) or _made_anew(known, stream, source):
+        if (stream.index in others and mapped is None) or _made_anew(known, stream, source):
             continue
         asked = options.codec(stream.kind, sum(k.stream.kind == stream.kind for k in kept))
         codec = asked if _can_rewrite(stream, asked) else container.codec(stream, source)
