@@ -11,7 +11,8 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from heapq import heappop, heappush
 from pathlib import Path
@@ -24,6 +25,7 @@ from sr_plugins.version import extra_command
 from sr_plugins.video.chunk_worker import ChunkWorker, Made
 from sr_plugins.video.chunks import Chunk, Film, frame_before
 from sr_plugins.video.journal_lines import ChunkRecord
+from sr_plugins.video.ray_watch import KEPT, watch_ray
 from sr_plugins.weights.digest import weights_digest
 from sr_plugins.weights.open_model import located
 from sr_plugins.whole_file import whole_file
@@ -81,6 +83,7 @@ class Cluster:
         self._started = not self._ray.is_initialized()
         if self._started:
             self._join()
+        watch_ray(self._ray)
         self._workers: list[Worker] = []
         try:
             self._identity = self._gather()
@@ -184,10 +187,11 @@ class Cluster:
             PipeError: a chunk failed, or all machines were lost.
         """
         film = replace(film, source=replace(film.source, path=film.source.path.absolute()))
-        if not self._workers:
-            self._identity = self._gather()
+        with self._answered():
+            if not self._workers:
+                self._identity = self._gather()
+            sent = self._ray.put(film)
         previous = before[-1] if before else None
-        sent = self._ray.put(film)
         waiting = [
             (chunk.index, chunk, frame_before(film.source.timeline, chunk)) for chunk in chunks
         ]  # a heap: sorted
@@ -198,20 +202,21 @@ class Cluster:
         try:
             while following:
                 first = following[0]
-                while idle and waiting and waiting[0][0] < first.index + AHEAD * len(self._workers):
-                    _, chunk, entry = heappop(waiting)
-                    worker = idle.popleft()
-                    running[worker.make.remote(sent, chunk, entry)] = worker, chunk
-                ready, _ = self._ray.wait(list(running), timeout=LOOK_SECONDS)
-                for reference in ready:
-                    worker, chunk = running.pop(reference)
-                    try:
-                        done[chunk.index] = self._result(reference)
-                    except self._ray.exceptions.RayActorError:
-                        self._lose(worker)
-                        heappush(waiting, (chunk.index, chunk, frame_before(film.source.timeline, chunk)))
-                    else:
-                        idle.append(worker)
+                with self._answered():
+                    while idle and waiting and waiting[0][0] < first.index + AHEAD * len(self._workers):
+                        _, chunk, entry = heappop(waiting)
+                        worker = idle.popleft()
+                        running[worker.make.remote(sent, chunk, entry)] = worker, chunk
+                    ready, _ = self._ray.wait(list(running), timeout=LOOK_SECONDS)
+                    for reference in ready:
+                        worker, chunk = running.pop(reference)
+                        try:
+                            done[chunk.index] = self._result(reference)
+                        except self._ray.exceptions.RayActorError:
+                            self._lose(worker)
+                            heappush(waiting, (chunk.index, chunk, frame_before(film.source.timeline, chunk)))
+                        else:
+                            idle.append(worker)
                 while following and (made := done.pop(following[0].index, None)) is not None:
                     chunk = following[0]
                     if not made.follows(previous):
@@ -228,10 +233,19 @@ class Cluster:
             if running:  # given up: what they do is of no use
                 self._dismiss()
 
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        """Around what is asked of Ray: raises ``PipeError`` where it is gone, for which it has no error of its own."""
+        try:
+            yield
+        except (OSError, self._ray.exceptions.RaySystemError) as error:
+            self._workers, self._started = [], False  # no more is asked of it
+            raise PipeError(f"Ray on this machine was ended ({one_line(error)}): {KEPT}") from error
+
     def _lose(self, worker: Worker) -> None:
         self._workers.remove(worker)
         if not self._workers:
-            raise PipeError("all machines of the cluster were lost: the same command continues once there are others")
+            raise PipeError(f"all machines of the cluster were lost: {KEPT}")
         logger.warning("a machine of the cluster was lost: %d left", len(self._workers))
 
     def _tell(

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -180,6 +182,22 @@ def test_what_a_machine_cannot_do_is_said_in_one_line(nodes: RayNodes) -> None:
         Cluster("tiny", device="cuda:7")
     with pytest.raises(UnknownModelError, match="tiny"):
         Cluster("tinny")
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["ray answers", "ray is gone"])
+@pytest.mark.parametrize("end", ["os._exit(1)", "os.kill(os.getpid(), 9)", "sys.exit(1)"])
+def test_where_ray_ends_the_command_a_line_says_so(end: str, there: bool) -> None:
+    """Past all that Python does at its end; who ends it himself is told nothing."""
+    script = f"import os, sys; from sr_plugins.video.ray_watch import _watch; _watch(sys.argv[1]); {end}"
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        if not there:
+            head.close()
+        ended = subprocess.run([sys.executable, "-c", script, address], capture_output=True, text=True)
+    assert ended.returncode == (-9 if "kill" in end else 1)
+    said = "srp: Ray on this machine, or the cluster's head, was ended, and Ray ended this command: finished chunks are"
+    assert ended.stderr.startswith(said) == (not there and end != "sys.exit(1)")
+    assert ended.stderr.count("\n") == ended.stderr.startswith(said)
 
 
 def test_a_cluster_that_is_not_there(clip: Path, tmp_path: Path) -> None:
