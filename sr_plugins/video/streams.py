@@ -222,6 +222,8 @@ class _Target:
 
     def refusal(self, stream: StreamInfo, source: Source) -> str:
         """Why a stream is left out, and what keeps it."""
+        if stream.kind == "data" and not stream.codec and "timecode" not in stream.metadata:
+            return "ffmpeg does not know what it is"
         if self.container.muxer == "matroska":
             return "Matroska cannot hold it" + ("; -- -c:a flac rewrites it" if stream.kind == "audio" else "")
         cures = [".mkv can"] if _Target(container_named("matroska"), ".mkv", self.ffmpeg).codec(stream, source) else []
