@@ -66,6 +66,49 @@ def test_data_in_a_broadcast_stays_one_that_can_be_read(
     )
 
 
+def _checked(section: bytes) -> bytes:
+    """A section with its length and its CRC-32/MPEG-2."""
+    whole = section[:1] + struct.pack(">H", (section[1] << 8 & 0xF000) | len(section) + 1) + section[3:]
+    state = 0xFFFFFFFF
+    for byte in whole:
+        state ^= byte << 24
+        for _ in range(8):
+            state = (state << 1 ^ (0x04C11DB7 if state >> 31 else 0)) & 0xFFFFFFFF
+    return whole + struct.pack(">I", state)
+
+
+def _with_cues(plain: Path, target: Path) -> Path:
+    """A broadcast with SCTE-35's splice_null in a stream of sections, which its map of the programme names."""
+    cue = _checked(b"\xfc\x30\0" + bytes(7) + b"\xff\xf0" + bytes(4))
+    data = b""
+    for at in range(0, plain.stat().st_size, 188):
+        packet = plain.read_bytes()[at : at + 188]
+        if packet[1:3] == b"\x50\0":  # ffmpeg's PID of the map
+            length = (packet[6] & 15) << 8 | packet[7]
+            section = packet[5 : 5 + 3 + length - 4]
+            named = section[:10] + b"\xf0\x06\x05\x04CUEI" + section[12:] + b"\x86\xe1\xf0\xf0\0"
+            packet = (packet[:5] + _checked(named)).ljust(188, b"\xff")
+        data += packet
+        if at % (188 * 8) == 188 * 7:
+            data += (b"\x47\x41\xf0" + bytes([0x10 | at // (188 * 8) % 16, 0]) + cue).ljust(188, b"\xff")
+    target.write_bytes(data)
+    return target
+
+
+@both_ffmpegs
+def test_cues_that_no_ffmpeg_writes_as_such_are_said(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """Copied they would be data of no kind."""
+    ffmpeg_run(*moving("64x48", 0.6), "-c:v", "mpeg2video", tmp_path / "plain.ts")
+    source, target, said = _with_cues(tmp_path / "plain.ts", tmp_path / "in.ts"), tmp_path / "out.ts", list[str]()
+    with av.open(str(source)) as container:
+        assert [(stream.type, stream.name) for stream in container.streams][1:] == [("data", "scte_35")]
+        assert any(packet.size == 20 for packet in container.demux(container.streams[1]))
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    assert said == ["in.ts: stream 1 (data, scte_35) is left out: .ts cannot hold it"]
+    with av.open(str(target)) as container:
+        assert len(container.streams) == 1
+
+
 def test_the_navigation_of_a_disc_is_not_copied_into_a_broadcast(tmp_path: Path, doubled: Upscaler) -> None:
     plain, source, target, said = tmp_path / "plain.vob", tmp_path / "in.vob", tmp_path / "out.ts", list[str]()
     ffmpeg_run(*moving("64x48", 0.6), "-c:v", "mpeg2video", plain)
