@@ -13,6 +13,7 @@ from video_clips import BUNDLED, both_ffmpegs, by_turns, ffmpeg_run, moving, pic
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
 from sr_plugins.video import join_plan
+from sr_plugins.video.maps import mapped_streams
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.probe import probe
 from sr_plugins.video.source import Light
@@ -205,7 +206,9 @@ def test_transparency_that_mp4_leaves_out_costs_no_chroma(ffmpeg: str, tmp_path:
 @pytest.mark.parametrize(("suffix", "lost"), LOST.items(), ids=LOST)
 def test_lost_titles_marks_and_tags_are_said(suffix: str, lost: list[str], named: Path) -> None:
     words = {"webm": "-c:v libvpx-vp9 -c:a libopus", "ts": "-map -0:s"}.get(suffix, "")
-    plan = plan_streams(probe(named), Path(f"o.{suffix}"), OutputOptions.parse(words.split()), BUNDLED)
+    source, options = probe(named), OutputOptions.parse(words.split())
+    mapped = mapped_streams(BUNDLED, source, options)
+    plan = plan_streams(source, Path(f"o.{suffix}"), options, BUNDLED, mapped)
     said = [line for line in plan.notices if "rewritten" not in line]
     assert len(said) == len(lost)
     assert all(part in line for part, line in zip(lost, said, strict=True))
