@@ -53,7 +53,7 @@ def compact_layers(loaded: LoadedModel, format: str) -> CompactLayers:
     if not isinstance(module, CompactNetwork):
         raise PluginError(
             f"{loaded.spec.label} is no network of plain convolutions at low resolution, which format {format} is "
-            "written for (tiny, realtime, fast, quality, restore, perceptual, and what is trained of them): use onnx"
+            "written for (nano, tiny, realtime, fast, quality, restore and what is trained of them): use onnx"
         )
     layers = [layer for layer in (module.head, *module.body, module.tail) if isinstance(layer, nn.Conv2d)]
     assert len(layers) == module.layers + 2

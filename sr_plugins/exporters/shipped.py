@@ -16,7 +16,7 @@ from sr_plugins.interface.model import ModelSpec
 SHADERS = Path(__file__).parent / "shaders"
 MADE_OF = "made_of.json"
 # by how much a GPU has to do; the others are larger than anybody would download to try, and are one command away
-NAMES = {"tiny": (2,), "realtime": (2, 3, 4), "restore": (2,), "fast": (2,)}
+NAMES = {"nano": (2,), "tiny": (2,), "realtime": (2, 3, 4), "restore": (2,), "fast": (2,)}
 
 
 def shipped(spec: ModelSpec) -> Exported | None:

@@ -1,4 +1,4 @@
-"""Our compact networks, ``tiny`` to ``quality``: plain 3x3 convolutions on luma, all at low resolution.
+"""Our compact networks, ``nano`` to ``quality``: plain 3x3 convolutions on luma, all at low resolution.
 
 Each hidden layer computes ``act(x + conv(x))``. While training, a layer's kernel is a sum of branches; for inference
 the branches and the skip connection fold into one 3x3 kernel, so that what runs is nothing but 3x3 convolutions,
@@ -33,6 +33,7 @@ class Shape(NamedTuple):
 # By name and scale. Deeper and narrower is better at the same size, and slower. realtime x2 does with half of the
 # multiply-adds, and back-projection, what 6 layers of 32 features did before, to 0.02 dB.
 FAMILY = {
+    "nano": {2: Shape(12, 5)},  # for shaders: three vectors of four a layer
     "tiny": {2: Shape(16, 4)},
     "realtime": {2: Shape(16, 11, back_projection=True), 3: Shape(24, 11), 4: Shape(32, 5)},
     "fast": dict.fromkeys((2, 3, 4), Shape(32, 18, symmetry=4, back_projection=True)),
