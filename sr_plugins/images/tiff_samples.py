@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
 from sr_plugins.images.tiff_chroma import has_fewer_chroma, read_fewer_chroma
+from sr_plugins.images.tiff_lerc import LERC, read_lerc
 from sr_plugins.images.tiff_reader import NO_DATA, PHOTOMETRIC, SAMPLES, Page, no_data_of, pages_of
 from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame
@@ -22,7 +23,7 @@ _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 1, 2  # ExtraSamples of TIFF 6.0
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _KINDS = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR)
 # JPEG 2000, LERC, WebP, JPEG XL: Pillow's libtiff does not know them
-_OTHER_COMPRESSIONS = {33003, 33004, 33005, 34712, 34887, 50001, 50002, 52546}
+_OTHER_COMPRESSIONS = {33003, 33004, 33005, 34712, LERC, 50001, 50002, 52546}
 
 
 class UnreadTiff(ImageFile.ImageFile):
@@ -79,7 +80,7 @@ def read_page(page: Any, told: Page) -> Image.Image | Frame | WideSamples:
         tifffile.TIFF.DECOMPRESSORS[page.compression]
     except KeyError:
         raise ImageError(f"its compression ({page.compression.name}) is not read: save it with another") from None
-    samples = read_fewer_chroma(page, told) if has_fewer_chroma(told) else page.asarray()
+    samples = _stored(page, told)
     if samples.dtype.kind not in "buif":
         raise ImageError(f"samples of the kind {kind}, {samples.dtype}, are not enlarged: save it as RGB")
     if samples.ndim == 3 and page.planarconfig == _SEPARATE and page.samplesperpixel > 1:
@@ -110,6 +111,14 @@ def read_page(page: Any, told: Page) -> Image.Image | Frame | WideSamples:
         is_negative=picture.is_negative,
     )
     return picture if picture.no_data is not None else picture.as_picture()
+
+
+def _stored(page: Any, told: Page) -> NDArray[Any]:
+    """Samples as the page has them, in tifffile's order of axes."""
+    if has_fewer_chroma(told):
+        return read_fewer_chroma(page, told)
+    samples: NDArray[Any] = read_lerc(page) if told.value(_COMPRESSION, 1) == LERC else page.asarray()
+    return samples
 
 
 def open_unread(path: str | os.PathLike[str]) -> UnreadTiff | None:
