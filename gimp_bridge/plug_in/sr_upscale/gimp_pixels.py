@@ -172,20 +172,20 @@ def put(result: Any, drawable: Any) -> None:
         check_done(drawable.scale(box.width, box.height, True), f"scale {drawable.get_name()}")
     locked = locked_items(drawable)
     for item in locked:
-        item.set_lock_content(False)
+        check_done(item.set_lock_content(False), f"unlock the pixels of {item.get_name()}")
     buffer = drawable.get_buffer()
     result.copy(box, Gegl.AbyssPolicy.NONE, buffer, box)
     buffer.flush()
     drawable.update(0, 0, box.width, box.height)
     for item in locked:
-        item.set_lock_content(True)
+        check_done(item.set_lock_content(True), f"lock the pixels of {item.get_name()} again")
 
 
 def make_pixels_its_own(drawable: Any) -> None:
     """GIMP 3.2's link and vector layers would draw themselves again over what is written into them."""
     rasterized = getattr(drawable, "is_rasterized", None)
     if hasattr(drawable, "rasterize") and not (rasterized and rasterized()):
-        drawable.rasterize()
+        check_done(drawable.rasterize(), f"make pixels of {drawable.get_name()}")
 
 
 def locked_items(drawable: Any) -> list[Any]:

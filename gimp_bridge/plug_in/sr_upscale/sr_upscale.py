@@ -47,6 +47,7 @@ def undo_step(image: Any) -> Iterator[None]:
     image.undo_group_start()
     Gimp.context_push()
     try:
+        check_done(Gimp.context_set_interpolation(Gimp.InterpolationType.CUBIC), "scale masks smoothly")
         yield
         Gimp.displays_flush()
     finally:
@@ -69,7 +70,6 @@ def upscale_image(image: Any, drawables: list[Any], network: Network) -> None:
         for layer in layers:
             if link and isinstance(layer, link):  # GIMP would scale its offset twice
                 make_pixels_its_own(layer)
-        Gimp.context_set_interpolation(Gimp.InterpolationType.CUBIC)  # masks and channels
         width, height = image.get_width() * network.scale, image.get_height() * network.scale
         check_done(image.scale(width, height), f"scale the image to {width} x {height}")
         for layer, result in zip(layers, results, strict=True):
@@ -101,12 +101,11 @@ def upscale_layers(image: Any, drawables: list[Any], network: Network) -> None:
     with undo_step(image):
         for layer, result in zip(layers, results, strict=True):
             larger = stand_in(image, layer) if layer.is_group() else layer.copy()
-            larger.set_name(f"{layer.get_name()} ({network.model} {network.scale}x)")
+            check_done(larger.set_name(f"{layer.get_name()} ({network.model} {network.scale}x)"), "name the new layer")
             place = image.get_item_position(layer)
             check_done(image.insert_layer(larger, layer.get_parent(), place), "add the new layer")
             if layer.is_group():
                 take_over_looks(layer, larger)
-            Gimp.context_set_interpolation(Gimp.InterpolationType.CUBIC)
             put(result, larger)
             if layer.is_group():
                 size = result.get_extent()
@@ -121,8 +120,8 @@ def stand_in(image: Any, group: Any) -> Any:
     passes = group.get_mode() == Gimp.LayerMode.PASS_THROUGH  # for groups alone
     mode = Gimp.LayerMode.NORMAL if passes else group.get_mode()
     layer = Gimp.Layer.new(image, "", group.get_width(), group.get_height(), kind, group.get_opacity(), mode)
-    layer.set_offsets(*group.get_offsets()[-2:])
-    layer.set_visible(group.get_visible())
+    check_done(layer.set_offsets(*group.get_offsets()[-2:]), "place the new layer")
+    check_done(layer.set_visible(group.get_visible()), "show or hide the new layer")
     return layer
 
 
@@ -135,7 +134,7 @@ def take_over_looks(group: Any, layer: Any) -> None:
         mask.get_buffer().copy(box, Gegl.AbyssPolicy.NONE, buffer, box)
         buffer.flush()
         own.update(*whole(own))
-        layer.set_apply_mask(group.get_apply_mask())
+        check_done(layer.set_apply_mask(group.get_apply_mask()), "apply the mask")
     for effect in reversed(group.get_filters()):
         copy = Gimp.DrawableFilter.new(layer, effect.get_operation_name(), effect.get_name())
         old, new = effect.get_config(), copy.get_config()
@@ -144,7 +143,7 @@ def take_over_looks(group: Any, layer: Any) -> None:
                 new.set_property(property.name, old.get_property(property.name))
         copy.set_opacity(effect.get_opacity())
         copy.set_blend_mode(effect.get_blend_mode())
-        copy.set_visible(effect.get_visible())
+        check_done(copy.set_visible(effect.get_visible()), f"show or hide the effect {effect.get_name()}")
         copy.update()
         layer.append_filter(copy)
 
