@@ -12,9 +12,11 @@ from gimp_chroot import ROOT, make_root
 import gimp_bridge
 
 PLUG_IN = Path(gimp_bridge.__file__).parent / "plug_in" / "sr_upscale"
-# what is shown, and brackets around work: where they fail, no pixel and no property is another; and what answers nothing
-# where the plug-in calls it, copy of GEGL's buffers and set_opacity of effects
-PASSED_OVER = re.compile(r"copy|set_opacity|update|undo_group_(start|end)|context_(push|pop)|displays_flush|progress_\w+")
+# what is shown, and brackets around work: where they fail, no pixel and no property is another; and what answers
+# nothing where the plug-in calls it, copy of GEGL's buffers and set_opacity of effects
+PASSED_OVER = re.compile(
+    r"copy|set_opacity|update|undo_group_(start|end)|context_(push|pop)|displays_flush|progress_\w+"
+)
 # prints which of its arguments are names of procedures that answer with a truth value
 ASK = """
 import gi, sys
