@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from sr_plugins.errors import ImageError
 from sr_plugins.images.failures import named, told
 from sr_plugins.images.file_parts import parts_of
+from sr_plugins.images.fits_samples import why_fits_is_unread
 from sr_plugins.images.formats import ANIMATIONS, check_fits, format_of
 from sr_plugins.images.further_formats import cure_for, register
 from sr_plugins.images.gain_map import stored_map
@@ -58,6 +59,10 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             if unread is None:
                 raise
             image = unread
+        except OSError:
+            if reason := why_fits_is_unread(path):
+                raise ImageError(f"{path}: {reason}") from None
+            raise
         if isinstance(image, ImageFile.StubImageFile):  # Pillow knows what it is, and a system or user how to read it
             with suppress(OSError):
                 image.load()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -31,7 +32,7 @@ def fits_samples(source: Image.Image) -> WideSamples | None:
         ImageError: there are several planes, and not three; samples are missing, or packed in a table.
     """
     tiles = source.tile if isinstance(source, ImageFile.ImageFile) and source.format == "FITS" else []
-    if len(tiles) != 1 or tiles[0][0] != "raw":
+    if len(tiles) != 1:
         return None
     begin = tiles[0][2]
     return kept_with(source, "numbers", lambda file: _read(file, begin), None)
@@ -39,9 +40,8 @@ def fits_samples(source: Image.Image) -> WideSamples | None:
 
 def _read(file: IO[bytes], begin: int) -> WideSamples:
     told = _header(file.read(min(begin, _LARGEST_HEADER)))
-    if (packing := told.get("ZCMPTYPE")) or told.get("XTENSION", "").strip("' ") == "BINTABLE":
-        how = in_letters((packing or "").strip("' ").encode("latin-1")) or "a table"
-        raise ImageError(f"its samples are packed ({how}), which is not read: unpack it first (funpack)")
+    if reason := _why_unread(told):
+        raise ImageError(reason)
     axes = [int(told.get(f"NAXIS{number + 1}", "1")) for number in range(int(told["NAXIS"]))]
     width, height, *further = [*axes, 1] if len(axes) > 1 else (1, axes[0])
     planes = int(np.prod(further)) if further else 1
@@ -67,6 +67,28 @@ def _read(file: IO[bytes], begin: int) -> WideSamples:
     elif zero:  # and those of 8 bits with one
         numbers = (numbers ^ np.uint8(half)).view(np.int8)
     return WideSamples(numbers, no_data=None if blank is None else blank + zero)
+
+
+def why_fits_is_unread(path: Path) -> str | None:
+    """Why Pillow does not open a FITS file, and what to do about it; ``None`` for other files and other faults."""
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_HEADER) if file.read(6) == b"SIMPLE" and file.seek(0) == 0 else b""
+    told: Mapping[str, str] = {}
+    for at in range(0, len(data), _CARD):
+        if data[at : at + _CARD].rstrip() == b"END":
+            told = _header(data[:at])
+            if told.get("NAXIS", "0") != "0":  # the first that has data
+                break
+    return _why_unread(told)
+
+
+def _why_unread(told: Mapping[str, str]) -> str | None:
+    if (packing := told.get("ZCMPTYPE")) or told.get("XTENSION", "").strip("' ") == "BINTABLE":
+        how = in_letters((packing or "").strip("' ").encode("latin-1")) or "a table"
+        return f"its samples are packed ({how}), which is not read: unpack it first (funpack)"
+    if told.get("BITPIX") == "64":
+        return "its samples are whole numbers of 64 bits, which are not read: save it as floats (BITPIX -64) first"
+    return None
 
 
 def loaded_fits(image: Image.Image, numbers: WideSamples) -> Image.Image:

@@ -109,13 +109,25 @@ def test_blank_of_scaled_numbers_is_no_number(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[~np.isnan(found)], 5)
 
 
-def test_samples_packed_in_a_table_are_refused_with_a_cure(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "bits"), [("RICE_1", 16), ("GZIP_1", 16), ("GZIP_1", 64), ("GZIP_1", -64), ("GZIP_2", 16)]
+)
+def test_samples_packed_in_a_table_are_refused_with_a_cure(how: str, bits: int, tmp_path: Path) -> None:
     table = ["XTENSION= 'BINTABLE'", "BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 8", "NAXIS2  = 6", "ZIMAGE  = T"]
-    packing = ["ZCMPTYPE= 'RICE_1  '", "ZBITPIX = 16", "ZNAXIS  = 2", "ZNAXIS1 = 10", "ZNAXIS2 = 6", "END"]
+    packing = [f"ZCMPTYPE= '{how}  '", f"ZBITPIX = {bits}", "ZNAXIS  = 2", "ZNAXIS1 = 10", "ZNAXIS2 = 6", "END"]
     first = "".join(card.ljust(80) for card in ["SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 0", "END"]).encode()
     second = "".join(card.ljust(80) for card in [*table, *packing]).encode()
-    with pytest.raises(ImageError, match=r"in\.fits: its samples are packed \(RICE_1\).*funpack"):
+    with pytest.raises(ImageError, match=rf"in\.fits: its samples are packed \({how}\).*funpack"):
         enlarged(tmp_path, first.ljust(2880) + second.ljust(2880) + bytes(2880))
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_whole_numbers_of_64_bits_are_refused_with_a_cure(is_first: bool, tmp_path: Path) -> None:
+    wide = fits(np.ones((7, 10), np.int64))
+    empty = "".join(card.ljust(80) for card in ["SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 0", "END"]).encode()
+    data = wide if is_first else empty.ljust(2880) + wide.replace(b"SIMPLE  = T      ", b"XTENSION= 'IMAGE'")
+    with pytest.raises(ImageError, match=r"in\.fits: its samples are whole numbers of 64 bits.*BITPIX -64"):
+        enlarged(tmp_path, data)
 
 
 def test_three_planes_are_colours_and_others_are_refused(tmp_path: Path) -> None:
