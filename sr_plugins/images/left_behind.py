@@ -11,7 +11,7 @@ from PIL import Image
 
 from sr_plugins.images.file_parts import Part, bodies, in_letters, kept_with, parts_of
 from sr_plugins.images.jpeg_2000 import EXIF, IPTC, MAP, XMP
-from sr_plugins.images.png_texts import chunks
+from sr_plugins.images.png_texts import chunks, embedded_profile
 
 _CREDENTIALS = "its content credentials (C2PA), which would not hold for the enlargement,"
 # what says how pixels are stored, or goes along by other ways; the last one is a quality by Photoshop
@@ -43,6 +43,8 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
             found.append("a second block of EXIF is left out")
     elif source.format == "PNG":
         found = _named(_chunk_name(part) for part in parts_of(source) if _is_unknown_chunk(part.kind))
+        if embedded_profile(source) is None:
+            found.append("its ICC profile is damaged and left out, so colours may look different")
     elif source.format == "WEBP":
         found = _named(_chunk_name(part) for part in parts_of(source) if part.kind not in _KNOWN_RIFF)
     elif source.format == "AVIF" and bodies(source, b"clap"):  # Pillow leaves it, and HEIF's reader does not

@@ -71,6 +71,20 @@ def raw_profile(source: Image.Image, *names: str) -> bytes | None:
     return None
 
 
+def embedded_profile(source: Image.Image) -> bytes | None:
+    """The ICC profile of a PNG (11.3.2.3): nothing where it has none, ``None`` where that is damaged or cut off."""
+    chunk = next(iter(bodies(source, b"iCCP")), None)
+    if chunk is None:
+        return b""
+    stream = zlib.decompressobj()
+    try:
+        profile = stream.decompress(chunk.partition(b"\0")[2][1:], _LARGEST_TEXT)
+    except zlib.error:
+        return None
+    is_whole = len(profile) >= int.from_bytes(profile[:4]) and profile[36:40] == b"acsp"  # ICC.1:2022, 7.2
+    return profile if stream.eof and is_whole else None
+
+
 def as_comment(text: Text) -> bytes:
     """A text as a comment of formats that know no keywords."""
     whole = text.text if text.keyword == "Comment" else f"{text.keyword}: {text.text}"

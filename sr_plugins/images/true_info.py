@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -19,7 +18,7 @@ from sr_plugins.images.jpeg_2000 import box_of, exif_in_box
 from sr_plugins.images.jpeg_2000_samples import narrowed_truly
 from sr_plugins.images.jxl_channels import has_associated_alpha
 from sr_plugins.images.photoshop import clear_index_of, document_alpha, mend_tiles
-from sr_plugins.images.png_texts import packet_of
+from sr_plugins.images.png_texts import embedded_profile, packet_of
 from sr_plugins.images.sgi_samples import sgi_samples
 from sr_plugins.images.tiff_reader import XMP, page_of
 from sr_plugins.images.tiff_samples import with_straight_alpha
@@ -30,7 +29,6 @@ _NAMES_OF_INFO = (
     *("duration", "disposal", "loop", "default_image", "comment", "bbox", "blend", "chromaticity", "timestamp"),
 )
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_LARGEST_PROFILE = 1 << 26
 _loaded: WeakValueDictionary[int, Image.Image] = WeakValueDictionary()  # what was mended is not mended again
 
 
@@ -48,6 +46,8 @@ def make_info_true(image: Image.Image) -> None:
                     image.tile = [type(t)(t[0], (0, 0, *image.size), t[2], t[3]) for t in image.tile]
                 if (told := _told(image, name)) is not None:
                     image.info[name] = told
+        if embedded_profile(image) is None:  # of what is cut off Pillow gives the beginning
+            image.info.pop("icc_profile", None)
         for name in ("exif", "xmp"):  # behind the pixels of an animation Pillow never looks
             if name not in image.info and (told := _told(image, name)) is not None:
                 image.info[name] = told
@@ -125,12 +125,8 @@ def _told(image: Image.Image, name: str) -> Any:
         return b"Exif\0\0" + parts[b"eXIf"]
     if name == "xmp":
         return packet_of(image)
-    if name == "icc_profile" and b"iCCP" in parts:
-        try:
-            stored = parts[b"iCCP"].split(b"\0", 1)[1][1:]
-            return zlib.decompressobj().decompress(stored, _LARGEST_PROFILE) or None
-        except (zlib.error, IndexError):
-            return None
+    if name == "icc_profile":
+        return embedded_profile(image) or None
     if name == "transparency" and (clear := parts.get(b"tRNS")):
         if image.mode == "P":
             return clear

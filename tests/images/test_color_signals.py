@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from sr_plugins import Upscaler
+from sr_plugins.images.color_profiles import srgb_profile
 from sr_plugins.images.files import upscale_file
 
 COLOURS = np.random.default_rng(8).integers(0, 256, (6, 8, 4), np.uint8)
@@ -53,3 +55,29 @@ def test_a_colour_space_of_jpeg_2000_that_is_not_written_is_told(
     with Upscaler("nearest", scale=2) as upscaler, caplog.at_level(logging.WARNING):
         upscale_file(tmp_path / "in.jp2", tmp_path / "out.jp2", upscaler)
     assert "JPEG2000 cannot hold its colour space (enumerated 21), so colours may look different" in caplog.text
+
+
+PROFILE = srgb_profile()
+DAMAGED = {
+    "empty": b"",
+    "no stream": b"no stream",
+    "stream cut off": zlib.compress(PROFILE)[:300],
+    "profile cut off": zlib.compress(PROFILE[:300]),
+    "no profile": zlib.compress(bytes(400)),
+}
+
+
+@pytest.mark.parametrize("packed", [*DAMAGED.values(), zlib.compress(PROFILE)], ids=[*DAMAGED, "whole"])
+def test_a_damaged_profile_of_a_png_is_told(packed: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = io.BytesIO()
+    Image.fromarray(COLOURS).save(file, "PNG")
+    data, chunk = file.getvalue(), b"iCCPname\0\0" + packed
+    chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "in.png").write_bytes(data[:33] + chunk + data[33:])  # behind the head
+    with Upscaler("nearest", scale=2) as upscaler, caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / "in.png", tmp_path / "out.png", upscaler)
+    is_whole = packed not in DAMAGED.values()
+    line = "in.png: its ICC profile is damaged and left out, so colours may look different"
+    assert [message.endswith(line) for message in caplog.messages] == ([] if is_whole else [True])
+    with Image.open(tmp_path / "out.png") as result:
+        assert result.info.get("icc_profile") == (PROFILE if is_whole else None)
