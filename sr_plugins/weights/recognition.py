@@ -7,13 +7,16 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from sr_plugins.weights.moving_average import completed, is_average, is_begun
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 # names under which a network lies within others: an average, a generator beside its adversary, Lightning's model
 _WITHIN = (
-    *("params_ema.", "g_ema.", "net_g_ema.", "netG_ema.", "ema.", "params.", "state_dict.", "generator.", "net_g."),
-    *("netG.", "model.", "network.", "net.", "G.", "module."),
+    *("params_ema.", "g_ema.", "net_g_ema.", "netG_ema.", "ema_model.", "model_ema.", "ema.", "average_model."),
+    *("params.", "state_dict.", "generator.", "net_g."),
+    *("netG.", "model.", "online_model.", "network.", "net.", "G.", "module."),
 )
 _EXTRA = re.compile(r"Unexpected key\(s\) in state_dict: (.*?)(?:\. \s*|\.$|$)", re.DOTALL)
 _DEEPEST = 3
@@ -46,10 +49,16 @@ def _within(tensors: dict[str, Tensor], deepest: int) -> Iterator[dict[str, Tens
         return
     first = {key.partition(".")[0] + "." for key in tensors}
     for prefix in first if len(first) == 1 else _WITHIN:  # one name before all of them can only be a wrapper's
-        inner = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        inner = _under(prefix, tensors)
+        if is_average(prefix):
+            inner = completed(inner, (_under(other, tensors) for other in _WITHIN)) if is_begun(tensors) else {}
         if inner:
             yield inner
             yield from _within(inner, deepest - 1)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _loaded(tensors: dict[str, Tensor]) -> tuple[Any, list[str]]:

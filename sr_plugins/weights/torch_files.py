@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from sr_plugins.errors import WeightsError, one_line
 from sr_plugins.weights.contents import is_text, read_start
+from sr_plugins.weights.moving_average import completed, is_average, is_begun
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # under which training programs keep the tensors, the one to prefer first
-TABLES = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
-# the same where an adversary or an average was trained beside it
-GENERATORS = ("g_ema", "netG_ema", "net_g_ema", "generator", "net_g", "netG")
+TABLES = ("model_state_dict", "state_dict", "params", "model", "net")
+GENERATORS = ("generator", "net_g", "netG")  # the same where an adversary was trained beside it
+# what is taken of several averages; of one the name tells enough
+AVERAGES = ("params_ema", "params-ema", "g_ema", "netG_ema", "net_g_ema")
+DEEPEST = 8  # tables within tables, for example state_dict within model
 PREFIXES = ("module.", "netG.", "_orig_mod.")  # of every key, where the network was wrapped while it was trained
 # what stands beside a network: adversaries, optimizers and their schedules, settings, losses
 _NO_NETWORK = re.compile(
@@ -52,7 +55,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             f"{path} was refused: it is damaged or holds more than tensors, and code in weights is never run "
             f"({_named_in(error)}); convert it to .safetensors where you trust it"
         ) from error
-    tensors = _table(content)
+    tensors = _Tables().of(content)
     if not tensors:
         parts = (
             ", ".join(ascii(str(key))[1:41] for key in list(content)[:5])
@@ -75,23 +78,42 @@ def _named_in(error: Exception) -> str:
     return f"it names {found[1]}" if found else type(error).__name__
 
 
-def _table(content: Any) -> dict[str, Tensor]:
+class _Tables:
+    """The tensors in what a checkpoint holds; each dict is looked at once, since one may be in many, and in itself."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, dict[str, Tensor]] = {}
+
+    def of(self, content: Any, deepest: int = DEEPEST) -> dict[str, Tensor]:
+        """The network's tensors, or its average's; empty where there are none, or those of more than one network."""
+        if not isinstance(content, dict) or deepest == 0:
+            return {}
+        if id(content) not in self._known:
+            self._known[id(content)] = {}
+            self._known[id(content)] = self._average(content, deepest) or self._network(content, deepest)
+        return self._known[id(content)]
+
+    def _average(self, content: dict[Any, Any], deepest: int) -> dict[str, Tensor]:
+        """Of the tables in it the one that is an average, completed; empty where none is, or it is open which."""
+        inner = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, dict)}
+        named = [key for key in inner if is_average(key) and not _NO_NETWORK.search(key)]
+        found = {key: table for key in named if (table := self.of(inner[key], deepest - 1)) and is_begun(table)}
+        usual = [key for key in AVERAGES if key in found] or list(found)
+        if not usual or (len(usual) > 1 and usual[0] not in AVERAGES):
+            return {}
+        others = (self.of(inner[key], deepest - 1) for key in inner if key not in named and not _NO_NETWORK.search(key))
+        return completed(found[usual[0]], others)
+
+    def _network(self, content: dict[Any, Any], deepest: int) -> dict[str, Tensor]:
+        inner = next((content[key] for key in (*TABLES, *GENERATORS) if isinstance(content.get(key), dict)), None)
+        if inner is None:
+            inner = _only_network(content)
+        return _tensors(content) if inner is None else self.of(inner, deepest - 1)
+
+
+def _tensors(content: dict[Any, Any]) -> dict[str, Tensor]:
     import torch
 
-    # a table within a table, for example state_dict within model; a file cannot hold one within itself for ever
-    for _ in range(8):
-        inner = (
-            next((content[key] for key in (*TABLES, *GENERATORS) if isinstance(content.get(key), dict)), None)
-            if isinstance(content, dict)
-            else None
-        )
-        if inner is None and isinstance(content, dict):
-            inner = _only_network(content)
-        if inner is None:
-            break
-        content = inner
-    if not isinstance(content, dict):
-        return {}
     if not all(isinstance(k, str) and isinstance(v, torch.Tensor | _NOTES) for k, v in content.items()):
         return {}
     table = {key: value.detach() for key, value in content.items() if isinstance(value, torch.Tensor)}
@@ -103,14 +125,12 @@ def _table(content: Any) -> dict[str, Tensor]:
 
 
 def _only_network(content: dict[Any, Any]) -> dict[Any, Any] | None:
-    """The one table in a checkpoint that can be the network, whatever it is called; an average before others."""
-    if any(hasattr(value, "shape") for value in content.values()):
+    """The one table in a checkpoint that can be the network, whatever it is called."""
+    if any(len(getattr(value, "shape", ())) > 0 for value in content.values()):
         return None  # it is a table itself
     inner = {str(key): value for key, value in content.items() if isinstance(value, dict) and value}
     others = [key for key in inner if not _NO_NETWORK.search(key)] if len(inner) > 1 else list(inner)
-    averages = [key for key in others if "ema" in key.lower()]
-    found = averages if len(others) > 1 else others
-    return inner[found[0]] if len(found) == 1 else None
+    return inner[others[0]] if len(others) == 1 else None
 
 
 def _check_archive(path: Path) -> None:

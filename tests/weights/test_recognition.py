@@ -82,6 +82,74 @@ def test_the_old_form_of_torch_says_the_same(name: str, table: Table, tmp_path: 
     assert recognise(read_checkpoint(tmp_path / "old.pth"))[0].scale == 2
 
 
+def other(table: Table) -> Table:
+    """What training holds beside an average: the same network with other weights."""
+    return {key: value + 1 for key, value in table.items()}
+
+
+def ema_pytorch(table: Table, initted: bool = True) -> Table:
+    """As ``EMA.state_dict()`` of ema-pytorch has them."""
+    counters = {"initted": torch.tensor(initted), "step": torch.tensor(300)}
+    return counters | under("online_model.")(other(table)) | under("ema_model.")(table)
+
+
+def averaged_model(table: Table, count: int = 40) -> Table:
+    """As ``AveragedModel.state_dict()`` of torch.optim.swa_utils has them."""
+    return {"n_averaged": torch.tensor(count)} | under("module.")(table)
+
+
+AVERAGED: dict[str, Callable[[Table], Any]] = {
+    **{
+        f"{average} beside {plain}": lambda table, average=average, plain=plain: {  # type: ignore[misc]
+            plain: other(table), average: table, "optimizer": {"state": {}}, "epoch": 3,
+        }
+        for average in ("ema_model", "model_ema", "ema", "params_ema", "ema_state_dict", "state_dict_ema", "modelEMA")
+        for plain in ("model", "params", "state_dict", "net")
+    },
+    "ema-pytorch": lambda table: {"model": other(table), "ema": ema_pytorch(table)},
+    "ema-pytorch not begun": lambda table: {"model": table, "ema": ema_pytorch(other(table), initted=False)},
+    "ema-pytorch alone": lambda table: ema_pytorch(table),
+    "swa": lambda table: {"model": other(table), "swa_model": averaged_model(table)},
+    "swa not begun": lambda table: {"model": table, "swa_model": averaged_model(other(table), 0)},
+    "a shadow": lambda table: {
+        "model": other(table), "ema": {"decay": 0.99, "updates": torch.tensor(9), "shadow": table},
+    },
+    "parallel": lambda table: {"model": under("module.")(other(table)), "ema": under("module.")(table)},
+    "of parameters": lambda table: {
+        "model": {key: value if "body.0" in key else value + 1 for key, value in table.items()},
+        "ema": {key: value for key, value in table.items() if "body.0" not in key},
+    },
+    "flat": lambda table: {"state_dict": under("model.")(other(table)) | under("model_ema.")(table)},
+    "flat and of parameters": lambda table: {
+        **{f"net.{key}": value if "body.0" in key else value + 1 for key, value in table.items()},
+        **{f"ema.{key}": value for key, value in table.items() if "body.0" not in key},
+    },
+    "of the adversary": lambda table: {"model": table, "d_ema": other(table), "netD_ema": other(table)},
+    "of the generator": lambda table: {"netF_ema": other(table), "netG_ema": table, "netG": other(table)},
+    "of losses": lambda table: {"model": table, "ema_losses": {"l1": torch.ones(2)}, "schema": {"w": torch.ones(2)}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_the_average_is_what_is_meant(name: str, table: Table, tmp_path: Path) -> None:
+    from spandrel import ModelLoader
+
+    torch.save(AVERAGED[name](table), tmp_path / "a.pth")
+    descriptor, _ = recognise(read_checkpoint(tmp_path / "a.pth"))
+    expected = ModelLoader(device="cpu").load_from_state_dict(dict(table))
+    x = torch.rand(1, 3, 12, 12)
+    with torch.inference_mode():
+        assert torch.equal(descriptor(x), expected(x))
+
+
+def test_tables_that_hold_each_other_end(table: Table, tmp_path: Path) -> None:
+    """Each of ten names leads to all ten again, at every depth."""
+    content: dict[str, Any] = {"epoch": 1}
+    content |= {f"ema_{number}": content for number in range(10)}
+    torch.save(content | {"model": table}, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth").keys() == table.keys()
+
+
 def test_two_networks_are_not_guessed_at(table: Table, tmp_path: Path) -> None:
     torch.save({"first": table, "second": table}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"holds no table of tensors"):
