@@ -111,7 +111,7 @@ def choose(
         ]
         try:
             found = measure(loaded.spec, device, candidates)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a runner of a plugin ends here, too
             left_out(plugins, plain, error)
             found = "measuring failed"
         if isinstance(found, str):

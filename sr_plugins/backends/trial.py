@@ -49,13 +49,13 @@ def tried(
         result = runner(picture)
         if tuple(result.shape[-2:]) != (side * spec.scale, side * spec.scale):
             raise PluginError(f"backend {backend.name} returned a picture of shape {tuple(result.shape)}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin's own code
         left_out(plugins, backend, error)
         return None
     return Tried(runner, picture, result)
 
 
-def left_out(plugins: Plugins, backend: BackendSpec, error: Exception) -> None:
+def left_out(plugins: Plugins, backend: BackendSpec, error: BaseException) -> None:
     problem = f"backend {backend.name} is left out by 'auto': {type(error).__name__}: {one_line(error)}"
     if problem not in plugins.problems:
         plugins.problems.append(problem)

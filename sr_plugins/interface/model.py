@@ -14,6 +14,8 @@ from sr_plugins.interface.words import Channels, Form, Precision, Purpose
 if TYPE_CHECKING:
     from torch import nn
 
+MOST_NEIGHBOURS = 128  # frames that a model may see beside its own: all of them are in memory at once
+
 
 def _is_whole(value: object, least: int) -> bool:
     """Whether it is a whole number of at least ``least``; ``True`` is none."""
@@ -60,7 +62,7 @@ class ModelSpec:
         output_channels: likewise, :attr:`planes_out`.
         precisions: in which the network stays right; ``None``: all that a backend offers.
         purpose: what the network does beside its scale.
-        window: frames before and after the one to enlarge that the network sees; its module then takes
+        window: frames before and after the one to enlarge that the network sees, 128 at most; its module then takes
             (N, T, C, H, W) with T = before + 1 + after, in order of time.
         weights: the ``.safetensors`` file with the trained weights, or ``None`` where none are shipped (yet).
         needs_weights: ``False`` for a network that ``build()`` returns ready to use (fixed filters).
@@ -129,6 +131,10 @@ class ModelSpec:
             raise self._wrong("weights", "a pathlib.Path, or None")
         if not _is_pair(self.window, 0):
             raise self._wrong("window", "(frames before, frames after)")
+        if sum(self.window) > MOST_NEIGHBOURS:
+            raise self._wrong(
+                "window", f"at most {MOST_NEIGHBOURS} frames before and after, all of which are in memory"
+            )
         if not isinstance(self.needs_weights, bool):
             raise self._wrong("needs_weights", "True or False")
 

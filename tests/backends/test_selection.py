@@ -89,11 +89,14 @@ def raises(error: BaseException) -> Callable[[nn.Module, Tensor], Tensor]:
 @pytest.mark.parametrize(
     "run",
     [
-        *(raises(error) for error in (RuntimeError("illegal"), ImportError("libtbb"), OSError("gone"), KeyError("x"))),
+        *(
+            raises(error)
+            for error in (RuntimeError("illegal"), ImportError("libtbb"), OSError("gone"), KeyError("x"), SystemExit(3))
+        ),
         lambda module, x: x,
         lambda module, x: None,
     ],
-    ids=["RuntimeError", "ImportError", "OSError", "KeyError", "shape", "None"],
+    ids=["RuntimeError", "ImportError", "OSError", "KeyError", "SystemExit", "shape", "None"],
 )
 def test_a_backend_that_fails_is_left_out_told_and_kept_as_a_problem(run, caplog: pytest.LogCaptureFixture) -> None:  # type: ignore[no-untyped-def]
     plugins = offering(run)
@@ -101,6 +104,23 @@ def test_a_backend_that_fails_is_left_out_told_and_kept_as_a_problem(run, caplog
         assert choose(blur(), plugins, "cpu", "float32", measure=Stopwatch(openvino=9.0)).name == "torch"
     assert sum("backend openvino is left out by 'auto'" in record.message for record in caplog.records) == 1
     assert any("openvino" in problem for problem in plugins.problems)
+
+
+def test_a_backend_that_ends_the_program_while_it_is_measured_is_not_taken() -> None:
+    calls: list[int] = []
+
+    def run(module: nn.Module, x: Tensor) -> Tensor:
+        calls.append(1)
+        return at_once(module, x)
+
+    def measure(spec: ModelSpec, device: str, candidates: Sequence[Candidate]) -> Measured:
+        candidates[-1].runner(torch.zeros(1, 1, 8, 8))
+        raise SystemExit(3)
+
+    plugins = offering(run)
+    assert choose(blur(), plugins, "cpu", "float32", measure=measure).name == "openvino"  # by rule
+    assert calls
+    assert any("SystemExit: 3" in problem for problem in plugins.problems)
 
 
 def test_a_backend_that_an_earlier_day_chose_is_tried_again() -> None:
