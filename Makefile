@@ -56,8 +56,8 @@ shaders: install
 
 # About a quarter of an hour on two cores; run it while the machine does nothing else. docs/benchmarks.md says what shows what.
 bench: install $(PEERS)
-	$(BIN)/srp bench --models tiny,fast --sizes 640x360,1280x720 --backends openvino,torch
-	$(BIN)/srp bench --models tiny,fast --sizes 640x360,1280x720 --backends openvino --precision int8
+	$(BIN)/srp bench --model tiny,fast --size 640x360,1280x720 --backend openvino,torch
+	$(BIN)/srp bench --model tiny,fast --size 640x360,1280x720 --backend openvino --precision int8
 	-$(BIN)/python benchmarks/backends.py --rounds 3
 	-$(BIN)/python benchmarks/vapoursynth_peers.py --peers $(PEERS) --frames 48 --ours openvino:auto,openvino:int8
 	-$(BIN)/python benchmarks/vapoursynth_peers.py --peers $(PEERS) --frames 48 --ours openvino:auto,openvino:int8 --model tiny

@@ -33,12 +33,13 @@ class PluginError(SRError):
 class UnknownNameError(SRError, LookupError):
     """Nothing is registered under this name.
 
-    ``kind`` is what was looked for ("backend"), ``name`` what was asked, ``known`` what there is.
+    ``kind`` is what was looked for ("backend"), ``name`` what was asked, ``known`` what there is; ``cure`` is said
+    in place of names that look alike, where more is known of what was asked.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "") -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "", cure: str = "") -> None:
         self.kind, self.name, self.known = kind, name, sorted(set(known))
-        super().__init__(f"no {kind} called {name!r}: {offered(name, self.known)}{note}")
+        super().__init__(f"no {kind} called {name!r}: {cure or offered(name, self.known)}{note}")
 
 
 class UnknownModelError(UnknownNameError):

@@ -8,7 +8,7 @@ the functions of its specs, which are guarded as they are collected (:mod:`sr_pl
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import EntryPoint, distributions
@@ -59,6 +59,15 @@ BUILT_IN = (
 
 
 _DEVICES = ("cpu", "cuda", "gpu", "mps", "vulkan")  # what people name where a backend is asked for
+# so do other programs, and people, call backends
+_ALSO_CALLED = {
+    "ort": "onnxruntime",
+    "onnx": "onnxruntime",
+    "ov": "openvino",
+    "pytorch": "torch",
+    "compile": "torch-compile",
+}
+_TENSORRT = ("trt", "tensorrt", "trt_rtx")
 
 
 class Plugins:
@@ -229,6 +238,9 @@ class Plugins:
         if name.partition(":")[0] in _DEVICES:
             known = (spec.name for spec in self.backends())
             raise UnknownNameError("backend", name, known, f"; {name} is a device")
+        offers = self.collect("sr_backends", attrgetter("name"))
+        if name not in offers and (cure := _meant(name, offers)):
+            raise UnknownNameError("backend", name, offers, self._note(), cure)
         spec: BackendSpec = self.named("sr_backends", "backend", name)
         if missing := spec.missing():
             raise PluginError(f"backend {name} cannot be used here: {missing}")
@@ -281,6 +293,16 @@ class Plugins:
 def plugins() -> Plugins:
     """The plugins of this process, found once."""
     return Plugins()
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    """What to say of a backend's name that other programs have; empty where it is none."""
+    if name.lower() in _TENSORRT:
+        return (
+            "TensorRT runs what srp export writes (.onnx), in vs-mlrt or trtexec; here Nvidia's cards are device cuda"
+        )
+    also = _ALSO_CALLED.get(name.lower().replace("-", "").replace("_", ""))
+    return f"did you mean {also!r}?" if also in known else ""
 
 
 def _only(hook: str, name: str, providers: list[tuple[str, Any]]) -> Any:

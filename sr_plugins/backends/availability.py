@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sr_plugins.devices import resolve_devices
 from sr_plugins.errors import DeviceError, UnknownNameError
@@ -24,10 +24,17 @@ def check_way(plugins: Plugins, device: str | Sequence[str], backend: str, preci
             check_runs_on(specs[0], name)
         known = {one for spec in specs for one in spec.precisions(name)}
         if precision != "auto" and precision not in known:
-            raise UnknownNameError(f"precision{whose} on {name}", precision, known)
+            raise no_precision(f"{whose} on {name}", name, precision, known)
 
 
 def check_runs_on(backend: BackendSpec, device: str) -> None:
     """``DeviceError`` unless the backend computes on this device."""
     if not backend.precisions(device):
         raise DeviceError(f"backend {backend.name} does not run on {device}: use another device, or backend 'auto'")
+
+
+def no_precision(whose: str, device: str, asked: str, known: Collection[str]) -> UnknownNameError:
+    """What to raise for a precision that is not among the ``known``, which look alike and are no misspelling of it."""
+    there = f"there is {', '.join(sorted(known)) or 'none'}"
+    needs = "float16 needs a GPU, " if (asked, device) == ("float16", "cpu") else ""
+    return UnknownNameError(f"precision{whose}", asked, known, cure=needs + there)

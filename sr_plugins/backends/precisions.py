@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sr_plugins.backends.availability import check_runs_on
+from sr_plugins.backends.availability import check_runs_on, no_precision
 from sr_plugins.devices import int8_is_faster
-from sr_plugins.errors import UnknownNameError
 from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.words import Precision
@@ -22,8 +21,8 @@ def precision_for(backend: BackendSpec, loaded: LoadedModel, device: str, asked:
     check_runs_on(backend, device)
     chosen = precision_here(backend, loaded, device, asked)
     if chosen is None:
-        what = f"precision of backend {backend.name} on {device} for {loaded.spec.label}"
-        raise UnknownNameError(what, asked, precisions(backend, loaded, device))
+        whose = f" of backend {backend.name} on {device} for {loaded.spec.label}"
+        raise no_precision(whose, device, asked, precisions(backend, loaded, device))
     return chosen
 
 

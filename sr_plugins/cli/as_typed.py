@@ -118,7 +118,7 @@ def size_meant(word: str) -> str:
         return f"{sides} is {word}"
     if found := re.fullmatch(r"(\d+)(px)?", word, re.IGNORECASE):
         return f"{found[1]}x is a width, x{found[1]} a height"
-    if found := re.fullmatch(r"(\d+)\D(\d+)", word):
+    if found := re.fullmatch(r"(\d+)\s*\D\s*(\d+)", word):
         return f"{found[1]}x{found[2]}"
     return ""
 

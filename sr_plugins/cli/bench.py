@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import product
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sr_plugins.cli import completing
+from sr_plugins.cli.as_typed import size_meant
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.options import check_way, setting_options
 from sr_plugins.errors import SRError, UnknownNameError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
 
 SIZES = "640x360,1280x720,1920x1080"
+_SIZE = r"([0-9]+)x([0-9]+)"
 
 
 def core(upscaler: Upscaler, pictures: Sequence[Frame], count: int) -> None:
@@ -58,10 +61,11 @@ WAYS: dict[str, Through] = {way.__name__: way for way in (core, pipe, vapoursynt
 
 
 def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[tuple[int, int]]:
-    try:
-        sizes = [(int(w), int(h)) for w, h in (part.lower().split("x") for part in value.split(","))]
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT,WIDTHxHEIGHT,...") from None
+    found = [re.fullmatch(_SIZE, part.strip().lower()) for part in value.split(",")]
+    sizes = [(int(one[1]), int(one[2])) for one in found if one is not None]
+    if len(sizes) < len(found):
+        meant = next((m for m in map(size_meant, (value, *value.split(","))) if re.fullmatch(_SIZE, m)), SIZES)
+        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT, or several with commas, such as {meant}")
     if any(w < 2 or h < 2 for w, h in sizes):
         raise click.BadParameter(f"{value!r} holds a size below 2x2")
     return sizes
@@ -71,11 +75,13 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[t
     "bench",
     epilog=examples(
         "srp bench",
-        "srp bench --models tiny,fast --sizes 640x360 --backends openvino,torch",
-        "srp bench --models fast --sizes 1920x1080 --precision int8",
+        "srp bench --model tiny,fast --size 640x360 --backend openvino,torch",
+        "srp bench --model fast --size 1920x1080 --precision int8",
     ),
 )
 @click.option(
+    "-m",
+    "--model",
     "--models",
     "names",
     default="",
@@ -84,7 +90,9 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[t
     help="[default: all that have weights]",
 )
 @click.option(
+    "--backend",
     "--backends",
+    "backends",
     default="",
     metavar="A,B",
     shell_complete=completing.backends,
@@ -97,7 +105,9 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: str) -> list[t
     metavar="A,B",
     help="How frames reach the core: core, pipe (srp pipe), vapoursynth, pillow, or all.",
 )
-@click.option("--sizes", default=SIZES, show_default=True, callback=_sizes, help="Of the frames that go in.")
+@click.option(
+    "--size", "--sizes", "sizes", default=SIZES, show_default=True, callback=_sizes, help="Of the frames that go in."
+)
 @setting_options("device", "precision")
 @click.option("--seconds", type=click.FloatRange(0.1), default=3.0, show_default=True, help="For each case.")
 @click.option("--json", "as_json", is_flag=True, help="An object on stdout.")

@@ -71,6 +71,11 @@ def test_training_is_on_one_device(command: str, refused: type[Refused]) -> None
         (["--model", "fats"], "no model called 'fats': did you mean 'fast'?"),
         (["--model", "gone.pth"], "no weights file at gone.pth"),
         (["--backend", "torch", "--precision", "int8"], "no precision of backend torch on cpu called 'int8'"),
+        (["--precision", "float16", "--device", "cpu"], "called 'float16': float16 needs a GPU, there is "),
+        (["--backend", "torch", "--precision", "float16", "--device", "cpu"], "float16 needs a GPU, there is "),
+        (["--backend", "ort"], "no backend called 'ort': did you mean 'onnxruntime'?"),
+        (["--backend", "TRT"], "called 'TRT': TensorRT runs what srp export writes"),
+        (["--backend", "pytorch"], "did you mean 'torch'?"),
     ],
 )
 def test_a_backend_that_is_not_here(command: str, words: list[str], says: str, refused: type[Refused]) -> None:

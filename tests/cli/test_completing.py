@@ -30,6 +30,7 @@ def offered(*words: str) -> list[tuple[str, str]]:
         ("export re", {"realtime", "restore"}),
         ("export fast --format ", {"onnx", "glsl", "ncnn"}),
         ("bench --models ti", {"tiny"}),
+        ("bench --model ti", {"tiny"}),
         ("bench --backends torch,open", {"torch,openvino"}),
         ("evaluate --metrics psnr,ss", {"psnr,ssim"}),
         ("adapt --model ti", {"tiny"}),

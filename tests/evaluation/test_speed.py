@@ -27,7 +27,7 @@ def run(*arguments: str) -> Any:
 
 def test_ways_to_the_core_are_measured_in_processes_of_their_own() -> None:
     done = run(
-        "--models", "tiny", "--backends", "torch", "--sizes", "96x64", "--seconds", "0.1", "--json",
+        "--model", "tiny", "--backend", "torch", "--size", "96x64", "--seconds", "0.1", "--json",
         "--ways", "core,vapoursynth", "--precision", "float32", "--device", "cpu",
     )  # fmt: skip
     results = json.loads(done.stdout)["results"]
@@ -64,7 +64,10 @@ def test_what_cannot_be_measured_is_told_and_the_rest_goes_on() -> None:
         run("--backends", "toroch")
     with pytest.raises(UnknownNameError, match="did you mean 'pillow'"):
         run("--ways", "core,pilow")
+    with pytest.raises(UnknownModelError):
+        run("-m", "fsat")
     assert run("--sizes", "640").exit_code == 2
+    assert run("--size", "640x").exit_code == 2
     assert run("--sizes", "1x1").exit_code == 2
 
 

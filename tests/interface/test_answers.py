@@ -223,9 +223,11 @@ FORWARDS = ["fail", "lambda self, x: None", "lambda self, x: x", "lambda self, x
 def test_what_a_network_returns_is_told_with_its_distribution(install: Install, forward: str) -> None:
     build = f"lambda: type('Net', (__import__('torch').nn.Module,), dict(forward={forward}))()"
     install("sr-plugins-odd", hook("sr_models", f"return [ModelSpec(**one(channels='luma', build={build}))]"))
-    with Upscaler("odd", plugins=Plugins(), device="cpu", backend="torch", precision="float32") as upscaler:
-        with pytest.raises(SRError, match=r"odd x2 on backend torch \(plugin sr-plugins-odd\)"):
-            upscaler.upscale(gray())
+    with (
+        Upscaler("odd", plugins=Plugins(), device="cpu", backend="torch", precision="float32") as upscaler,
+        pytest.raises(SRError, match=r"odd x2 on backend torch \(plugin sr-plugins-odd\)"),
+    ):
+        upscaler.upscale(gray())
 
 
 READERS = {
