@@ -159,6 +159,8 @@ def graph_of(path: Path, text: str, beside: Path, data: bytes) -> tuple[tuple[St
             raise wrong("it is no layer of a graph") from error
         if unknown := [name for name in inputs if name not in written]:
             raise wrong(f"it reads {unknown[0]}, which no layer before it writes")
+        if twice := sorted(written.intersection(outputs)):  # ncnn would go on reading the first
+            raise wrong(f"it writes {twice[0]}, which a layer before it writes")
         written.update(outputs)
         read.update(inputs)
         if kind == "Input":
@@ -191,8 +193,12 @@ def _setting(word: str) -> tuple[int, float | tuple[float, ...]]:
         count, *values = value.split(",")
         if int(count) != len(values):
             raise ValueError(word)
-        return -23300 - int(key), tuple(map(float, values))
+        return -23300 - int(key), tuple(map(_finite, values))
+    return int(key), _finite(value)
+
+
+def _finite(value: str) -> float:
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError(word)
-    return int(key), number
+        raise ValueError(value)
+    return number

@@ -211,7 +211,7 @@ def _check_nodes(path: Path, model: onnx.ModelProto) -> None:
 
 def _check_list(path: Path, nodes: Any, own: set[str]) -> None:
     for node in nodes:
-        if node.op_type in LOOPS:
+        if node.op_type in LOOPS or any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise WeightsError(f"{path} has the operator {node.op_type}, a program: such graphs are not run")
         if node.domain not in DOMAINS | own:
             raise WeightsError(

@@ -19,11 +19,15 @@ def take_in(path: Path, model: onnx.ModelProto) -> None:
     """Put tensors that lie in files beside into the graph, and see that each holds as much as it says."""
     import onnx
 
+    if _has_sparse(model):  # they grow when they are read, and may lie in files, too
+        raise WeightsError(f"{path} keeps a sparse tensor, as no network for pictures does")
     total = 0
     for tensor in _tensors(model):
         if any(dim < 0 for dim in tensor.dims):
             raise WeightsError(f"{path}: tensor {tensor.name} has a negative side")
         count = math.prod(tensor.dims)
+        if tensor.data_type not in onnx.TensorProto.DataType.values():
+            raise WeightsError(f"{path}: tensor {tensor.name} is of a type of values that is not known")
         bits = _bits(tensor.data_type)
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             size = -(-count * bits // 8)
@@ -35,13 +39,10 @@ def take_in(path: Path, model: onnx.ModelProto) -> None:
             tensor.data_location = onnx.TensorProto.DEFAULT
         elif tensor.HasField("raw_data") and len(tensor.raw_data) * 8 < count * bits:
             raise WeightsError(f"{path}: tensor {tensor.name} {tuple(tensor.dims)} holds {len(tensor.raw_data)} bytes")
-        elif (
-            not tensor.HasField("raw_data")
-            and tensor.data_type == onnx.TensorProto.FLOAT
-            and len(tensor.float_data) != count
-        ):
-            held = f"{len(tensor.float_data)} values"
-            raise WeightsError(f"{path}: tensor {tensor.name} {tuple(tensor.dims)} holds {held}")
+        elif not tensor.HasField("raw_data") and bits:
+            held = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type)))
+            if held != count:
+                raise WeightsError(f"{path}: tensor {tensor.name} {tuple(tensor.dims)} holds {held} values")
 
 
 def beside(model: onnx.ModelProto) -> list[str]:
@@ -60,6 +61,14 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 yield from attribute.tensors
 
 
+def _has_sparse(model: onnx.ModelProto) -> bool:
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    attributes = [attribute for node in nodes for attribute in node.attribute]
+    return bool(model.graph.sparse_initializer) or any(
+        attribute.HasField("sparse_tensor") or attribute.sparse_tensors for attribute in attributes
+    )
+
+
 def _bits(data_type: int) -> int:
     import onnx
 
@@ -75,6 +84,8 @@ def _external(path: Path, tensor: onnx.TensorProto, size: int) -> bytes:
     if not location or Path(location).is_absolute() or ".." in parts or "\\" in location:
         raise WeightsError(f"{path} keeps tensors in {location!r}: only a file in its own folder is read")
     beside = path.parent / location
+    if "\0" in location or (beside.exists() and not beside.is_file()):  # a pipe would be waited for
+        raise WeightsError(f"{path} keeps tensors in {location!r}, which is no file")
     if not beside.resolve().is_relative_to(path.parent.resolve()):
         raise WeightsError(f"{path} keeps tensors in {location!r}, which leads out of its folder")
     try:

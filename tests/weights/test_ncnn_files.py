@@ -202,6 +202,13 @@ REFUSED = {
     "blobs": (TEXT.replace("split     1 2", "split     1 900000000"), r"line 4 .*numbers of blobs"),
     "no layer": (TEXT + "garbage\n", r"line 12 \(garbage\): it is no layer"),
     "not a number": (TEXT.replace("2=0.9", "2=nan"), r"line 11 .*no layer"),
+    "not a number in a list": (
+        TEXT.replace(
+            "Interp           up        1 1 d1 e 0=1 1=2.0 2=2.0", "Reduction up 1 1 d1 e 0=3 1=0 -23303=2,nan,2 4=1"
+        ),
+        r"line 9 .*no layer",
+    ),
+    "written twice": (TEXT.replace("1 1 a b", "1 1 a a"), r"line 6 .*writes a, which a layer before it writes"),
     "other widths": (TEXT.replace("6=216", "6=217"), r"line 5 .*do not fit each other"),
 }
 

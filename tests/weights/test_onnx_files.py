@@ -1,5 +1,6 @@
 """ONNX files run in their own form, equal to the runtime's own run; odd and hostile ones are refused by name."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,8 @@ def test_external_tensors_are_read_from_its_own_folder_alone(tmp_path: Path) -> 
     data.unlink()
     with pytest.raises(WeightsError, match=r"net\.onnx needs net\.data beside it: No such file"):
         Upscaler(file)
-    for location in ("../whole.onnx", "/etc/passwd", "", "link"):
+    os.mkfifo(file.parent / "pipe")
+    for location in ("../whole.onnx", "/etc/passwd", "", "link", "pipe", ".", "a\0b"):
         model = onnx.load(str(file), load_external_data=False)
         (file.parent / "link").unlink(missing_ok=True)
         (file.parent / "link").symlink_to("/etc/passwd")
@@ -162,6 +164,25 @@ def second_output(model: onnx.ModelProto) -> None:
     model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
 
 
+def graph_within(model: onnx.ModelProto) -> None:
+    within = helper.make_graph([], "within", [], [])
+    model.graph.node[1].attribute.append(helper.make_attribute("decoder", within))
+
+
+def sparse() -> onnx.SparseTensorProto:
+    """One value of 2^28 in a square."""
+    value = helper.make_tensor("sparse", TensorProto.FLOAT, [1], [1.0])
+    return helper.make_sparse_tensor(value, helper.make_tensor("at", TensorProto.INT64, [1], [0]), [1 << 14] * 2)
+
+
+def sparse_constant(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Constant", [], ["much"], sparse_value=sparse()))
+
+
+def other_tensor(kind: int, *sides: int) -> Callable[[onnx.ModelProto], object]:
+    return lambda m: m.graph.initializer.append(TensorProto(name="other", data_type=kind, dims=sides))
+
+
 REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "second input": (second_input, r"has 2 inputs \(in, alpha\)"),
     "second output": (second_output, "has 2 outputs"),
@@ -174,6 +195,12 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "custom": (lambda m: setattr(m.graph.node[1], "domain", "mine"), r"has the operator mine\.Relu"),
     "unknown": (lambda m: setattr(m.graph.node[1], "op_type", "Reluu"), "is refused by ONNX Runtime"),
     "short tensor": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 2**40), "holds 864 bytes"),
+    "short integers": (other_tensor(TensorProto.INT64, 2**40), r"other \(1099511627776,\) holds 0 values"),
+    "short halves": (other_tensor(TensorProto.FLOAT16, 3), r"other \(3,\) holds 0 values"),
+    "unknown type": (other_tensor(99, 1), "tensor other is of a type of values that is not known"),
+    "sparse": (lambda m: m.graph.sparse_initializer.append(sparse()), "keeps a sparse tensor"),
+    "sparse constant": (sparse_constant, "keeps a sparse tensor"),
+    "graph within": (graph_within, "has the operator Relu, a program"),
     "negative": (lambda m: m.graph.initializer[0].dims.__setitem__(0, -8), "has a negative side"),
     "no nodes": (lambda m: m.graph.ClearField("node"), "is no ONNX graph"),
     "fraction": (
