@@ -256,7 +256,7 @@ def _as_it_is(step: Step, values: list[Tensor], held: list[Tensor]) -> Tensor:
 
 LAYERS: dict[str, Layer] = {
     "Split": _as_it_is,
-    "Dropout": _as_it_is,
+    "Dropout": lambda step, values, held: values[0] * step.number(0, 1.0),
     "Noop": _as_it_is,
     "Convolution": _convolution,
     "ConvolutionDepthWise": _convolution,

@@ -231,7 +231,8 @@ def _check(step: Step, settings: _Settings) -> None:
                     raise wrong("its padding is not known here")
         case "Reduction":
             axes = sorted(int(a) for a in step.numbers(3))
-            if whole(0, 0, 20) != 3 or axes not in ([-2, -1], [1, 2]) or not step.number(4):
+            every = step.number(1, 1)  # over channels, too, whatever the axes are
+            if whole(0, 0, 20) != 3 or every or axes not in ([-2, -1], [1, 2]) or not step.number(4):
                 raise wrong("only the average over a whole picture is known here")
         case "Crop":
             lists = [step.numbers(key) for key in (9, 10)]

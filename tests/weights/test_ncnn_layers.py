@@ -93,6 +93,7 @@ CASES: dict[str, tuple[str, list[Floats | bytes]]] = {
     "max pool, cut off": ("Pooling 0=0 1=2 2=2 5=1", []),
     "global average": ("Pooling 0=1 4=1", []),
     "global maximum": ("Pooling 0=0 4=1", []),
+    "dropout that scales": ("Dropout 0=0.4", []),
     "mean by reduction": ("Reduction 0=3 1=0 2=1.5 -23303=2,1,2 4=1 5=1", []),
     "padding": ("Padding 0=1 1=2 2=3 3=4 4=0 5=0.25", []),
     "padding by its edge": ("Padding 0=1 1=2 2=3 3=4 4=1", []),

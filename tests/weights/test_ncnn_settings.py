@@ -38,6 +38,8 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a pool with sides": ("Pooling 0=0 1=2 2=2 3=1", "its padding is not known here"),
     "a pool padded by itself": ("Pooling 0=0 1=2 2=2 5=2", "its padding is not known here"),
     "a sum over a picture": ("Reduction 0=0 -23303=2,1,2 4=1", "only the average over a whole picture"),
+    "an average over all": ("Reduction 0=3 1=1 -23303=2,1,2 4=1", "only the average over a whole picture"),
+    "an average over all by default": ("Reduction 0=3 -23303=2,1,2 4=1", "only the average over a whole picture"),
     "an average over rows": ("Reduction 0=3 -23303=1,1 4=1", "only the average over a whole picture"),
     "ends for fewer starts": ("Crop -23309=2,1,2 -23310=1,-1", "its numbers do not fit each other"),
     "an axis that there is not": ("Crop -23309=1,1 -23310=1,-1 -23311=1,3", "along an axis that there is not"),
