@@ -8,7 +8,7 @@ the functions of its specs, which are guarded as they are collected (:mod:`sr_pl
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import EntryPoint, distributions
@@ -22,6 +22,7 @@ from sr_plugins.errors import PluginError, SRError, UnknownModelError, UnknownNa
 from sr_plugins.interface import hookspecs
 from sr_plugins.interface.answers import described, guarded
 from sr_plugins.interface.backend import BackendSpec
+from sr_plugins.interface.backend_names import backend_meant
 from sr_plugins.interface.entry_points import entry_points
 from sr_plugins.interface.listings import Spec, wrong_model, wrong_spec
 from sr_plugins.interface.model import LoadedModel, ModelSpec
@@ -59,15 +60,6 @@ BUILT_IN = (
 
 
 _DEVICES = ("cpu", "cuda", "gpu", "mps", "vulkan")  # what people name where a backend is asked for
-# so do other programs, and people, call backends
-_ALSO_CALLED = {
-    "ort": "onnxruntime",
-    "onnx": "onnxruntime",
-    "ov": "openvino",
-    "pytorch": "torch",
-    "compile": "torch-compile",
-}
-_TENSORRT = ("trt", "tensorrt", "trt_rtx")
 
 
 class Plugins:
@@ -239,7 +231,7 @@ class Plugins:
             known = (spec.name for spec in self.backends())
             raise UnknownNameError("backend", name, known, f"; {name} is a device")
         offers = self.collect("sr_backends", attrgetter("name"))
-        if name not in offers and (cure := _meant(name, offers)):
+        if name not in offers and (cure := backend_meant(name, offers)):
             raise UnknownNameError("backend", name, offers, self._note(), cure)
         spec: BackendSpec = self.named("sr_backends", "backend", name)
         if missing := spec.missing():
@@ -293,16 +285,6 @@ class Plugins:
 def plugins() -> Plugins:
     """The plugins of this process, found once."""
     return Plugins()
-
-
-def _meant(name: str, known: Collection[str]) -> str:
-    """What to say of a backend's name that other programs have; empty where it is none."""
-    if name.lower() in _TENSORRT:
-        return (
-            "TensorRT runs what srp export writes (.onnx), in vs-mlrt or trtexec; here Nvidia's cards are device cuda"
-        )
-    also = _ALSO_CALLED.get(name.lower().replace("-", "").replace("_", ""))
-    return f"did you mean {also!r}?" if also in known else ""
 
 
 def _only(hook: str, name: str, providers: list[tuple[str, Any]]) -> Any:
