@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Literal
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -110,6 +109,8 @@ def deep_codestream(samples: NDArray[np.uint16], ratio: float | None, *, bare: b
         ratio: how many times smaller than the samples it may be; ``None``: nothing is lost.
         bare: a codestream without boxes.
     """
+    import imagecodecs
+
     kind: Literal["j2k", "jp2"] = "j2k" if bare else "jp2"
     if ratio is None:
         jp2 = bytes(imagecodecs.jpeg2k_encode(samples, level=0, reversible=True, codecformat=kind))

@@ -7,7 +7,6 @@ import struct
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-import imagecodecs
 import numpy as np
 from PIL import Image, ImageFile
 
@@ -93,6 +92,8 @@ def _flat_of(source: Image.Image) -> Flat | None:
 
 
 def _read_alpha(file: IO[bytes]) -> Image.Image | None:
+    import imagecodecs
+
     flat = _read_flat(file)
     colours = _COLOURS.get(flat.mode) if flat else None
     if flat is None or colours is None or flat.channels <= colours or flat.layers >= 0:
