@@ -229,8 +229,11 @@ def refuse_misnamed(stream: VideoStream, packet: av.Packet[VideoStream], where: 
     """Raises ``PipeError`` where a raw frame is no picture of the kind that NUT calls it; ``where`` begins its line."""
     context, pixels = stream.codec_context, stream.width * stream.height
     if context.name == "rawvideo" and packet.size and context.pix_fmt in _MISNAMED and packet.size != 2 * pixels:
-        deep = "yuv420p10le" if packet.size == 3 * pixels else "yuv444p10le"
-        raise PipeError(f"{where}NUT has no name for these frames (p010, 4:4:0 and others): use -pix_fmt {deep}")
+        deep = "yuv420p" if packet.size == 3 * pixels else "yuv444p"
+        raise PipeError(
+            f"{where}NUT has no name for these frames (p010, 4:4:0 and others): use -pix_fmt {deep}10le, or {deep}12le "
+            f"or {deep}16le where they have so many bits"
+        )
 
 
 @contextmanager

@@ -203,13 +203,13 @@ def test_packed_formats_are_refused_with_a_cure_that_cures(
 
 
 @both_ffmpegs
-@pytest.mark.parametrize(("pix_fmt", "cure"), [("p010le", "yuv420p10le"), ("p012le", "yuv420p10le")])
-def test_formats_that_nut_mislabels(ffmpeg: str, pix_fmt: str, cure: str, blurred: Upscaler) -> None:
+@pytest.mark.parametrize(("pix_fmt", "planes"), [("p010le", 420), ("p012le", 420), ("p210le", 444)])
+def test_formats_that_nut_mislabels(ffmpeg: str, pix_fmt: str, planes: int, blurred: Upscaler) -> None:
     command = [ffmpeg, "-v", "error", *moving(seconds=0.2), "-pix_fmt", pix_fmt, "-c:v", "rawvideo", "-f", "nut", "-"]
     made = subprocess.run(command, capture_output=True)
     if made.returncode:
         pytest.skip(f"this ffmpeg knows no {pix_fmt}")
-    with pytest.raises(PipeError, match=f"use -pix_fmt {cure}"):
+    with pytest.raises(PipeError, match=rf"use -pix_fmt yuv{planes}p10le, or yuv{planes}p12le or .* so many bits"):
         upscale_pipe(io.BytesIO(made.stdout), io.BytesIO(), blurred, "nut")
 
 
