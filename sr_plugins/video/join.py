@@ -55,7 +55,9 @@ def join_chunks(
     extra = (*settings, *join.options.join, *keys, *extra)
     codec = video.codec_context.codec.canonical_name
     carrier = carrier_of(codec)
-    lift = join.lift if carrier == "nut" else join.origin - chunks[0][1][0] * join.source.time_base
+    early = _before_first(join, chunks)
+    begins = chunks[0][1][0] + min(early, default=0)  # in QuickTime at zero: of what lies before it would say nothing
+    lift = join.lift if carrier == "nut" else join.origin - begins * join.source.time_base
     child = Child(_command(join, target, carrier, lift), f"writing {target.name}", extra=extra, stdin=True)
     try:
         fragments, sink = (_fragments(join) if carrier == "mov" else {}), Sink(child.stdin)
@@ -68,7 +70,7 @@ def join_chunks(
             # A codec may have several, which say how its pixels lie; PyAV leaves it out.
             stream.codec_context.codec_tag = template.codec_context.codec_tag
             stream.time_base = join.clock
-            for packet in _packets(join, chunks, lift, codec):
+            for packet in _packets(join, chunks, lift, codec, early):
                 packet.stream = stream
                 out.mux_one(packet)
                 sink.pass_on()
@@ -99,22 +101,21 @@ def write_pictures(pattern: Path, chunks: Sequence[Path], first: int) -> None:
 
 
 def _packets(
-    join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]], lift: Fraction | int, codec: str
+    join: Join,
+    chunks: Sequence[tuple[Path, tuple[int, ...]]],
+    lift: Fraction | int,
+    codec: str,
+    early: Sequence[int],
 ) -> Iterator[av.Packet[Stream]]:
     """The packets of all chunks, of ``codec``, with the source's times, raised by ``lift`` seconds.
 
     Decoding times are those of the frames in order, held back by as many frames as the encoder reorders: each packet
-    is decoded no later than it is shown, and no two at once. QuickTime's family, whose edit lists hide the time before
-    the first frame, has them at the film's own steps from the start; elsewhere that time would be seen.
+    is decoded no later than it is shown, and no two at once. The first are ``early``.
     """
     base, clock = join.source.time_base, join.clock
     times = [time for _, chunk in chunks for time in chunk]
     offset, ticks = round((lift - join.origin) / clock), int(base / clock)
-    delay = max(_delay(path) for path, _ in chunks)
-    early = list(range(-delay, 0))
-    if container_named(join.plan.muxer).quicktime and delay < len(times):
-        mirrored = [times[0] - times[number] for number in range(delay, 0, -1)]
-        early = mirrored if delay and -mirrored[0] * base < _LEAD else early
+    delay = len(early)
     captions = captions_of(join.source) if join.source.captions else {}
     insert, dynamic = inserter(codec), dynamic_hdr_of(join.source) if codec in CODECS else {}
     number = 0
@@ -139,6 +140,19 @@ def _packets(
                 fresh.duration = (later - times[number]) * ticks
                 number += 1
                 yield fresh
+
+
+def _before_first(join: Join, chunks: Sequence[tuple[Path, tuple[int, ...]]]) -> list[int]:
+    """Decoding times before the first frame, counted from it in ticks of the source, one for each frame by which the
+    encoder reorders. QuickTime's family, whose edit lists hide that time, has them at the film's own steps; elsewhere
+    it would be seen."""
+    times = [time for _, chunk in chunks for time in chunk]
+    delay = max(_delay(path) for path, _ in chunks)
+    if container_named(join.plan.muxer).quicktime and 0 < delay < len(times):
+        mirrored = [times[0] - times[number] for number in range(delay, 0, -1)]
+        if -mirrored[0] * join.source.time_base < _LEAD:
+            return mirrored
+    return list(range(-delay, 0))
 
 
 def _delay(path: Path) -> int:

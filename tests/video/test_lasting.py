@@ -78,6 +78,18 @@ def test_frames_before_zero_in_matroska_are_refused_with_their_cure(tmp_path: Pa
 # -- codecs whose tag says how pixels lie, or that NUT does not hold ---------------------------------------------------
 
 
+def test_vvc_in_quicktime(tmp_path: Path, doubled: Upscaler) -> None:
+    """It has no name in NUT, and its first packet is shown last: no frame may lie outside the edit list."""
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mp4"
+    ffmpeg_run(*moving("64x48", 0.8, "10"), *tone(0.8), "-c:v", "ffv1", "-c:a", "aac", source)
+    upscale_video(source, target, doubled, ffmpeg=BUNDLED, options=["-c:v", "libvvenc", "-preset", "faster"])
+    with av.open(str(target)) as container:
+        packets = [p for p in container.demux(container.streams[probe(target).main]) if p.pts is not None]
+        assert packets[0].pts != min(p.pts or 0 for p in packets)
+        assert not any(p.is_discard for p in packets)
+    assert [float(t) for t in times(target)] == pytest.approx([n / 10 for n in range(8)], abs=1e-6)
+
+
 @both_ffmpegs
 @pytest.mark.parametrize(
     ("name", "encoding", "codec", "pix_fmt"),
