@@ -94,8 +94,7 @@ def test_sound_before_zero_stays_where_it_was_in_avi(
     upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "mpeg4", *asked])
     assert [float(t) for t in times(target)] == pytest.approx([n / 25 for n in range(len(times(target)))], abs=1e-6)
     assert len(times(target)) == len(times(source))
-    late = _distance(target) - _distance(source)
-    assert 0 <= late < 0.05 if asked else abs(late) < 0.0022  # AVI cannot tell the delay of an encoder
+    assert _distance(target) == pytest.approx(_distance(source), abs=0.0022)
 
 
 @both_ffmpegs
@@ -345,13 +344,11 @@ def test_sound_that_is_encoded_anew_keeps_its_distance_or_is_refused(
     ffmpeg: str, tmp_path: Path, doubled: Upscaler
 ) -> None:
     """Where picture and sound begin apart, and a container begins all streams at once."""
-    early, late = tmp_path / "early.mp4", tmp_path / "late.mp4"
+    early = tmp_path / "early.mp4"
     codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
     ffmpeg_run("-itsoffset", "0.8", *moving("64x48", 0.4), *tone(1.4), "-ar", "48000", *codecs, early)
-    ffmpeg_run(*moving("64x48", 0.4), "-itsoffset", "0.8", *tone(0.4), *codecs, late)
-    for source, name, encoder, by in ((early, "out.mxf", "pcm_s16le", "0.8"), (late, "out.avi", "libmp3lame", "-0.7")):
-        with pytest.raises(PipeError, match=rf"its sound would be {by}\d+ s late: .mkv as target keeps every time"):
-            upscale_video(source, tmp_path / name, doubled, ffmpeg=ffmpeg, options=["-c:a", encoder])
+    with pytest.raises(PipeError, match=r"its sound would be 0.8\d+ s late: .mkv as target keeps every time"):
+        upscale_video(early, tmp_path / "out.mxf", doubled, ffmpeg=ffmpeg, options=["-c:a", "pcm_s16le"])
     target = tmp_path / "out.mkv"
     upscale_video(early, target, doubled, ffmpeg=ffmpeg, options=["-c:a", "flac"], notice=lambda _: None)
     assert float(times(target)[0] - times(target, 1)[0]) == pytest.approx(0.8, abs=0.03)
