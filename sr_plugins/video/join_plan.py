@@ -73,6 +73,14 @@ def joining_ffmpeg(executable: str, muxer: str, source: Source, origin: Fraction
     return bundled if bundled and version_number(bundled) > mine else executable
 
 
+def shown_until(source: Source, end: Fraction | None) -> Fraction:
+    """When the last frame that is taken stops being shown: where the next begins, where the cut is, or at the end."""
+    if end is None:
+        return source.finish
+    after = next((t for t in source.timeline if t * source.time_base >= end), None)
+    return min(end, source.finish if after is None else after * source.time_base)
+
+
 @dataclass(frozen=True)
 class Join:
     """Everything the last step needs to know. ``start`` and ``end`` are seconds on the source's clock, if it is cut;

@@ -17,7 +17,7 @@ from sr_plugins.video.decoder_choice import as_decoded
 from sr_plugins.video.dynamic_hdr import CODECS
 from sr_plugins.video.encode import Encoding, check_encoder, plan_encoding
 from sr_plugins.video.ffmpeg_process import version
-from sr_plugins.video.join_plan import FINE_RATE, Join, holds_display_matrix, joining_ffmpeg
+from sr_plugins.video.join_plan import FINE_RATE, Join, holds_display_matrix, joining_ffmpeg, shown_until
 from sr_plugins.video.maps import film_of, mapped_streams
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import PixelLayout, aspect_after, frame_format, refuse_odd
@@ -152,7 +152,7 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
     if not options.own_filters:
         layout = PixelLayout.of(encoding.pix_fmt).subsampling
         refuse_odd(*(_shown(source, *pair) for pair in (before, size, layout)))
-    finish = _finish(source, end)
+    finish = shown_until(source, end)
     join = Join(outline.joiner, source, outline.streams, options, aspect, start, end, finish, encoding.tags)
     _refuse_pauses(target, join)
     if container.counts and (line := _counted(target, join)):
@@ -285,14 +285,6 @@ def _counted(target: Path, join: Join) -> str | None:
     return (
         f"the first frame is shown {float(first):.3f} s early, from the beginning on: {target.suffix} begins with one"
     )
-
-
-def _finish(source: Source, end: Fraction | None) -> Fraction:
-    """When the last frame that is taken stops being shown: where the next begins, where the cut is, or at the end."""
-    if end is None:
-        return source.finish
-    after = next((t for t in source.timeline if t * source.time_base >= end), None)
-    return min(end, source.finish if after is None else after * source.time_base)
 
 
 def check_target(target: Path, overwrite: bool) -> None:
