@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import openvino
 
 PHASES = 4  # results of a pixel
+RANK = 4  # of pictures: (N, C, H, W)
 
 
 class _OtherShapeError(Exception):
@@ -61,13 +62,14 @@ class _Blocked:
     def of(self, value: openvino.Output) -> openvino.Node:
         name, told = value.get_node().get_name(), value.get_node().get_friendly_name()
         if name not in self._done:
-            try:
+            shape = value.get_partial_shape()
+            if _is_sum(value):
                 self._done[name] = self._made(value)
-            except _OtherShapeError:
-                if value.get_partial_shape()[1] != 1:
-                    raise
+            elif shape.rank.is_static and len(shape) == RANK and shape[1] == 1:
                 self._done[name] = _strided(value, np.ones((1, 1, 1, 1), np.float32), [0, 0], [0, 0])  # put in place
                 told += EXACT
+            else:
+                raise _OtherShapeError
             self._done[name].set_friendly_name(told)  # by which it is marked to stay float32
         return self._done[name]
 
@@ -81,8 +83,6 @@ class _Blocked:
                 order = np.array([phase for phase, _, _ in places(PHASES)])
                 return opset13.add(self.of(one), opset13.gather(other, order, np.array(1)))
             return opset13.add(self.of(one), self.of(other))
-        if node.get_type_name() != "Convolution":
-            raise _OtherShapeError
         attributes = node.get_attributes()
         if attributes["strides"] != [1, 1] or attributes["dilations"] != [1, 1]:
             raise _OtherShapeError
@@ -91,6 +91,13 @@ class _Blocked:
             return _strided(source, weights, attributes["pads_begin"], attributes["pads_end"])
         blocks = with_edges(self.of(inside), weights.shape[1], self._picture, source.get_node().get_friendly_name())
         return opset13.convolution(blocks, _between_blocks(weights), [1, 1], [0, 0], [0, 0], [1, 1])
+
+
+def _is_sum(value: openvino.Output) -> bool:
+    """Whether a convolution is in it, of nothing but sums: the picture is none, with or without a curve before it."""
+    node = value.get_node()
+    kind = node.get_type_name()
+    return bool(kind == "Convolution" or (kind == "Add" and any(map(_is_sum, node.input_values()))))
 
 
 def _inside_edges(value: openvino.Output) -> openvino.Output | None:

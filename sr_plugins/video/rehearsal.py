@@ -150,7 +150,7 @@ def _without_chapters(join: Join, joined: Path, limit: float) -> list[str]:
     """A line about chapters that are nowhere in the result, as in Ogg without Opus; ``limit`` is its length."""
     if not container_named(join.plan.muxer).chapters or "-map_chapters" in join.options.join:
         return []
-    with opened(join.source.path) as source, opened(joined) as target:
+    with opened(join.source.path, join.source.given) as source, opened(joined) as target:
         begins = [float(chapter["start"] * chapter["time_base"] - join.origin) for chapter in source.chapters()]
         if any(begin < limit for begin in begins) and not target.chapters():
             return [

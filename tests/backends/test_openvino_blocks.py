@@ -17,6 +17,7 @@ from sr_plugins.backends.openvino_block_edges import EXACT
 from sr_plugins.backends.openvino_blocks import with_blocked_tail
 from sr_plugins.backends.openvino_model import read_model
 from sr_plugins.interface.network import TorchNetwork
+from sr_plugins.models.flat_colours import KNOTS
 from sr_plugins.plugins import Plugins
 from sr_plugins.weights.pretrained import load_model
 
@@ -92,6 +93,19 @@ def test_all_that_carries_the_picture_is_marked_to_stay_float32() -> None:
     )  # two edges, two axes; the picture
     fixed = [tuple(n.input_value(1).get_shape()) for n in marked if n.get_type_name() == "Convolution"]
     assert sorted(fixed) == [(4, 1, 2, 2), (4, 16, 3, 3), (16, 1, 6, 6), (16, 4, 3, 3)]
+
+
+def test_a_curve_before_back_projection_is_put_in_place_whole() -> None:
+    module = network("realtime", 2)
+    curve = torch.zeros(KNOTS, 2)
+    curve[:2] = torch.tensor([[0.2, 0.3], [0.6, -0.4]])
+    module.level = curve
+    plain, x = translated(module), np.random.default_rng(1).random((1, 1, 7, 9), np.float32)
+    blocked = with_blocked_tail(plain)
+    assert blocked is not None
+    np.testing.assert_allclose(computed(blocked, x)[:, :, :14, :18], computed(plain, x), rtol=0, atol=1e-5)
+    kernels = [n.input_value(1).get_shape() for n in blocked.get_ops() if n.get_type_name() == "Convolution"]
+    assert sum(tuple(shape) == (4, 1, 2, 2) for shape in kernels) == 1
 
 
 class Squared(nn.Module):
