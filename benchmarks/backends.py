@@ -27,6 +27,7 @@ from sr_plugins.backends.onnx_graph import INPUT
 from sr_plugins.evaluation.speed import noise_pictures
 from sr_plugins.exporters.files import export
 from sr_plugins.plugins import plugins
+from sr_plugins.weights.without_telemetry import import_onnxruntime, import_openvino
 
 Rate = Callable[[], float]  # frames a second
 
@@ -79,7 +80,7 @@ def called(calls: int, once: Callable[[], object], seconds: float) -> Rate:
 
 
 def openvino_alone(path: Path, x: np.ndarray, precision: str, seconds: float) -> dict[str, Rate]:  # type: ignore[type-arg]
-    import openvino
+    openvino = import_openvino()
 
     rows = {}
     available = openvino.Core()
@@ -108,7 +109,7 @@ def openvino_alone(path: Path, x: np.ndarray, precision: str, seconds: float) ->
 
 
 def onnxruntime_alone(path: Path, x: np.ndarray, seconds: float) -> dict[str, Rate]:  # type: ignore[type-arg]
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     rows = {}
     threads = torch.get_num_threads()

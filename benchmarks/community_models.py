@@ -25,6 +25,7 @@ from sr_plugins.errors import SRError, one_line
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.weights.open_model import open_model
 from sr_plugins.weights.reach import picture
+from sr_plugins.weights.without_telemetry import import_onnxruntime
 
 TWO: dict[str, Any] = {"depths": [2], "num_heads": [2], "embed_dim": 12, "mlp_ratio": 2.0}
 UNET: dict[str, Any] = {"nc": [8, 16, 16, 32], "nb": 4}
@@ -217,7 +218,7 @@ def by_ncnn(path: Path) -> Callable[[Tensor], Tensor]:
 
 def by_onnxruntime(path: Path) -> Callable[[Tensor], Tensor]:
     """ONNX Runtime's own run of a graph of float32, shown the edge repeated where its network eats it."""
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     border = open_model(path).card["how"]["border"] or {"around": 0, "cut": 0}

@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from sr_plugins.plugins import plugins
 from sr_plugins.video.ffmpeg_process import bundled_ffmpeg
+from sr_plugins.weights.without_telemetry import import_onnxruntime, import_openvino
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -40,6 +41,10 @@ LONGEST = (
     "test_examples.py",
     "test_same_bytes.py",
 )
+
+# Tests import the runtimes as they come, to judge by: neither is to report to its makers from here either.
+import_onnxruntime()
+import_openvino()
 
 # Which backend is fastest depends on what else the machine does; tests of that choice unset it.
 os.environ.setdefault("SR_PLUGINS_BACKEND", "torch")
