@@ -17,6 +17,7 @@ from sr_plugins.images.light_files import ENDINGS, LIGHT_FORMATS, LightFile
 from sr_plugins.images.losses import is_lossless, jpeg2000_ratio
 from sr_plugins.images.own_formats import ICON_TYPES
 from sr_plugins.images.tiff_writer import PHOTOMETRIC
+from sr_plugins.pixels.frame import eight_bits
 
 logger = logging.getLogger("sr_plugins")
 
@@ -139,8 +140,7 @@ def fitted(image: Image.Image, format: str, target: Path) -> Image.Image:
         raise ImageError(_NOT_32_BIT.format(format))
     if mode in _SIXTEEN_BIT_GRAY:
         logger.warning("%s holds 8 bits: 16 became 8", target)
-        samples = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-        return fitted(_like(Image.fromarray(samples.astype(np.uint8)), info), format, target)
+        return fitted(_like(Image.fromarray(eight_bits(np.asarray(image))), info), format, target)
     if mode in ("CMYK", "LAB"):
         return fitted(_in_srgb(image), format, target)
     if mode == "1":

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sr_plugins.images.file_parts import kept_with
+from sr_plugins.pixels.frame import eight_bits
 
 _START = b"\xff\x4f\xff\x51"  # a codestream's first two markers, SOC and SIZ (ISO/IEC 15444-1, A.4.1 and A.5.1)
 _COUNT, _COMPONENTS, _EACH = 40, 42, 3  # where SIZ says how many components there are, and of which depth each is
@@ -39,8 +40,7 @@ def narrowed_truly(source: Image.Image) -> Image.Image | None:
     deep = _samples(source) if source.mode in ("LA", "RGB", "RGBA", "CMYK") else None
     if deep is None:
         return None
-    narrow = ((deep.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    return Image.frombytes(source.mode, source.size, narrow.tobytes())
+    return Image.frombytes(source.mode, source.size, eight_bits(deep).tobytes())
 
 
 def _samples(source: Image.Image) -> NDArray[np.uint16] | None:

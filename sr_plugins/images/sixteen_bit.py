@@ -36,7 +36,7 @@ from sr_plugins.images.sgi_samples import sgi_samples
 from sr_plugins.images.tiff_reader import pages_of
 from sr_plugins.images.tiff_samples import UnreadTiff, is_beyond_pillow, read_page, upright_samples, with_straight_alpha
 from sr_plugins.images.wide_samples import WideSamples
-from sr_plugins.pixels.frame import Frame, FrameFormat, frame_of
+from sr_plugins.pixels.frame import Frame, FrameFormat, eight_bits, frame_of
 
 if TYPE_CHECKING:
     import tifffile
@@ -145,8 +145,7 @@ class DeepPages:
 
 def to_eight_bit(frame: Frame) -> Image.Image:
     """A deep frame as an ordinary L, LA, RGB or RGBA image, rounded."""
-    samples = (interleaved(frame).astype(np.uint32) * 255 + 32767) // 65535
-    return Image.fromarray(samples.astype(np.uint8))
+    return Image.fromarray(eight_bits(interleaved(frame)))
 
 
 def write_png(file: IO[bytes], frames: Sequence[Frame], arguments: dict[str, Any], timing: Timing = ONE) -> None:

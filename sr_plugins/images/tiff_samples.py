@@ -14,7 +14,7 @@ from sr_plugins.images.tiff_chroma import has_fewer_chroma, read_fewer_chroma
 from sr_plugins.images.tiff_lerc import LERC, read_lerc
 from sr_plugins.images.tiff_reader import NO_DATA, PHOTOMETRIC, SAMPLES, Page, no_data_of, pages_of
 from sr_plugins.images.wide_samples import WideSamples
-from sr_plugins.pixels.frame import Frame
+from sr_plugins.pixels.frame import Frame, eight_bits
 
 _BITS, _SAMPLE_FORMAT, _COMPRESSION = 258, 339, 259
 _SEPARATE = 2  # PlanarConfiguration of TIFF 6.0: a plane for each sample
@@ -187,5 +187,4 @@ def with_straight_alpha(samples: NDArray[Any], colours: int, kinds: list[int]) -
 def _ink(samples: NDArray[Any], told: Page) -> Image.Image:
     if samples.shape[2] != 4 or samples.dtype not in (np.uint8, np.uint16):
         raise ImageError("CMYK with further bands is not enlarged: flatten it first")
-    eight = samples if samples.dtype == np.uint8 else ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype("u1")
-    return Image.fromarray(np.ascontiguousarray(upright_samples(eight, told.value(274, 1))), "CMYK")
+    return Image.fromarray(np.ascontiguousarray(upright_samples(eight_bits(samples), told.value(274, 1))), "CMYK")

@@ -7,7 +7,6 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFile
 
 from sr_plugins.images.bitmap_alpha import bitmap_alpha
@@ -22,6 +21,7 @@ from sr_plugins.images.png_texts import embedded_profile, packet_of
 from sr_plugins.images.sgi_samples import sgi_samples
 from sr_plugins.images.tiff_reader import XMP, page_of
 from sr_plugins.images.tiff_samples import with_straight_alpha
+from sr_plugins.pixels.frame import eight_bits
 
 # names that Pillow's own entries of info have: a text of that keyword stands in their place
 _NAMES_OF_INFO = (
@@ -83,7 +83,7 @@ def load_truly(image: Image.Image) -> None:
     numbers = fits_samples(image) if is_new else None
     coded = sgi_samples(image) if is_new else None
     if coded is not None and isinstance(image, ImageFile.ImageFile):
-        narrow = Image.fromarray(_eight_bits(coded).squeeze(2) if coded.shape[2] == 1 else _eight_bits(coded))
+        narrow = Image.fromarray(eight_bits(coded.squeeze(2) if coded.shape[2] == 1 else coded))
         image.im, image.tile = narrow.im, []  # nothing is left to decode
     name = getattr(image, "filename", "")
     if image.format == "TIFF" and name:
@@ -105,11 +105,6 @@ def load_truly(image: Image.Image) -> None:
     if narrow is not None:
         image.im = narrow.im
     _loaded[id(image)] = image
-
-
-def _eight_bits(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    deep = samples.dtype == np.uint16
-    return ((samples.astype(np.uint32) * 255 + 32767) // 65535 if deep else samples).astype(np.uint8)
 
 
 def _told(image: Image.Image, name: str) -> Any:

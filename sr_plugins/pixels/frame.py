@@ -154,6 +154,13 @@ class Frame:
         return int(self.planes[0].shape[0])
 
 
+def eight_bits(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Samples of 16 bits as their nearest of 8: black and white stay so. Those of 8 are given back."""
+    if samples.dtype == np.uint8:
+        return samples
+    return ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
 def frame_of(format: FrameFormat, samples: Sequence[Plane]) -> Frame:
     """A frame of planes with alpha last, as :meth:`Frame.samples` gives them; alpha may be missing."""
     return Frame(samples[: format.planes], format, samples[format.planes] if len(samples) > format.planes else None)

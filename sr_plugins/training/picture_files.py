@@ -14,6 +14,7 @@ from PIL import Image
 
 from sr_plugins.errors import DataError
 from sr_plugins.pixels import matrix
+from sr_plugins.pixels.frame import eight_bits
 
 if TYPE_CHECKING:
     import av
@@ -60,8 +61,7 @@ def to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
     if image.mode == "F" or image.mode == "I":
         raise DataError(f"{path} has samples of 32 bits, whose white is not known: save it with 8 or 16")
     if image.mode.startswith("I;16"):  # Pillow would cut off everything above 255
-        gray = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-        return gray.astype(np.uint8)[..., None].repeat(3, 2)
+        return eight_bits(np.asarray(image))[..., None].repeat(3, 2)
     return np.asarray(image.convert("RGB"))
 
 
