@@ -31,6 +31,8 @@ _KNOWN_BOXES = {
 _CUBE, _VOLUME, _CUBE_DX10 = 0x200, 0x200000, 4
 _EXIF_BLOCKS = (b"Exif\0\0II*\0", b"Exif\0\0MM\0*")
 _PADDING = b"\0\xff \r\n\t"
+# of a JPEG, with a length or at its end: the others stand within the entropy-coded data, or have nothing behind them
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 
 def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
@@ -128,19 +130,10 @@ def _behind(file: IO[bytes], end: Callable[[bytes], int | None]) -> int:
 
 def _jpeg_end(data: bytes) -> int | None:
     place = 2
-    while place + 1 < len(data):
-        if data[place] != 0xFF:
-            place = data.find(b"\xff", place)  # within the entropy-coded data
-            if place < 0:
-                return None
-            continue
-        marker = data[place + 1]
-        if marker == 0xD9:
-            return place + 2
-        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
-            place += 1 if marker == 0xFF else 2
-            continue
-        place += 2 + int(struct.unpack_from(">H", data, place + 2)[0])
+    while marker := _JPEG_MARKER.search(data, place):
+        if marker[0] == b"\xff\xd9":
+            return marker.end()
+        place = marker.end() + int(struct.unpack_from(">H", data, marker.end())[0])
     return None
 
 
