@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import logging
 import struct
-import zlib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -31,7 +30,8 @@ from sr_plugins.images.light_files import LightFile, light_of
 from sr_plugins.images.modern_files import deep_heif, jxl_samples
 from sr_plugins.images.modes import GRAY16
 from sr_plugins.images.own_formats import deep_pixmap
-from sr_plugins.images.png_texts import chunks
+from sr_plugins.images.png_pictures import pictures_of_png
+from sr_plugins.images.png_texts import chunk, chunks
 from sr_plugins.images.sgi_samples import sgi_samples
 from sr_plugins.images.tiff_reader import pages_of
 from sr_plugins.images.tiff_samples import UnreadTiff, is_beyond_pillow, read_page, upright_samples, with_straight_alpha
@@ -44,8 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sr_plugins")
 
 ONE = Timing()
-_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type (PNG third edition, 11.2.1)
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_INTERLACED = 28  # where the head of a PNG says so (PNG third edition, 11.2.1)
 RGB16 = FrameFormat(family="rgb", bits=16)
 
 
@@ -162,30 +161,24 @@ def write_png(file: IO[bytes], frames: Sequence[Frame], arguments: dict[str, Any
     for number, frame in enumerate(frames):
         pixels = list(chunks(bytes(imagecodecs.png_encode(interleaved(frame), level=6))))
         if number == 0:
-            _write_chunk(file, b"IHDR", pixels[0][1])
+            file.write(chunk(b"IHDR", pixels[0][1]))
             for kind, body in carried:
-                _write_chunk(file, kind, body)
+                file.write(chunk(kind, body))
             if moves:
-                _write_chunk(file, b"acTL", struct.pack(">II", len(frames) - timing.poster, timing.plays))
+                file.write(chunk(b"acTL", struct.pack(">II", len(frames) - timing.poster, timing.plays)))
         if moves and not (number == 0 and timing.poster):
             delay = timing.delays[number] if number < len(timing.delays) else 100.0
             time = Fraction(delay / 1000).limit_denominator(65535)
             box = struct.pack(">IIIII", sequence, frame.width, frame.height, 0, 0)
-            _write_chunk(file, b"fcTL", box + struct.pack(">HHBB", time.numerator, time.denominator, 0, 0))
+            file.write(chunk(b"fcTL", box + struct.pack(">HHBB", time.numerator, time.denominator, 0, 0)))
             sequence += 1
         for _, body in [part for part in pixels if part[0] == b"IDAT"]:
             if number == 0:
-                _write_chunk(file, b"IDAT", body)
+                file.write(chunk(b"IDAT", body))
             else:
-                _write_chunk(file, b"fdAT", struct.pack(">I", sequence) + bytes(body))
+                file.write(chunk(b"fdAT", struct.pack(">I", sequence) + bytes(body)))
                 sequence += 1
-    _write_chunk(file, b"IEND", b"")
-
-
-def _write_chunk(file: IO[bytes], kind: bytes, body: bytes | memoryview) -> None:
-    file.write(struct.pack(">I4s", len(body), kind))
-    file.write(body)
-    file.write(struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))))
+    file.write(chunk(b"IEND", b""))
 
 
 def _is_deep_png(source: Image.Image) -> bool:
@@ -195,37 +188,13 @@ def _is_deep_png(source: Image.Image) -> bool:
     return head[9] != 0 or bool(bodies(source, b"tRNS"))
 
 
-def _png_samples(data: bytes) -> NDArray[np.uint16]:
-    """The samples of a still PNG of 16 bits. Interlaced ones are read pass by pass (PNG third edition, 8.2), each as a
-    picture of its own: libpng complains on stderr where it is given them whole."""
-    parts = list(chunks(data))
-    head = bytes(parts[0][1])
-    if head[12:13] != b"\1":
+def _png_samples(data: bytes) -> NDArray[Any]:
+    """The samples of a still PNG of 16 bits."""
+    if data[_INTERLACED : _INTERLACED + 1] != b"\1":
         return np.asarray(imagecodecs.png_decode(data))
-    width, height = struct.unpack_from(">II", head)
-    clear = [body for kind, body in parts if kind == b"tRNS"]
-    bytes_of_pixel = 2 * _CHANNELS[head[9]]
-    found = np.zeros((height, width, (_CHANNELS[head[9]] + len(clear[:1]))), np.uint16)
-    passes = [(p, -(-(width - p[0]) // p[2]), -(-(height - p[1]) // p[3])) for p in _ADAM7]
-    passes = [(p, across, down) for p, across, down in passes if across > 0 and down > 0]
-    sizes = [down * (1 + across * bytes_of_pixel) for _, across, down in passes]
-    packed = b"".join(body for kind, body in parts if kind == b"IDAT")
-    lines = zlib.decompressobj().decompress(packed, sum(sizes))
-    if len(lines) < sum(sizes):
-        raise ValueError("its samples are cut off")
-    at = 0
-    for ((left, top, right, below), across, down), size in zip(passes, sizes, strict=True):
-        png = io.BytesIO()
-        png.write(b"\x89PNG\r\n\x1a\n")
-        _write_chunk(png, b"IHDR", struct.pack(">II", across, down) + head[8:12] + b"\0")
-        for body in clear[:1]:
-            _write_chunk(png, b"tRNS", body)
-        _write_chunk(png, b"IDAT", zlib.compress(lines[at : at + size], 0))
-        _write_chunk(png, b"IEND", b"")
-        samples = np.asarray(imagecodecs.png_decode(png.getvalue()))
-        found[top::below, left::right] = samples.reshape(down, across, -1)
-        at += size
-    return found
+    for first in pictures_of_png(data):
+        return first.samples()
+    raise ValueError("it has no samples")
 
 
 def _frame(samples: NDArray[Any], orientation: int) -> Frame:

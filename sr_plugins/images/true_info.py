@@ -72,6 +72,7 @@ def load_truly(image: Image.Image) -> None:
     Pillow maps uncompressed files of modes L, P, I;16 and CMYK into memory. Where a TIFF file is turned by 90 degrees,
     it does that with the sides exchanged (seen in 13.0), and the picture is scrambled; without a name it reads them.
     It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits, and of a PSD in gray, it reads no alpha.
+    For each frame of an interlaced PNG it says once more that it is interlaced, and its decoder refuses the second.
     Colours of JPEG XL come multiplied with alpha where they are stored so. Run-length code of SGI it refuses where no
     zero ends each line.
     """
@@ -85,6 +86,8 @@ def load_truly(image: Image.Image) -> None:
     if coded is not None and isinstance(image, ImageFile.ImageFile):
         narrow = Image.fromarray(eight_bits(coded.squeeze(2) if coded.shape[2] == 1 else coded))
         image.im, image.tile = narrow.im, []  # nothing is left to decode
+    if image.format == "PNG" and isinstance(image, ImageFile.ImageFile):
+        image.decoderconfig = ()
     name = getattr(image, "filename", "")
     if image.format == "TIFF" and name:
         image.filename = ""  # type: ignore[attr-defined]

@@ -31,10 +31,14 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def apng(path: Path, kind: str, *, poster: bool = False) -> list[NDArray[np.float64]]:
+# left, top, steps right and down of the seven passes of an interlaced picture (8.2)
+PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+
+
+def apng(path: Path, kind: str, *, poster: bool = False, interlaced: bool = False) -> list[NDArray[np.float64]]:
     """Write frames of random colours and alpha; what is to be seen of them, by the formula of 13.16, 0 to 1."""
     top = float(np.iinfo(kind).max)
-    head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8 if kind == "u1" else 16, 6, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8 if kind == "u1" else 16, 6, 0, 0, interlaced)
     file = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"acTL", struct.pack(">II", len(LAID), 0))
     if poster:
         file += chunk(b"IDAT", zlib.compress(b"".join(b"\0" + bytes(WIDTH * 4 * int(kind[1])) for _ in range(HEIGHT))))
@@ -44,7 +48,9 @@ def apng(path: Path, kind: str, *, poster: bool = False) -> list[NDArray[np.floa
         frame[:, ::3, 3] = top
         frame[:, 1::3, 3] = 0
         control = struct.pack(">5I2H2B", sequence, width, height, left, above, 1, 10, disposal, blending)
-        packed = zlib.compress(b"".join(b"\0" + row.astype(f">{kind}").tobytes() for row in frame))
+        passes = PASSES if interlaced else [(0, 0, 1, 1)]
+        rows = [row for x, y, right, down in passes for row in frame[y::down, x::right] if row.size]
+        packed = zlib.compress(b"".join(b"\0" + row.astype(f">{kind}").tobytes() for row in rows))
         sequence += 1
         file += chunk(b"fcTL", control)
         if number or poster:
@@ -94,6 +100,17 @@ def test_half_transparent_frames_are_mixed_as_the_standard_says(kind: str, poste
     assert found.dtype == kind
     for one, expected in zip(found[poster:], wanted, strict=True):
         assert_same(one[::2, ::2], expected, 3 / np.iinfo(kind).max)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_interlaced_frames_are_read_in_silence(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wanted = apng(tmp_path / "in.png", kind, interlaced=True)
+    with Upscaler("nearest", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.png", tmp_path / "out.png", upscaler)
+    found = imagecodecs.apng_decode((tmp_path / "out.png").read_bytes())
+    for one, expected in zip(found, wanted, strict=True):
+        assert_same(one[::2, ::2], expected, 3 / np.iinfo(kind).max)
+    assert capfd.readouterr().err == ""
 
 
 def test_frames_without_any_fully_transparent_pixel_stay_half_transparent(tmp_path: Path) -> None:
