@@ -157,6 +157,8 @@ def graph_of(path: Path, text: str, beside: Path, data: bytes) -> tuple[tuple[St
             settings = tuple(_setting(word) for word in words[4 + count_in + count_out :])
         except (IndexError, ValueError) as error:
             raise wrong("it is no layer of a graph") from error
+        if mixed := [key for key, value in settings if isinstance(value, tuple) and len(set(map(type, value))) > 1]:
+            raise wrong(f"its list {mixed[0]} holds whole numbers beside others, which ncnn misreads: write 1 as 1.0")
         if unknown := [name for name in inputs if name not in written]:
             raise wrong(f"it reads {unknown[0]}, which no layer before it writes")
         if twice := sorted(written.intersection(outputs)):  # ncnn would go on reading the first
@@ -198,7 +200,8 @@ def _setting(word: str) -> tuple[int, float | tuple[float, ...]]:
 
 
 def _finite(value: str) -> float:
+    """An ``int`` where ncnn sees one: a number without point and exponent."""
     number = float(value)
     if not math.isfinite(number):
         raise ValueError(value)
-    return number
+    return number if {".", "e", "E"}.intersection(value) else int(value)

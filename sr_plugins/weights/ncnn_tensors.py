@@ -142,9 +142,9 @@ class _Settings:
 
     def whole(self, key: int, low: int, high: int, default: int = 0, *, also: tuple[int, ...] = ()) -> int:
         value = self.step.number(key, default)
-        if value != int(value) or (not low <= value <= high and value not in also):
-            raise self.wrong(f"its setting {key} is {value:g}: not a whole number from {low} to {high}")
-        return int(value)
+        if isinstance(value, float) or (not low <= value <= high and value not in also):  # of 2.0 ncnn takes the bits
+            raise self.wrong(f"its setting {key} is {value}: not a whole number from {low} to {high}")
+        return value
 
     def activation(self) -> None:
         from sr_plugins.weights.ncnn_layers import ACTIVATIONS

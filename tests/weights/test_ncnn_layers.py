@@ -44,6 +44,8 @@ CASES: dict[str, tuple[str, list[Floats | bytes]]] = {
     "convolution, clipped": ("Convolution 0=4 1=3 6=108 9=3 -23310=2,-0.2,0.4", [MARK, K3]),
     "convolution, sigmoid": ("Convolution 0=4 1=3 6=108 9=4", [MARK, K3]),
     "convolution, mish": ("Convolution 0=4 1=3 6=108 9=5", [MARK, K3]),
+    "convolution, clipped at whole numbers": ("Convolution 0=4 1=3 6=108 9=3 -23310=2,-1,1", [MARK, K3]),
+    "a whole number for a float": ("BinaryOp 0=2 1=1 2=2", []),
     "convolution, hard swish": ("Convolution 0=4 1=3 6=108 9=6 -23310=2,0.2,0.5", [MARK, K3]),
     "convolution in groups": ("ConvolutionDepthWise 0=6 1=3 4=1 5=1 6=54 7=3", [MARK, GROUPED, normal(6)]),
     "deconvolution": ("Deconvolution 0=2 1=4 3=2 4=1 5=1 6=96", [MARK, UP, normal(2)]),

@@ -17,6 +17,8 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a clip without its limits": ("Convolution 0=4 1=3 6=108 9=3 -23310=1,0", "its numbers do not fit each other"),
     "an activation of no name": ("Convolution 0=4 1=3 6=108 9=7", "its setting 9 is 7"),
     "a kernel of a half": ("Convolution 0=4 1=2.5 6=108", r"its setting 1 is 2\.5: not a whole number"),
+    "a function by a number with a point": ("UnaryOp 0=2.0", r"its setting 0 is 2\.0: not a whole number"),
+    "a list of both kinds": ("Convolution 0=4 1=3 6=108 9=3 -23310=2,-0.2,1", "its list 10 holds whole numbers beside"),
     "a step of nothing": ("Convolution 0=4 1=3 3=0 6=108", "its setting 3 is 0"),
     "a dilation downwards of nothing": ("Convolution 0=4 1=3 12=0 6=108", "its setting 12 is 0"),
     "groups that do not divide": ("ConvolutionDepthWise 0=4 1=3 6=108 7=3", "its numbers do not fit each other"),
