@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sr_plugins.errors import WeightsError, one_line
 from sr_plugins.weights.contents import is_text, read_start
-from sr_plugins.weights.moving_average import completed, is_average, is_begun
+from sr_plugins.weights.moving_average import completed, in_order, is_average, is_begun
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,7 +90,10 @@ class _Tables:
             return {}
         if id(content) not in self._known:
             self._known[id(content)] = {}
-            self._known[id(content)] = self._average(content, deepest) or self._network(content, deepest)
+            network = self._average(content, deepest) or self._network(content, deepest)
+            for listed in (content, *(value for value in content.values() if isinstance(value, dict))):
+                network = in_order(listed, network) or network
+            self._known[id(content)] = network
         return self._known[id(content)]
 
     def _average(self, content: dict[Any, Any], deepest: int) -> dict[str, Tensor]:

@@ -98,6 +98,17 @@ def averaged_model(table: Table, count: int = 40) -> Table:
     return {"n_averaged": torch.tensor(count)} | under("module.")(table)
 
 
+def lit_ema(table: Table, updates: int = 40) -> Table:
+    """As ``LitEma.state_dict()`` of latent diffusion has them: names without points."""
+    counters = {"decay": torch.tensor(0.999), "num_updates": torch.tensor(updates, dtype=torch.int)}
+    return counters | {key.replace(".", ""): value for key, value in table.items()}
+
+
+def torch_ema(table: Table, updates: int | None = 40) -> dict[str, Any]:
+    """As ``ExponentialMovingAverage.state_dict()`` of torch_ema has them: no names."""
+    return {"decay": 0.99, "num_updates": updates, "shadow_params": list(table.values()), "collected_params": None}
+
+
 AVERAGED: dict[str, Callable[[Table], Any]] = {
     **{
         f"{average} beside {plain}": lambda table, average=average, plain=plain: {  # type: ignore[misc]
@@ -113,6 +124,20 @@ AVERAGED: dict[str, Callable[[Table], Any]] = {
     "swa not begun": lambda table: {"model": table, "swa_model": averaged_model(other(table), 0)},
     "a shadow": lambda table: {
         "model": other(table), "ema": {"decay": 0.99, "updates": torch.tensor(9), "shadow": table},
+    },
+    "LitEma": lambda table: {
+        "epoch": 3, "state_dict": under("model.")(other(table)) | under("model_ema.")(lit_ema(table)),
+    },
+    "LitEma not begun": lambda table: {
+        "state_dict": under("model.")(table) | under("model_ema.")(lit_ema(other(table), 0)),
+    },
+    "LitEma beside": lambda table: {"model": other(table), "ema": lit_ema(table)},
+    "torch_ema": lambda table: {"model": other(table), "ema": torch_ema(table), "optimizer": {"state": {}}},
+    "torch_ema without a count": lambda table: {"net": other(table), "ema_state": torch_ema(table, None)},
+    "torch_ema not begun": lambda table: {"model": table, "ema": torch_ema(other(table), 0)},
+    "torch_ema of another network": lambda table: {"model": table, "ema": torch_ema(dict(list(table.items())[1:]))},
+    "torch_ema of a compiled one": lambda table: {
+        "model": under("_orig_mod.")(other(table)), "ema": torch_ema(table),
     },
     "parallel": lambda table: {"model": under("module.")(other(table)), "ema": under("module.")(table)},
     "of parameters": lambda table: {
