@@ -22,9 +22,13 @@ _CONTAINER = "{http://ns.google.com/photos/1.0/container/}"
 _ITEM = "{http://ns.google.com/photos/1.0/container/item/}"
 _GAIN_MAP = "{http://ns.adobe.com/hdr-gain-map/1.0/}"
 _APPLE_GAIN_MAP = "{http://ns.apple.com/HDRGainMap/1.0/}"
-_AREA = "{http://ns.adobe.com/xmp/sType/Area#}"
-_DIMENSIONS = "{http://ns.adobe.com/xap/1.0/sType/Dimensions#}"
-_REGIONS = "{http://www.metadataworkinggroup.com/schemas/regions/}"
+# areas, dimensions and regions of the Metadata Working Group, and the same by ACDSee's names
+_REGIONS = (
+    ("{http://ns.adobe.com/xmp/sType/Area#}", "{http://ns.adobe.com/xap/1.0/sType/Dimensions#}",
+     "{http://www.metadataworkinggroup.com/schemas/regions/}"),
+    ("{http://ns.acdsee.com/sType/Area#}", "{http://ns.acdsee.com/sType/Dimensions#}",
+     "{http://ns.acdsee.com/regions/}"),
+)  # fmt: skip
 _PEOPLE = "{http://ns.microsoft.com/photo/1.2/t/Region#}"
 _HEAD, _TAIL = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>', b'<?xpacket end="w"?>'
 _RAW_ORIENTATION = re.compile(
@@ -212,19 +216,20 @@ class Xmp:
                         self._store(owner, attribute, str(round(pixels[0] * to.factors[side])))
 
     def _region(self, owner: ElementTree.Element, to: Placement) -> None:
-        """Faces: MWG regions, centred, in parts of the sides or in pixels; Microsoft's, by their corner."""
-        if found := {n: v for n in "xywhd" if (v := simple_number(owner, _AREA + n)) is not None}:
-            unit = owner.get(_AREA + "unit") or owner.findtext(_AREA + "unit") or "normalized"
-            if "x" in found and "y" in found:
-                pixels = unit == "pixel"
-                found["x"], found["y"] = (to.point if pixels else to.share)(found["x"], found["y"])
-                if "w" in found and "h" in found:
-                    w, h = found["w"], found["h"]
-                    found["w"], found["h"] = to.extent(w, h) if pixels else to.exchanged(w, h)
-                self._store_all(owner, {_AREA + n: f"{v:.6f}".rstrip("0").rstrip(".") for n, v in found.items()})
-        for part in owner.iter() if owner.tag == _REGIONS + "AppliedToDimensions" else ():  # itself, or a node in it
-            if (part.get(_DIMENSIONS + "unit") or part.findtext(_DIMENSIONS + "unit") or "pixel") == "pixel":
-                self._store_all(part, {_DIMENSIONS + "w": str(to.size[0]), _DIMENSIONS + "h": str(to.size[1])})
+        """Faces: MWG's and ACDSee's, centred, in parts of the sides or in pixels; Microsoft's, by their corner."""
+        for area, dimensions, regions in _REGIONS:
+            if found := {n: v for n in "xywhd" if (v := simple_number(owner, area + n)) is not None}:
+                unit = owner.get(area + "unit") or owner.findtext(area + "unit") or "normalized"
+                if "x" in found and "y" in found:
+                    pixels = unit == "pixel"
+                    found["x"], found["y"] = (to.point if pixels else to.share)(found["x"], found["y"])
+                    if "w" in found and "h" in found:
+                        w, h = found["w"], found["h"]
+                        found["w"], found["h"] = to.extent(w, h) if pixels else to.exchanged(w, h)
+                    self._store_all(owner, {area + n: f"{v:.6f}".rstrip("0").rstrip(".") for n, v in found.items()})
+            for part in owner.iter() if owner.tag == regions + "AppliedToDimensions" else ():  # itself, or a node in it
+                if (part.get(dimensions + "unit") or part.findtext(dimensions + "unit") or "pixel") == "pixel":
+                    self._store_all(part, {dimensions + "w": str(to.size[0]), dimensions + "h": str(to.size[1])})
         for name, holder in [(n, owner) for n in owner.attrib] + [("", c) for c in owner]:
             tag, value = (name, owner.attrib[name]) if name else (holder.tag, holder.text or "")
             if tag == _PEOPLE + "Rectangle" and len(values := _numbers(value.split(","))) == 4:

@@ -19,6 +19,9 @@ SPACES = {
     "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
     "stArea": "http://ns.adobe.com/xmp/sType/Area#",
     "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
+    "acdsee-rs": "http://ns.acdsee.com/regions/",
+    "acdsee-stArea": "http://ns.acdsee.com/sType/Area#",
+    "acdsee-stDim": "http://ns.acdsee.com/sType/Dimensions#",
     "MPReg": "http://ns.microsoft.com/photo/1.2/t/Region#",
     "GPano": "http://ns.google.com/photos/1.0/panorama/",
     "GCamera": "http://ns.google.com/photos/1.0/camera/",
@@ -70,7 +73,11 @@ SPELLINGS = ("attributes", "elements", "a node of attributes", "a node of elemen
 @pytest.mark.parametrize("how", SPELLINGS)
 @pytest.mark.parametrize("unit", ["normalized", "pixel"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_faces_are_where_the_pixels_went(orientation: int, unit: str, how: str) -> None:
+@pytest.mark.parametrize(
+    ("rs", "area", "st"),
+    [("mwg-rs", "Area", "st"), ("acdsee-rs", "DLYArea", "acdsee-st"), ("acdsee-rs", "ALGArea", "acdsee-st")],
+)
+def test_faces_are_where_the_pixels_went(rs: str, area: str, st: str, orientation: int, unit: str, how: str) -> None:
     """The block of pixels that a region covers, turned as the picture is, against the region that is told."""
     to = placement(orientation)
     x, y, w, h = 20, 12, 10, 6  # pixels, by its centre
@@ -84,21 +91,21 @@ def test_faces_are_where_the_pixels_went(orientation: int, unit: str, how: str) 
     values: dict[str, object] = {
         **{n: v / side for n, v, side in zip("xywh", (x, y, w, h), whole, strict=True)}, "unit": unit
     }  # fmt: skip
-    attributes, body = spelt("stArea", values, how)
-    size_attributes, size_body = spelt("stDim", {"w": STORED[0], "h": STORED[1], "unit": "pixel"}, how)
+    attributes, body = spelt(f"{st}Area", values, how)
+    size_attributes, size_body = spelt(f"{st}Dim", {"w": STORED[0], "h": STORED[1], "unit": "pixel"}, how)
     xmp = Xmp(
         packet(
-            f"<mwg-rs:AppliedToDimensions {size_attributes}>{size_body}</mwg-rs:AppliedToDimensions>"
-            f"<mwg-rs:RegionList><rdf:Bag><rdf:li><mwg-rs:Area {attributes}>{body}</mwg-rs:Area></rdf:li></rdf:Bag>"
-            "</mwg-rs:RegionList>"
+            f"<{rs}:AppliedToDimensions {size_attributes}>{size_body}</{rs}:AppliedToDimensions>"
+            f"<{rs}:RegionList><rdf:Bag><rdf:li><{rs}:{area} {attributes}>{body}</{rs}:{area}></rdf:li></rdf:Bag>"
+            f"</{rs}:RegionList>"
         )
     )
     xmp.place(to)
-    got = [float(told(xmp, f"stArea:{n}")[0]) for n in "xywh"]
+    got = [float(told(xmp, f"{st}Area:{n}")[0]) for n in "xywh"]
     larger = [2] * 4 if unit == "pixel" else [1 / upright[0], 1 / upright[1]] * 2
     assert got == pytest.approx([e * f for e, f in zip(expected, larger, strict=True)], abs=1e-5)
-    assert [told(xmp, f"stDim:{n}") for n in "wh"] == [[str(side)] for side in to.size]
-    assert told(xmp, "stArea:unit") == [unit]
+    assert [told(xmp, f"{st}Dim:{n}") for n in "wh"] == [[str(side)] for side in to.size]
+    assert told(xmp, f"{st}Area:unit") == [unit]
 
 
 @pytest.mark.parametrize("how", SPELLINGS)
