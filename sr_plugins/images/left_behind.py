@@ -21,8 +21,8 @@ _KNOWN_SEGMENTS = re.compile(
     re.DOTALL,
 )
 _KNOWN_CHUNKS = {
-    *(b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD", b"hIST", b"tRNS", b"pHYs"),
-    *(b"sPLT", b"eXIf", b"tIME", b"tEXt", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"fdAT", b"orNT", b"iDOT", b"vpAg"),
+    *(b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD", b"tRNS", b"pHYs"),
+    *(b"eXIf", b"tIME", b"tEXt", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"fdAT", b"orNT", b"iDOT", b"vpAg"),
 }
 _KNOWN_RIFF = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP "}
 _KNOWN_BOXES = {
@@ -45,6 +45,8 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
             found.append("a second block of EXIF is left out")
     elif source.format == "PNG":
         found = _named(_chunk_name(part) for part in parts_of(source) if _is_unknown_chunk(part.kind))
+        if (bits := _significant_bits(source)) is not None:
+            found.append(f"that {bits} bits of its samples count (sBIT) is left out: the enlargement uses all")
         if embedded_profile(source) is None:
             found.append("its ICC profile is damaged and left out, so colours may look different")
     elif source.format == "WEBP":
@@ -63,6 +65,13 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
     if end and behind and (size := kept_with(source, "behind", lambda file: _behind(file, end), 0)):
         found.append(f"{size} bytes behind the picture are left out")
     return found
+
+
+def _significant_bits(source: Image.Image) -> int | None:
+    """The most bits of a PNG's samples that count (11.3.2.7); ``None`` where all do."""
+    head, body = next(iter(bodies(source, b"IHDR")), b""), next(iter(bodies(source, b"sBIT")), b"")
+    depth = 8 if head[9:10] == b"\3" else int.from_bytes(head[8:9])
+    return max(body) if body and max(body) < depth else None
 
 
 def _further_surfaces(file: IO[bytes]) -> list[str]:

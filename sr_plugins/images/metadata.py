@@ -23,7 +23,7 @@ from sr_plugins.images.left_behind import left_behind
 from sr_plugins.images.modern_files import jxl_xmp, told_of
 from sr_plugins.images.photoshop import iptc_of, resources_of
 from sr_plugins.images.placement import Placement
-from sr_plugins.images.png_texts import Text, as_comment, texts_of
+from sr_plugins.images.png_texts import Text, as_comment, background_of, texts_of
 from sr_plugins.images.tiff_reader import (
     RESOLUTION_UNIT,
     X_RESOLUTION,
@@ -59,6 +59,7 @@ class Metadata:
         aspect: resolution where it has no unit of length: a ratio, or what a program like ImageJ counts in.
         gain_map: what makes a photo an HDR photo; JPEG alone holds it here.
         map: where on the map it lies, as JPEG 2000 holds it (GeoJP2); TIFF has that in ``exif``.
+        background: what a PNG asks to be shown on: red, green, blue, 0 to 65535.
         told: what is left out whatever the target is.
     """
 
@@ -72,6 +73,7 @@ class Metadata:
     resources: bytes = b""
     gain_map: GainMap | None = None
     map: bytes | None = None
+    background: tuple[int, int, int] | None = None
     told: tuple[str, ...] = ()
 
     @property
@@ -84,6 +86,8 @@ class Metadata:
         arguments: dict[str, Any] = {"icc_profile": self.colors.profile_for(format, mode, lost)}
         if self.map and format != "JPEG2000":
             lost.append("its place on the map (GeoJP2)")
+        if format in ("BMP", "DIB"):  # where Pillow tells of 96, asked or not
+            arguments["dpi"] = (0, 0)
         if self.dpi and max(self.dpi) <= _MOST_DPI.get(format, 0):
             arguments["dpi"] = self.dpi
         elif self.dpi and format not in _DPI_IN_EXIF:
@@ -117,7 +121,7 @@ class Metadata:
             segments = segments_for(self.xmp, self.resources, comments, lost)
             arguments["extra"] = segments + (self.gain_map.segments() if self.gain_map else b"")
         elif format == "PNG":
-            arguments["light"] = self.colors.light
+            arguments["light"], arguments["background"] = self.colors.light, self.background
             arguments["pnginfo"] = self.colors.png_chunks(self.texts, self.comments, self.xmp, self.resources)
         elif format == "GIF":
             comments = [*self.comments, *map(as_comment, self.texts)]
@@ -211,6 +215,7 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
         resources=resources,
         gain_map=found_map,
         map=mended_map(on_map, to) if on_map else None,
+        background=background_of(source),
         told=tuple(dict.fromkeys(told)),
     )
 

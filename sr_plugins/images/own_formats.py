@@ -30,13 +30,13 @@ def write_bmp(
         file: open for writing, at its beginning.
         image: RGB or RGBA.
         profile: an ICC profile, or ``None`` for sRGB.
-        dpi: dots per inch.
+        dpi: dots per inch; ``None``: not told.
         calibrated: 48 bytes of endpoints and gammas in place of a profile.
     """
     width, height = image.size
     alpha = image.mode == "RGBA"
     stored = image.tobytes("raw", "BGRA" if alpha else "BGR", 0 if alpha else (width * 3 + 3) & ~3, -1)
-    metres = [round(value / 0.0254) for value in dpi or (96.0, 96.0)]
+    metres = [round(value / 0.0254) for value in dpi or (0.0, 0.0)]
     masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000 if alpha else 0)
     offset = 14 + 124
     head = struct.pack("<IiiHHII", 124, width, height, 1, 32 if alpha else 24, _BITFIELDS if alpha else 0, len(stored))
@@ -62,8 +62,7 @@ def write_pcx(file: IO[bytes], image: Image.Image, dpi: tuple[float, float] | No
     whole = io.BytesIO()
     image.save(whole, "PCX")
     data = bytearray(whole.getvalue())
-    if dpi:
-        struct.pack_into("<HH", data, 12, *map(round, dpi))
+    struct.pack_into("<HH", data, 12, *map(round, dpi or (0, 0)))
     file.write(data)
 
 

@@ -15,6 +15,7 @@ from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.jpeg_segments import whole_ratio
 
 _LARGEST_TEXT = 1 << 26
+_HEAD, _COLOURED, _PALETTE = 13, 2, 3  # bytes of IHDR; a bit of its colour type, and that of a palette (11.2.1)
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _RAW = "Raw profile type {}"
 # what is carried otherwise
@@ -127,9 +128,33 @@ def with_aspect(png: bytes, aspect: tuple[float, float]) -> bytes:
     return with_chunks(png, {b"pHYs": struct.pack(">IIB", *whole_ratio(aspect, 2**31 - 1), 0)})
 
 
+def background_of(source: Image.Image) -> tuple[int, int, int] | None:
+    """The colour to show a PNG on (11.3.4.1), 0 to 65535 each of red, green and blue; ``None`` where it tells none."""
+    body, head = next(iter(bodies(source, b"bKGD")), b""), next(iter(bodies(source, b"IHDR")), b"")
+    if len(head) != _HEAD:
+        return None
+    depth, kind = head[8], head[9]
+    if kind == _PALETTE:
+        colour = next(iter(bodies(source, b"PLTE")), b"")[3 * body[0] : 3 * body[0] + 3] if len(body) == 1 else b""
+        return (colour[0] * 257, colour[1] * 257, colour[2] * 257) if len(colour) == 3 else None
+    if len(body) != (6 if kind & _COLOURED else 2):
+        return None
+    white = (1 << depth) - 1
+    red, *others = (min(value, white) * 65535 // white for value in struct.unpack(f">{len(body) // 2}H", body))
+    green, blue = others or (red, red)
+    return red, green, blue
+
+
+def with_background(png: bytes, colour: tuple[int, int, int]) -> bytes:
+    """A PNG, not of a palette, with the colour to show it on; coloured ones do not go into gray."""
+    depth, kind = png[24], png[25]
+    stored = [value * ((1 << depth) - 1) // 65535 for value in (colour if kind & _COLOURED else colour[:1])]
+    return with_chunks(png, {b"bKGD": struct.pack(f">{len(stored)}H", *stored)})
+
+
 def with_chunks(png: bytes, further: Mapping[bytes, bytes]) -> bytes:
     """A PNG that has these, too, behind its head."""
-    behind_head = 8 + 12 + 13
+    behind_head = 8 + 12 + _HEAD
     return png[:behind_head] + b"".join(chunk(*one) for one in further.items()) + png[behind_head:]
 
 

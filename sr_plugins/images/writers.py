@@ -61,6 +61,11 @@ def write_ready(
         write_ready(png, format, ready, source, carried, arguments, further)
         file.write(png_texts.with_aspect(png.getvalue(), aspect))
         return
+    if format == "PNG" and (background := arguments[0].pop("background", None)):
+        png = io.BytesIO()
+        write_ready(png, format, ready, source, carried, arguments, further)
+        file.write(png_texts.with_background(png.getvalue(), background))
+        return
     if format == "PNG" and (light := arguments[0].pop("light", None)):
         png = io.BytesIO()
         write_ready(png, format, ready, source, carried, arguments, further)

@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from sr_plugins.images.avif_file import box
 from sr_plugins.images.color_profiles import matrix_profile
 from sr_plugins.images.files import upscale_file
 from sr_plugins.images.further_formats import register
+from sr_plugins.video.ffmpeg_process import find_ffmpeg
 
 register()
 EXIF = b"II*\0\x08\0\0\0\1\0\x0f\1\2\0\4\0\0\0Abc\0\0\0\0\0"  # Make
@@ -356,3 +358,58 @@ def test_a_psd_whose_picture_is_packed_by_zip_is_refused_with_a_cure(told: Told)
     data = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 6, 8, 3) + bytes(12) + struct.pack(">H", 2)
     with pytest.raises(ImageError, match=r"a\.psd.*ZIP.*: save it as a TIFF"):
         told("a.psd", data + zlib.compress(bytes(72)), "png")
+
+
+@pytest.mark.parametrize("ending", ["bmp", "dib", "pcx"])
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_a_resolution_that_is_not_told_is_not_made_up(told: Told, mode: str, ending: str, tmp_path: Path) -> None:
+    told("a.png", encoded(Image.new(mode, (24, 16)), "PNG"), ending)
+    stored = (tmp_path / f"out.{ending}").read_bytes()
+    place = {"bmp": slice(38, 46), "dib": slice(24, 32), "pcx": slice(12, 16)}[ending]  # the fields of their heads
+    assert not any(stored[place])
+
+
+def with_parts(png: bytes, *parts: tuple[bytes, bytes]) -> bytes:
+    """A PNG with these before its samples."""
+    chunks = [struct.pack(">I4s", len(b), k) + b + struct.pack(">I", zlib.crc32(k + b)) for k, b in parts]
+    at = png.index(b"IDAT") - 4
+    return png[:at] + b"".join(chunks) + png[at:]
+
+
+@pytest.mark.parametrize(
+    ("image", "stored", "expected"),
+    [
+        (Image.new("RGB", (9, 9)), (10, 20, 30), (10, 20, 30)),
+        (Image.new("RGBA", (9, 9)), (255, 0, 7), (255, 0, 7)),
+        (Image.new("L", (9, 9)), (77,), (77,)),
+        (Image.new("1", (9, 9)), (1,), (255,)),
+        (Image.new("I;16", (9, 9)), (4660,), (4660,)),
+        (colours().quantize(4), None, None),
+    ],
+)
+def test_the_background_of_a_png_stays(
+    told: Told, image: Image.Image, stored: tuple[int, ...] | None, expected: tuple[int, ...] | None, tmp_path: Path
+) -> None:
+    if stored is None:  # the number of a colour
+        palette = image.getpalette() or []
+        data = with_parts(encoded(image, "PNG"), (b"bKGD", b"\2"))
+        expected = tuple(palette[6:9])
+    else:
+        data = with_parts(encoded(image, "PNG"), (b"bKGD", struct.pack(f">{len(stored)}H", *stored)))
+    assert told("a.png", data, "png") == []
+    result = (tmp_path / "out.png").read_bytes()
+    at = result.index(b"bKGD")
+    assert at < result.index(b"IDAT")
+    found = struct.unpack_from(f">{len(expected or ())}H", result, at + 4)
+    assert int.from_bytes(result[at - 4 : at]) == 2 * len(found)
+    assert found == expected
+    assert subprocess.run([find_ffmpeg(), "-v", "error", "-i", tmp_path / "out.png", "-f", "null", "-"]).returncode == 0
+
+
+def test_parts_of_a_png_that_hold_no_longer_are_told(told: Told) -> None:
+    palette = with_parts(encoded(colours().quantize(2), "PNG"), (b"hIST", bytes(4)))
+    assert told("a.png", palette, "png") == ["what its parts hIST hold is left out"]
+    few = with_parts(encoded(colours(), "PNG"), (b"sBIT", b"\5\6\5"))
+    (line,) = told("a.png", few, "png")
+    assert line == "that 6 bits of its samples count (sBIT) is left out: the enlargement uses all"
+    assert told("a.png", with_parts(encoded(colours(), "PNG"), (b"sBIT", b"\x08\x08\x08")), "png") == []
