@@ -34,7 +34,11 @@ from sr_plugins.images.xmp import area_of
 
 _SUBJECT_AREA, _SUBJECT_LOCATION = 0x9214, 0xA214
 _FOCAL_X, _FOCAL_Y = 0xA20E, 0xA20F
-_MAP = {PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, RPC, GEO_KEYS, 34736, 34737, NO_DATA, 42112}
+_GDAL = 42112
+_STATISTICS = re.compile(
+    rb"""\s*<Item\s[^>]*\bname\s*=\s*["']STATISTICS_[^>]*>[^<]*</Item>"""
+)  # of the smaller picture
+_MAP = {PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, RPC, GEO_KEYS, 34736, 34737, NO_DATA, _GDAL}
 _TIFF_HEAD = re.compile(rb"II\*\0|MM\0\*")
 _UPRIGHT_ORIENTATIONS = range(1, 9)
 
@@ -121,6 +125,11 @@ def mended_exif(data: bytes, to: Placement) -> ExifBlock | None:
             out |= _MAP & set(first)
         else:
             block.add(_on_map(first, order, to))
+    if _GDAL in first and (kept := _STATISTICS.sub(b"", first[_GDAL].value)) != first[_GDAL].value:
+        if b"<Item" not in kept:
+            out.add(_GDAL)
+        elif _GDAL not in out:
+            block.add([field_of(_GDAL, 2, kept, order)])
     if out:
         block.remove(block.first_at, out)
     if DESCRIPTION in first and (text := _described(first[DESCRIPTION].value, to)) is not None:

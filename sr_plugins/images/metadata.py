@@ -265,7 +265,7 @@ def _dpi(source: Image.Image, page: Page | None) -> tuple[float, float] | None:
             value = *page.values(X_RESOLUTION), *page.values(Y_RESOLUTION)
         elif value is None or not isinstance(value, tuple):
             exif = exif_of(source)
-            unit = 2.54 if exif.get(Base.ResolutionUnit) == 3 else 1.0
+            unit = {1: 0.0, 3: 2.54}.get(exif.get(Base.ResolutionUnit, 2), 1.0)  # 1: it is a ratio alone
             value = exif.get(Base.XResolution), exif.get(Base.YResolution)
         x, y = (float(v) * unit for v in value)
     except Exception:  # absent, or damaged EXIF

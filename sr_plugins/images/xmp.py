@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from fractions import Fraction
 from hashlib import md5
 from io import BytesIO
 from xml.etree import ElementTree
@@ -11,24 +13,19 @@ from xml.etree import ElementTree
 from sr_plugins.errors import one_line
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.xmp_encoding import in_utf8
-from sr_plugins.images.xmp_regions import moved_boundary, simple_number
+from sr_plugins.images.xmp_regions import moved_boundary, moved_region
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _TIFF, _EXIF = "{http://ns.adobe.com/tiff/1.0/}", "{http://ns.adobe.com/exif/1.0/}"
-_NOTE = "{http://ns.adobe.com/xmp/note/}"
+_NOTE, _XMP = "{http://ns.adobe.com/xmp/note/}", "{http://ns.adobe.com/xap/1.0/}"
+_DEPTH = ("{http://ns.google.com/photos/1.0/depthmap/}", "{http://ns.google.com/photos/1.0/image/}")
+_FINEST = 1_000_000  # denominator of a factor
 _PANORAMA = "{http://ns.google.com/photos/1.0/panorama/}"
 _CAMERA = "{http://ns.google.com/photos/1.0/camera/}"
 _CONTAINER = "{http://ns.google.com/photos/1.0/container/}"
 _ITEM = "{http://ns.google.com/photos/1.0/container/item/}"
 _GAIN_MAP = "{http://ns.adobe.com/hdr-gain-map/1.0/}"
 _APPLE_GAIN_MAP = "{http://ns.apple.com/HDRGainMap/1.0/}"
-# areas, dimensions and regions of the Metadata Working Group, and the same by ACDSee's names
-_REGIONS = (
-    ("{http://ns.adobe.com/xmp/sType/Area#}", "{http://ns.adobe.com/xap/1.0/sType/Dimensions#}",
-     "{http://www.metadataworkinggroup.com/schemas/regions/}"),
-    ("{http://ns.acdsee.com/sType/Area#}", "{http://ns.acdsee.com/sType/Dimensions#}",
-     "{http://ns.acdsee.com/regions/}"),
-)  # fmt: skip
 _PEOPLE = "{http://ns.microsoft.com/photo/1.2/t/Region#}"
 _HEAD, _TAIL = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>', b'<?xpacket end="w"?>'
 _RAW_ORIENTATION = re.compile(
@@ -74,12 +71,25 @@ class Xmp:
             self._set(_EXIF + name, str(to.size[side]))
         if to.turned:
             self._exchange(_TIFF + "XResolution", _TIFF + "YResolution")
+            self._exchange(_EXIF + "FocalPlaneXResolution", _EXIF + "FocalPlaneYResolution")
+        for name, factor in zip(("FocalPlaneXResolution", "FocalPlaneYResolution"), to.factors, strict=True):
+            for owner, attribute, value in list(self._values(_EXIF + name)):
+                with suppress(ValueError, ZeroDivisionError):
+                    ratio = Fraction(value) * Fraction(factor).limit_denominator(_FINEST)
+                    self._store(owner, attribute, f"{ratio.numerator}/{ratio.denominator}")
+        if to.orientation != 1:
+            self._without_pictures()
         self._subject(to)
         self._panorama(to)
         for owner in list(self._elements()):
-            self._region(owner, to)
-            for part, values in moved_boundary(owner, to):
+            self._people(owner, to)
+            for part, values in (*moved_region(owner, to), *moved_boundary(owner, to)):
                 self._store_all(part, values)
+
+    def _without_pictures(self) -> None:
+        """Those within the packet lie as the picture did before it was turned."""
+        if any([self._take_out(_XMP + "Thumbnails"), *map(self._take_out_all, _DEPTH)]):
+            self.told.append("pictures within XMP (thumbnails, depth) are left out, because the picture was turned")
 
     def without_video(self) -> None:
         """A motion photo's notes go with the video behind the picture, which is not copied."""
@@ -91,12 +101,7 @@ class Xmp:
 
     def without_gain_map(self) -> bool:
         """Take out the notes about a gain map that is not there; whether there were any."""
-        found = self._take_out_items("GainMap")
-        for owner in list(self._elements()):
-            for name in [*owner.attrib, *(child.tag for child in owner)]:
-                if isinstance(name, str) and name.startswith((_GAIN_MAP, _APPLE_GAIN_MAP)):
-                    found = self._take_out(name) or found
-        return found
+        return any([self._take_out_items("GainMap"), *map(self._take_out_all, (_GAIN_MAP, _APPLE_GAIN_MAP))])
 
     def set_gain_map_length(self, length: int) -> None:
         """How many bytes the gain map behind the picture takes."""
@@ -170,6 +175,11 @@ class Xmp:
         self._changed |= found
         return found
 
+    def _take_out_all(self, space: str) -> bool:
+        names = {name for owner in self._elements() for name in (*owner.attrib, *(child.tag for child in owner))}
+        found = [self._take_out(name) for name in names if isinstance(name, str) and name.startswith(space)]
+        return any(found)
+
     def _values(self, name: str) -> Iterator[tuple[ElementTree.Element, str, str]]:
         """(element, attribute or "", value) of every simple property of this name."""
         for owner in self._elements():
@@ -215,21 +225,8 @@ class Xmp:
                     if pixels := _numbers([value]):
                         self._store(owner, attribute, str(round(pixels[0] * to.factors[side])))
 
-    def _region(self, owner: ElementTree.Element, to: Placement) -> None:
-        """Faces: MWG's and ACDSee's, centred, in parts of the sides or in pixels; Microsoft's, by their corner."""
-        for area, dimensions, regions in _REGIONS:
-            if found := {n: v for n in "xywhd" if (v := simple_number(owner, area + n)) is not None}:
-                unit = owner.get(area + "unit") or owner.findtext(area + "unit") or "normalized"
-                if "x" in found and "y" in found:
-                    pixels = unit == "pixel"
-                    found["x"], found["y"] = (to.point if pixels else to.share)(found["x"], found["y"])
-                    if "w" in found and "h" in found:
-                        w, h = found["w"], found["h"]
-                        found["w"], found["h"] = to.extent(w, h) if pixels else to.exchanged(w, h)
-                    self._store_all(owner, {area + n: f"{v:.6f}".rstrip("0").rstrip(".") for n, v in found.items()})
-            for part in owner.iter() if owner.tag == regions + "AppliedToDimensions" else ():  # itself, or a node in it
-                if (part.get(dimensions + "unit") or part.findtext(dimensions + "unit") or "pixel") == "pixel":
-                    self._store_all(part, {dimensions + "w": str(to.size[0]), dimensions + "h": str(to.size[1])})
+    def _people(self, owner: ElementTree.Element, to: Placement) -> None:
+        """Faces by Microsoft: rectangles by their corner, in parts of the sides."""
         for name, holder in [(n, owner) for n in owner.attrib] + [("", c) for c in owner]:
             tag, value = (name, owner.attrib[name]) if name else (holder.tag, holder.text or "")
             if tag == _PEOPLE + "Rectangle" and len(values := _numbers(value.split(","))) == 4:

@@ -1,4 +1,7 @@
-"""Regions of a picture as IPTC's extension notes them in XMP (Photo Metadata Standard 2019.1, "Image Region")."""
+"""Regions of a picture in XMP: as MWG and ACDSee note faces, and as IPTC's extension notes what it likes.
+
+Metadata Working Group, Guidelines 2.0, 5.9; IPTC Photo Metadata Standard 2019.1, "Image Region".
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,19 @@ from xml.etree import ElementTree
 
 from sr_plugins.images.placement import Placement
 
+# areas, dimensions and regions of the Metadata Working Group, and the same by ACDSee's names
+_REGIONS = (
+    (
+        "{http://ns.adobe.com/xmp/sType/Area#}",
+        "{http://ns.adobe.com/xap/1.0/sType/Dimensions#}",
+        "{http://www.metadataworkinggroup.com/schemas/regions/}",
+    ),
+    (
+        "{http://ns.acdsee.com/sType/Area#}",
+        "{http://ns.acdsee.com/sType/Dimensions#}",
+        "{http://ns.acdsee.com/regions/}",
+    ),
+)
 _EXTENSION = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
 _SHAPE, _UNIT = _EXTENSION + "rbShape", _EXTENSION + "rbUnit"
 _X, _Y, _WIDTH, _HEIGHT, _RADIUS = (_EXTENSION + name for name in ("rbX", "rbY", "rbW", "rbH", "rbRx"))
@@ -19,6 +35,26 @@ def simple_number(owner: ElementTree.Element, name: str) -> float | None:
         return float(text) if text else None
     except ValueError:
         return None
+
+
+def moved_region(owner: ElementTree.Element, to: Placement) -> Iterator[tuple[ElementTree.Element, dict[str, str]]]:
+    """What changes where ``owner`` is an area, by its centre, in parts of the sides or in pixels, or tells of the size.
+
+    Yields elements, and their new values by name.
+    """
+    for area, dimensions, regions in _REGIONS:
+        if found := {n: v for n in "xywhd" if (v := simple_number(owner, area + n)) is not None}:
+            unit = owner.get(area + "unit") or owner.findtext(area + "unit") or "normalized"
+            if "x" in found and "y" in found:
+                pixels = unit == "pixel"
+                found["x"], found["y"] = (to.point if pixels else to.share)(found["x"], found["y"])
+                if "w" in found and "h" in found:
+                    w, h = found["w"], found["h"]
+                    found["w"], found["h"] = to.extent(w, h) if pixels else to.exchanged(w, h)
+                yield owner, {area + n: _shortest(v) for n, v in found.items()}
+        for part in owner.iter() if owner.tag == regions + "AppliedToDimensions" else ():  # itself, or a node in it
+            if (part.get(dimensions + "unit") or part.findtext(dimensions + "unit") or "pixel") == "pixel":
+                yield part, {dimensions + "w": str(to.size[0]), dimensions + "h": str(to.size[1])}
 
 
 def moved_boundary(owner: ElementTree.Element, to: Placement) -> Iterator[tuple[ElementTree.Element, dict[str, str]]]:
@@ -45,4 +81,8 @@ def moved_boundary(owner: ElementTree.Element, to: Placement) -> Iterator[tuple[
             if radius is not None:
                 upright = to.exchanged(*to.stored)[0]
                 found[_RADIUS] = radius * (to.size[0] / upright if pixels else to.stored[0] / upright)
-        yield part, {name: f"{value:.6f}".rstrip("0").rstrip(".") for name, value in found.items()}
+        yield part, {name: _shortest(value) for name, value in found.items()}
+
+
+def _shortest(value: float) -> str:
+    return f"{value:.6f}".rstrip("0").rstrip(".")

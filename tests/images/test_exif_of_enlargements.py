@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sr_plugins.images.exif import mended_exif, mended_map
-from sr_plugins.images.exif_block import EXIF, RATIONAL, SHORT, ExifBlock, compiled, field_of, numbers
+from sr_plugins.images.exif_block import ASCII, EXIF, RATIONAL, SHORT, ExifBlock, compiled, field_of, numbers
 from sr_plugins.images.placement import Placement
 from sr_plugins.images.png_texts import raw_profile
 
@@ -169,3 +169,21 @@ def test_ratios_of_a_resolution_stay_exact() -> None:
     assert found is not None
     assert numbers(found.first()[282], "<") == (Fraction(1, 3),)
     assert numbers(found.first()[283], "<") == (Fraction(28346, 10),)
+
+
+GDAL = (
+    b'<GDALMetadata>\n  <Item name="STATISTICS_MAXIMUM" sample="0">255</Item>\n'
+    b'  <Item sample="0" name="STATISTICS_MEAN">128</Item>\n%s</GDALMetadata>\0'
+)
+
+
+@pytest.mark.parametrize("other", [b'  <Item name="UNITTYPE" sample="0" role="unittype">metre</Item>\n', b""])
+def test_statistics_of_the_smaller_picture_go(other: bytes) -> None:
+    """GDAL believes them, and stretches what it shows by them."""
+    fields = [field_of(271, ASCII, b"Abc\0", "<"), field_of(42112, ASCII, GDAL % other, "<")]
+    found = mended_exif(compiled({(): fields}, "<")[0], placement(1))
+    assert found is not None
+    assert (found.first()[42112].value if other else found.first().get(42112)) == (
+        b"<GDALMetadata>\n" + other.rstrip() + b"\n</GDALMetadata>\0" if other else None
+    )
+    assert 271 in found.first()

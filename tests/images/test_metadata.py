@@ -286,14 +286,18 @@ def test_what_imagemagick_puts_into_texts_of_a_png_is_kept(
             assert result.info["icc_profile"] == OTHER
 
 
+@pytest.mark.parametrize("in_exif", [False, True])
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_shape_of_pixels_without_a_unit(turned: bool, tmp_path: Path, repeat: Upscaler) -> None:
+def test_the_shape_of_pixels_without_a_unit(turned: bool, in_exif: bool, tmp_path: Path, repeat: Upscaler) -> None:
     """JFIF's density 2 : 1 of unit 0, pHYs of unit 0 and TIFF's resolution of unit 1 say the same."""
     exif = Image.Exif()
     exif[0x0112] = 6 if turned else 1
+    if in_exif:  # of unit 1: none
+        exif[282], exif[283], exif[296] = 20, 10, 1
     file = io.BytesIO()
     Image.new("RGB", (20, 10), "red").save(file, "JPEG", exif=exif)
     data = bytearray(file.getvalue())
+    assert data[2:4] == b"\xff\xe0"
     data[13:18] = struct.pack(">BHH", 0, 2, 1)
     (tmp_path / "in.jpg").write_bytes(data)
     told = (1, 2) if turned else (2, 1)

@@ -22,6 +22,9 @@ SPACES = {
     "acdsee-rs": "http://ns.acdsee.com/regions/",
     "acdsee-stArea": "http://ns.acdsee.com/sType/Area#",
     "acdsee-stDim": "http://ns.acdsee.com/sType/Dimensions#",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "GDepth": "http://ns.google.com/photos/1.0/depthmap/",
+    "GImage": "http://ns.google.com/photos/1.0/image/",
     "MPReg": "http://ns.microsoft.com/photo/1.2/t/Region#",
     "GPano": "http://ns.google.com/photos/1.0/panorama/",
     "GCamera": "http://ns.google.com/photos/1.0/camera/",
@@ -300,3 +303,25 @@ def test_circles_and_polygons_of_iptc() -> None:
     )
     polygon.place(to)
     assert [told(polygon, f"Iptc4xmpExt:rb{name}") for name in "XY"] == [["80", "40"], ["20", "60"]]
+
+
+@pytest.mark.parametrize("spelling", ["100/1", "100", "100.0"])
+@pytest.mark.parametrize(("orientation", "expected"), [(1, ["200/1", "400/1"]), (6, ["400/1", "200/1"])])
+def test_pixels_of_the_sensor_are_as_many_more(orientation: int, expected: list[str], spelling: str) -> None:
+    """As in EXIF: pixels of the picture a unit of length of the sensor."""
+    values = f'exif:FocalPlaneXResolution="{spelling}" exif:FocalPlaneYResolution="200/1"'
+    xmp = Xmp(packet("", values))
+    xmp.place(placement(orientation))
+    assert [*told(xmp, "exif:FocalPlaneXResolution"), *told(xmp, "exif:FocalPlaneYResolution")] == expected
+
+
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_pictures_within_a_packet_go_where_they_would_lie_otherwise(orientation: int) -> None:
+    thumbnails = "<xmp:Thumbnails><rdf:Alt><rdf:li>/9j/</rdf:li></rdf:Alt></xmp:Thumbnails>"
+    xmp = Xmp(
+        packet(f"{thumbnails}<GImage:Data>/9j/</GImage:Data>", 'GDepth:Near="1" GDepth:Data="/9j/" xmp:Rating="3"')
+    )
+    xmp.place(placement(orientation))
+    stays = orientation == 1
+    assert [name in bytes(xmp) for name in (b"Thumbnails", b"/9j/", b":Near", b"Rating")] == [stays] * 3 + [True]
+    assert bool(xmp.told) != stays
