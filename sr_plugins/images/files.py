@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from sr_plugins.errors import ImageError
+from sr_plugins.images.damaged_png import open_without_damage
 from sr_plugins.images.failures import named, told
 from sr_plugins.images.file_parts import parts_of
 from sr_plugins.images.fits_samples import why_fits_is_unread
@@ -54,8 +55,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             raise ImageError(f"{path} cannot be read: {cure}")
         try:
             image = Image.open(path)
-        except UnidentifiedImageError:
-            unread = open_unread(path)
+        except (UnidentifiedImageError, ValueError):
+            unread = open_unread(path) or open_without_damage(path)
             if unread is None:
                 raise
             image = unread
