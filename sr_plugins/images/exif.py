@@ -60,6 +60,8 @@ def orientation_of(image: Image.Image) -> int:
     if image.format == "JXL" and not getattr(image, "jpeg", False):
         return 1  # the codestream says how it lies (ISO 18181-2), and was obeyed; EXIF does not count
     orientation = exif_of(image).get(Base.Orientation, 1)
+    if isinstance(orientation, bytes) and len(orientation) == 1:  # of type BYTE, where SHORT is meant
+        (orientation,) = orientation
     return orientation if orientation in _UPRIGHT_ORIENTATIONS else 1
 
 

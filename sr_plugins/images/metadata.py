@@ -257,7 +257,7 @@ def _dpi(source: Image.Image, page: Page | None) -> tuple[float, float] | None:
     """Dots per inch by the file's own field, or by its EXIF where the format has none."""
     unit = 1.0
     value: Any = source.info.get("dpi")
-    if source.info.get("jfif_unit") == 0:  # Pillow makes 72 of a JPEG that tells none
+    if source.format in ("JPEG", "MPO") and not source.info.get("jfif_unit"):  # Pillow makes up 72 where it tells none
         value = None
     try:
         if page is not None:

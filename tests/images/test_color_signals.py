@@ -81,3 +81,21 @@ def test_a_damaged_profile_of_a_png_is_told(packed: bytes, tmp_path: Path, caplo
     assert [message.endswith(line) for message in caplog.messages] == ([] if is_whole else [True])
     with Image.open(tmp_path / "out.png") as result:
         assert result.info.get("icc_profile") == (PROFILE if is_whole else None)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_profile_of_which_a_segment_lacks_is_told(
+    missing: int, ending: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = io.BytesIO()
+    Image.fromarray(COLOURS).convert("RGB").save(file, "JPEG")
+    halves = {1: PROFILE[:200], 2: PROFILE[200:]}
+    body = b"ICC_PROFILE\0" + bytes((3 - missing, 2)) + halves[3 - missing]
+    (tmp_path / "in.jpg").write_bytes(
+        b"\xff\xd8\xff\xe2" + struct.pack(">H", 2 + len(body)) + body + file.getvalue()[2:]
+    )
+    with Upscaler("nearest", scale=2) as upscaler, caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / "in.jpg", tmp_path / f"out.{ending}", upscaler)
+    (line,) = caplog.messages
+    assert line.endswith("in.jpg: its ICC profile is damaged and left out, so colours may look different")

@@ -313,3 +313,37 @@ def test_the_shape_of_pixels_without_a_unit(turned: bool, in_exif: bool, tmp_pat
     upscale_file(tmp_path / "out.png", tmp_path / "again.jpg", repeat)
     with Image.open(tmp_path / "again.jpg") as result:
         assert (result.info["jfif_unit"], result.info["jfif_density"]) == (0, told)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", [1, 3, 4])  # BYTE, SHORT, LONG
+def test_an_orientation_of_any_type_is_obeyed(kind: int, order: str, tmp_path: Path, repeat: Upscaler) -> None:
+    """exiftool reads all of them, and turns the picture by them."""
+    value = struct.pack(order + {1: "B3x", 3: "H2x", 4: "I"}[kind], 6)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    exif = b"Exif\0\0" + head + struct.pack(order + "HHHI", 1, 0x112, kind, 1) + value + bytes(4)
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "in.jpg", exif=exif)
+    assert exiftool(tmp_path / "in.jpg", "Orientation#")["IFD0:Orientation"] == 6
+    upscale_file(tmp_path / "in.jpg", tmp_path / "out.jpg", repeat)
+    with Image.open(tmp_path / "out.jpg") as result:
+        assert result.size == (20, 40)
+        assert not result.getexif()
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "jpg", "tif"])
+def test_a_photo_that_tells_no_resolution_gets_none(ending: str, tmp_path: Path, repeat: Upscaler) -> None:
+    """Of EXIF without a resolution, and no JFIF beside it, Pillow makes 72 dots per inch."""
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010F] = "Abc"
+    Image.new("RGB", (20, 10), "red").save(file, "JPEG", exif=exif)
+    assert file.getvalue()[2:4] == b"\xff\xe0"
+    (tmp_path / "in.jpg").write_bytes(file.getvalue()[:2] + file.getvalue()[20:])
+    upscale_file(tmp_path / "in.jpg", tmp_path / f"out.{ending}", repeat)
+    told = exiftool(
+        tmp_path / f"out.{ending}", "PixelsPerUnitX#", "PixelsPerMeterX#", "XResolution#", "ResolutionUnit#"
+    )
+    assert not {"PNG-pHYs:PixelsPerUnitX"} & set(told)
+    assert told.get("File:PixelsPerMeterX", 0) == 0
+    assert told.get("JFIF:ResolutionUnit", 0) == 0
+    assert told.get("IFD0:XResolution", 1) == 1
