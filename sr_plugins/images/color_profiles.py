@@ -54,6 +54,11 @@ def profile_fits(profile: bytes, mode: str) -> bool:
     return profile[16:20] == _SPACE.get(mode, b"RGB ")
 
 
+def is_whole(profile: bytes) -> bool:
+    """Whether an ICC profile has its mark, and is as long as it says (ICC.1:2022, 7.2)."""
+    return len(profile) >= int.from_bytes(profile[:4]) and profile[36:40] == b"acsp"
+
+
 @cache
 def is_readable(profile: bytes) -> bool:
     """Whether Little CMS makes sense of an ICC profile."""

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from sr_plugins.images.avif_file import light_levels
-from sr_plugins.images.color_profiles import is_readable, is_srgb, matrix_profile, profile_fits
+from sr_plugins.images.color_profiles import is_readable, is_srgb, is_whole, matrix_profile, profile_fits
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.png_texts import Text, put_texts, raw_profile
 from sr_plugins.images.tiff_reader import Page
@@ -57,6 +57,9 @@ class ColorSignals:
 
     def _profile_for(self, format: str, mode: str, lost: list[str]) -> bytes | None:
         if profile := self.icc_profile:
+            if not is_whole(profile):
+                lost.append("its damaged ICC profile")
+                return None
             if not profile_fits(profile, mode):
                 lost.append("an ICC profile that is none of its colours")
                 return None

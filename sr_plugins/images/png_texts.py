@@ -11,6 +11,7 @@ from typing import NamedTuple
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo, iTXt
 
+from sr_plugins.images.color_profiles import is_whole
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.jpeg_segments import whole_ratio
 
@@ -82,8 +83,7 @@ def embedded_profile(source: Image.Image) -> bytes | None:
         profile = stream.decompress(chunk.partition(b"\0")[2][1:], _LARGEST_TEXT)
     except zlib.error:
         return None
-    is_whole = len(profile) >= int.from_bytes(profile[:4]) and profile[36:40] == b"acsp"  # ICC.1:2022, 7.2
-    return profile if stream.eof and is_whole else None
+    return profile if stream.eof and is_whole(profile) else None
 
 
 def as_comment(text: Text) -> bytes:

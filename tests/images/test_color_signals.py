@@ -99,3 +99,17 @@ def test_a_profile_of_which_a_segment_lacks_is_told(
         upscale_file(tmp_path / "in.jpg", tmp_path / f"out.{ending}", upscaler)
     (line,) = caplog.messages
     assert line.endswith("in.jpg: its ICC profile is damaged and left out, so colours may look different")
+
+
+@pytest.mark.parametrize("damaged", [PROFILE[:200], PROFILE[:36] + b"abcd" + PROFILE[40:]], ids=["cut off", "no mark"])
+@pytest.mark.parametrize(("ending", "target"), [("jpg", "png"), ("webp", "webp"), ("tif", "tif"), ("avif", "jpg")])
+def test_a_damaged_profile_is_left_out_and_told(
+    ending: str, target: str, damaged: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.fromarray(COLOURS).convert("RGB").save(tmp_path / f"in.{ending}", icc_profile=damaged)
+    with Upscaler("nearest", scale=2) as upscaler, caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / f"in.{ending}", tmp_path / f"out.{target}", upscaler)
+    (line,) = caplog.messages
+    assert line.endswith("cannot hold its damaged ICC profile, so colours may look different")
+    with Image.open(tmp_path / f"out.{target}") as result:
+        assert not result.info.get("icc_profile")
