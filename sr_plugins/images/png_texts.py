@@ -146,8 +146,10 @@ def background_of(source: Image.Image) -> tuple[int, int, int] | None:
 
 
 def with_background(png: bytes, colour: tuple[int, int, int]) -> bytes:
-    """A PNG, not of a palette, with the colour to show it on; coloured ones do not go into gray."""
+    """A PNG with the colour to show it on; unchanged where it has none of that: it is gray, or of a palette."""
     depth, kind = png[24], png[25]
+    if kind == _PALETTE or (not kind & _COLOURED and len(set(colour)) > 1):
+        return png
     stored = [value * ((1 << depth) - 1) // 65535 for value in (colour if kind & _COLOURED else colour[:1])]
     return with_chunks(png, {b"bKGD": struct.pack(f">{len(stored)}H", *stored)})
 

@@ -58,7 +58,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     tensors = _Tables().of(content)
     if not tensors:
         parts = (
-            ", ".join(ascii(str(key))[1:41] for key in list(content)[:5])
+            ", ".join(ascii(str(key))[1:-1][:40] for key in list(content)[:5])
             if isinstance(content, dict)
             else type(content).__name__
         )

@@ -20,7 +20,7 @@ from sr_plugins import Upscaler
 from sr_plugins.errors import ImageError
 from sr_plugins.images.avif_file import box
 from sr_plugins.images.color_profiles import matrix_profile
-from sr_plugins.images.files import upscale_file
+from sr_plugins.images.files import save_like, upscale_file
 from sr_plugins.images.further_formats import register
 from sr_plugins.video.ffmpeg_process import find_ffmpeg
 
@@ -413,3 +413,14 @@ def test_parts_of_a_png_that_hold_no_longer_are_told(told: Told) -> None:
     (line,) = told("a.png", few, "png")
     assert line == "that 6 bits of its samples count (sBIT) is left out: the enlargement uses all"
     assert told("a.png", with_parts(encoded(colours(), "PNG"), (b"sBIT", b"\x08\x08\x08")), "png") == []
+
+
+@pytest.mark.parametrize(("mode", "stays"), [("P", False), ("L", False), ("RGB", True)])
+def test_a_background_goes_where_its_colour_is_one(mode: str, stays: bool, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(
+        with_parts(encoded(Image.new("RGB", (9, 9)), "PNG"), (b"bKGD", struct.pack(">3H", 9, 8, 7)))
+    )
+    with Image.open(tmp_path / "a.png") as source:
+        save_like(Image.new(mode, (18, 18)), tmp_path / "out.png", source)
+    assert (b"bKGD" in (tmp_path / "out.png").read_bytes()) == stays
+    assert imagecodecs.png_decode((tmp_path / "out.png").read_bytes()).shape[:2] == (18, 18)
