@@ -18,7 +18,7 @@ from sr_plugins.interface.words import AUTO
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.settings import OtherSettings, Settings, checked, none_given, whole_pixels
 from sr_plugins.upscaler import Upscaler, check_memory
-from vapoursynth_filter.frames import frame_format, to_frame
+from vapoursynth_filter.frames import frame_format, to_frame, to_resize
 from vapoursynth_filter.gpu_frames import alpha_in_memory, in_memory
 from vapoursynth_filter.logs import keep_chatter_out
 from vapoursynth_filter.pool import enlarged
@@ -152,8 +152,9 @@ def _on_planes(
         return enlarged(clip, upscaler, size, copies=copies, release=release)
     luma_alone = clip.format.color_family == vs.YUV and subset == [0]
     source = clip.std.ShufflePlanes(0, vs.GRAY) if luma_alone else clip
-    upscaled = enlarged(source, upscaler, size, copies=copies, release=release)
-    resized = clip.resize.Bicubic(*size)
+    beside = clip if luma_alone and clip.format.sample_type == vs.FLOAT else None
+    upscaled = enlarged(source, upscaler, size, copies=copies, release=release, beside=beside)
+    resized = clip.std.ModifyFrame(clip, lambda n, f: to_resize(f)).resize.Bicubic(*size)
     whole = vs.core.std.ShufflePlanes(
         [upscaled if i in subset else resized for i in range(3)], [0, 1, 2], clip.format.color_family
     )

@@ -11,6 +11,8 @@ import vapoursynth as vs
 from sr_plugins.errors import FrameError
 from sr_plugins.pixels.frame import ChromaLocation, Family, Frame, FrameFormat, Matrix, Plane
 
+NOT_FINITE = "the frame holds samples that are not a number or infinite"
+
 _FAMILIES: dict[int, Family] = {vs.GRAY: "gray", vs.YUV: "yuv", vs.RGB: "rgb"}
 
 
@@ -109,6 +111,31 @@ def _alpha_plane(source: vs.VideoFrame, alpha: object) -> Plane:
     return np.asarray(alpha[0])
 
 
+def to_resize(source: vs.VideoFrame) -> vs.VideoFrame:
+    """The frame as VapourSynth's resizer is to see it: every sample a number, and with range and siting alone.
+
+    It refuses frames for properties that change nothing in a resize (``_Primaries`` out of range, a matrix of YUV on
+    RGB), and those that this filter refuses itself or enlarges otherwise.
+    """
+    target = source.copy()
+    target.props.clear()
+    format = meaning(source)
+    target.props["_Range"] = vs.RANGE_FULL if format.full_range else vs.RANGE_LIMITED
+    target.props["_ChromaLocation"] = int(format.chroma_location)
+    for i in range(source.format.num_planes):
+        if not all_finite(plane := np.asarray(source[i])):
+            np.copyto(np.asarray(target[i]), finite(plane))
+    return target
+
+
+def meaning(source: vs.VideoFrame) -> FrameFormat:
+    """By its properties where they make sense, for range and siting."""
+    try:
+        return frame_format(source.format, source.props)
+    except FrameError:
+        return frame_format(source.format)
+
+
 def first_frame(clip: vs.VideoNode) -> vs.VideoFrame | None:
     """The first frame; ``None`` where the filters before fail, which will be told with the frame.
 
@@ -125,6 +152,11 @@ def first_frame(clip: vs.VideoNode) -> vs.VideoFrame | None:
 def all_finite(plane: Plane) -> bool:
     """Whether every sample is a number."""
     return plane.dtype.kind != "f" or bool(np.isfinite(plane).all())
+
+
+def finite(plane: Plane) -> Plane:
+    """The plane with a number for every sample: one that is none would spread."""
+    return plane if all_finite(plane) else np.nan_to_num(plane, nan=0.0, posinf=1.0, neginf=0.0)
 
 
 def to_video_frame(frame: Frame, source: vs.VideoFrame) -> vs.VideoFrame:

@@ -8,10 +8,9 @@ import threading
 import numpy as np
 import vapoursynth as vs
 
-from sr_plugins.errors import FrameError
-from sr_plugins.pixels.frame import Frame, FrameFormat, Plane
+from sr_plugins.pixels.frame import Frame
 from sr_plugins.pixels.resampling import resized_frame
-from vapoursynth_filter.frames import all_finite, first_value, frame_format, with_props
+from vapoursynth_filter.frames import finite, first_value, meaning, with_props
 
 logger = logging.getLogger("sr_plugins")
 
@@ -53,19 +52,6 @@ class Instead:
 
 
 def _enlarged(source: vs.VideoFrame, size: tuple[int, int]) -> vs.VideoFrame:
-    planes = [_finite(np.asarray(source[i])) for i in range(source.format.num_planes)]
-    larger = resized_frame(Frame(planes, _meaning(source)), *size)
+    planes = [finite(np.asarray(source[i])) for i in range(source.format.num_planes)]
+    larger = resized_frame(Frame(planes, meaning(source)), *size)
     return with_props(source.format, larger.planes, source.props)
-
-
-def _meaning(source: vs.VideoFrame) -> FrameFormat:
-    """By its properties where they make sense, for siting."""
-    try:
-        return frame_format(source.format, source.props)
-    except FrameError:
-        return frame_format(source.format)
-
-
-def _finite(plane: Plane) -> Plane:
-    """A sample that is no number would spread."""
-    return plane if all_finite(plane) else np.nan_to_num(plane, nan=0.0, posinf=1.0, neginf=0.0)

@@ -14,7 +14,7 @@ from sr_plugins.errors import FrameError
 from sr_plugins.interface.words import Cuts
 from sr_plugins.pixels.cuts import Reduced, is_cut, reduced
 from sr_plugins.pixels.frame import Frame
-from vapoursynth_filter.frames import all_finite, to_frame
+from vapoursynth_filter.frames import NOT_FINITE, all_finite, to_frame
 
 # frames of which is known whether a shot begins with them, whether they hold numbers, and what they look like in small
 REMEMBERED = 64
@@ -79,7 +79,7 @@ class Neighbouring:
         frame = to_frame(source)
         planes = [*frame.planes, *([] if frame.alpha is None else [frame.alpha])]
         if not self._remembered(self._finite, n, lambda: all(map(all_finite, planes))):
-            raise FrameError("the frame holds samples that are not a number or infinite")
+            raise FrameError(NOT_FINITE)
         return frame
 
     def _cut(self, first: int, there: Sequence[vs.VideoFrame], at: Callable[[int], Frame | None], place: int) -> bool:

@@ -9,6 +9,7 @@ import logging
 import weakref
 from collections.abc import Callable
 
+import numpy as np
 import vapoursynth as vs
 
 from sr_plugins.errors import ClosedError, FrameError, SRError, one_line
@@ -16,7 +17,7 @@ from sr_plugins.pixels.conversion import check_format
 from sr_plugins.pixels.frame import Frame, Matrix
 from sr_plugins.pixels.matrix import matrix_in_use
 from sr_plugins.upscaler import Upscaler
-from vapoursynth_filter.frames import first_frame, to_frame, to_video_frame
+from vapoursynth_filter.frames import NOT_FINITE, all_finite, first_frame, to_frame, to_video_frame
 from vapoursynth_filter.instead import Instead
 from vapoursynth_filter.neighbouring import Neighbouring
 
@@ -32,6 +33,7 @@ def enlarged(
     *,
     copies: bool,
     release: Callable[[], None] | None,
+    beside: vs.VideoNode | None = None,
 ) -> vs.VideoNode:
     """The clip with every frame brought to ``size`` by the upscaler.
 
@@ -40,6 +42,7 @@ def enlarged(
         upscaler: what computes.
         size: (width, height).
         copies: whether a frame that cannot be done is enlarged by bicubic instead of failing.
+        beside: a clip of as many frames that must be numbers in every sample, too.
         release: called once, when the last clip that needs the upscaler is gone, or at the latest when the script ends.
 
     Raises:
@@ -50,8 +53,15 @@ def enlarged(
     around = Neighbouring(clip, upscaler.loaded.spec.window, upscaler.settings["cuts"])
 
     def enlarge(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoFrame:
+        other = None
+        if beside is not None and isinstance(f, list):
+            *f, other = f
+        if isinstance(f, list) and len(f) == 1:
+            (f,) = f
         now = around.now(f)
         try:
+            if other is not None and not all(all_finite(np.asarray(other[i])) for i in range(other.format.num_planes)):
+                raise FrameError(NOT_FINITE)
             seen = around.seen(n, f)
             matrix.told(seen.frame)
             larger = to_video_frame(upscaler.submit(seen.frame, seen.before, seen.after, size=size).result(), now)
@@ -84,7 +94,8 @@ def enlarged(
     in_flight = upscaler.lookahead
     vs.core.num_threads = max(vs.core.num_threads, in_flight + 1)
     blank = clip.std.BlankClip(width=size[0], height=size[1], keep=True)
-    pool = [blank.std.ModifyFrame(around.clips, enlarge) for _ in range(in_flight)]
+    clips = around.clips if beside is None else [*around.clips, beside]
+    pool = [blank.std.ModifyFrame(clips, enlarge) for _ in range(in_flight)]
     for node in pool:
         node.std.SetVideoCache(0)  # the clip below caches; twice would hold large frames for nothing
     # Nobody asks it for a frame: it stands in the graph that vspipe prints (-g) and says what the pool does.

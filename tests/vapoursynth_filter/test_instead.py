@@ -105,6 +105,37 @@ def test_a_frame_that_cannot_be_done_is_enlarged_said_and_marked(
     assert sum(m.startswith(f"1 frame was enlarged by bicubic instead of upscaled: {BAD} ") for m in messages) == 1
 
 
+@pytest.mark.parametrize(
+    "props",
+    [{"_Range": 7}, {"_ChromaLocation": 9}, {"_FieldBased": 3}, {"_FieldBased": 1}, {"_Range": 2**40}],
+    ids=str,
+)
+@pytest.mark.parametrize("planes", [0, [1, 2], [0, 1]], ids=str)
+def test_planes_that_the_model_is_not_for_stop_no_job(props: dict[str, Any], planes: Any) -> None:
+    """VapourSynth's resizer, which enlarges them, refuses what the filter passes over."""
+    clip, good = with_props(**props), with_props(_Matrix=1)
+    settings: dict[str, Any] = {"device": "cpu", "on_error": "copy", "planes": planes}
+    frames = list(upscale(clip, nearest(), **settings).frames())
+    assert [n for n, f in enumerate(frames) if "sr_plugins_error" in f.props] == [BAD]
+    assert props.items() <= dict(frames[BAD].props).items()
+    expected = planes_of(good.resize.Bicubic(128, 96).get_frame(BAD))
+    beside = set(range(3)) - ({planes} if isinstance(planes, int) else set(planes))
+    assert all(np.array_equal(planes_of(frames[BAD])[i], expected[i]) for i in beside)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("planes", "bad"), [(0, 1), (0, 2), ([0, 1], 2), (2, 0)], ids=str)
+def test_a_sample_that_is_no_number_does_not_spread_in_planes_that_are_resized(
+    value: float, planes: Any, bad: int
+) -> None:
+    clip = spoilt(clip_of(vs.YUV444PS, *SIZE, LENGTH), value, bad)
+    frames = list(upscale(clip, nearest(), device="cpu", on_error="copy", planes=planes).frames())
+    assert [n for n, f in enumerate(frames) if "sr_plugins_error" in f.props] == [BAD]
+    assert all(np.isfinite(plane).all() for frame in frames for plane in planes_of(frame))
+    with pytest.raises(vs.Error, match=f"frame {BAD}: the frame holds samples that are not a number or infinite"):
+        upscale(clip, nearest(), device="cpu", planes=planes).get_frame(BAD)
+
+
 def test_every_reason_is_said_once_and_all_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     clip = clip_of(vs.YUV420P8, length=30, props=lambda n: {"_FieldBased": 2} if n % 2 else {"_Range": n % 3})
     with caplog.at_level(logging.WARNING, "sr_plugins"):

@@ -167,6 +167,26 @@ def test_planes_of_rgb() -> None:
     assert np.array_equal(green[0], planes_of(clip.resize.Bicubic(48, 32).get_frame(0))[0])
 
 
+@pytest.mark.parametrize(
+    ("format", "props"),
+    [
+        (vs.RGB24, {"_Matrix": 1}),
+        (vs.RGBS, {"_Matrix": 6}),
+        (vs.YUV420P8, {"_Primaries": 1 << 40}),
+        (vs.YUV422P10, {"_Transfer": 1 << 40, "_Range": 1}),
+        (vs.YUV444P16, {"_Matrix": 1 << 40}),
+    ],
+    ids=str,
+)
+def test_properties_that_change_nothing_stop_no_resize(format: int, props: dict[str, Any]) -> None:
+    clip = clip_of(format, props=lambda n: props)
+    bare = clip_of(format, props=lambda n: {name: value for name, value in props.items() if name == "_Range"})
+    frame = upscale(clip, nearest(), planes=1).get_frame(0)
+    expected = planes_of(bare.resize.Bicubic(48, 32).get_frame(0))
+    assert all(np.array_equal(planes_of(frame)[i], expected[i]) for i in (0, 2))
+    assert props.items() <= dict(frame.props).items()
+
+
 def test_source_memory_is_left_alone(luma: Upscaler) -> None:
     format = vs.core.get_video_format(vs.RGBS)
     clip = clip_of(format)
