@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sr_plugins.backends.kept_speed import kept_speeds
+from sr_plugins.backends.kept_speed import keep_speed, kept_speeds
 from sr_plugins.folders import INDEX, KEPT, read_or_make
 
 
@@ -74,6 +74,21 @@ def test_a_cache_that_cannot_be_used_costs_only_time(
         assert not kept_speeds()
     make = Maker()
     assert read_or_make("kind", "a", make) == read_or_make("kind", "a", make) == make()
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["[" * 100_000]
+    + [f'{{"model": "fast x2", "megapixels": {n}}}' for n in ("NaN", "1e999", "-3", "0", "1" + "0" * 400, "null")],
+    ids=lambda told: told[:60],
+)
+def test_a_speed_that_is_none_is_as_good_as_not_kept(told: str, cache: Path) -> None:
+    keep_speed("tiny x2", 3.0)
+    keep_speed("fast x2", 1.5)
+    assert kept_speeds() == {"tiny x2": 3.0, "fast x2": 1.5}
+    (damaged,) = (path for path in (cache / "speed").iterdir() if "fast" in path.read_text())
+    damaged.write_text(told)
+    assert kept_speeds() == {"tiny x2": 3.0}
 
 
 def test_only_what_the_index_lists_is_deleted_and_the_oldest_first(cache: Path) -> None:

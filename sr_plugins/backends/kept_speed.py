@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from contextlib import suppress
 
 from sr_plugins.folders import cache_folder
@@ -24,7 +25,8 @@ def kept_speeds() -> dict[str, float]:
     found: dict[str, float] = {}
     with suppress(OSError):
         for path in sorted((cache_folder() / "speed").glob(f"*{ENDING}")):
-            with suppress(OSError, ValueError, KeyError, TypeError):
+            with suppress(OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 told = json.loads(path.read_text(encoding="utf-8"))
-                found[str(told["model"])] = float(told["megapixels"])
+                if 0 < (megapixels := float(told["megapixels"])) < math.inf:
+                    found[str(told["model"])] = megapixels
     return found

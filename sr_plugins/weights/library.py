@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -92,13 +93,25 @@ def entries() -> list[Entry]:
         listed = json.loads(index.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{index} cannot be read ({type(error).__name__}): mend it, or move it away") from error
     try:
-        found = [Entry(**{**entry, "files": tuple(entry["files"])}) for entry in listed]
-        return sorted(found, key=lambda entry: (entry.name, entry.told["scale"]))
-    except (TypeError, KeyError) as error:
+        return sorted(map(_read, listed), key=lambda entry: (entry.name, entry.told["scale"]))
+    except (TypeError, KeyError, ValueError) as error:
         raise WeightsError(f"{index} is no list of models: mend it, or move it away") from error
+
+
+def _read(listed: dict[str, Any]) -> Entry:
+    """One of the index: what it names is opened and, once removed, deleted, so that only names of ours will do."""
+    entry = Entry(**{**listed, "files": tuple(listed["files"])})
+    texts = (entry.name, entry.digest, entry.license, entry.source, *entry.files)
+    if not isinstance(listed["files"], list) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("no texts")
+    if not entry.name or not entry.files or not all(f == Path(f).name and f for f in entry.files):
+        raise ValueError("no names")
+    if re.fullmatch("[0-9a-f]{64}", entry.digest) is None or type(entry.told["scale"]) is not int:
+        raise ValueError("no digest or scale")
+    return entry
 
 
 def files_of(path: Path) -> list[Path]:

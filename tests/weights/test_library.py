@@ -1,9 +1,11 @@
 """Models that were added: known by name wherever a name works, by digest, and gone when they are removed."""
 
 import errno
+import json
 import os
 from importlib.metadata import PathDistribution
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -109,6 +111,40 @@ def test_what_cannot_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(WeightsError, match="cannot be written"):
             library.remove("mine")
     assert library.entries()[0].path.is_file()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": None},
+        {"name": 7},
+        {"name": ""},
+        {"digest": 5},
+        {"digest": "../../../../somewhere"},
+        {"files": []},
+        {"files": "mine.param"},
+        {"files": [1]},
+        {"files": ["mine.param", "../../../precious"]},
+        {"files": ["mine.param", ""]},
+        {"license": 5},
+        {"source": None},
+        {"told": {"scale": "2"}},
+        None,
+    ],
+    ids=str,
+)
+def test_a_damaged_index_is_told_and_deletes_nothing(change: dict[str, Any] | None, tmp_path: Path) -> None:
+    entry = library.add(pair(tmp_path, name="mine"), fresh())
+    precious = tmp_path / "data" / "precious"
+    precious.write_text("of somebody else")
+    index = tmp_path / "data" / "models" / "index.json"
+    listed = json.loads(index.read_text())
+    index.write_text("[" * 100_000 if change is None else json.dumps([{**listed[0], **change}]))
+    for use in (library.entries, lambda: library.remove("mine"), lambda: library.remove(entry.digest)):
+        with pytest.raises(WeightsError, match=r"index\.json .*: mend it, or move it away"):
+            use()
+    assert precious.exists()
+    assert entry.path.exists()
 
 
 def test_a_user_without_a_home_has_no_library_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
