@@ -120,6 +120,8 @@ def size_meant(word: str) -> str:
         return f"{found[1]}x is a width, x{found[1]} a height"
     if found := re.fullmatch(r"(\d+)\s*\D\s*(\d+)", word):
         return f"{found[1]}x{found[2]}"
+    if found := re.fullmatch(r"(\d+)\s*%", word):
+        return f"--scale {int(found[1]) / 100:g} is {word}"
     return ""
 
 

@@ -17,6 +17,7 @@ import re
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -84,6 +85,14 @@ class _Commands(click.Group):
                 longer = {word: f"{group} {word}" for group, command in within for word in command.commands}
                 raise click.UsageError(unknown_command(args[0], {name: name for name in COMMANDS} | longer), ctx)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from sr_plugins.cli.other_words import no_such_option
+
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            raise no_such_option(error) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """A command, or a file where none begins so: ``srp pho`` is on its way to ``srp photo.jpg``."""

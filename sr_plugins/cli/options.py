@@ -20,6 +20,7 @@ import click
 from sr_plugins.backends.loading import import_torch
 from sr_plugins.cli import completing
 from sr_plugins.cli.as_typed import size_meant
+from sr_plugins.cli.other_words import Precisions
 from sr_plugins.errors import ArgumentError, SRError, WeightsError
 from sr_plugins.interface.words import AUTO
 from sr_plugins.settings import DEFAULTS, HELP, PRECISIONS, Settings, checked
@@ -71,7 +72,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "size": {"callback": parse_size, "metavar": "WxH"},
     "device": {"metavar": "NAMES", "shell_complete": completing.device},
     "backend": {"metavar": "NAME", "shell_complete": completing.backend},
-    "precision": {"type": click.Choice(PRECISIONS)},
+    "precision": {"type": Precisions(PRECISIONS)},
     "tile": {"callback": _auto_or_int, "metavar": "N"},
     "batch": {"callback": _auto_or_int, "metavar": "N"},
     "strength": {"type": float, "metavar": "0..1"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from sr_plugins.cli.files import expanded, without_results
 from sr_plugins.cli.film_progress import reporter, say, summary, with_cheaper_way
 from sr_plugins.cli.films import beside, film_obstacle, films_of, remove_empty
 from sr_plugins.cli.options import Upscalers, check_way, checked_options, make_upscaler, upscaler_options
+from sr_plugins.cli.other_words import ours
 from sr_plugins.cli.preview import preview
 from sr_plugins.cli.preview import tune as tuned
 from sr_plugins.cli.stopping import refuse_lost
@@ -40,7 +40,8 @@ class _WithFfmpegOptions(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if get_close_matches(error.option_name, error.possibilities or (), cutoff=0.82):
+            name, long = error.option_name, error.option_name.startswith("--")
+            if name in ("-i", "-y") or (long and ours(name, [o for p in self.params for o in p.opts])):
                 raise
             cure = "those of ffmpeg stand after --, as in: srp video film.mkv -- -c:v libx265"
             raise click.UsageError(f"no option {error.option_name}; {cure}", ctx) from None
