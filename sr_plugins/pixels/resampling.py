@@ -123,6 +123,8 @@ def resize_plane(
     rows, row_weights = _free_taps(plane.shape[0], height, log2[0], offset[0])
     columns, column_weights = (torch.from_numpy(a) for a in _free_taps(plane.shape[1], width, log2[1], offset[1]))
     result = np.empty((height, width), plane.dtype)
+    # what a filter's negative weights carry beyond half precision would become infinite
+    ends = (0.0, 0.0) if top is not None else (float(np.finfo(plane.dtype).min), float(np.finfo(plane.dtype).max))
     strip = max(1, STRIP_SAMPLES // max(plane.shape[1], width))
     for start in range(0, height, strip):
         part = slice(start, min(start + strip, height))
@@ -136,7 +138,7 @@ def resize_plane(
         for t in range(1, columns.shape[1]):
             z.addcmul_(y[:, columns[:, t]], column_weights[:, t])
         values = z.numpy()
-        result[part] = values if top is None else np.clip(np.rint(values), 0, top)
+        result[part] = np.clip(values, *ends) if top is None else np.clip(np.rint(values), 0, top)
     return result
 
 

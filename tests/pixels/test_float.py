@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from sr_plugins import ChromaLocation, Frame, FrameFormat, Matrix, Upscaler
 from sr_plugins.pixels.conversion import FLOAT16_MAX, Conversion, output_coding
+from sr_plugins.pixels.frame import Family
+from sr_plugins.pixels.resampling import resized_frame
 
 WIDTH, HEIGHT = 32, 24
 Floats = NDArray[np.float32]
@@ -125,6 +127,20 @@ def test_half_precision_ends_at_its_largest_number() -> None:
     (made,) = conversion.to_planes(y, [y[:, 0]])
     assert made.dtype == torch.float16
     assert made[0].tolist() == [[FLOAT16_MAX, -FLOAT16_MAX], [0.25, FLOAT16_MAX]]
+
+
+@pytest.mark.parametrize(("family", "size"), [("gray", (40, 30)), ("yuv", (31, 50)), ("rgb", (60, 45))], ids=str)
+def test_a_resize_of_half_precision_ends_there_too(family: Family, size: tuple[int, int]) -> None:
+    """Beside edges a cubic filter goes beyond what is there: to infinity, where that is the largest number."""
+    format = FrameFormat(family=family, bits=16, is_float=True)
+    plane = np.full((20, 30), 0.5, np.float16)
+    plane[8:11, 5:] = FLOAT16_MAX
+    plane[14:17, 5:] = -60000
+    frame = Frame([plane.copy() for _ in range(format.planes)], format, plane.clip(0, 1))
+    larger = resized_frame(frame, *size)
+    for made in larger.planes:
+        assert made.max() == FLOAT16_MAX
+        assert made.min() == -FLOAT16_MAX
 
 
 @pytest.mark.parametrize(
