@@ -57,9 +57,7 @@ def _shrink_tile(computation: Computation) -> None:
     used = min(largest[0], computation.height) * min(largest[1], computation.width)
     side = math.isqrt(used // 2)
     if side < SMALLEST_INNER + 2 * computation.reach:
-        raise DeviceError(
-            f"{state.name} is out of memory even for a tile of {math.isqrt(used)} pixels: "
-            "close other programs on it, or use device 'cpu'"
-        )
+        cure = "close other programs" if state.name == "cpu" else "close other programs on it, or use device 'cpu'"
+        raise DeviceError(f"{state.name} is out of memory even for a tile of {math.isqrt(used)} pixels: {cure}")
     state.side = side
     state.say("memory", f"{state.name} is out of memory: working in smaller tiles, from now on {side} pixels")
