@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.errors import UnknownNameError, WeightsError
@@ -45,7 +45,7 @@ class Entry:
     Attributes:
         name: what users type.
         digest: SHA-256 of all its files.
-        files: their names; the first is the one to open.
+        files: their names; the first is the one to open, and others may lie in folders beside it.
         license: of the weights, as far as it is known.
         source: the package it came from, or the path.
         told: of its spec, by attribute.
@@ -107,11 +107,17 @@ def _read(listed: dict[str, Any]) -> Entry:
     texts = (entry.name, entry.digest, entry.license, entry.source, *entry.files)
     if not isinstance(listed["files"], list) or not all(isinstance(text, str) for text in texts):
         raise TypeError("no texts")
-    if not entry.name or not entry.files or not all(f == Path(f).name and f for f in entry.files):
+    if not entry.name or not entry.files or not all(map(_within, entry.files)):
         raise ValueError("no names")
     if re.fullmatch("[0-9a-f]{64}", entry.digest) is None or type(entry.told["scale"]) is not int:
         raise ValueError("no digest or scale")
     return entry
+
+
+def _within(file: str) -> bool:
+    """Whether it names a file in the folder of its model or in one below."""
+    path = PurePosixPath(file)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in file
 
 
 def files_of(path: Path) -> list[Path]:
@@ -172,13 +178,18 @@ def add(
         raise WeightsError(f"{path}: there is a model called {called} x{spec.scale} already; name it with --name")
     told = {key: getattr(spec, key) for key in TOLD}
     entry = Entry(
-        called, digest, tuple(f.name for f in files), license or spec.license or "unknown", source or str(path), told
+        called,
+        digest,
+        tuple(f.relative_to(files[0].parent).as_posix() for f in files),
+        license or spec.license or "unknown",
+        source or str(path),
+        told,
     )
     folder = entry.path.parent
     try:
         with ExitStack() as copies:  # all or none
-            for file in files:
-                shutil.copyfile(file, copies.enter_context(whole_file(folder / file.name)))
+            for file, kept in zip(files, entry.files, strict=True):
+                shutil.copyfile(file, copies.enter_context(whole_file(folder / kept)))
         _write([*known, entry])
     except OSError as error:
         _delete(entry)
@@ -256,10 +267,13 @@ def _folder() -> Path:
 
 
 def _delete(entry: Entry) -> None:
+    folder = entry.path.parent
     with suppress(OSError):  # a folder that holds other files stays
         for file in entry.files:
-            (entry.path.parent / file).unlink(missing_ok=True)
-        entry.path.parent.rmdir()
+            (folder / file).unlink(missing_ok=True)
+        below = {folder / parent for file in entry.files for parent in PurePosixPath(file).parents}
+        for empty in sorted(below, key=lambda path: len(path.parts), reverse=True):
+            empty.rmdir()
 
 
 def _write(listed: list[Entry]) -> None:

@@ -57,6 +57,19 @@ def test_all_files_of_a_network_go_along(tmp_path: Path) -> None:
     assert fresh().open_weights(entry.path).spec.scale == 2
 
 
+def test_tensors_in_a_folder_beside_a_graph_stay_there(tmp_path: Path) -> None:
+    (tmp_path / "tensors").mkdir()
+    onnx.save(
+        network(), str(tmp_path / "net.onnx"), save_as_external_data=True, location="tensors/net.data", size_threshold=0
+    )
+    entry = library.add(tmp_path / "net.onnx", fresh())
+    (tmp_path / "tensors" / "net.data").unlink()
+    with Upscaler("net", device="cpu", plugins=fresh()) as upscaler:
+        assert upscaler.loaded.spec.label == "net x2"
+    library.remove("net")
+    assert not entry.path.parent.exists()
+
+
 def test_what_was_changed_afterwards_is_told(tmp_path: Path) -> None:
     entry = library.add(pair(tmp_path, name="mine"), fresh())
     entry.path.write_text(TEXT.replace("2=0.9", "2=0.8"))
@@ -126,6 +139,7 @@ def test_what_cannot_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
         {"files": [1]},
         {"files": ["mine.param", "../../../precious"]},
         {"files": ["mine.param", ""]},
+        {"files": ["mine.param", "/etc/hostname"]},
         {"license": 5},
         {"source": None},
         {"told": {"scale": "2"}},
