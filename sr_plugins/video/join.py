@@ -15,13 +15,12 @@ from sr_plugins.video.captions import captions_of
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.dynamic_hdr import CODECS, dynamic_hdr_of
 from sr_plugins.video.encode import carrier_of
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, Child, compiled, file_url, full_disk, version_number
-from sr_plugins.video.join_plan import DISPLAY_OPTIONS, Join, subtitle_file
+from sr_plugins.video.ffmpeg_process import Child, compiled, file_url, full_disk, version_number
+from sr_plugins.video.join_plan import DISPLAY_OPTIONS, Join, seconds, subtitle_file
 from sr_plugins.video.join_settings import (
     cover_settings,
     packet_settings,
     packet_times,
-    seconds,
     shape_settings,
     stream_settings,
 )
@@ -194,14 +193,7 @@ def _cut_subtitles(join: Join, folder: Path) -> None:
 
 def _command(join: Join, target: Path, carrier: str, lift: Fraction | int) -> list[str]:
     source, plan = join.source, join.plan
-    given: dict[str, object] = {"protocol_whitelist": PROTOCOLS, "copyts": None, "itsoffset": seconds(-join.origin)}
-    given |= source.given
-    given["threads"] = (
-        1  # of decoders of sound: ffmpeg 9.0's of ALAC loses packets behind those that an edit list hides
-    )
-    if join.start is not None:
-        given["ss"] = seconds(join.start - source.start)
-    original = ffmpeg.input(file_url(source.path), **given)
+    original = ffmpeg.input(file_url(source.path), **join.given)
     turned: dict[str, object] = {}
     if source.turned and version_number(join.executable) >= DISPLAY_OPTIONS:
         # ffmpeg turns first and mirrors then, which is read back as the rest of a half turn.

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from sr_plugins.video.containers import DELAY_IN_MATROSKA, container_named
-from sr_plugins.video.ffmpeg_process import bundled_ffmpeg, version, version_number
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, bundled_ffmpeg, version, version_number
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.source import Source, StreamInfo, opened
@@ -31,6 +31,11 @@ _KEEPS_DISTANCES = (8, 0)  # before, sound of a broadcast that begins after the 
 UNHEARD = Fraction(1, 500)  # seconds; edit lists may count in milliseconds
 FINE_RATE = Fraction(600)  # a multiple of the usual ones, for films at uneven times where frames are counted
 COVER_KIND = {"mjpeg": "jpg"}  # endings of a cover's file, where that is not the codec
+
+
+def seconds(value: Fraction) -> str:
+    """As ffmpeg reads it."""
+    return f"{float(value):.6f}"
 
 
 def subtitle_file(kept: Kept) -> str:
@@ -142,6 +147,17 @@ class Join:
     def origin(self) -> Fraction:
         """The time on the source's clock that becomes zero."""
         return self.source.origin if self.start is None else self.start
+
+    @property
+    def given(self) -> dict[str, str | None]:
+        """Options with which ffmpeg reads the source, its zero at ``origin``; ``None``: one without a value."""
+        options = {"protocol_whitelist": PROTOCOLS, "copyts": None, "itsoffset": seconds(-self.origin)}
+        options |= self.source.given
+        # Of decoders of sound: ffmpeg 9.0's of ALAC loses packets behind those that an edit list hides.
+        options["threads"] = "1"
+        if self.start is not None:
+            options["ss"] = seconds(self.start - self.source.start)
+        return options
 
     @property
     def clock(self) -> Fraction:

@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import local_url, version_number
-from sr_plugins.video.join_plan import COVER_KIND, DISPLAY_OPTIONS, FINE_RATE, Join
+from sr_plugins.video.join_plan import COVER_KIND, DISPLAY_OPTIONS, FINE_RATE, Join, seconds
 from sr_plugins.video.languages import language_in
 from sr_plugins.video.programs import program_settings
 from sr_plugins.video.sound_delay import sound_delays
@@ -195,8 +195,3 @@ def packet_times(path: Path) -> list[int]:
     """Presentation times of a chunk's packets, as they come."""
     with opened(path) as container:
         return [p.pts for p in container.demux(container.streams.video[0]) if p.pts is not None]
-
-
-def seconds(value: Fraction) -> str:
-    """As ffmpeg reads it."""
-    return f"{float(value):.6f}"

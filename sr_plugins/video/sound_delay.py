@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, local_url
+from sr_plugins.video.ffmpeg_process import local_url
 from sr_plugins.video.join_plan import Join
 
 _BASE = "#tb "
@@ -21,19 +21,15 @@ def sound_delays(join: Join, settings: Sequence[str]) -> list[Fraction]:
     Raises:
         PipeError: ffmpeg cannot do it.
     """
-    source = join.source
-    given = ["-protocol_whitelist", PROTOCOLS, "-copyts", "-itsoffset", f"{float(-join.origin):.6f}"]
-    given += [word for key, value in source.given.items() for word in (f"-{key}", value)]
-    if join.start is not None:
-        given += ["-ss", f"{float(join.start - source.start):.6f}"]
+    given = [word for name, value in join.given.items() for word in (f"-{name}", value) if word is not None]
     maps = [word for kept in join.kept for word in ("-map", f"0:{kept.stream.index}")]
     only = ["-t", _LOOKED_AT, "-f", "framecrc", "-avoid_negative_ts", "disabled", "-"]
-    input = ["-i", local_url(source.path)]
+    input = ["-i", local_url(join.source.path)]
     command = [join.executable, "-v", "error", "-nostdin", *given, *input, *maps, *settings, *join.options.join, *only]
     ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if ended.returncode:
         last = ended.stderr.strip().splitlines()[-1:]
-        raise PipeError(f"{source.path}: its sound cannot be encoded: {''.join(last)}")
+        raise PipeError(f"{join.source.path}: its sound cannot be encoded: {''.join(last)}")
     bases, first = dict[int, Fraction](), dict[int, int]()
     for line in ended.stdout.splitlines():
         if line.startswith(_BASE):
