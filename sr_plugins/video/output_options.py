@@ -9,10 +9,20 @@ from itertools import pairwise
 
 from sr_plugins.errors import PipeError
 
-# Filters that look at time or at more than one frame: chunks are filtered one by one.
+# Filters that look at time or at more than one frame: chunks are filtered one by one, and time begins anew in each.
 _ACROSS_FRAMES = re.compile(
-    r"(?:^|[,;\]\s])(reverse|loop|tmix|tblend|minterpolate|setpts|fps|framerate|framestep|decimate|mpdecimate|trim|"
-    r"select|tpad|tinterlace|telecine|pullup|fieldmatch|shuffleframes|fade|freezeframes)(?:[=,;\[@\s]|$)"
+    r"(?:^|[,;\]\s])(reverse|loop|tmix|tblend|tmedian|minterpolate|mestimate|setpts|fps|framerate|framestep|decimate|"
+    r"mpdecimate|trim|segment|select|tpad|tinterlace|interlace|telecine|detelecine|pullup|fieldmatch|shuffleframes|random|"
+    r"fade|xfade|freezeframes|freezedetect|thumbnail|zoompan|scroll|concat|interleave|cue|sendcmd|subtitles|ass|"
+    r"hqdn3d|atadenoise|fftdnoiz|dedot|deflicker|deshake|vidstabdetect|vidstabtransform|lagfun|amplify|normalize|"
+    r"photosensitivity|dejudder|repeatfields|separatefields|weave|doubleweave|phase|yadif|bwdif|w3fdif|kerndeint|mcdeint|"
+    r"nnedi|estdif)(?:[=,;\[@\s]|$)"
+)
+# Expressions of others with the time or the number of a frame, up to the next filter; and those that work but at times.
+_TIMED = re.compile(
+    r"(?:^|[,;\]\s])(rotate|hue|geq|crop|overlay|eq|pad|scale|vignette|perspective)="
+    r"(?:(?!,[a-z_0-9]+[=,])[^;\[])*?(?<![\w%./])(?:t|n|T|N|pts)(?![\w=.])|"
+    r"(?:^|[,;\]\s])(drawtext)=[^;\[]*?(?:%\{|timecode=)|\b(enable)="
 )
 # Options of the container and of the other streams; everything else concerns the encoding of the video.
 _JOIN = {
@@ -43,12 +53,14 @@ _FLAGS = {
 }
 FILTERS = ("-vf", "-filter:v", "-filter:v:0", "-filter")
 _WITHOUT = {"an": "-0:a", "sn": "-0:s", "dn": "-0:d"}
+_BESIDE = ("a", "s", "d", "t")  # how the specifiers of streams beside the picture begin
 _CODEC = {"c", "codec", "vcodec"}
 _REFUSED = {
     **dict.fromkeys(("ss", "t", "to", "sseof", "frames", "vframes", "fs"), "use --start and --end"),
     **dict.fromkeys(("r", "fps_mode", "vsync", "fpsmax", "copyts", "enc_time_base"), "every frame keeps its time"),
     **dict.fromkeys(("hwaccel", "hwaccel_device", "hwaccel_output_format"), "--hwaccel NAME stands before the --"),
     **dict.fromkeys(("pass", "passlogfile"), "chunks are encoded one by one, in a single pass: use -crf"),
+    "filter_script": "the filters stand behind -vf",
     "target": "name an encoder with -c:v, and a container by the name of the file",
     **dict.fromkeys(("y", "n"), "a target that exists is kept, --overwrite replaces it"),
     **dict.fromkeys(("vn", "i", "filter_complex", "lavfi"), "the picture comes from the upscaler"),
@@ -88,10 +100,8 @@ class OutputOptions:
             values = [rest.pop(0)] if name not in _FLAGS and rest else []
             if name not in _FLAGS and not values:
                 raise PipeError(f"the ffmpeg option {token} lacks its value")
-            if name in ("vf", "filter") and (found := _ACROSS_FRAMES.search(values[0])):
-                raise PipeError(
-                    f"the filter {found[1]} looks across frames, and chunks are filtered one by one: use it first"
-                )
+            if name in ("vf", "filter") and specifier[:1] not in _BESIDE:
+                _refuse_across(values[0])
             if name in _CODEC and specifier[:1] in ("", "v", "V"):
                 if values == ["copy"]:
                     raise PipeError(f"{token} copy cannot be: upscaled video has to be encoded")
@@ -103,7 +113,7 @@ class OutputOptions:
             elif name in _BOTH:
                 encode += [token, *values]
                 join += [token, *values]
-            elif name in _JOIN or specifier[:1] in ("a", "s", "d", "t"):
+            elif name in _JOIN or specifier[:1] in _BESIDE:
                 join += [token, *values]
             else:
                 encode += [token, *values]
@@ -142,6 +152,16 @@ class OutputOptions:
     def own_sound(self) -> bool:
         """The person filters the sound."""
         return bool({"-af", "-filter:a", "-filter:a:0"} & set(self.join))
+
+
+def _refuse_across(filters: str) -> None:
+    if found := _ACROSS_FRAMES.search(filters) or _TIMED.search(filters):
+        name = next(filter(None, found.groups()))
+        what = "works at some times only" if name == "enable" else "looks across frames or at their time"
+        raise PipeError(
+            f"the filter {name} {what}, and chunks are filtered one by one: "
+            "use it first: ffmpeg -i IN -vf FILTERS -c:v ffv1 -c:a copy OUT.mkv"
+        )
 
 
 def _last(tokens: Sequence[str], wanted: Callable[[str], bool]) -> str | None:

@@ -16,10 +16,10 @@ from sr_plugins.video.timeline import apart, nominal_rate
 
 
 def test_options_are_sorted() -> None:
-    words = "-c:v libx265 -crf 18 -c:a libopus -b:a 96k -movflags +faststart -map -0:s -an -metadata a=b -vf hqdn3d"
+    words = "-c:v libx265 -crf 18 -c:a libopus -b:a 96k -movflags +faststart -map -0:s -an -metadata a=b -vf unsharp"
     options = OutputOptions.parse(words.split())
     assert options.encoder == "libx265"
-    assert options.encode == ("-crf", "18", "-vf", "hqdn3d")
+    assert options.encode == ("-crf", "18", "-vf", "unsharp")
     assert options.join == ("-c:a", "libopus", "-b:a", "96k", "-movflags", "+faststart", "-metadata", "a=b")
     assert options.maps == ("0", "-0:s", "-0:a")
     assert OutputOptions.parse(["-map", "0:a", "-sn", "-map", "0:s:1"]).maps == ("0:a", "0:s:1", "-0:s")
@@ -44,11 +44,42 @@ def test_options_are_sorted() -> None:
         ("-n", "--overwrite"),
         ("-vf reverse", "reverse looks across frames"),
         ("-filter:v scale=2*iw:-2,setpts=2*PTS", "setpts looks across frames"),
+        ("-vf subtitles=film.srt", "subtitles looks .* at their time"),
+        ("-filter:0 format=yuv420p,hqdn3d", "hqdn3d looks across frames"),
+        ("-vf rotate=PI*t/6", "rotate looks .* at their time"),
+        ("-vf unsharp,hue=H='2*PI*n/25'", "hue looks .* at their time"),
+        ("-vf geq=lum='p(X,Y)*T/2'", "geq looks .* at their time"),
+        ("-vf drawtext=text='%{pts}'", "drawtext looks .* at their time"),
+        ("-vf negate=enable='between(t,1,2)'", "enable works at some times only"),
+        ("-filter_script:v film.txt", "behind -vf"),
     ],
 )
 def test_options_that_cannot_be(words: str, said: str) -> None:
     with pytest.raises(PipeError, match=said):
         OutputOptions.parse(words.split())
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        *(
+            "scale=iw/2:-2:flags=lanczos,format=yuv420p",
+            "crop=iw-16:ih:8:0",
+            "unsharp=5:5:0.5",
+            "noise=alls=4:allf=t+u",
+        ),
+        *(
+            "drawbox=x=1:y=1:w=9:h=9:t=fill",
+            "hue=s=0",
+            "eq=gamma=1.1,lut3d=/n/t.cube",
+            "geq=lum='p(X,Y)':cb=128:cr=128",
+        ),
+        *("drawtext=text='turn t'", "movie=logo.png[a];[in][a]overlay=W-w-8:8", "pad=iw:ih+16:0:8,setsar=1", "nlmeans"),
+    ],
+)
+def test_filters_of_single_frames_pass(filters: str) -> None:
+    assert OutputOptions.parse(["-vf", filters]).value("vf") == filters
+    assert OutputOptions.parse(["-filter:a", "afade"]).own_sound
 
 
 @pytest.mark.parametrize(
