@@ -177,9 +177,9 @@ class Decoder:
             return
         _, told = self._told.popleft()
         self._first = self._first or told
-        if wrong := self._watch.unlike(told, self._first):
-            seconds = f"{float(when * self._source.time_base - self._source.start):.3f}"
-            raise PipeError(f"{self._source.path}: {wrong[0]} at {seconds} s: {wrong[1].format(seconds)}")
+        at = when * self._source.time_base - self._source.start
+        if wrong := self._watch.unlike(told, self._first, at):
+            raise PipeError(f"{self._source.path}: {wrong}")
 
     @property
     def last_line(self) -> str:

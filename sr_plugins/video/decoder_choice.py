@@ -8,7 +8,8 @@ from dataclasses import replace
 from sr_plugins.errors import PipeError
 from sr_plugins.video.encode import Encoding
 from sr_plugins.video.ffmpeg_process import PROTOCOLS, decodes, has_decoder, local_url, plain, version, version_number
-from sr_plugins.video.pixel_formats import PixelLayout
+from sr_plugins.video.frame_watch import told_of_frame
+from sr_plugins.video.pixel_formats import PixelLayout, is_known
 from sr_plugins.video.source import NO_CROP, Source
 
 # VP8 and VP9 hold transparency as a second stream beside the picture, which ffmpeg's own decoders leave out.
@@ -30,6 +31,7 @@ def as_decoded(executable: str, source: Source, hwaccel: str | None = None) -> S
         )
     if hwaccel is not None:
         _check_hardware(executable, source, hwaccel)
+    source = replace(source, pix_fmt=_format(executable, source))
     if version_number(executable) >= _CROPS:
         source = replace(source, crop=NO_CROP)
     stream = source.streams[source.main]
@@ -40,6 +42,19 @@ def as_decoded(executable: str, source: Source, hwaccel: str | None = None) -> S
         return replace(source, pix_fmt="yuva420p", decoder=decoder)
     missing = f"transparency is left out: this ffmpeg has no decoder {decoder}"
     return replace(source, notices=(*source.notices, missing))
+
+
+def _format(executable: str, source: Source) -> str:
+    """The pixel format in which this ffmpeg gives the first frame: it may be another than that of PyAV's libavcodec, as
+    of FFV1 with 14 bits and SGI. That of the source where it does not say, or says one that is not known here."""
+    given = [word for key, value in source.given.items() for word in (f"-{key}", value)]
+    file = ["-protocol_whitelist", PROTOCOLS, "-i", local_url(source.path), "-map", f"0:{source.main}"]
+    frame = ["-noautorotate", *given, *file, "-vf", "showinfo=checksum=0", "-frames:v", "1", "-f", "null", "-"]
+    said = subprocess.run([executable, "-hide_banner", "-nostdin", *frame], capture_output=True).stderr
+    told = next(filter(None, map(told_of_frame, said.decode(errors="replace").splitlines())), None)
+    if told is None or told.pix_fmt.replace("yuvj", "yuv") == source.pix_fmt.replace("yuvj", "yuv"):
+        return source.pix_fmt
+    return told.pix_fmt if is_known(told.pix_fmt) else source.pix_fmt
 
 
 def _check_hardware(executable: str, source: Source, name: str) -> None:

@@ -6,10 +6,11 @@ import re
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
-from sr_plugins.errors import FrameError
-from sr_plugins.video.pixel_formats import PixelLayout
-from sr_plugins.video.pixel_shapes import PARTS
+from sr_plugins.video.parts import moment, two_films
+from sr_plugins.video.pixel_formats import PixelLayout, is_known
+from sr_plugins.video.pixel_shapes import WITHOUT_SHAPE
 
 _FRAME = re.compile(r"\bn: *\d+ +pts:.* fmt:(\S+) .*\bsar:(\d+/\d+) s:(\d+x\d+) i:(\w)")
 # The names of ffmpeg's ranges, matrices, primaries and transfers: what another of its threads says may follow without a
@@ -42,6 +43,12 @@ class Told:
     colors: tuple[str, ...] = ()
 
 
+def told_of_frame(line: str) -> Told | None:
+    """What showinfo's line says of a frame, but for its colours; ``None``: it is about something else."""
+    frame = _FRAME.search(line)
+    return None if frame is None else Told(frame[1], frame[2], frame[3], frame[4])
+
+
 class FrameWatch:
     """Hears the lines of showinfo. A film has one size, one kind of pixels, the same colours, and is progressive:
     ffmpeg would squeeze any other frame into what the first one was, and upscaling would bake its fields in.
@@ -61,13 +68,13 @@ class FrameWatch:
 
     def hear(self, line: str) -> None:
         """A line that ffmpeg said."""
-        frame, colors = _FRAME.search(line), _COLORS.search(line)
+        frame, colors = told_of_frame(line), _COLORS.search(line)
         if frame is None and colors is None:
             return
         with self._news:
             if frame is not None:
                 self._whole = len(self._frames)
-                self._frames.append(Told(frame[1], frame[2], frame[3], frame[4]))
+                self._frames.append(frame)
             elif colors is not None and len(self._frames) > self._whole:  # the last line about a frame
                 self._frames[-1] = replace(self._frames[-1], colors=tuple(filter(None, colors.groups())))
                 self._whole = len(self._frames)
@@ -88,26 +95,31 @@ class FrameWatch:
             self._whole = max(0, self._whole - 1)
             return self._frames.popleft()
 
-    def unlike(self, told: Told, first: Told) -> tuple[str, str] | None:
-        """What is wrong with a frame, and what can be done; ``first`` is the first that was taken."""
+    def unlike(self, told: Told, first: Told, at: Fraction) -> str | None:
+        """What is wrong with a frame, shown ``at`` so many seconds from the beginning, and what can be done; ``first``
+        is the first that was taken."""
         if told.size != self._size:
-            return f"its picture changes from {self._size} to {told.size}", PARTS
-        if told.pix_fmt != first.pix_fmt or self._layout != _layout(told.pix_fmt, self._layout):
-            return f"its pixels change from {first.pix_fmt} to {told.pix_fmt}", PARTS
-        if told.aspect != first.aspect and "0/1" not in (told.aspect, first.aspect):
-            return f"the shape of its pixels changes from {first.aspect} to {told.aspect}", PARTS
-        # A line of ffmpeg's, or its end, may be lost among those of its other threads.
-        heard = list(zip(first.colors, told.colors, strict=False))
-        if any(was != now for was, now in heard):
-            was, now = (" ".join(names) for names in zip(*(pair for pair in heard if pair[0] != pair[1]), strict=True))
-            return f"its colours change from {was} to {now}", PARTS
-        if told.fields in "TB" and not self._interlaced:
-            return "it is interlaced", "add --deinterlace, or --progressive where it is only marked so"
-        return None
+            wrong, cure = f"its picture changes from {self._size} to {told.size}", two_films(at)
+        elif told.pix_fmt != first.pix_fmt or self._layout != _layout(told.pix_fmt, self._layout):
+            wrong, cure = f"its pixels change from {first.pix_fmt} to {told.pix_fmt}", two_films(at)
+        elif told.aspect != first.aspect and "0/1" not in (told.aspect, first.aspect):
+            wrong = f"the shape of its pixels changes from {first.aspect} to {told.aspect}"
+            cure = two_films(at, WITHOUT_SHAPE)
+        elif changed := _changed(first.colors, told.colors):
+            wrong, cure = f"its colours change from {changed[0]} to {changed[1]}", two_films(at)
+        elif told.fields in "TB" and not self._interlaced:
+            wrong, cure = "it is interlaced", "add --deinterlace, or --progressive where it is only marked so"
+        else:
+            return None
+        return f"{wrong} at {moment(at)} s: {cure}"
+
+
+def _changed(first: tuple[str, ...], told: tuple[str, ...]) -> tuple[str, str] | None:
+    """The names that differ, before and after. A line of ffmpeg's, or its end, may be lost among those of its other
+    threads: what was not heard tells nothing."""
+    changed = [pair for pair in zip(first, told, strict=False) if pair[0] != pair[1]]
+    return (" ".join(was for was, _ in changed), " ".join(now for _, now in changed)) if changed else None
 
 
 def _layout(pix_fmt: str, otherwise: PixelLayout) -> PixelLayout:
-    try:
-        return PixelLayout.of(pix_fmt)
-    except FrameError:
-        return otherwise
+    return PixelLayout.of(pix_fmt) if is_known(pix_fmt) else otherwise

@@ -95,6 +95,15 @@ class PixelLayout:
         return name if bits == 8 else f"{name}{bits}le"
 
 
+def is_known(pix_fmt: str) -> bool:
+    """Whether libavutil knows a pixel format of this name."""
+    try:
+        PixelLayout.of(pix_fmt)
+    except FrameError:
+        return False
+    return True
+
+
 def aspect_after(aspect: Fraction, before: tuple[int, int], after: tuple[int, int]) -> Fraction:
     """The aspect of a pixel with which a picture that changed its size is shown in the shape it had."""
     return aspect * Fraction(before[0] * after[1], before[1] * after[0])

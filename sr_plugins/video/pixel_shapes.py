@@ -14,7 +14,9 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 
 from sr_plugins.errors import PipeError
+from sr_plugins.video.parts import moment, two_films
 
+WITHOUT_SHAPE = "ts"  # a container that tells no shape of its own: others would give a part that of the first
 # Where a codec says it: sequence parameter sets and sequence headers, in streams that carry them along.
 _HEADERS = {
     "h264": re.compile(rb"\x00\x00\x01[\x07\x27\x47\x67].*?(?=\x00\x00[\x00\x01])", re.DOTALL),
@@ -58,12 +60,8 @@ def refuse_shapes(path: Path, shapes: Sequence[tuple[int, Fraction]], time_base:
     """Raises ``PipeError`` where the shape of pixels changes; ``start`` is where the film begins, in seconds."""
     for time, shape in shapes:
         if shape != (was := shapes[0][1]):
-            seconds = f"{float(time * time_base - start):.3f}"
+            at = time * time_base - start
             raise PipeError(
-                f"{path}: the shape of its pixels changes from {was} to {shape} at {seconds} s: {PARTS.format(seconds)}"
+                f"{path}: the shape of its pixels changes from {was} to {shape} at {moment(at)} s: "
+                f"{two_films(at, WITHOUT_SHAPE)}"
             )
-
-
-PARTS = (
-    "make two films of it, of what is before with --end {0}, of the rest after: ffmpeg -ss {0} -i IN -c copy OUT.mkv"
-)

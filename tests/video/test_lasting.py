@@ -145,6 +145,23 @@ def test_deep_440_is_read(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> Non
     assert np.array_equal(pictures(target)[0][0][::2, ::2], pictures(source)[0][0])
 
 
+@both_ffmpegs
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("sgi", "rgb24"), ("ffv1", "gray14le")])
+def test_what_another_ffmpeg_decodes_into_another_format(
+    ffmpeg: str, codec: str, pix_fmt: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """5.1 gives packed RGB and gray of 16 bits, newer ones planar RGB and 14 bits."""
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    grays = ["-vf", f"format=gray,format={pix_fmt}"]  # of which every model here repeats the pixels as they are
+    ffmpeg_run(*moving("64x48", 0.4, "10"), *grays, "-c:v", codec, "-strict", "-2", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "ffv1", "-strict", "-2"])
+    with av.open(str(source)) as before, av.open(str(target)) as after:
+        for was, now in zip(before.decode(video=0), after.decode(video=0), strict=True):
+            kind = "rgb24" if codec == "sgi" else "gray16le"
+            expected, found = (picture.to_ndarray(format=kind).astype(float) for picture in (was, now))
+            assert np.abs(found[::2, ::2] - expected).max() <= (1 if codec == "sgi" else 16)
+
+
 # -- films that change on the way --------------------------------------------------------------------------------------
 
 
