@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.journal_lines import FILES, WHOLE, ChunkRecord, Lines, Listed, difference
+from sr_plugins.video.journal_lines import FILES, WHOLE, ChunkRecord, Lines, Listed, difference, written
 
 _FILE = "journal.jsonl"
-_VERSION = 2
+_VERSION = 3
 _LONGEST = 255  # bytes of a name, on most disks
 
 
@@ -102,10 +102,6 @@ def _written(identity: Mapping[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps({"version": _VERSION, **identity})))
 
 
-def _line(entry: Mapping[str, Any]) -> bytes:
-    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-
-
 def _lock(file: IO[bytes], target: Path) -> None:
     with contextlib.suppress(ImportError):  # no fcntl on Windows: two runs at once are then not noticed
         import fcntl
@@ -189,18 +185,23 @@ class Journal:
             self._compare(lines.identity)
         self.records = kept
         known = {_FILE, *(record.file for record in kept)}
-        for file in list(self.folder.iterdir()):
-            if file.name in lines.listed and file.name not in known and not file.is_dir():
+        useless = [file for file in self.folder.iterdir() if file.name in lines.listed and file.name not in known]
+        for file in useless:
+            if not file.is_dir():
                 file.unlink()
         self._foreign = {file.name for file in self.folder.iterdir()} - known
         wanted = [{**self._identity, FILES: asdict(self._listed)}, *(record.line() for record in kept)]
-        if text != (fresh := b"".join(map(_line, wanted))):
+        if text != (fresh := b"".join(map(written, wanted))):
             self._replace(fresh)
-        if lines.damaged is not None and not restart:
-            self.notice = (
-                f"{self.folder / _FILE} is damaged from line {lines.damaged} on: "
-                f"{len(kept)} finished chunks before it are kept, the others are made again"
-            )
+        again = f"{len(kept)} finished chunks before it are kept, the others are made again"
+        if restart:
+            return
+        if lines.damaged is not None:
+            self.notice = f"{self.folder / _FILE} is damaged from line {lines.damaged} on: {again}"
+        elif len(kept) < len(lines.records):
+            self.notice = f"{self.folder / lines.records[len(kept)].file} is damaged or missing: {again}"
+        elif lines.identity is None and useless:
+            self.notice = f"{self.folder / _FILE} is empty: all chunks are made again"
 
     def _replace(self, text: bytes) -> None:
         """Put another list in the place of this one, so that a crash leaves one of the two."""
@@ -236,7 +237,7 @@ class Journal:
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         self._file.seek(0, os.SEEK_END)
-        self._file.write(_line(entry))
+        self._file.write(written(entry))
         self._file.flush()
         os.fsync(self._file.fileno())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 WHOLE = "whole"  # the key of the last line of all: the size of the finished film
 FILES = "files"  # the key in the first line that tells which files of the folder are ours
+_CHECK = "check"  # the key of a line's own hash
 _SHOWN = 60  # characters of a value that a message shows
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Names of ours, where the list does not tell them.
@@ -122,19 +124,34 @@ class Lines:
             self.whole = entry[WHOLE] if isinstance(entry[WHOLE], int) else None
             return True
         record = ChunkRecord.of(entry)
-        if record is None or record.index != len(self.records):
+        if record is None or record.index != len(self.records) or record.file not in self.listed:
             return False
         self.records.append(record)
         return True
 
 
+def written(entry: Mapping[str, Any]) -> bytes:
+    """An entry as a line, with a hash of itself: a number that was damaged is a number."""
+    return _text({**entry, _CHECK: _check(entry)}) + b"\n"
+
+
 def _entry(line: bytes) -> dict[str, Any]:
-    """The object of a line, empty where there is none."""
+    """The object of a line, empty where there is none, or another than was written."""
     try:
         value = json.loads(line.decode())
     except (ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict) or value.pop(_CHECK, None) != _check(value):
+        return {}
+    return value
+
+
+def _check(entry: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(_text(entry), digest_size=8).hexdigest()
+
+
+def _text(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode()
 
 
 def difference(was: Any, now: Any) -> str:

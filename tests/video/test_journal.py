@@ -15,7 +15,7 @@ from sr_plugins import Upscaler
 from sr_plugins.cli.main import srp
 from sr_plugins.errors import PipeError
 from sr_plugins.video.journal import Journal, clear_finished, content, list_path
-from sr_plugins.video.journal_lines import ChunkRecord
+from sr_plugins.video.journal_lines import ChunkRecord, written
 from sr_plugins.video.transcode import FilmProgress, upscale_video
 
 FAST = ["-preset", "ultrafast"]
@@ -115,6 +115,13 @@ DAMAGE = {
     "a key is missing": (_changed(2, _edited(lambda entry: entry.pop("times"))), [0]),
     "a key more": (_changed(2, _edited(lambda entry: entry.update(mood="good"))), [0]),
     "a key of another type": (_changed(2, _edited(lambda entry: entry.update(times="12"))), [0]),
+    "another time": (_changed(2, lambda line: line.replace(b'"times":[1,2]', b'"times":[7,2]')), [0]),
+    "a number of six thousand digits": (
+        _changed(2, lambda line: line.replace(b'"size":3', b'"size":' + b"3" * 6000)),
+        [0],
+    ),
+    "another file": (_changed(2, lambda line: line.replace(b"000001.nut", b"../film.nut")), [0]),
+    "another identity": (_changed(0, lambda line: line.replace(b'"a":1', b'"a":2')), []),
     "no times": (_changed(2, _edited(lambda entry: entry.update(times=[]))), [0]),
     "a list": (_changed(2, lambda _: b"[1,2]\n"), [0]),
     "a number": (_changed(3, lambda _: b"7\n"), [0, 1]),
@@ -139,6 +146,31 @@ def test_a_damaged_list_counts_up_to_the_damage(
             _add(journal, index)
         journal.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_made_again_is_said(tmp_path: Path) -> None:
+    target, folder = tmp_path / "film.mkv", tmp_path / "film.mkv.parts"
+    _begun(target)
+    (folder / "000001.nut").unlink()
+    with Journal(target, {"a": 1}) as journal:
+        assert journal.notice is not None
+        assert "000001.nut is damaged or missing: 1 finished chunks before it are kept" in journal.notice
+    (folder / "journal.jsonl").write_bytes(b"")
+    with Journal(target, {"a": 1}) as journal:
+        assert journal.notice is not None
+        assert "journal.jsonl is empty: all chunks are made again" in journal.notice
+    with Journal(target, {"a": 1}) as journal:
+        assert journal.notice is None
+
+
+def test_a_line_with_its_hash_names_a_file_of_the_folder(tmp_path: Path) -> None:
+    """Whoever writes lists by hand opens nothing else."""
+    target, other = tmp_path / "film.mkv", tmp_path / "000000.nut"
+    first, *_ = _begun(target, 1).splitlines(keepends=True)
+    other.write_bytes(b"abc")
+    record = ChunkRecord(0, "../000000.nut", 3, (0, 1), "h", "d", 0, content(other))
+    (tmp_path / "film.mkv.parts" / "journal.jsonl").write_bytes(first + written(record.line()))
+    assert _indices(target) == []
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
