@@ -48,10 +48,10 @@ def join_chunks(
         settings = [*stream_settings(join), *shape_settings(join, video), *packet_settings(join, video, chunks)]
         if video.codec_context.name == "hevc" and container_named(join.plan.muxer).quicktime:
             settings += [f"-tag:{join.place}", "hvc1"]  # Apple's players take no other
-    settings += cover_settings(join, target.parent)
+    covers = cover_settings(join, target.parent)  # behind the person's own attachments, which count from the source's on
     _cut_subtitles(join, target.parent)
     keys = key_settings(join.source, join.plan.muxer, join.options)
-    extra = (*settings, *join.options.join, *keys, *extra)
+    extra = (*settings, *join.options.join, *covers, *keys, *extra)
     codec = video.codec_context.codec.canonical_name
     carrier = carrier_of(codec)
     early = _before_first(join, chunks)

@@ -132,7 +132,7 @@ def cover_settings(join: Join, folder: Path) -> list[str]:
         wanted = [cover.index for cover in join.covers]
         pictures = {p.stream_index: bytes(p) for p in container.demux(*wanted) if p.size}
     covers = zip(join.covers, join.cover_files, strict=True)
-    for number, (stream, name) in enumerate(covers, len(join.kept)):
+    for number, (stream, name) in enumerate(covers, len(join.kept) + join.options.join.count("-attach")):
         if stream.index not in pictures:
             raise PipeError(
                 f"{join.source.path}: {stream.label} cannot be read; leave it out: -- -map -0:{stream.index}"

@@ -272,6 +272,28 @@ def test_every_cover(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
             assert [s.tags["filename"] for s in covers] == names
 
 
+@both_ffmpegs
+def test_what_a_person_attaches_stands_before_our_covers(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """As if ffmpeg copied the source, where covers are films: after its attachments, which are counted by ``t``."""
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    ffmpeg_run("-f", "lavfi", "-i", "color=red:s=32x32", "-frames:v", "1", tmp_path / "cover.png")
+    (tmp_path / "old.ttf").write_bytes(b"old")
+    (tmp_path / "new.ttf").write_bytes(b"new")
+    attached: list[str | Path] = []
+    for number, (name, kind) in enumerate((("cover.png", "image/png"), ("old.ttf", "font/ttf"))):
+        tags = [f"-metadata:s:t:{number}", f"mimetype={kind}", f"-metadata:s:t:{number}", f"filename={name}"]
+        attached += ["-attach", tmp_path / name, *tags]
+    ffmpeg_run(*moving(seconds=0.2), *attached, source)
+    mine = ["-attach", str(tmp_path / "new.ttf"), "-metadata:s:t:1", "mimetype=font/ttf"]
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=[*FAST, *mine, "-metadata:s:t:1", "filename=new.ttf"])
+    with av.open(str(target)) as container:
+        assert [(s.name, bytes(s.data)) for s in container.streams.attachments] == [
+            ("old.ttf", b"old"),
+            ("new.ttf", b"new"),
+        ]
+    assert [s.tags["filename"] for s in probe(target).streams if s.is_cover] == ["cover.png"]
+
+
 @by_turns(suffix=["mkv", "mp4"], main=[0, 1])
 def test_another_film_in_the_file_stays_what_it_is(
     ffmpeg: str, suffix: str, main: int, tmp_path: Path, doubled: Upscaler
