@@ -85,6 +85,8 @@ class Decoder:
             x, _, y, _ = source.crop
             stream = stream.filter("crop", source.width, source.height, x, y, exact=1)
         if options.deinterlace:
+            if source.fields:
+                stream = stream.filter("setfield", source.fields)
             deint = "interlaced" if source.interlaced else "all"
             stream = stream.filter("bwdif", mode="send_frame", parity="auto", deint=deint)
         output: dict[str, object] = {

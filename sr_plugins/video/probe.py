@@ -34,6 +34,13 @@ from sr_plugins.video.timeline import (
 from sr_plugins.video.wholeness import bytes_due, is_whole, still_chunks
 
 _SAMPLES = 24  # places in the film, at most, at which frames are looked at
+# Codecs that have no place for it: whether a frame holds two fields only the container tells, as of captures.
+_WITHOUT_FIELDS = {
+    *("cfhd", "ffvhuff", "huffyuv", "jpeg2000", "magicyuv", "mjpeg", "png", "qtrle", "r10k", "r210", "utvideo"),
+    *("v308", "v408", "v410"),
+}
+# libavcodec's AVFieldOrder: which field is first, as its decoders of raw frames take it.
+_FIELDS = {2: "tff", 3: "bff", 4: "tff", 5: "bff"}
 _MATRIX_KEY = "display_matrix"
 
 
@@ -65,6 +72,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
             raise PipeError(f"{path}: a film has its own rate: only numbered pictures and bare streams are given one")
         chapters = len(container.chapters())
         name, coded = container.format.name, dict(stream.codec_context.coded_side_data)
+        order = _FIELDS.get(stream.codec_context.field_order, "")
         metadata = dict(container.metadata)
     # Of a film of one frame ffmpeg does not find out when it begins.
     start = Fraction(began, av.time_base) if began is not None else max(Fraction(0), found.begin)
@@ -93,6 +101,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     mastering = side.get(SideData.MASTERING_DISPLAY_METADATA, coded.get("mastering_display_metadata"))
     _refuse_reshaped(path, coded.get("dovi_conf"))
     dynamic, tied = kept_and_lost(pictures, streams[main].codec, timed=not bare)
+    fields = order if streams[main].codec in _WITHOUT_FIELDS else ""
     level = side.get(SideData.CONTENT_LIGHT_LEVEL, coded.get("content_light_level"))
     crop = _crop(coded.get("frame_cropping"), (first.width, first.height))
     matrix = side.get(SideData.DISPLAYMATRIX, coded.get(_MATRIX_KEY))
@@ -118,7 +127,8 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         earliest=found.begin,
         finish=length if rests else _finish(found, time_base, rate),
         spans=found.spans,
-        interlaced=any(p.interlaced_frame for p in pictures),
+        interlaced=bool(fields) or any(p.interlaced_frame for p in pictures),
+        fields=fields,
         rotation=first.rotation,
         mirrored=matrix is not None and _determinant(matrix) < 0,
         light=Light.of(mastering, level),

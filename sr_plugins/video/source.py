@@ -111,6 +111,7 @@ class Source:
     ``repeats``: times at which the frame before is shown once more, for which a decoder gives nothing.
     ``captions``: there are closed ones inside the video; ``dynamic_hdr`` names such metadata of its frames that those
     of the result get. ``bare``: a codec's own stream, whose frames are counted.
+    ``fields``: ``tff`` or ``bff`` where only the container tells that a frame holds two, and which comes first.
     ``pictures`` says which they are where the film is numbered pictures and ``path`` their pattern.
     """
 
@@ -132,6 +133,7 @@ class Source:
     finish: Fraction
     spans: dict[int, Span] = field(default_factory=dict)
     interlaced: bool = False
+    fields: str = ""
     rotation: int = 0
     mirrored: bool = False
     light: Light = Light()

@@ -273,3 +273,19 @@ def test_equal_times_without_room_are_refused_with_a_cure_that_cures(tmp_path: P
     words = str(refused.value).partition("ffmpeg -i IN ")[2].removesuffix(" OUT.mkv").split()
     ffmpeg_run("-i", source, *words, cured)
     assert upscale_video(cured, target, doubled, options=FAST, notice=lambda _: None).frames == 50
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("name", ["huffyuv.mov", "png.mkv"])
+def test_fields_of_which_only_the_container_tells(ffmpeg: str, name: str, tmp_path: Path, doubled: Upscaler) -> None:
+    source, target, lines = tmp_path / name, tmp_path / "out.mkv", tmp_path / "lines.mkv"
+    woven = ["-vf", "tinterlace=4,format=yuv422p" if "huff" in name else "tinterlace=4,format=gray", "-c:v", name[:-4]]
+    ffmpeg_run(*moving("64x48", 0.4, "50"), *woven, "-field_order", "tb", source)
+    with pytest.raises(PipeError, match=r"is interlaced.*--deinterlace"):
+        upscale_video(source, target, doubled, ffmpeg=ffmpeg)
+    lossless = {"ffmpeg": ffmpeg, "options": ["-c:v", "ffv1"], "overwrite": True}
+    upscale_video(source, target, doubled, deinterlace=True, **lossless)  # type: ignore[arg-type]
+    ffmpeg_run("-i", source, "-vf", "setfield=tff,bwdif=mode=send_frame", "-c:v", "ffv1", lines)
+    assert [p[0][::2, ::2].tolist() for p in pictures(target)] == [p[0].tolist() for p in pictures(lines)]
+    upscale_video(source, target, doubled, progressive=True, **lossless)  # type: ignore[arg-type]
+    assert [p[0][::2, ::2].tolist() for p in pictures(target)] == [p[0].tolist() for p in pictures(source)]
