@@ -121,7 +121,7 @@ CONTAINERS = (
         timecode=True,
         keeps=True,
         titles=True,
-        marks=_MARKS | {"original"},
+        marks=_MARKS | {"dub", "original"},
     ),
     Container(
         muxer="webm",
@@ -151,7 +151,7 @@ CONTAINERS = (
         muxer="mp4",
         suffixes=("m4v",),
         titles=True,
-        marks=_MARKS,
+        marks=_MARKS | {"dub"},
         sure=_QUICKTIME_SURE,
         plain=True,
         text="mov_text",
@@ -194,7 +194,7 @@ CONTAINERS = (
         video=True,
         data=True,
         tags=False,
-        marks=frozenset({"visual_impaired", "descriptions", "hearing_impaired"}),
+        marks=frozenset({"visual_impaired", "descriptions", "hearing_impaired", "clean_effects"}),
         languages="three letters",
     ),
     _program("mpeg", "mpg"),
@@ -213,7 +213,9 @@ CONTAINERS = (
     Container(muxer="ivf", codecs=frozenset(), encoder=_VP9, plain=True, tags=False),
     Container(muxer="mxf", sound="pcm_s16le", timecode=True, languages="none"),
     Container(muxer="flv", languages="none"),
-    Container(muxer="nut", chapters=True, titles=True, marks=frozenset({"comment"})),
+    Container(
+        muxer="nut", chapters=True, titles=True, marks=frozenset({"comment", "dub", "original", "lyrics", "karaoke"})
+    ),
     # A list and many files, which are told as that.
     Container(muxer="hls", suffixes=("m3u8",)),
     Container(muxer="dash", suffixes=("mpd",)),

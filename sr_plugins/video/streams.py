@@ -40,7 +40,10 @@ _SAME_SOUND = {
 }
 EXPERIMENTAL = ("-strict", "-2")
 # Marks that players act upon, and tags that say nothing of the film itself.
-_TOLD = {"forced", "hearing_impaired", "visual_impaired", "comment"}
+_TOLD = {
+    *("forced", "hearing_impaired", "visual_impaired", "comment"),
+    *("dub", "original", "lyrics", "karaoke", "clean_effects"),
+}
 TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "ENCODER", "DURATION"}
 _TEXT = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 # Data that a transport stream tells of by itself, and what its Blu-ray kind alone holds.

@@ -229,6 +229,18 @@ def test_titles_and_marks_that_are_kept(
     assert film.metadata["title"] == "Film"
 
 
+@by_turns(suffix=["mkv", "mp4", "mov", "ts", "nut"])
+def test_marks_of_sound_are_kept_or_said(ffmpeg: str, suffix: str, tmp_path: Path, doubled: Upscaler) -> None:
+    marks = ["dub", "original", "lyrics", "karaoke"]
+    source, target, said = tmp_path / "in.nut", tmp_path / f"out.{suffix}", list[str]()
+    sound = [word for number, mark in enumerate(marks) for word in ("-map", "1", f"-disposition:a:{number}", mark)]
+    ffmpeg_run(*moving(seconds=0.4), *tone(0.4), "-map", "0", *sound, "-c:v", "libx264", "-c:a", "aac", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=FAST, notice=said.append)
+    kept = [s.disposition for s in probe(target).streams if s.kind == "audio"]
+    for mark, found in zip(marks, kept, strict=True):
+        assert (mark in found) != any(f"no longer marked {mark}" in line for line in said)
+
+
 def test_a_time_code_is_no_stream_of_a_broadcast(tmp_path: Path) -> None:
     source = tmp_path / "in.mov"
     ffmpeg_run(*moving(seconds=0.2), "-timecode", "01:02:03:04", source)
