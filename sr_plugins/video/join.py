@@ -48,7 +48,7 @@ def join_chunks(
         settings = [*stream_settings(join), *shape_settings(join, video), *packet_settings(join, video, chunks)]
         if video.codec_context.name == "hevc" and container_named(join.plan.muxer).quicktime:
             settings += [f"-tag:{join.place}", "hvc1"]  # Apple's players take no other
-    covers = cover_settings(join, target.parent)  # behind the person's own attachments, which count from the source's on
+    covers = cover_settings(join, target.parent)  # they stand behind what the person attaches
     _cut_subtitles(join, target.parent)
     keys = key_settings(join.source, join.plan.muxer, join.options)
     extra = (*settings, *join.options.join, *covers, *keys, *extra)
