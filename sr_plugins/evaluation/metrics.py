@@ -14,6 +14,7 @@ from sr_plugins.interface.metric import MetricSpec
 @hookimpl
 def sr_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(name="psnr", build=lambda: psnr, decimals=2)
+    yield MetricSpec(name="psnr-rgb", build=lambda: psnr, channels="rgb", decimals=2)
     yield MetricSpec(name="ssim", build=lambda: ssim)
     yield MetricSpec(name="ms-ssim", build=lambda: ms_ssim)
     yield MetricSpec(name="niqe", build=lambda: niqe, larger_is_better=False, reference=False)

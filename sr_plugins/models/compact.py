@@ -38,7 +38,7 @@ FAMILY = {
     "realtime": {2: Shape(16, 11, back_projection=True), 3: Shape(24, 11), 4: Shape(32, 5)},
     "fast": dict.fromkeys((2, 3, 4), Shape(32, 18, symmetry=4, back_projection=True)),
     "quality": {2: Shape(64, 18, symmetry=8, back_projection=True)},
-    "restore": {2: Shape(32, 6)},  # trained on compressed video
+    "restore": {2: Shape(24, 11)},  # trained on compressed pictures and video
     "perceptual": {4: Shape(32, 5)},  # realtime's network, trained with content, texture and adversarial losses
 }
 

@@ -173,7 +173,7 @@ class FilmNetwork(nn.Module):
         taken = load_folded(self, tensors)
         if fits_inside(tensors, self.features, self.layers, self.scale**2):
             layers = cast(list[BranchedConv3x3], [self.head, *self.body, self.tail])
-            grow(layers[0], layers[1:-1], layers[-1], tensors)
+            taken = list(dict.fromkeys([*taken, *grow(layers[0], layers[1:-1], layers[-1], tensors)]))
         return taken
 
 

@@ -203,10 +203,10 @@ def test_same_bytes_tiled_or_not_from_one_caller_or_eight(backend: str, two_thre
 
 @pytest.mark.parametrize("backend", ["torch", *OTHERS])
 def test_how_many_frames_wait_changes_no_bit(backend: str) -> None:
-    """``restore`` in float32: a runtime that adds in another order for three pictures shows it at once."""
+    """32 features in float32: a runtime that adds in another order for three pictures shows it at once."""
     rng = np.random.default_rng(7)
     x = torch.from_numpy(rng.random((3, 1, 40, 60), np.float32))
-    loaded = open_model("restore", 2)
+    loaded = open_model("realtime", 4)
     runner = plugins().backend(backend).build(loaded.network, on_cpu())
     together = runner(x)
     for n in range(len(x)):

@@ -224,6 +224,19 @@ def test_a_model_is_measured_through_the_upscaler(photographs: Path, channels: s
     assert result.values["psnr"][1] == pytest.approx(expected, abs=1e-9)
 
 
+def test_psnr_of_colours_equals_scikit_image_and_sees_what_luma_does_not(tmp_path: Path) -> None:
+    gray = textured(48)
+    high = np.stack((gray, gray, np.roll(gray, 5, 0)), 2)
+    Image.fromarray(high).save(tmp_path / "a.png")
+    with Upscaler(fakes.nearest(2, "rgb"), device="cpu") as upscaler:
+        ways = {"nearest": evaluation.upscale_with(upscaler)}
+        result = evaluation.evaluate(ways, tmp_path, 2, [SPECS["psnr"], SPECS["psnr-rgb"]])["nearest"]
+    made = downscale_bicubic(high, 2).repeat(2, 0).repeat(2, 1)
+    expected = reference.peak_signal_noise_ratio(high[2:-2, 2:-2], made[2:-2, 2:-2], data_range=255)
+    assert result.values["psnr-rgb"] == [pytest.approx(expected, abs=1e-9)]
+    assert result.values["psnr-rgb"][0] != pytest.approx(result.values["psnr"][0], abs=0.1)
+
+
 def test_low_resolution_pictures_beside_are_used_and_must_fit(photographs: Path) -> None:
     folder = photographs / "LRx2"
     folder.mkdir()
