@@ -33,7 +33,7 @@ from sr_plugins.training.picture_files import read_rgb
 from sr_plugins.upscaler import Upscaler
 
 Rgb = NDArray[np.uint8]
-CANDIDATES = ("bicubic", "fast", "restore", "film")
+CANDIDATES = ("bicubic", "fast", "restore", "photo", "film")
 STATES = ("clean", "JPEG 30", "JPEG 50", "JPEG 70", "JPEG 80", "JPEG 90", "JPEG 95", "noise 2", "noise 8", "H.264 18",
           "H.264 23", "H.264 30")  # fmt: skip
 SOFT = ("clean", "blurred 1", "blurred 2", "blurred 3", "enlarged 1.5", "enlarged 2", "blurred JPEG 80",
@@ -118,7 +118,7 @@ def table(rows: list[dict[str, str | float]]) -> None:
     groups: dict[str, list[dict[str, str | float]]] = defaultdict(list)
     for row in rows:
         groups[str(row["state"])].append(row)
-    print("| state | bicubic | fast | restore | film | auto | chosen |\n|---|---:|---:|---:|---:|---:|---|")
+    print(f"| state | {' | '.join(CANDIDATES)} | auto | chosen |\n|---|{'---:|' * len(CANDIDATES)}---:|---|")
     lacks, below = [], []
     for state, members in groups.items():
         names = [str(row["auto"]) for row in members]

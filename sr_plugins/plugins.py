@@ -41,6 +41,7 @@ BUILT_IN = (
     "sr_plugins.models.lapsrn",
     "sr_plugins.models.dbpn",
     "sr_plugins.models.nearest",
+    "sr_plugins.models.photo",
     "sr_plugins.training.degradations.built_in",
     "sr_plugins.training.losses.built_in",
     "sr_plugins.evaluation.metrics",

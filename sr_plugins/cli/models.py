@@ -26,7 +26,8 @@ WIDTH = 80  # columns where there is no terminal
 WHAT_FOR = {
     "auto": "looks at each picture or film and takes one of these: the default",
     "fast": "clean pictures and films",
-    "restore": "JPEGs and films that were compressed: takes their traces away",
+    "photo": "JPEGs from phones, cameras and the web: takes their traces away",
+    "restore": "the same in gray pictures and single frames of films",
     "film": "films that were compressed: looks at five frames for each",
     "quality": "clean pictures, the best and slowest",
     "realtime": "a little less than fast, for films in a hurry",

@@ -1,7 +1,7 @@
 """``auto``: which model suits a picture or a film, by what shows in it; the same in every host.
 
-The constants were fitted on 17 pictures of the training set, each in 18 states; benchmarks/auto_model.py judges them on
-others.
+The constants were fitted on 17 pictures of the training set, each in 18 states, those of errors on 12, each under seven
+noises; benchmarks/auto_model.py judges them on others.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sr_plugins.plugins import plugins as installed
 if TYPE_CHECKING:
     from sr_plugins.plugins import Plugins
 
-RESTORING, MOVING, HARMLESS, BEST = "restore", "film", "bicubic", "quality"
+RESTORING, COLOURED, MOVING, HARMLESS, BEST = "restore", "photo", "film", "bicubic", "quality"
 # Our models from the best to the cheapest, by what is chosen for a film that may take its time: on clean pictures by
-# PSNR (docs/models.md), on what codecs left by docs/temporal.md; `realtime` costs what `restore` does.
+# PSNR (docs/models.md), on what codecs left by docs/temporal.md.
 BEST_FIRST = {
     PLAIN: (BEST, PLAIN, "realtime", "tiny"),
-    **dict.fromkeys((MOVING, RESTORING), (MOVING, RESTORING, "tiny")),
+    **dict.fromkeys((MOVING, RESTORING, COLOURED), (MOVING, RESTORING, "tiny")),
     HARMLESS: (HARMLESS,),
 }
 
@@ -34,12 +34,13 @@ COARSE_PLAIN = 83  # the same for pictures with little detail, of which JPEG tak
 PLAIN_DETAIL = 12.0  # mean square of fine detail below which a picture has little
 BLURRED_AWAY = 0.5  # code values: a film whose finest frequencies are below lost them to a codec
 # The mean square error of an enlargement by two: so much for each unit of fine detail in the picture, so much for each
-# unit of the noise's variance, and what restoring costs in any case.
+# unit of the noise's variance, and what there is in any case.
 ERRORS = {
-    PLAIN: (0.33, 1.9, 0.0),
-    RESTORING: (0.42, 1.25, 1.0),
-    HARMLESS: (0.57, 0.65, 0.0),
-}  # leaning to it: no harm first
+    PLAIN: (0.16, 2.2, 0.0),
+    RESTORING: (0.21, 1.5, 0.0),
+    COLOURED: (0.23, 1.0, 0.6),
+    HARMLESS: (0.57, 0.72, 0.0),
+}
 
 
 @dataclass(frozen=True)
@@ -94,33 +95,36 @@ def choose_model(
         earlier = sight.quality is not None and sight.quality < quality - SURE
         sight = sight if earlier else replace(sight, quality=round(quality))
     coded = film and frames[0].format.subsampling != (0, 0)
-    seen, wanted = _suited(sight, coded=coded)
+    seen, wanted = _suited(sight, coded=coded, coloured=frames[0].format.family == "rgb")
     found = plugins or installed()
     scales = {
         name: sorted(spec.scale for spec in found.models() if spec.name == name and spec.usable)
-        for name in (PLAIN, RESTORING, MOVING, HARMLESS)
+        for name in (PLAIN, RESTORING, COLOURED, MOVING, HARMLESS)
     }
-    fitting = (wanted, RESTORING) if wanted == MOVING else (wanted,)
+    fitting = (wanted, RESTORING) if wanted in (MOVING, COLOURED) else (wanted,)
     model = next((name for name in fitting if scales[name] and scales[name][-1] >= (scale or 1)), PLAIN)
     own = next((s for s in scales[model] if s >= (scale or 1)), max(scales[model], default=1))
     return Choice(model, own, seen, wanted)
 
 
-def _suited(sight: Sight, *, coded: bool) -> tuple[str, str]:
-    """What was seen, in words, and the model for it; ``coded``: in frames of a film."""
-    restoring = MOVING if coded else RESTORING  # of what codecs leave; not of noise, of which `film` saw none
+def _suited(sight: Sight, *, coded: bool, coloured: bool) -> tuple[str, str]:
+    """What was seen, in words, and the model for it; ``coded``: in frames of a film; ``coloured``: in R'G'B'."""
+    still = COLOURED if coloured else RESTORING
+    restoring = MOVING if coded else still  # of what codecs leave; not of noise, of which `film` saw none
     variance = sight.noise**2
-    expected = {
-        model: detail * sight.detail + noise * variance + always for model, (detail, noise, always) in ERRORS.items()
-    }
-    best = min(expected, key=lambda model: expected[model])
+
+    def expected(model: str) -> float:
+        detail, noise, always = ERRORS[model]
+        return detail * sight.detail + noise * variance + always
+
+    best = min((PLAIN, still, HARMLESS), key=expected)
     noisy = f"noise of sigma {sight.noise:.1f}"
     little = sight.detail < PLAIN_DETAIL
     if sight.quality is not None and sight.quality <= (COARSE_PLAIN if little else COARSE):
         return f"JPEG of quality {sight.quality}", restoring
     if best == HARMLESS:
         return f"{noisy}, more than models can tell from detail", best
-    if best == RESTORING:
+    if best == still:
         return noisy, best
     if coded and (little or sight.floor < BLURRED_AWAY):
         return "a film without its finest detail, as codecs leave it", restoring

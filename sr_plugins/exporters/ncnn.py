@@ -58,10 +58,11 @@ class Graph:
         *,
         activation: tuple[float, ...] = (),
         output: int | str = 1,
+        padded: bool = True,
     ) -> str:
-        """By ``kernel`` (outputs, inputs, k, k), 3x3 padded with zeros, others not; an activation with its settings."""
+        """By ``kernel`` (outputs, inputs, k, k), 3x3 ``padded`` with zeros; an activation with its settings."""
         outputs, _, side, _ = kernel.shape
-        settings: dict[str, object] = {"_0": outputs, "_1": side, "_4": 1 if side == 3 else 0}
+        settings: dict[str, object] = {"_0": outputs, "_1": side, "_4": 1 if side == 3 and padded else 0}
         settings |= {"_5": int(bias is not None), "_6": kernel.size}
         if activation:
             kind, *values = activation
@@ -141,6 +142,26 @@ def write_graph(layers: CompactLayers, *, half: bool) -> Graph:
     return graph
 
 
+def write_colour_graph(layers: CompactLayers, *, half: bool) -> Graph:
+    """The network for R'G'B'."""
+    graph, scale = Graph(half=half), layers.scale
+    (colour,) = graph.add("Input", [], INPUT)
+    first, second = graph.split(colour, 2)
+    blob = graph.repeated(first, 1)
+    *hidden, (kernel, bias) = layers.convolutions
+    for number, (taps, shift) in enumerate(hidden):
+        blob = graph.convolution(blob, taps, shift, activation=(LEAKY, layers.slope), padded=number > 0)
+    blob = graph.convolution(blob, kernel, bias)
+    phases = scale**2
+    each = np.zeros((3 * phases, 3, 5, 5), np.float32)
+    for channel in range(3):
+        each[channel * phases : (channel + 1) * phases, channel] = layers.bicubic
+    (sums,) = graph.add("BinaryOp", [graph.convolution(graph.repeated(second), each), blob], _0=0)
+    (made,) = graph.add("PixelShuffle", [sums], _0=scale)
+    graph.convolution(made, np.eye(3, dtype=np.float32)[:, :, None, None], activation=(RELU,), output=OUTPUT)
+    return graph
+
+
 def _leveled(graph: Graph, luma: str, level: Array) -> str:
     """The curve before a network (:func:`sr_plugins.models.flat_colours.leveled`): bends are a layer of ReLUs."""
     (shift, slope), bends = level[0], level[1:]
@@ -160,7 +181,9 @@ def build(loaded: LoadedModel, *, precision: str = "half") -> Exported:
         PluginError: the network is none of the compact family.
         ModelOutputError: ncnn's picture differs from torch's by more than an 8-bit code.
     """
-    graph = write_graph(compact_layers(loaded, "ncnn"), half=precision == "half")
+    layers = compact_layers(loaded, "ncnn", colour=True)
+    write = write_graph if layers.channels == 1 else write_colour_graph
+    graph = write(layers, half=precision == "half")
     note = "not compared with torch: the package ncnn is not installed"
     if find_spec("ncnn"):
         difference = _difference(graph, loaded)
@@ -193,7 +216,9 @@ def _difference(graph: Graph, loaded: LoadedModel) -> float:
 
     picture = np.random.default_rng(0).random((3, 19, 27), np.float32)
     with torch.inference_mode():
-        network = LumaInRgb(loaded.torch().runnable(), loaded.spec.scale).eval()
+        network = loaded.torch().runnable()
+        if loaded.spec.channels == "luma":
+            network = LumaInRgb(network, loaded.spec.scale).eval()
         expected = network(torch.from_numpy(picture)[None])[0].clamp_min(0).numpy()
     result = run(graph.text(), bytes(graph.data), picture)
     if result.shape != expected.shape:

@@ -69,13 +69,16 @@ class WrittenGraph:
         return self._node("Cast", x, to=TensorProto.FLOAT) if half or x in self._halves else x
 
     def layer(self, x: str, layer: nn.Module) -> str:
-        """A plain convolution that keeps the size, padded with zeros."""
+        """A plain convolution that keeps the size, padded as the layer says: with zeros, or edges repeated."""
         plain = cast("nn.Conv2d", layer)
         side = plain.weight.shape[-1]
+        margin = side // 2
+        if plain.padding_mode == "replicate":
+            x, margin = self.padded(x, margin), 0
         if self.half and x not in self._halves:
             x = self._node("Cast", x, to=TensorProto.FLOAT16)
         tensors = [self.tensor(t, half=self.half) for t in (plain.weight, plain.bias) if t is not None]
-        y = self._node("Conv", x, *tensors, kernel_shape=[side, side], pads=[side // 2] * 4)
+        y = self._node("Conv", x, *tensors, kernel_shape=[side, side], pads=[margin] * 4)
         return self._marked(y, half=self.half)
 
     def activated(self, x: str, slope: float) -> str:
@@ -120,9 +123,14 @@ class WrittenGraph:
     def _integers(self, *values: int) -> str:
         return self._constant(np.array(values, np.int64), "_".join(("integers", *map(str, values))))
 
-    def filtered(self, x: str, kernel: Tensor) -> str:
-        """By a fixed kernel, edges repeated."""
-        return self.convolved(self.padded(x, kernel.shape[-1] // 2), self.tensor(kernel), kernel.shape[-2:])
+    def filtered(self, x: str, kernel: Tensor, channels: int = 1) -> str:
+        """By a fixed kernel, each of the channels alone, edges repeated."""
+        weights = self.tensor(kernel) if channels == 1 else self._repeated(kernel, channels)
+        return self.convolved(self.padded(x, kernel.shape[-1] // 2), weights, kernel.shape[-2:], channels)
+
+    def _repeated(self, kernel: Tensor, channels: int) -> str:
+        name = self._tensor_names[id(kernel)]
+        return self._constant(np.tile(kernel.float().numpy(), (channels, 1, 1, 1)), f"{name}_{channels}")
 
     def convolved(self, x: str, kernel: str, shape: Sequence[int], groups: int = 1) -> str:
         """By a kernel of a shape, without padding, each group of channels by itself."""

@@ -70,7 +70,9 @@ def test_noise_shows(photograph: Picture) -> None:
 def test_what_is_chosen(photograph: Picture) -> None:
     assert choose_model([frame(photograph)]).model == "fast"
     chosen = choose_model([frame(decoded(jpeg(photograph, 62)))])
-    assert chosen.line() == "JPEG of quality 62: restore x2; --model fast for the plain one"
+    assert chosen.line() == "JPEG of quality 62: photo x2; --model fast for the plain one"
+    gray = Image.fromarray(decoded(jpeg(photograph, 62))).convert("L")
+    assert choose_model(image_to_frame(gray)[:1]).model == "restore"  # there are no colours to mend
     assert choose_model([frame(decoded(jpeg(photograph, 95)))]).model == "fast"
     flat = np.full((256, 256, 3), 120) + np.random.default_rng(0).normal(0, 12, (256, 256, 1))
     assert choose_model([frame(flat.astype(np.uint8))]).model == "bicubic"
@@ -78,12 +80,12 @@ def test_what_is_chosen(photograph: Picture) -> None:
         choose_model([])
 
 
-def test_a_scale_that_restore_was_not_trained_for_takes_fast(photograph: Picture) -> None:
+def test_a_scale_that_photo_was_not_trained_for_takes_fast(photograph: Picture) -> None:
     file = frame(decoded(jpeg(photograph, 40)))
-    assert choose_model([file], 1.5).model == "restore"
+    assert choose_model([file], 1.5).model == "photo"
     chosen = choose_model([file], 4)
     assert (chosen.model, chosen.scale) == ("fast", 4)
-    assert "restore has no weights for this scale" in chosen.line()
+    assert "photo has no weights for this scale" in chosen.line()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 9), (64, 8), (65, 130)])
@@ -146,9 +148,9 @@ def test_srp_image_says_what_it_chose_and_makes_that_models_bytes(photograph: Pi
     (tmp_path / "web.jpg").write_bytes(jpeg(photograph[:96, :96], 62))
     Image.fromarray(photograph[:96, :96]).save(tmp_path / "clean.png")
     done = srp("image", tmp_path / "web.jpg", tmp_path / "clean.png", "-o", tmp_path / "out/", "--format", "png")
-    assert "web.jpg: JPEG of quality 62: restore x2; --model fast for the plain one\n" in done.stderr
+    assert "web.jpg: JPEG of quality 62: photo x2; --model fast for the plain one\n" in done.stderr
     assert "clean.png: no trace of compression" in done.stderr
-    for name, model in (("web.jpg", "restore"), ("clean.png", "fast")):
+    for name, model in (("web.jpg", "photo"), ("clean.png", "fast")):
         target = tmp_path / f"{model}.png"
         srp("image", tmp_path / name, "-o", target, "--model", model)
         assert (tmp_path / "out" / name).with_suffix(".png").read_bytes() == target.read_bytes()
@@ -160,10 +162,10 @@ def test_pillow_and_gimps_worker_choose_as_srp_image_does(photograph: Picture, t
     from gimp_bridge.worker import Picture as Request
 
     (tmp_path / "web.jpg").write_bytes(jpeg(photograph[:96, :104], 50))
-    assert choose_for_file(tmp_path / "web.jpg").model == "restore"
+    assert choose_for_file(tmp_path / "web.jpg").model == "photo"
     with Image.open(tmp_path / "web.jpg") as image:
         image.load()
-        wanted = np.asarray(upscale_image(image, model="restore", device="cpu"))
+        wanted = np.asarray(upscale_image(image, model="photo", device="cpu"))
         assert np.array_equal(np.asarray(upscale_image(image, model="auto", device="cpu")), wanted)
         bare = image.copy()
     assert np.array_equal(np.asarray(bare.filter(SuperResolution(2, "auto", device="cpu"))), wanted)

@@ -54,6 +54,18 @@ def test_ncnn_makes_the_cores_picture(scale: int, symmetry: int, back_projection
         assert (difference > 0).mean() <= (0.2 if precision == "half" else 0.002)
 
 
+@pytest.mark.parametrize("precision", ["half", "full"])
+def test_a_network_for_colours_is_written_as_it_is(precision: str) -> None:
+    loaded = open_model("photo", 2)
+    files = ncnn.build(loaded, precision=precision).files
+    assert {line.split()[0] for line in files[".param"].decode().splitlines()[2:]} <= KNOWN
+    for size in ((23, 34), (2, 3), (7, 2)):
+        rgb = picture(*size)
+        difference = np.abs(by_ncnn(files[".param"].decode(), files[".bin"], rgb) - core(loaded, rgb))
+        assert difference.max() <= 1
+        assert (difference > 0).mean() <= (0.2 if precision == "half" else 0.002)
+
+
 def test_the_command_writes_both_files_as_upscayl_wants_them(tmp_path: Path) -> None:
     path = tmp_path / "tiny-x2.bin"
     done = CliRunner().invoke(command, ["tiny", "-o", str(path)], catch_exceptions=False)

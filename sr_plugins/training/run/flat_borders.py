@@ -26,30 +26,33 @@ PATCHES, PATCH, FLATS = 4, 40, 12
 SIDES = (8, 16, 24, 40)  # of flat pictures: edges by themselves, opposite ones, corners
 
 
-def border_error(network: nn.Module, window: int = 0) -> float:
-    """How far flat colours of 0 to 1 are moved by a luma network, at most, borders included.
+def border_error(network: nn.Module, window: int = 0, channels: int = 1) -> float:
+    """How far flat colours of 0 to 1 are moved by a network, at most, borders included.
 
     Args:
-        network: (N, 1, H, W) to (N, 1, H * scale, W * scale).
-        window: frames that it sees: (N, window, 1, H, W); 0: pictures.
+        network: (N, C, H, W) to (N, C, H * scale, W * scale).
+        window: frames that it sees: (N, window, C, H, W); 0: pictures.
+        channels: C, 1 or 3. Of three, each goes through all values, one third of the way apart.
     """
-    values = torch.linspace(0, 1, 56)
+    values = torch.linspace(0, 1, 57)
+    colours = torch.stack([values.roll(19 * channel) for channel in range(channels)], 1)
     with torch.no_grad():
-        moved = [_moved(network, _flat(part, 20, 24, window)).abs().max() for part in values.chunk(7)]
+        moved = [_moved(network, _flat(part, 20, 24, window)).abs().max() for part in colours.chunk(8)]
     return float(torch.stack(moved).max())
 
 
 def flatten_borders(network: nn.Module, pictures: Sequence[Tensor], *, iterations: int, seed: int) -> None:
-    """Train a luma network, in place, until it keeps flat colours; ``iterations`` at most, none if it does already.
+    """Train a network, in place, until it keeps flat colours; ``iterations`` at most, none if it does already.
 
     Args:
         network: as it is for inference, on the CPU.
-        pictures: low-resolution ones, (1, H, W) or (T, 1, H, W), in [0, 1], on which what it gives is to stay.
+        pictures: low-resolution ones, (C, H, W) or (T, C, H, W), in [0, 1], on which what it gives is to stay.
         iterations: of Adam, on a cosine.
         seed: of what is drawn.
     """
     window = pictures[0].shape[0] if pictures[0].dim() == 4 else 0
-    if border_error(network, window) <= ENOUGH:
+    channels = pictures[0].shape[-3]
+    if border_error(network, window, channels) <= ENOUGH:
         return
     rng = np.random.default_rng(seed)
     side = min(PATCH, *(side for picture in pictures for side in picture.shape[-2:]))
@@ -60,7 +63,7 @@ def flatten_borders(network: nn.Module, pictures: Sequence[Tensor], *, iteration
         optimizer.param_groups[0]["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * i / iterations))
         x = torch.stack([_patch(pictures[int(rng.integers(len(pictures)))], side, rng) for _ in range(PATCHES)])
         drift = (network(x) - teacher(x)).square().mean()
-        values = torch.from_numpy(rng.uniform(LOWEST, HIGHEST, FLATS).astype(np.float32))
+        values = torch.from_numpy(rng.uniform(LOWEST, HIGHEST, (FLATS, channels)).astype(np.float32))
         flat = _flat(values, int(rng.choice(SIDES)), int(rng.choice(SIDES)), window)
         moved = _moved(network, flat).square().flatten(1)
         loss = drift + WEIGHT * (moved.mean() + WORST * moved.amax(1).mean())
@@ -70,10 +73,11 @@ def flatten_borders(network: nn.Module, pictures: Sequence[Tensor], *, iteration
     network.requires_grad_(False)
 
 
-def _flat(values: Tensor, height: int, width: int, window: int) -> Tensor:
+def _flat(colours: Tensor, height: int, width: int, window: int) -> Tensor:
+    """Pictures or windows of these colours (N, C)."""
+    count, channels = colours.shape
     frames = (window,) if window else ()
-    shape = (len(values), *frames, 1, height, width)
-    return values.view(-1, *(1 for _ in shape[1:])).expand(shape).contiguous()
+    return colours.view(count, *(1 for _ in frames), channels, 1, 1).expand(-1, *frames, -1, height, width).contiguous()
 
 
 def _moved(network: nn.Module, flat: Tensor) -> Tensor:

@@ -94,8 +94,6 @@ def _train(
     model = build()
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise RecipeError(f"{recipe.path}: {spec.label} has nothing to train")
-    if recipe.flat_borders and spec.channels != "luma":
-        raise RecipeError(f"{recipe.path}: flat_borders is for networks on luma, which {spec.label} is not")
     if recipe.also and len(inspect.signature(model.forward).parameters) < 2:
         raise RecipeError(f"{recipe.path}: {spec.label} has no smaller scales inside: leave out model.also")
     if recipe.start is not None:
