@@ -81,7 +81,6 @@ def called(calls: int, once: Callable[[], object], seconds: float) -> Rate:
 
 def openvino_alone(path: Path, x: np.ndarray, precision: str, seconds: float) -> dict[str, Rate]:  # type: ignore[type-arg]
     openvino = import_openvino()
-
     rows = {}
     available = openvino.Core()
     model = available.read_model(path)
@@ -110,7 +109,6 @@ def openvino_alone(path: Path, x: np.ndarray, precision: str, seconds: float) ->
 
 def onnxruntime_alone(path: Path, x: np.ndarray, seconds: float) -> dict[str, Rate]:  # type: ignore[type-arg]
     onnxruntime = import_onnxruntime()
-
     rows = {}
     threads = torch.get_num_threads()
     for calls in sorted({1, threads}):

@@ -219,7 +219,6 @@ def by_ncnn(path: Path) -> Callable[[Tensor], Tensor]:
 def by_onnxruntime(path: Path) -> Callable[[Tensor], Tensor]:
     """ONNX Runtime's own run of a graph of float32, shown the edge repeated where its network eats it."""
     onnxruntime = import_onnxruntime()
-
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     border = open_model(path).card["how"]["border"] or {"around": 0, "cut": 0}
 
