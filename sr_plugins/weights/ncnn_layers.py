@@ -66,6 +66,11 @@ def computed(step: Step, values: list[Tensor], held: list[Tensor]) -> list[Tenso
     return [y] * len(step.outputs)
 
 
+def _dim(axis: int) -> int:
+    """Torch's for ncnn's axis: 0 are the channels, 1 the rows; -1 is the last."""
+    return axis + 4 if axis < 0 else axis + 1
+
+
 def _activated(step: Step, y: Tensor) -> Tensor:
     values = step.numbers(10)
     match ACTIVATIONS[step.whole(9)]:
@@ -148,7 +153,7 @@ def _crop(step: Step, values: list[Tensor], held: list[Tensor]) -> Tensor:
     if starts := step.numbers(9):
         axes = step.numbers(11) or tuple(range(len(starts)))
         for axis, start, end in zip(axes, starts, step.numbers(10), strict=True):
-            dim = int(axis) + 4 if axis < 0 else int(axis) + 1
+            dim = _dim(int(axis))
             first = 0 if int(start) == REST else int(start)
             last = x.shape[dim] if int(end) in (REST, 0) else min(int(end), x.shape[dim])
             cut = range(x.shape[dim])[first:last]
@@ -228,7 +233,7 @@ def _reorg(step: Step, values: list[Tensor], held: list[Tensor]) -> Tensor:
 
 
 def _slices(step: Step, x: Tensor) -> list[Tensor]:
-    dim = step.whole(1) + (4 if step.whole(1) < 0 else 1)
+    dim = _dim(step.whole(1))
     lengths, parts, at = [int(n) for n in step.numbers(0)], [], 0
     for i, length in enumerate(lengths):
         if length == REST:
@@ -276,7 +281,7 @@ LAYERS: dict[str, Layer] = {
     "PixelShuffle": _shuffle,
     "Reorg": _reorg,
     "BatchNorm": _normalized,
-    "Concat": lambda step, values, held: torch.cat(values, dim=1),
+    "Concat": lambda step, values, held: torch.cat(values, dim=_dim(step.whole(0))),
     "PReLU": lambda step, values, held: F.prelu(values[0], held[0]),
     "ReLU": lambda step, values, held: F.leaky_relu(values[0], step.number(0)) if step.number(0) else F.relu(values[0]),
     "ELU": lambda step, values, held: F.elu(values[0], step.number(0, 0.1)),

@@ -214,10 +214,12 @@ def _check(step: Step, settings: _Settings) -> None:
                 raise wrong(f"its setting {named} is {step.number(named):g}: not a factor from 1/16 to 16")
             if step.number(3) or step.number(4):
                 raise wrong("it makes pictures of one size alone")
-        case "Concat" | "Slice":
-            if whole(0 if step.kind == "Concat" else 1, -3, 3) not in (0, -3):
-                raise wrong("only channels can be joined and cut")
-            if step.kind == "Slice" and len(step.numbers(0)) != len(step.outputs):
+        case "Concat":
+            whole(0, -3, 2)
+        case "Slice":
+            if whole(1, -3, 3) not in (0, -3):
+                raise wrong("only channels can be cut into parts")
+            if len(step.numbers(0)) != len(step.outputs):
                 raise wrong("it has other numbers of parts than of blobs")
         case "PixelShuffle" | "Reorg":
             whole(0, 1, 16, 1)

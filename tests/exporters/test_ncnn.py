@@ -66,6 +66,19 @@ def test_a_network_for_colours_is_written_as_it_is(precision: str) -> None:
         assert (difference > 0).mean() <= (0.2 if precision == "half" else 0.002)
 
 
+@pytest.mark.parametrize(("name", "scale"), [("tiny", 2), ("realtime", 3), ("photo", 2)])
+def test_what_is_written_opens_again(name: str, scale: int, tmp_path: Path) -> None:
+    """Edges are mirrored by rows and columns that are cut out and joined."""
+    loaded, rgb = open_model(name, scale), picture(41, 52)
+    for suffix, content in ncnn.build(loaded, precision="full").files.items():
+        (tmp_path / f"again-x{scale}{suffix}").write_bytes(content)
+    again = open_model(tmp_path / f"again-x{scale}.param")
+    assert (again.spec.scale, again.spec.channels) == (scale, "rgb")
+    difference = np.abs(core(again, rgb) - core(loaded, rgb))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() <= 0.002
+
+
 def test_the_command_writes_both_files_as_upscayl_wants_them(tmp_path: Path) -> None:
     path = tmp_path / "tiny-x2.bin"
     done = CliRunner().invoke(command, ["tiny", "-o", str(path)], catch_exceptions=False)
