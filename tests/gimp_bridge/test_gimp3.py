@@ -222,7 +222,7 @@ def test_pixels_are_the_cores_own(gimp: GimpInChroot, ran: str, one: dict[str, A
 def test_auto_takes_what_the_largest_layer_shows_for_all(gimp: GimpInChroot, ran: str) -> None:
     outcome = Outcome(gimp, AUTO)
     assert outcome.error is None
-    with Upscaler("restore", 2, device="cpu") as upscaler:
+    with Upscaler("photo", 2, device="cpu") as upscaler:
         for n in range(2):
             before = outcome.pixels("before", n)
             frame = upscaler.upscale(Frame([before[:, :, c] for c in range(3)], FrameFormat(family="rgb")))
