@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sr_plugins.interface.written_graph import WrittenGraph
 
 
+TAIL = "tail.weight", "tail.bias"
+
+
 class PhotoNetwork(nn.Module):
     """R'G'B' in, R'G'B' out: (N, 3, H, W) in [0, 1] to (N, 3, H * scale, W * scale), bicubic picture plus residual.
 
@@ -103,9 +106,6 @@ class PhotoNetwork(nn.Module):
         if "tail.weight" in tensors and tensors["tail.weight"].shape[0] == self.scale**2:
             tensors |= {name: tensors[name].repeat(3, *(1,) * (tensors[name].dim() - 1)) for name in TAIL}
         return load_folded(self, tensors)
-
-
-TAIL = "tail.weight", "tail.bias"
 
 
 def _first(features: int) -> nn.Conv2d:
