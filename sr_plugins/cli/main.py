@@ -164,6 +164,17 @@ def _main() -> None:
         _give_up_stdout()
         click.echo(f"srp: {error.filename or 'stdout'} cannot be written: {error.strerror}", err=True)
         sys.exit(1)
+    except (ImportError, MemoryError) as error:
+        if isinstance(error, ModuleNotFoundError):
+            raise
+        refuse_lost()
+        cure = "close other programs or raise the limit of memory (ulimit -v)"
+        if isinstance(error, ImportError):  # a library's own: torch alone needs gigabytes of addresses
+            told = f"a library cannot be loaded ({one_line(error)}): {cure} if it does not fit, else install it anew"
+        else:
+            told = f"there is not enough memory: {cure}"
+        click.echo(f"srp: {told}", err=True)
+        sys.exit(1)
     except SRError as error:
         refuse_lost()
         click.echo(f"srp: {one_line(error)}", err=True)

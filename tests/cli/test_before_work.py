@@ -1,6 +1,9 @@
 """A device, a backend or a target that cannot be is refused before any file is looked at, by every command."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,3 +152,29 @@ def test_evaluate_looks_for_its_files_first(
 
     monkeypatch.setattr("sr_plugins.cli.evaluate.make_upscaler", too_early)
     assert says in refused("evaluate", *words).told
+
+
+# 300 megabytes of addresses: enough for Python and numpy, and not for torch's libraries.
+LITTLE = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (300 << 20,) * 2)
+from sr_plugins.cli.main import main
+sys.argv = ["srp", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is set by RLIMIT_AS, as Linux means it")
+@pytest.mark.parametrize("name", ["image", "video", "evaluate"])
+def test_a_library_that_does_not_fit_into_memory_is_told_in_one_line(name: str, refused: "type[Refused]") -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE, *COMMANDS[name]],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("srp: a library cannot be loaded (")
+    assert done.stderr.endswith("raise the limit of memory (ulimit -v) if it does not fit, else install it anew\n")
+    assert done.stderr.count("\n") == 1
+    assert not Path("out.png").exists()
