@@ -87,11 +87,11 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from sr_plugins.cli.other_words import no_such_option
-
         try:
             return super().invoke(ctx)
         except click.NoSuchOption as error:
+            from sr_plugins.cli.other_words import no_such_option
+
             raise no_such_option(error) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -164,9 +164,9 @@ def _main() -> None:
         _give_up_stdout()
         click.echo(f"srp: {error.filename or 'stdout'} cannot be written: {error.strerror}", err=True)
         sys.exit(1)
+    except ModuleNotFoundError:  # an incomplete installation: the traceback tells who misses it
+        raise
     except (ImportError, MemoryError) as error:
-        if isinstance(error, ModuleNotFoundError):
-            raise
         refuse_lost()
         cure = "close other programs or raise the limit of memory (ulimit -v)"
         if isinstance(error, ImportError):  # a library's own: torch alone needs gigabytes of addresses

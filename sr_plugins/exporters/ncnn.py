@@ -131,9 +131,8 @@ def write_graph(layers: CompactLayers, *, half: bool) -> Graph:
         (lacking,) = graph.add("BinaryOp", [parts[2], shrunk], _0=0)
         (phases,) = graph.add("BinaryOp", [kept, graph.convolution(graph.repeated(lacking), enlarge)], _0=0)
     (made,) = graph.add("PixelShuffle", [phases], _0=scale)
-    both = np.zeros((2 * scale**2, 2, 5, 5), np.float32)
-    both[: scale**2, 0] = both[scale**2 :, 1] = layers.bicubic
-    (enlarged,) = graph.add("PixelShuffle", [graph.convolution(graph.mirrored(differences), both)], _0=scale)
+    filtered = graph.convolution(graph.mirrored(differences), _of_each(layers.bicubic, 2))
+    (enlarged,) = graph.add("PixelShuffle", [filtered], _0=scale)
     (joined,) = graph.add("Concat", [made, enlarged], _0=0)
     together = np.array([(1, 1 - LUMA[0], -LUMA[2]), (1, -LUMA[0], -LUMA[2]), (1, -LUMA[0], 1 - LUMA[2])], np.float32)
     # Nothing below 0: programs make unsigned codes of it, which wrap to white on some devices. Clipping both sides is
@@ -152,14 +151,19 @@ def write_colour_graph(layers: CompactLayers, *, half: bool) -> Graph:
     for number, (taps, shift) in enumerate(hidden):
         blob = graph.convolution(blob, taps, shift, activation=(LEAKY, layers.slope), padded=number > 0)
     blob = graph.convolution(blob, kernel, bias)
-    phases = scale**2
-    each = np.zeros((3 * phases, 3, 5, 5), np.float32)
-    for channel in range(3):
-        each[channel * phases : (channel + 1) * phases, channel] = layers.bicubic
-    (sums,) = graph.add("BinaryOp", [graph.convolution(graph.repeated(second), each), blob], _0=0)
+    base = graph.convolution(graph.repeated(second), _of_each(layers.bicubic, layers.channels))
+    (sums,) = graph.add("BinaryOp", [base, blob], _0=0)
     (made,) = graph.add("PixelShuffle", [sums], _0=scale)
     graph.convolution(made, np.eye(3, dtype=np.float32)[:, :, None, None], activation=(RELU,), output=OUTPUT)
     return graph
+
+
+def _of_each(taps: Array, channels: int) -> Array:
+    """A filter (phases, k, k) for each of so many channels alone: (channels * phases, channels, k, k)."""
+    kernel = np.zeros((channels, len(taps), channels, *taps.shape[1:]), np.float32)
+    for channel in range(channels):
+        kernel[channel, :, channel] = taps
+    return kernel.reshape(channels * len(taps), channels, *taps.shape[1:])
 
 
 def _leveled(graph: Graph, luma: str, level: Array) -> str:

@@ -36,17 +36,17 @@ def open_without_damage(path: Path) -> ImageFile.ImageFile | None:
     The file is in memory then: Pillow reads no other.
     """
     with path.open("rb") as file:
-        if file.read(8) != _SIGNATURE:
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
             return None
-        before = list(_before_samples(file.read()))
+        data = file.read()
+    before = list(_before_samples(data))
     if not before or before[0].kind != b"IHDR" or len(before) > _MOST:
         return None
     needed = b"".join(part.whole for part in before if part.kind in (b"IHDR", b"PLTE"))
     left = [part for part in before if not _may_stay(part, needed)]
     if not left or any(part.kind in _OF_THE_PIXELS or part.kind[0] & 0x20 == 0 for part in left):
         return None
-    data = path.read_bytes()
-    begin = 8 + sum(len(part.whole) for part in before)
+    begin = sum(len(part.whole) for part in before)
     kept = b"".join(part.whole for part in before if part not in left)
     try:
         image = Image.open(io.BytesIO(_SIGNATURE + kept + data[begin:]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -34,6 +34,13 @@ from sr_plugins.images.tiff_writer import write_tiff
 from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame
 
+# What no writer of PNG takes: put in behind its head when it is written, each before those named above it.
+_BEHIND_HEAD: dict[str, Callable[[bytes, Any], bytes]] = {
+    "light": png_texts.with_chunks,
+    "background": png_texts.with_background,
+    "aspect": png_texts.with_aspect,
+}
+
 
 def write_ready(
     file: IO[bytes],
@@ -56,20 +63,15 @@ def write_ready(
         further: how to compress, and what an animation needs.
     """
     first, colors = ready[0], carried[0].colors
-    if format == "PNG" and (aspect := arguments[0].pop("aspect", None)):
+    if format == "PNG" and (
+        added := [(name, value) for name in _BEHIND_HEAD if (value := arguments[0].pop(name, None))]
+    ):
         png = io.BytesIO()
         write_ready(png, format, ready, source, carried, arguments, further)
-        file.write(png_texts.with_aspect(png.getvalue(), aspect))
-        return
-    if format == "PNG" and (background := arguments[0].pop("background", None)):
-        png = io.BytesIO()
-        write_ready(png, format, ready, source, carried, arguments, further)
-        file.write(png_texts.with_background(png.getvalue(), background))
-        return
-    if format == "PNG" and (light := arguments[0].pop("light", None)):
-        png = io.BytesIO()
-        write_ready(png, format, ready, source, carried, arguments, further)
-        file.write(png_texts.with_chunks(png.getvalue(), light))
+        content = png.getvalue()
+        for name, value in added:
+            content = _BEHIND_HEAD[name](content, value)
+        file.write(content)
         return
     if format == "TIFF":
         write_tiff(file, zip(ready, arguments, strict=True))

@@ -52,12 +52,16 @@ class PhotoNetwork(nn.Module):
                 cast(BranchedConv3x3, self.tail).conv.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
+        residual = self._residual(x)
+        return F.pixel_shuffle(self.base.phases(x).reshape(residual.shape) + residual, self.scale)
+
+    def _residual(self, x: Tensor) -> Tensor:
         inplace = not torch.compiler.is_exporting()  # which would write each step of it out, for seconds
         y = F.leaky_relu(self._differences(x), SLOPE, inplace=inplace)
         for layer in self.body:
             y = F.leaky_relu(layer(y), SLOPE, inplace=inplace)
         residual: Tensor = self.tail(y).float()
-        return F.pixel_shuffle(self.base.phases(x).reshape(residual.shape) + residual, self.scale)
+        return residual
 
     def _differences(self, x: Tensor) -> Tensor:
         if not isinstance(self.head, BranchedConv3x3):
@@ -70,10 +74,8 @@ class PhotoNetwork(nn.Module):
     def keep_flat_colours(self) -> None:
         """Take what this network, as it is now, adds to flat colours off its last bias."""
         side = 2 * (self.layers + 1) + 1
-        y = F.leaky_relu(self._differences(torch.zeros(1, 3, side, side)), SLOPE)
-        for layer in self.body:
-            y = F.leaky_relu(layer(y), SLOPE)
-        cast(Tensor, self.tail.bias).sub_(self.tail(y)[0, :, side // 2, side // 2])
+        added = self._residual(torch.zeros(1, 3, side, side))
+        cast(Tensor, self.tail.bias).sub_(added[0, :, side // 2, side // 2])
 
     def fold(self) -> PhotoNetwork:
         """The equal network without branches, in eval mode."""

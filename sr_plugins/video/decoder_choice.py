@@ -7,7 +7,16 @@ from dataclasses import replace
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.encode import Encoding
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, decodes, has_decoder, local_url, plain, version, version_number
+from sr_plugins.video.ffmpeg_process import (
+    PROTOCOLS,
+    as_words,
+    decodes,
+    has_decoder,
+    local_url,
+    plain,
+    version,
+    version_number,
+)
 from sr_plugins.video.frame_watch import told_of_frame
 from sr_plugins.video.pixel_formats import PixelLayout, is_known
 from sr_plugins.video.source import NO_CROP, Source
@@ -47,9 +56,7 @@ def as_decoded(executable: str, source: Source, hwaccel: str | None = None) -> S
 def _format(executable: str, source: Source) -> str:
     """The pixel format in which this ffmpeg gives the first frame: it may be another than that of PyAV's libavcodec, as
     of FFV1 with 14 bits and SGI. That of the source where it does not say, or says one that is not known here."""
-    given = [word for key, value in source.given.items() for word in (f"-{key}", value)]
-    file = ["-protocol_whitelist", PROTOCOLS, "-i", local_url(source.path), "-map", f"0:{source.main}"]
-    frame = ["-noautorotate", *given, *file, "-vf", "showinfo=checksum=0", "-frames:v", "1", "-f", "null", "-"]
+    frame = ["-noautorotate", *_first_frame(source, "-vf", "showinfo=checksum=0")]
     said = subprocess.run([executable, "-hide_banner", "-nostdin", *frame], capture_output=True).stderr
     told = next(filter(None, map(told_of_frame, said.decode(errors="replace").splitlines())), None)
     if told is None or told.pix_fmt.replace("yuvj", "yuv") == source.pix_fmt.replace("yuvj", "yuv"):
@@ -57,11 +64,15 @@ def _format(executable: str, source: Source) -> str:
     return told.pix_fmt if is_known(told.pix_fmt) else source.pix_fmt
 
 
+def _first_frame(source: Source, *options: str) -> list[str]:
+    """Read the film as it is read, and write its first frame nowhere."""
+    file = ["-protocol_whitelist", PROTOCOLS, "-i", local_url(source.path), "-map", f"0:{source.main}"]
+    return [*as_words(source.given), *file, *options, "-frames:v", "1", "-f", "null", "-"]
+
+
 def _check_hardware(executable: str, source: Source, name: str) -> None:
     """Decode one frame: a card may be missing, or its driver, or the codec may be none of its own."""
-    given = [word for key, value in source.given.items() for word in (f"-{key}", value)]
-    file = ["-protocol_whitelist", PROTOCOLS, "-i", local_url(source.path), "-map", f"0:{source.main}"]
-    frame = [*given, *file, "-frames:v", "1", "-f", "null", "-"]
+    frame = _first_frame(source)
     quiet = [executable, "-hide_banner", "-nostdin", "-loglevel", "error"]
     found = subprocess.run([*quiet, "-hwaccel", name, *frame], capture_output=True)
     # What the processor cannot decode either is told when its turn comes.

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -132,6 +132,11 @@ def local_url(path: Path) -> str:
 def file_url(path: Path) -> str:
     """The same for ffmpeg-python, which hashes text and therefore takes no name that is not UTF-8; see `compiled`."""
     return os.fsencode(local_url(path)).decode("latin-1")
+
+
+def as_words(options: Mapping[str, str | None]) -> list[str]:
+    """Options by name as a command line has them; ``None``: one without a value."""
+    return [word for name, value in options.items() for word in (f"-{name}", value) if word is not None]
 
 
 def compiled(stream: ffmpeg.nodes.OutputStream, executable: str) -> list[str]:

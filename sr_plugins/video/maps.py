@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, local_url
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, as_words, local_url
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.source import Source, StreamInfo
 
@@ -44,8 +44,7 @@ def chosen_streams(source: Source, mapped: Sequence[int] | None) -> list[StreamI
 
 
 def _mapped(executable: str, source: Source, options: OutputOptions) -> list[int]:
-    given = [word for name, value in source.given.items() for word in (f"-{name}", value)]
-    command = [executable, "-hide_banner", "-nostdin", *given, "-protocol_whitelist", PROTOCOLS]
+    command = [executable, "-hide_banner", "-nostdin", *as_words(source.given), "-protocol_whitelist", PROTOCOLS]
     # One more behind them, which none takes away: without any ffmpeg would choose by itself.
     maps = [word for map in (*options.maps, f"0:{source.main}") for word in ("-map", map)]
     copied = ["-c", "copy", "-copy_unknown", "-t", "0", "-f", "null", "-"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.ffmpeg_process import local_url
+from sr_plugins.video.ffmpeg_process import as_words, local_url
 from sr_plugins.video.join_plan import Join
 
 _BASE = "#tb "
@@ -21,10 +21,9 @@ def sound_delays(join: Join, settings: Sequence[str]) -> list[Fraction]:
     Raises:
         PipeError: ffmpeg cannot do it.
     """
-    given = [word for name, value in join.given.items() for word in (f"-{name}", value) if word is not None]
     maps = [word for kept in join.kept for word in ("-map", f"0:{kept.stream.index}")]
     only = ["-t", _LOOKED_AT, "-f", "framecrc", "-avoid_negative_ts", "disabled", "-"]
-    input = ["-i", local_url(join.source.path)]
+    given, input = as_words(join.given), ["-i", local_url(join.source.path)]
     command = [join.executable, "-v", "error", "-nostdin", *given, *input, *maps, *settings, *join.options.join, *only]
     ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if ended.returncode:
