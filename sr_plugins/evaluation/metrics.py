@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sr_plugins.evaluation import lpips, warping
+from sr_plugins.evaluation import lpips, stlpips, warping
 from sr_plugins.evaluation.flicker import flicker
 from sr_plugins.evaluation.niqe import niqe
 from sr_plugins.evaluation.psnr import psnr
@@ -19,5 +19,8 @@ def sr_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(name="ms-ssim", build=lambda: ms_ssim)
     yield MetricSpec(name="niqe", build=lambda: niqe, larger_is_better=False, reference=False)
     yield MetricSpec(name="lpips", build=lpips.build, channels="rgb", larger_is_better=False, missing=lpips.missing)
+    yield MetricSpec(
+        name="stlpips", build=stlpips.build, channels="rgb", larger_is_better=False, missing=stlpips.missing
+    )
     yield MetricSpec(name="flicker", build=lambda: flicker, larger_is_better=False, clip=True)
     yield MetricSpec(name="warping", build=warping.build, larger_is_better=False, clip=True, missing=warping.missing)

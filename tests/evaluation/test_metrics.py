@@ -5,12 +5,15 @@ import math
 import os
 import shutil
 import subprocess
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
 import fakes
 import numpy as np
 import pytest
+import torch
 import warm_python
 from click.testing import CliRunner
 from numpy.typing import NDArray
@@ -21,7 +24,7 @@ from skimage import metrics as reference
 from sr_plugins import Upscaler
 from sr_plugins.cli.evaluate import command
 from sr_plugins.errors import DataError, PluginError, UnknownNameError
-from sr_plugins.evaluation import lpips
+from sr_plugins.evaluation import lpips, stlpips
 from sr_plugins.evaluation import quality as evaluation
 from sr_plugins.evaluation.flicker import flicker
 from sr_plugins.evaluation.niqe import asymmetric_fit, block_features, fit, niqe
@@ -174,6 +177,34 @@ def test_lpips_runs_or_says_what_to_install() -> None:
         assert "pip install lpips" in told
         with pytest.raises(PluginError, match="pip install lpips"):
             CliRunner().invoke(command, ["--data", ".", "--metrics", "lpips"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("size", [(stlpips.LEAST, stlpips.LEAST), (33, 40), (100, 151)])
+def test_stlpips_is_its_authors(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torchvision", reason="the authors' own code imports torchvision")
+    for unused in ("IPython", "torchsummary"):  # imported there, and for nothing
+        module = types.ModuleType(unused)
+        module.embed = module.summary = None  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, unused, module)
+    authors = pytest.importorskip("stlpips_pytorch.stlpips", reason="stlpips-pytorch is not installed")
+    theirs = authors.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
+    picture = np.random.default_rng(4).integers(0, 256, (*size, 3), np.uint8)
+    darker = (picture * 0.8).astype(np.uint8)
+    first, second = (torch.from_numpy(p / 127.5 - 1).float().permute(2, 0, 1)[None] for p in (picture, darker))
+    with torch.inference_mode():
+        wanted = float(theirs(first, second))
+    assert wanted > 1e-4
+    measure = stlpips.build()
+    assert measure(picture, darker) == pytest.approx(wanted, rel=1e-5)
+    assert measure(picture, picture) == 0
+    with pytest.raises(DataError, match="at least 21"):
+        measure(picture[:20], darker[:20])
+
+
+def test_stlpips_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stlpips, "PACKAGE", "no_such_package_of_weights")
+    with pytest.raises(PluginError, match="pip install stlpips-pytorch"):
+        CliRunner().invoke(command, ["--data", ".", "--metrics", "stlpips"], catch_exceptions=False)
 
 
 def test_luma_is_matlabs() -> None:
