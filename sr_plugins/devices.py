@@ -25,7 +25,7 @@ def resolve_devices(asked: str | Sequence[str]) -> list[str]:
     for name in named:
         if not isinstance(name, str):  # torch would take a number for a CUDA device
             raise DeviceError(f"device {name!r} is not a name: use 'auto', 'cpu' or 'cuda'")
-    names = [name.strip() for name in named]
+    names = [name.strip().lower() for name in named]  # OpenVINO and its users write CPU
     if names == ["auto"]:
         return ["cuda:0" if torch.cuda.is_available() else "cpu"]
     if not names:

@@ -57,3 +57,8 @@ def test_several_names_are_several_devices() -> None:
     assert (
         resolve_devices("cpu, cpu") == resolve_devices(["cpu", "cpu"]) == resolve_devices(("cpu", "cpu")) == ["cpu"] * 2
     )
+
+
+def test_capital_letters_are_the_same_device() -> None:
+    assert resolve_devices("CPU, Cpu") == ["cpu", "cpu"]
+    assert resolve_devices(" Auto") == resolve_devices("auto")

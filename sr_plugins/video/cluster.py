@@ -148,7 +148,7 @@ class Cluster:
 
         resources = node["Resources"]
         cores = int(resources.get("CPU", 0))
-        gpus = 0 if self._arguments["device"] == "cpu" else int(resources.get("GPU", 0))
+        gpus = 0 if self._arguments["device"].lower() == "cpu" else int(resources.get("GPU", 0))
         if not cores:
             return []
         actor = self._ray.remote(ChunkWorker).options(
