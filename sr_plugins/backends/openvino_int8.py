@@ -34,15 +34,16 @@ def quantized(
         core: OpenVINO's.
         model: in floating point; it may be changed.
         channels: of the picture.
-        stored: (layers, 2), the range of what each of those convolutions reads, as training found it, in the order in
-            which they run. Without it, or if their number is another, drawn pictures tell, and where that comes clearly
-            nearer to floating point on them, channels are made equally large first (after Nagel et al., "Data-free
-            quantization through weight equalization and bias correction", ICCV 2019).
+        stored: (layers, 2), the range of what the first of those convolutions read, as training found it, in the order
+            in which they run; those beyond stay in floating point. Without it, or if there are more rows than layers,
+            drawn pictures tell, and where that comes clearly nearer to floating point on them, channels are made
+            equally large first (after Nagel et al., "Data-free quantization through weight equalization and bias
+            correction", ICCV 2019).
     """
     sources = _sources(model)
     if not sources:
         return model
-    if stored is not None and len(stored) == len(sources):
+    if stored is not None and len(stored) <= len(sources):
         return _in_steps(model, [(float(low), float(high)) for low, high in stored])
     equal = model.clone()
     changed = _equalize(core, equal, channels)
@@ -55,18 +56,23 @@ def quantized(
 
 
 def _in_steps(model: openvino.Model, limits: list[tuple[float, float]]) -> openvino.Model:
-    """The model, changed: what its layers read, in the order in which they run, in steps between those limits."""
+    """The model, changed: what its layers read, in the order in which they run, in steps between those limits.
+
+    Layers beyond the last of the limits stay as they are.
+    """
     from openvino import opset13
 
     steps = {}
-    for (name, source), pair in zip(_sources(model).items(), limits, strict=True):
+    for (name, source), pair in zip(_sources(model).items(), limits, strict=False):
         low, high = around_zero(*pair)
         steps[name] = opset13.fake_quantize(source, *(np.float32(v) for v in (low, high) * 2), levels=256)
     for node in _layers(model):
+        source = node.input_value(0).get_node().get_friendly_name()
+        if source not in steps:
+            continue
         weights = node.input_value(1).get_node()
         largest = np.abs(weights.data).max((1, 2, 3), keepdims=True).clip(1e-12).astype(np.float32)
         rounded = opset13.fake_quantize(weights, -largest, largest, -largest, largest, levels=255)
-        source = node.input_value(0).get_node().get_friendly_name()
         node.input(0).replace_source_output(steps[source].output(0))
         node.input(1).replace_source_output(rounded.output(0))
     model.validate_nodes_and_infer_types()

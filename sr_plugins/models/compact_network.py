@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 RANGES = "int8_ranges"
 LEVEL = "level"
-WATCHING = 0.01  # share of a new batch in the ranges
 
 
 class CompactNetwork(nn.Module):
@@ -36,8 +35,8 @@ class CompactNetwork(nn.Module):
         branches: with the branches to train with.
 
     Attributes:
-        int8_ranges: (layers + 1, 2) lowest and highest input of each hidden layer and the last, for backends that run
-            them in 8-bit integers; ``None`` where training did not prepare the network for that.
+        int8_ranges: (layers, 2) lowest and highest input of each hidden layer, for backends that run them in 8-bit
+            integers; ``None`` where training did not prepare the network for that.
         level: a curve (KNOTS, 2) for the picture before it comes in (see :mod:`.flat_colours`); ``None`` where flat
             colours stay what they are without.
         int8: compute so in torch too, rounding as those backends do: for training, and to see what it costs.
@@ -98,22 +97,23 @@ class CompactNetwork(nn.Module):
 
     def _int8_residual(self, x: Tensor) -> Tensor:
         assert self.int8_ranges is not None
-        y: Tensor = self.head(x)  # it reads the picture, for which 256 values between its extremes are too few
-        for layer, limits in zip((*self.body, self.tail), self.int8_ranges, strict=True):
-            y = F.leaky_relu(y, SLOPE)
-            if self.training:
-                limits.lerp_(extremes(y), WATCHING)
-            y = int8_convolution(layer, y, limits)
-        return y
+        # The first layer reads the picture, for which 256 values between its extremes are too few; the last, a small
+        # one, writes it, and rounding what it reads cost two fifths of all that was lost.
+        y: Tensor = self.head(x)
+        for layer, limits in zip(self.body, self.int8_ranges, strict=True):
+            y = int8_convolution(layer, F.leaky_relu(y, SLOPE), limits)
+        residual: Tensor = self.tail(F.leaky_relu(y, SLOPE))
+        return residual
 
     @torch.no_grad()
     def prepare_int8(self, x: Tensor) -> None:
         """Make the channels of every layer equally large and take the ranges that they have on ``x``, a batch of luma.
 
-        What the network computes in floating point stays.
+        What the network computes in floating point stays. The ranges do, too: what is beyond them is cut off, so there
+        should be nothing stronger in pictures than in ``x``.
         """
         y, ranges = self._leveled(x.float()), []
-        for layer, following in pairwise((self.head, *self.body, self.tail)):
+        for layer, following in pairwise((self.head, *self.body)):
             equalize(layer, following, F.leaky_relu(layer(y), SLOPE))
             y = F.leaky_relu(layer(y), SLOPE)
             ranges.append(extremes(y))
@@ -132,7 +132,7 @@ class CompactNetwork(nn.Module):
     def make_room(self, names: Container[str]) -> None:
         """Before tensors of these names are loaded: theirs is to say which of those there are that a file may lack."""
         device = next(self.parameters()).device
-        for name, rows in ((RANGES, self.layers + 1), (LEVEL, KNOTS)):
+        for name, rows in ((RANGES, self.layers), (LEVEL, KNOTS)):
             self.register_buffer(name, torch.zeros(rows, 2, device=device) if name in names else None)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:

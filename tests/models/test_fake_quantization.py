@@ -127,7 +127,7 @@ def test_equal_channels_lose_less() -> None:
             rough = network(2, 1, False).eval()
             ranges, y = [], luma()
             with torch.inference_mode():
-                for layer in (rough.head, *rough.body):
+                for layer in (rough.head, *rough.body[:-1]):
                     y = nn.functional.leaky_relu(layer(y), 0.1)
                     ranges.append(torch.stack((y.min(), y.max())))
             rough.int8_ranges = torch.stack(ranges)

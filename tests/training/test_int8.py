@@ -12,6 +12,7 @@ from training_runs import RECIPE, log_of, recipe_file, same_weights
 
 from sr_plugins.errors import RecipeError
 from sr_plugins.plugins import plugins
+from sr_plugins.training.lettering import lettering
 from sr_plugins.training.run.recipe import read_recipe
 from sr_plugins.training.run.run_folder import Progress
 from sr_plugins.training.run.trainer import train
@@ -31,10 +32,21 @@ def test_a_stage_for_8_bit_integers_leaves_ranges_and_survives_stops(tmp_path: P
         parts = train(recipe, data, tmp_path / "parts", device="cpu", resume=True, report=interrupt)
     assert same_weights(whole, parts)
     ranges = load_file(whole)["int8_ranges"]
-    assert ranges.shape == (5, 2)  # four hidden layers and the last
+    assert ranges.shape == (4, 2)  # of four hidden layers
     assert (ranges[:, 1] > 0).all()
     opened = plugins().open_weights(whole)
     assert torch.equal(opened.torch().module.int8_ranges, ranges)  # type: ignore[arg-type]
+
+
+def test_lettering_has_the_strongest_edges_there_are() -> None:
+    letters = lettering(16, 48, 2)
+    assert letters.shape == (16, 1, 48, 48)
+    assert letters.min() == 0
+    assert letters.max() == 1
+    assert torch.equal(letters, lettering(16, 48, 2))
+    contrast = (letters.amax((1, 2, 3)) - letters.amin((1, 2, 3))) * 255
+    assert contrast.min() >= 40  # letters thinner than a pixel lose some of their 60
+    assert not torch.equal(letters, lettering(16, 48, 2, seed=1))
 
 
 @pytest.mark.parametrize(

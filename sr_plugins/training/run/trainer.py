@@ -26,6 +26,7 @@ from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.plugins import plugins
 from sr_plugins.training.average import Average
+from sr_plugins.training.lettering import lettering
 from sr_plugins.training.losses.weighted_sum import WeightedSum
 from sr_plugins.training.material import on_device
 from sr_plugins.training.run.batches import Batches, load_material
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 SAVE_EVERY = 120  # seconds
 CHECK_EVERY = 10  # iterations between looks at the clock, at signals and at the loss
+LETTERED = (48, 96)  # pictures of letters, and their sides, that tell the ranges of 8-bit integers
 LARGEST = 1e6  # of weights: beyond it a network's output is no picture any more
 DIVERGED = "lower the learning rate, then --resume"
 
@@ -165,7 +167,8 @@ def _train(
             if stage.int8:
                 if getattr(model, "int8_ranges", None) is None:  # go on from the averaged weights
                     model.load_state_dict(average.tensors)
-                    model.prepare_int8(x)
+                    # the same in every process, and beyond all that photographs have
+                    model.prepare_int8(on_device(lettering(*LETTERED, scale), place.device))
                     average = Average(model, recipe.ema)
                     optimizers = make_optimizers(recipe.optimizer, model, place.device)
                     step = steps()
