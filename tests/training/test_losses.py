@@ -16,7 +16,7 @@ from sr_plugins.training.losses.adversarial import AdversarialLoss, UNetDiscrimi
 from sr_plugins.training.losses.perceptual import RandomFeatures, gram
 from sr_plugins.training.losses.weighted_sum import WeightedSum
 
-NAMES = {"l1", "l2", "charbonnier", "frequency", "total_variation", "content", "texture", "adversarial"}
+NAMES = {"l1", "l2", "charbonnier", "frequency", "total_variation", "grid", "content", "texture", "adversarial"}
 
 
 def loss(losses: dict[str, object], channels: int = 1) -> WeightedSum:
@@ -54,6 +54,22 @@ def test_total_variation_by_hand() -> None:
     output = torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
     # horizontal differences 1 and 0, vertical 0.5 and 0.5
     assert loss({"total_variation": 1.0})(output, torch.zeros(1, 1, 2, 2)).item() == pytest.approx(0.5 + 0.5)
+
+
+def test_grid_loss_sees_dots_and_no_texture() -> None:
+    picture = torch.rand(2, 1, 48, 48, generator=torch.Generator().manual_seed(2))
+    of_four = loss({"grid": {"weight": 1.0, "scale": 4}})
+    dots = torch.zeros(1, 1, 48, 48)
+    dots[..., ::4, ::4] = 0.16  # mean 0.01: one place of sixteen is 0.15 above it, fifteen are 0.01 below
+    assert of_four(picture + dots, picture).item() == pytest.approx((0.15 + 15 * 0.01) / 16, rel=1e-4)
+    assert of_four(picture + 0.2, picture).item() == pytest.approx(0, abs=1e-6)
+    fifth = torch.zeros(1, 1, 48, 48)
+    fifth[..., ::5, ::5] = 0.16  # as many dots, off the grid
+    assert of_four(picture + fifth, picture) < 0.6 * of_four(picture + dots, picture)
+    noise = 0.1 * torch.randn(2, 1, 48, 48, generator=torch.Generator().manual_seed(3))
+    assert of_four(picture + noise, picture) < 0.4 * loss({"l1": 1.0})(picture + noise, picture)
+    with pytest.raises(RecipeError, match="scale = 1 is not a whole number from 2 to 8"):
+        loss({"grid": {"weight": 1.0, "scale": 1}})
 
 
 def test_gram_matrix_equals_numpy() -> None:

@@ -47,6 +47,13 @@ def total_variation(channels: int) -> nn.Module:
     return TotalVariation()
 
 
+def grid(channels: int, scale: int) -> nn.Module:
+    """What the error repeats from one low-resolution pixel to the next, for networks that end in a pixel shuffle."""
+    from sr_plugins.training.losses.pixel import Grid
+
+    return Grid(scale)
+
+
 def content(channels: int, features: str = "random") -> nn.Module:
     """Distance of a network's features (``random`` or ``vgg19``)."""
     from sr_plugins.training.losses.perceptual import ContentLoss
@@ -70,5 +77,5 @@ def adversarial(channels: int, features: int = 32, learning_rate: float = 1e-4, 
 
 @hookimpl
 def sr_losses() -> Iterable[LossSpec]:
-    for build in (l1, l2, charbonnier, frequency, total_variation, content, texture, adversarial):
+    for build in (l1, l2, charbonnier, frequency, total_variation, grid, content, texture, adversarial):
         yield LossSpec(name=build.__name__, build=build)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sr_plugins.training.tables import is_number
 
@@ -40,3 +41,23 @@ class TotalVariation(nn.Module):
         horizontal = (output[..., :, 1:] - output[..., :, :-1]).abs().mean()
         vertical = (output[..., 1:, :] - output[..., :-1, :]).abs().mean()
         return horizontal + vertical
+
+
+class Grid(nn.Module):
+    """What an error repeats from one low-resolution pixel to the next: the dots and stitches of a pixel shuffle.
+
+    The error of each of the ``scale ** 2`` places within a low-resolution pixel is averaged over 3 x 3 of these; how
+    far those means lie from the mean over all places, as mean absolute value. An error that has nothing to do with the
+    grid, as that of a texture which was made up, averages out.
+    """
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        if not isinstance(scale, int) or isinstance(scale, bool) or not 2 <= scale <= 8:
+            raise ValueError(f"scale = {scale!r} is not a whole number from 2 to 8")
+        self.scale = scale
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        error = F.avg_pool2d(F.pixel_unshuffle(output - target, self.scale), 3, 1)
+        places = error.unflatten(1, (-1, self.scale**2))
+        return (places - places.mean(2, keepdim=True)).abs().mean()
