@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ _OF_TAGS = (
     "TIFFAdvanceDirectory",
     "TIFFSetField",
 )
+# so readers begin where a file is whole, and of a kind that they do not know
+_OF_OTHER_KIND = re.compile("unsupported|unimplemented|unknown|cannot handle|.* is not supported", re.IGNORECASE)
 
 
 @contextmanager
@@ -65,14 +68,18 @@ def told(path: Path, what: str) -> Iterator[None]:
             raise
         except OSError as error:
             reason = messages[0] if messages else error.strerror or str(error)
-            raise ImageError(f"{path} {what}: {_plain(reason)}") from error
+            raise ImageError(f"{path} {_with_cure(what, reason)}") from error
         except Exception as error:  # codecs raise what they like on damaged data
-            raise ImageError(f"{path} {what}: {_plain(str(error)) or type(error).__name__}") from error
+            raise ImageError(f"{path} {_with_cure(what, str(error) or type(error).__name__)}") from error
         if damages := [message for message in messages if not message.startswith(_OF_TAGS)]:
             more = f", and {len(damages) - 1} more" if len(damages) > 1 else ""
             logger.warning("%s is damaged in places, which were guessed (%s%s)", path, damages[0].rstrip("."), more)
 
 
-def _plain(reason: str) -> str:
-    """pillow-jxl-plugin tells developers how to build libjxl."""
-    return "libjxl cannot decode it" if "libjxl" in reason else reason
+def _with_cure(what: str, reason: str) -> str:
+    """What is wrong and why; what a reader does not know is not damaged, and another program may."""
+    if "libjxl" in reason:  # pillow-jxl-plugin tells developers how to build it
+        return f"{what}: libjxl cannot decode it"
+    if _OF_OTHER_KIND.match(reason):
+        return f"cannot be read: {reason.rstrip('.')}: open it in another program and save it as PNG or TIFF"
+    return f"{what}: {reason}"

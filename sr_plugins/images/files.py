@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
+from sr_plugins.images.bitmap_samples import open_masked_bitmap
 from sr_plugins.images.damaged_png import open_without_damage
 from sr_plugins.images.failures import named, told
 from sr_plugins.images.file_parts import parts_of
@@ -55,15 +56,13 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             raise ImageError(f"{path} cannot be read: {cure}")
         try:
             image = Image.open(path)
-        except (UnidentifiedImageError, ValueError):
-            unread = open_unread(path) or open_without_damage(path)
+        except (OSError, ValueError):
+            if reason := why_fits_is_unread(path):
+                raise ImageError(f"{path}: {reason}") from None
+            unread = open_unread(path) or open_masked_bitmap(path) or open_without_damage(path)
             if unread is None:
                 raise
             image = unread
-        except OSError:
-            if reason := why_fits_is_unread(path):
-                raise ImageError(f"{path}: {reason}") from None
-            raise
         if isinstance(image, ImageFile.StubImageFile):  # Pillow knows what it is, and a system or user how to read it
             with suppress(OSError):
                 image.load()

@@ -21,6 +21,7 @@ from PIL import Image
 from sr_plugins.images.animations import Timing
 from sr_plugins.images.apng_canvas import apng_canvas_of
 from sr_plugins.images.avif_file import bits_of, deep_samples
+from sr_plugins.images.bitmap_samples import masked_samples
 from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies
 from sr_plugins.images.fits_samples import fits_samples
@@ -69,7 +70,9 @@ class DeepPages:
         self._avif = source if source.format == "AVIF" and bits_of(source) > 8 else None
         self._jpeg_2000 = source if bits_of_jpeg_2000(source) > 8 else None
         self._orientation = orientation_of(source) if self._png or self._avif or self._jpeg_2000 else 1
-        self._numbers, self._sgi = fits_samples(source), sgi_samples(source)
+        self._numbers = fits_samples(source)
+        masked = masked_samples(source)
+        self._samples = sgi_samples(source) if masked is None else masked
         self._tiff: tifffile.TiffFile | None = None
         self._pages = pages_of(source)
         self._refused = isinstance(source, UnreadTiff)
@@ -86,8 +89,8 @@ class DeepPages:
             return self._of_modern(self._modern)
         if self._numbers is not None:
             return self._numbers if self._numbers.no_data is not None else self._numbers.as_picture()
-        if self._sgi is not None:
-            return WideSamples(self._sgi, has_alpha=self._sgi.shape[2] in (2, 4)).as_picture()
+        if self._samples is not None:
+            return WideSamples(self._samples, has_alpha=self._samples.shape[2] in (2, 4)).as_picture()
         if self._light is not None:
             return light_of(self._light)
         if self._map is not None:

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from PIL import Image, ImageChops, ImageFile
 
-from sr_plugins.images.bitmap_alpha import bitmap_alpha
+from sr_plugins.images.bitmap_samples import bitmap_alpha
 from sr_plugins.images.file_parts import bodies, parts_of
 from sr_plugins.images.fits_samples import fits_samples, loaded_fits
 from sr_plugins.images.jpeg_2000 import XMP as XMP_BOX

@@ -1,6 +1,7 @@
 """What no reader takes for a picture is called what it is."""
 
 import io
+import struct
 from pathlib import Path
 
 import imagecodecs
@@ -117,3 +118,16 @@ def test_text_is_no_picture(tmp_path: Path) -> None:
     for text in (b"P6 is a processor", b"Pf", b"DDS stands for", b"#!/bin/sh\n", b"idle"):
         (tmp_path / "notes").write_bytes(text)
         assert not begins_as_picture(tmp_path / "notes")
+
+
+def test_kinds_that_a_reader_does_not_know_are_not_called_damaged(tmp_path: Path) -> None:
+    """What the reader says, and a cure; the header of a BMP and of a texture are whole, and their kinds rare."""
+    two_bits = struct.pack("<IiiHHIIiiII", 40, 4, 1, 1, 2, 0, 4, 0, 0, 4, 0) + bytes(4 * 4 + 4)
+    (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(two_bits), 0, 0, 70) + two_bits)
+    surface = struct.pack("<7I44x", 124, 0x1007, 4, 4, 0, 0, 0) + struct.pack("<II4s5I", 32, 4, b"UYVY", 0, 0, 0, 0, 0)
+    (tmp_path / "b.dds").write_bytes(b"DDS " + (surface + struct.pack("<I", 0x1000)).ljust(124, b"\0") + bytes(32))
+    for name, word in (("a.bmp", "Unsupported BMP pixel depth"), ("b.dds", "Unimplemented pixel format")):
+        with pytest.raises(ImageError) as refused, open_image(tmp_path / name):
+            pass
+        assert str(refused.value).startswith(f"{tmp_path / name} cannot be read: {word}")
+        assert str(refused.value).endswith(": open it in another program and save it as PNG or TIFF")
