@@ -138,7 +138,7 @@ def _webp(file: IO[bytes]) -> Iterator[Part]:
             file.seek(16, io.SEEK_CUR)
             yield Part(kind, b"")
             continue
-        yield Part(kind, _body(file, length + length % 2, wanted=kind == b"VP8X"))
+        yield Part(kind, _body(file, length + length % 2, wanted=kind in (b"VP8X", b"ANIM")))
 
 
 def _boxes(file: IO[bytes]) -> Iterator[Part]:

@@ -11,6 +11,7 @@ from PIL import Image
 from PIL.ExifTags import Base
 
 from sr_plugins.images.avif_file import bits_of
+from sr_plugins.images.background import Background, background_of
 from sr_plugins.images.color_signals import ColorSignals, colors_of
 from sr_plugins.images.exif import exif_of, mended_exif, mended_map, source_resources, stored_exif
 from sr_plugins.images.exif_block import HEAD, RATIONAL, SHORT, ExifBlock, field_of
@@ -23,7 +24,7 @@ from sr_plugins.images.left_behind import left_behind
 from sr_plugins.images.modern_files import jxl_xmp, told_of
 from sr_plugins.images.photoshop import iptc_of, resources_of
 from sr_plugins.images.placement import Placement
-from sr_plugins.images.png_texts import Text, as_comment, background_of, texts_of
+from sr_plugins.images.png_texts import Text, as_comment, texts_of
 from sr_plugins.images.tiff_reader import (
     RESOLUTION_UNIT,
     X_RESOLUTION,
@@ -59,7 +60,7 @@ class Metadata:
         aspect: resolution where it has no unit of length: a ratio, or what a program like ImageJ counts in.
         gain_map: what makes a photo an HDR photo; JPEG alone holds it here.
         map: where on the map it lies, as JPEG 2000 holds it (GeoJP2); TIFF has that in ``exif``.
-        background: what a PNG asks to be shown on: red, green, blue, 0 to 65535.
+        background: what it asks to be shown on.
         told: what is left out whatever the target is.
     """
 
@@ -73,7 +74,7 @@ class Metadata:
     resources: bytes = b""
     gain_map: GainMap | None = None
     map: bytes | None = None
-    background: tuple[int, int, int] | None = None
+    background: Background | None = None
     told: tuple[str, ...] = ()
 
     @property
@@ -196,7 +197,6 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
     told += told_of(source) + (directory.told() if directory else [])
     resources, without = resources_of(source, directory, to)
     told += without
-    on_map = box_of(source, MAP)
     xmp = _mended_xmp(source, directory, to, told, found_map)
     # what the notes before told of lies there, too
     told += left_behind(source, behind=not stored_map(source) and not any("motion photo" in what for what in told))
@@ -214,7 +214,7 @@ def metadata_of(source: Image.Image, size: tuple[int, int], page: int = 0, *, ga
         texts=texts_of(source),
         resources=resources,
         gain_map=found_map,
-        map=mended_map(on_map, to) if on_map else None,
+        map=mended_map(on_map, to) if (on_map := box_of(source, MAP)) else None,
         background=background_of(source),
         told=tuple(dict.fromkeys(told)),
     )

@@ -128,32 +128,6 @@ def with_aspect(png: bytes, aspect: tuple[float, float]) -> bytes:
     return with_chunks(png, {b"pHYs": struct.pack(">IIB", *whole_ratio(aspect, 2**31 - 1), 0)})
 
 
-def background_of(source: Image.Image) -> tuple[int, int, int] | None:
-    """The colour to show a PNG on (11.3.4.1), 0 to 65535 each of red, green and blue; ``None`` where it tells none."""
-    body, head = next(iter(bodies(source, b"bKGD")), b""), next(iter(bodies(source, b"IHDR")), b"")
-    if len(head) != _HEAD:
-        return None
-    depth, kind = head[8], head[9]
-    if kind == _PALETTE:
-        colour = next(iter(bodies(source, b"PLTE")), b"")[3 * body[0] : 3 * body[0] + 3] if len(body) == 1 else b""
-        return (colour[0] * 257, colour[1] * 257, colour[2] * 257) if len(colour) == 3 else None
-    if len(body) != (6 if kind & _COLOURED else 2):
-        return None
-    white = (1 << depth) - 1
-    red, *others = (min(value, white) * 65535 // white for value in struct.unpack(f">{len(body) // 2}H", body))
-    green, blue = others or (red, red)
-    return red, green, blue
-
-
-def with_background(png: bytes, colour: tuple[int, int, int]) -> bytes:
-    """A PNG with the colour to show it on; unchanged where it has none of that: it is gray, or of a palette."""
-    depth, kind = png[24], png[25]
-    if kind == _PALETTE or (not kind & _COLOURED and len(set(colour)) > 1):
-        return png
-    stored = [value * ((1 << depth) - 1) // 65535 for value in (colour if kind & _COLOURED else colour[:1])]
-    return with_chunks(png, {b"bKGD": struct.pack(f">{len(stored)}H", *stored)})
-
-
 def with_chunks(png: bytes, further: Mapping[bytes, bytes]) -> bytes:
     """A PNG that has these, too, behind its head."""
     behind_head = 8 + 12 + _HEAD

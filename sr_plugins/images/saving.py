@@ -15,6 +15,7 @@ from PIL import Image
 
 from sr_plugins.errors import ImageError, SRError, one_line
 from sr_plugins.images.animations import animation_of, timing_of
+from sr_plugins.images.background import in_eight_bits
 from sr_plugins.images.formats import encoder_arguments, fitted
 from sr_plugins.images.light_files import LIGHT_FORMATS
 from sr_plugins.images.metadata import Metadata
@@ -69,7 +70,9 @@ def write_pictures(
         for picture, things in zip(pictures, carried, strict=True)
     ]
     lost = [told for things in carried for told in things.told]
-    arguments = [_carried(picture, things, format, lost) for picture, things in zip(ready, carried, strict=True)]
+    arguments = [
+        _carried(picture, things, format, lost, several=several) for picture, things in zip(ready, carried, strict=True)
+    ]
     for what in dict.fromkeys(lost):
         logger.warning("%s: %s", _name(source, name), what)
     for image, milliseconds in zip(ready, delays, strict=False):  # frames of 16 bits carry none
@@ -128,19 +131,27 @@ def check_place(target: Path) -> None:
         raise ImageError(f"{target.parent} cannot be made: {error.strerror}") from error
 
 
-def _carried(picture: Picture, things: Metadata, format: str, lost: list[str]) -> dict[str, Any]:
-    """Arguments of the writers for one picture."""
+def _carried(
+    picture: Picture, things: Metadata, format: str, lost: list[str], *, several: bool = False
+) -> dict[str, Any]:
+    """Arguments of the writers for one picture; ``several``: of an animation."""
     left: list[str] = []
     if isinstance(picture, Frame):
         mode = "L" if picture.format.family == "gray" and (format != "TIFF" or picture.alpha is None) else "RGB"
+        has_alpha = picture.alpha is not None
     elif isinstance(picture, WideSamples):
         mode = "L" if picture.colours == 1 else "RGB"
+        has_alpha = picture.has_alpha
     else:
-        mode = picture.mode
+        mode, has_alpha = picture.mode, picture.has_transparency_data
         profile = picture.info.get("icc_profile", things.icc_profile)
         if profile != things.icc_profile:
             things = replace(things, colors=replace(things.colors, icc_profile=profile, code_points=None))
     arguments = things.for_format(format, mode, left)
+    if things.background and format == "WEBP" and several:
+        arguments["background"] = in_eight_bits(things.background)
+    elif things.background and format != "PNG" and has_alpha:
+        left.append("the colour that it asks to be shown on")
     lost += [f"{format} cannot hold {what}" + ("" if "colours" in what else ": left out") for what in left]
     return arguments
 

@@ -12,6 +12,7 @@ from PIL import Image
 from sr_plugins.images import jpeg_2000, png_texts
 from sr_plugins.images.animations import timing_of
 from sr_plugins.images.avif_file import bits_for, matrix_of, write_avif
+from sr_plugins.images.background import with_background
 from sr_plugins.images.color_signals import ColorSignals
 from sr_plugins.images.formats import pillow_name
 from sr_plugins.images.jpeg_segments import with_aspect
@@ -37,7 +38,7 @@ from sr_plugins.pixels.frame import Frame
 # What no writer of PNG takes: put in behind its head when it is written, each before those named above it.
 _BEHIND_HEAD: dict[str, Callable[[bytes, Any], bytes]] = {
     "light": png_texts.with_chunks,
-    "background": png_texts.with_background,
+    "background": with_background,
     "aspect": png_texts.with_aspect,
 }
 

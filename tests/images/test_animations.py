@@ -246,3 +246,20 @@ def test_a_thirtieth_of_a_second_stays_one(tmp_path: Path, repeat: Upscaler) -> 
     upscale_file(tmp_path / "in.png", tmp_path / "out.png", repeat)
     with Image.open(tmp_path / "out.png") as image:
         assert timing_of(image).delays == pytest.approx([1000 / 30] * 4, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("ending", "line"), [("webp", ""), ("png", ""), ("gif", "the colour that it asks to be shown on")]
+)
+def test_background_of_a_webp_animation(
+    ending: str, line: str, repeat: Upscaler, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its ANIM chunk holds blue, green, red and alpha (WebP container specification); bKGD three of 8 or 16 bits."""
+    write(tmp_path / "in.webp", "WEBP", discs(transparent=True), background=(200, 100, 50, 255))
+    assert b"ANIM\6\0\0\0\x32\x64\xc8\xff" in (tmp_path / "in.webp").read_bytes()
+    upscale_file(tmp_path / "in.webp", tmp_path / f"out.{ending}", repeat)
+    assert line in caplog.text
+    assert bool(line) == bool(caplog.text)
+    result = (tmp_path / f"out.{ending}").read_bytes()
+    assert (b"ANIM\6\0\0\0\x32\x64\xc8\xff" in result) == (ending == "webp")
+    assert (b"bKGD\0\xc8\0\x64\0\x32" in result) == (ending == "png")
