@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from sr_plugins.errors import ImageError
+from sr_plugins.images.color_profiles import srgb_profile, to_srgb
 from sr_plugins.images.file_parts import bodies, image_resources, kept_with
 from sr_plugins.images.jpeg_2000 import IPTC as IPTC_BOX
 from sr_plugins.images.jpeg_2000 import box_of
@@ -21,10 +22,12 @@ from sr_plugins.images.tiff_reader import IPTC, PHOTOSHOP, Page
 # Adobe Photoshop File Formats Specification, "Image Resource IDs"
 _IPTC, _RESOLUTION, _GUIDES, _CLEAR = 1028, 1005, 1032, 1047
 _MULTICHANNEL, _DUOTONE = 7, 8  # the same, "File Header Section"
-_COLOURS, _PACKED = {1: 1, 3: 3}, 1  # channels of gray and of R'G'B'; run-length code
+_COLOURS, _PACKED = {1: 1, 3: 3, 4: 4, 9: 3}, 1  # channels of gray, R'G'B', CMYK and Lab; run-length code
+_BY_WAY_OF_RGB = ("CMYK", "LAB")  # Pillow has no mode for these with transparency
 _COPYRIGHTED, _URL, _CAPTION_DIGEST = 1034, 1035, 1061
 _OF_THE_PIXELS = {1033, 1036, 1050, 1039, 1058, 1059, 1060}  # thumbnails, slices; profile, EXIF and XMP go elsewhere
 _PATHS = range(2000, 2999)
+_OPAQUE = 255
 _FARTHEST = (1 << 31) - 1  # of a guide
 _FROM_PSD = {_IPTC, _COPYRIGHTED, _URL, _CAPTION_DIGEST, _GUIDES, *_PATHS}  # others tell of its layers
 
@@ -42,7 +45,10 @@ def told_of_document(source: Image.Image) -> Iterator[str]:
     mode, channels = _head_of(source)
     if mode == _DUOTONE:
         yield "its inks (duotone) are left out: it is gray"
-    if (further := channels - len(source.getbands()) - (document_alpha(source) is not None)) > 0:
+    alpha = document_alpha(source)
+    if alpha is not None and _is_to_be_rgb(source, alpha):
+        yield "its colours become sRGB, beside which its transparency can stay"
+    if (further := channels - len(source.getbands()) - (alpha is not None)) > 0:
         yield f"{further} further channels (selections, transparency, spot colours) are left out"
 
 
@@ -77,11 +83,24 @@ def mend_tiles(source: Image.Image) -> None:
 def document_alpha(source: Image.Image) -> Image.Image | None:
     """The transparency of a PSD's flat picture where Pillow leaves it out; to be asked before it is loaded.
 
-    That is the first channel behind gray or R'G'B' where the number of layers is negative; otherwise it is a selection.
+    That is the first channel behind the colours where the number of layers is negative; otherwise it is a selection.
     """
-    if source.mode not in ("L", "RGB") or _flat_of(source) is None:
+    if source.mode not in ("L", "RGB", *_BY_WAY_OF_RGB) or _flat_of(source) is None:
         return None
     return kept_with(source, "alpha", _read_alpha, None)
+
+
+def set_transparency(image: Image.Image, alpha: Image.Image) -> None:
+    """Give a loaded picture, in place, the alpha that its reader left out; CMYK and Lab become sRGB for it."""
+    if _is_to_be_rgb(image, alpha):
+        image.im, image._mode = to_srgb(image, image.info.get("icc_profile")).im, "RGB"
+        image.info["icc_profile"] = srgb_profile()
+    if image.mode not in _BY_WAY_OF_RGB:
+        image.putalpha(alpha)
+
+
+def _is_to_be_rgb(image: Image.Image, alpha: Image.Image) -> bool:
+    return image.mode in _BY_WAY_OF_RGB and alpha.getextrema()[0] != _OPAQUE
 
 
 def _flat_of(source: Image.Image) -> Flat | None:

@@ -16,7 +16,7 @@ from sr_plugins.images.jpeg_2000 import XMP as XMP_BOX
 from sr_plugins.images.jpeg_2000 import box_of, exif_in_box
 from sr_plugins.images.jpeg_2000_samples import narrowed_truly
 from sr_plugins.images.jxl_channels import has_associated_alpha
-from sr_plugins.images.photoshop import clear_index_of, document_alpha, mend_tiles
+from sr_plugins.images.photoshop import clear_index_of, document_alpha, mend_tiles, set_transparency
 from sr_plugins.images.png_texts import embedded_profile, packet_of
 from sr_plugins.images.sgi_samples import sgi_samples
 from sr_plugins.images.tiff_reader import XMP, page_of
@@ -71,7 +71,8 @@ def load_truly(image: Image.Image) -> None:
 
     Pillow maps uncompressed files of modes L, P, I;16 and CMYK into memory. Where a TIFF file is turned by 90 degrees,
     it does that with the sides exchanged (seen in 13.0), and the picture is scrambled; without a name it reads them.
-    It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits, and of a PSD in gray, it reads no alpha.
+    It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits, and of a PSD that is not RGB, it reads no
+    alpha.
     For each frame of an interlaced PNG it says once more that it is interlaced, and its decoder refuses the second.
     Colours of JPEG XL come multiplied with alpha where they are stored so. Run-length code of SGI it refuses where no
     zero ends each line.
@@ -104,7 +105,7 @@ def load_truly(image: Image.Image) -> None:
     if numbers is not None:
         image.im = loaded_fits(image, numbers).im
     if alpha is not None:
-        image.putalpha(alpha)
+        set_transparency(image, alpha)
     if narrow is not None:
         image.im = narrow.im
     _loaded[id(image)] = image

@@ -9,15 +9,17 @@ import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import ImageError
+from sr_plugins.images.color_profiles import is_srgb
 from sr_plugins.images.files import upscale_file
 from sr_plugins.images.pillow_filter import upscale_image
 
 rng = np.random.default_rng(2)
 BANDS: NDArray[np.uint8] = rng.integers(0, 256, (6, 5, 7), np.uint8)  # bands, height, width
+_EXACT = ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOOPTIMIZE
 MODES = {"bitmap": 0, "gray": 1, "indexed": 2, "rgb": 3, "cmyk": 4, "multichannel": 7, "duotone": 8, "lab": 9}
 
 
@@ -79,6 +81,48 @@ def test_transparency_of_layers_is_kept(
     with Image.open(io.BytesIO((tmp_path / "in.psd").read_bytes())) as source:
         larger = np.asarray(upscale_image(source, 2, model="nearest"))
     np.testing.assert_array_equal(larger[::2, ::2], np.moveaxis(BANDS[:bands], 0, 2))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("mode", "colours"), [("cmyk", 4), ("lab", 3)])
+def test_transparency_of_inks_and_lab_is_kept(
+    mode: str, colours: int, packed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beside it the colours are those of the same document without it, in sRGB by Little CMS, or by PDF's formulas."""
+    (tmp_path / "in.psd").write_bytes(psd(mode, colours + 1, layers=-1, packed=packed))
+    (tmp_path / "opaque.psd").write_bytes(psd(mode, colours, packed=packed))
+    with Upscaler("nearest", scale=2) as upscaler, caplog.at_level(logging.WARNING):
+        for name, ending in (("in", "png"), ("opaque", "png"), ("in", "tif"), ("in", "webp")):
+            upscale_file(tmp_path / f"{name}.psd", tmp_path / f"{name}.{ending}", upscaler)
+        with Image.open(tmp_path / "in.psd") as source:
+            larger = upscale_image(source, upscaler=upscaler)
+    assert [line.partition(": ")[2] for line in caplog.messages] == [
+        "its colours become sRGB, beside which its transparency can stay"
+    ] * 3
+    with Image.open(tmp_path / "opaque.png") as result:
+        seen = np.asarray(result)[::2, ::2]
+    if mode == "lab":  # which went there and back, rounded
+        lab = Image.merge("LAB", [Image.fromarray(band) for band in BANDS[:3]])
+        ways = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        direct = ImageCms.profileToProfile(lab, *ways, ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB", flags=_EXACT)
+        assert direct is not None
+        seen = np.asarray(direct)
+    expected = np.dstack((seen, BANDS[colours]))
+    for found in (*(Image.open(tmp_path / f"in.{ending}") for ending in ("png", "tif")), larger):
+        with found:
+            assert found.mode == "RGBA"
+            np.testing.assert_array_equal(np.asarray(found)[::2, ::2], expected)
+            assert is_srgb(found.info["icc_profile"])
+
+
+def test_opaque_inks_stay_inks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = psd("cmyk", 5, layers=-1)
+    (tmp_path / "in.psd").write_bytes(whole[: -BANDS[0].size] + b"\xff" * BANDS[0].size)
+    with Upscaler("nearest", scale=2) as upscaler, caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / "in.psd", tmp_path / "out.tif", upscaler)
+    assert caplog.text == ""
+    with Image.open(tmp_path / "out.tif") as result:
+        assert result.mode == "CMYK"
 
 
 def test_without_a_negative_number_of_layers_it_is_a_selection(tmp_path: Path) -> None:
