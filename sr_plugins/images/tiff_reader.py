@@ -37,7 +37,7 @@ WIDTH, HEIGHT, ORIENTATION, XMP, IPTC, PHOTOSHOP = 256, 257, 274, 700, 33723, 34
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, SAMPLES, PHOTOMETRIC, EXTRA_SAMPLES = 282, 283, 296, 277, 262, 338
 NO_DATA, PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, GEO_KEYS = 42113, 33550, 33922, 34264, 34735
 _OLD_SUBFILE = 255
-_BITS, _SUBFILE, _SUB_DIRECTORIES, _DNG_VERSION = 258, 254, 330, 50706
+_BITS, _SUBFILE, _SUB_DIRECTORIES, _DNG_VERSION, _SAMPLE_FORMAT = 258, 254, 330, 50706, 339
 _RAW_SENSOR = (32803, 34892)  # colour filter array, linear raw
 _MOST_PAGES = 100_000
 _PLACES = frozenset((EXIF, GPS))
@@ -108,8 +108,13 @@ class Page:
         return compiled({(): kept, **below}, self.order, note_at=note.value_at if note else 0)[0]
 
     def told(self) -> list[str]:
-        """What of its tags is left out, in words."""
-        return told_of_tags(self.first, _PLACES, self.order)
+        """What of its tags is left out or no longer holds, in words."""
+        found = told_of_tags(self.first, _PLACES, self.order)
+        if self.value(PHOTOMETRIC, 1) == 0 and self.value(_SAMPLE_FORMAT, 1) > 1 and NO_DATA not in self.first:
+            found.append(
+                "its 0 is white: its numbers are exchanged, the least with the greatest (0 and 1 within those)"
+            )
+        return found
 
 
 def pages_of(source: Image.Image) -> tuple[Page, ...]:

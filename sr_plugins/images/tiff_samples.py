@@ -56,7 +56,7 @@ def is_beyond_pillow(page: Page) -> bool:
     if photometric == _PALETTE:
         return bits > 8
     if photometric == _WHITE_IS_ZERO:
-        return bits > 8 or samples > 1
+        return bits > 8 or samples > 1 or NO_DATA in page.first
     return bits > 8 and (samples > 1 or bits != 16)
 
 
@@ -96,13 +96,15 @@ def read_page(page: Any, told: Page) -> Image.Image | Frame | WideSamples:
     if photometric == _CMYK:
         return _ink(samples, told)
     colours = 3 if photometric in (_RGB, _PALETTE, _YCBCR) else 1
-    if photometric == _WHITE_IS_ZERO and samples.dtype.kind == "u":
+    is_negative, no_data = photometric == _WHITE_IS_ZERO, no_data_of(told)
+    if is_negative and samples.dtype.kind == "u" and no_data is None:
+        is_negative = False
         samples[..., 0] = np.iinfo(samples.dtype).max - samples[..., 0]
     picture = WideSamples(
         with_straight_alpha(samples, colours, [int(kind) for kind in page.extrasamples]),
         has_alpha=any(int(kind) in (_ASSOCIATED_ALPHA, _STRAIGHT_ALPHA) for kind in page.extrasamples),
-        no_data=no_data_of(told),
-        is_negative=photometric == _WHITE_IS_ZERO and samples.dtype.kind != "u",
+        no_data=no_data,
+        is_negative=is_negative,
     )
     picture = WideSamples(
         upright_samples(picture.values, told.value(274, 1)),

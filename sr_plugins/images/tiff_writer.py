@@ -101,7 +101,7 @@ def _pixels(file: IO[bytes], page: Samples, order: str) -> list[Field]:
     if isinstance(page, Frame):
         has_alpha, photometric = page.alpha is not None, 1 if bands == 1 else 2
     elif isinstance(page, WideSamples):
-        has_alpha, photometric = page.has_alpha, 1 if page.colours == 1 else 2
+        has_alpha, photometric = page.has_alpha, 0 if page.is_negative else 1 if page.colours == 1 else 2
     else:
         has_alpha, photometric = page.mode.endswith("A"), PHOTOMETRIC[page.mode]
     rows = max(1, _STRIP_BYTES // samples.nbytes)

@@ -71,8 +71,8 @@ def load_truly(image: Image.Image) -> None:
 
     Pillow maps uncompressed files of modes L, P, I;16 and CMYK into memory. Where a TIFF file is turned by 90 degrees,
     it does that with the sides exchanged (seen in 13.0), and the picture is scrambled; without a name it reads them.
-    It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits, and of a PSD that is not RGB, it reads no
-    alpha.
+    It shows X bitmaps as negatives: their ones are ink. Of bitmaps of 16 bits, and of a PSD other than RGB, it reads
+    no alpha.
     For each frame of an interlaced PNG it says once more that it is interlaced, and its decoder refuses the second.
     Colours of JPEG XL come multiplied with alpha where they are stored so. Run-length code of SGI it refuses where no
     zero ends each line.

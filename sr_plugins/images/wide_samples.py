@@ -31,7 +31,7 @@ class WideSamples:
         has_alpha: the last band is straight alpha, in the same range as the colours.
         no_data: a pixel all of whose samples are this has no value.
         is_light: float samples are proportional to light, 1 being diffuse white, as in OpenEXR and Radiance files.
-        is_negative: 0 is white.
+        is_negative: 0 is white. The enlargement's is black, except beside ``no_data``, where numbers stay as they are.
     """
 
     values: NDArray[Any]
@@ -85,19 +85,22 @@ class WideSamples:
             bands = np.stack(result.planes, axis=2)
             if not exact:
                 bands = _decoded(bands.astype(np.float64)) if self.is_light else bands * (high - low) + low
-            found = _as(bands, dtype)
+            is_negative = self.is_negative and self.no_data is not None
+            found = _as(low + high - bands if is_negative else bands, dtype)
             found = found if not self.has_alpha else np.dstack([found, self._alpha(result, exact=exact)])
             if holes.any():
                 rows = (np.arange(result.height) * self.height) // result.height
                 columns = (np.arange(result.width) * self.width) // result.width
                 empty = holes[rows][:, columns]
                 found[empty] = self.values[rows][:, columns][empty]
-            return replace(self, values=found, is_negative=False)
+            return replace(self, values=found, is_negative=is_negative)
 
         return frame, back
 
     def as_picture(self) -> Image.Image | Frame | WideSamples:
         """The same in the simplest form that holds it: an image of 8 bits, a frame of 16, or this."""
+        if self.is_negative:
+            return self
         if self.values.dtype == np.uint8:
             return Image.fromarray(
                 np.ascontiguousarray(self.values if self.values.shape[2] > 1 else self.values[..., 0])
@@ -108,10 +111,14 @@ class WideSamples:
         return self
 
     def as_image(self) -> Image.Image | None:
-        """Gray samples as an image of mode I or F; ``None`` for all others."""
+        """Gray samples, 0 being black, as an image of mode L, I or F; ``None`` for all others."""
         if self.values.shape[2] > 1:
             return None
         gray = self.values[..., 0]
+        if self.is_negative and gray.dtype.kind == "u":
+            gray = np.iinfo(gray.dtype).max - gray
+        if gray.dtype == np.uint8:
+            return Image.fromarray(np.ascontiguousarray(gray))
         if gray.dtype.kind == "f":
             return Image.fromarray(gray.astype(np.float32))
         limits = np.iinfo(np.int32)

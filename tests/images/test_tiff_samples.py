@@ -83,6 +83,37 @@ def test_white_is_zero_is_inverted_once(kind: str, order: str, tmp_path: Path, r
     assert np.corrcoef(found.ravel(), before.ravel())[0, 1] < -0.999
 
 
+@pytest.mark.parametrize(("kind", "hole"), [("u1", 0), ("u1", 255), ("u2", 0), ("u2", 65535), ("i2", -9), ("f4", -9)])
+def test_numbers_beside_no_data_stay_where_white_is_zero(
+    kind: str, hole: int, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As GDAL reads them: it inverts nothing. What a picture shows is inverted once, in formats without such a kind."""
+    source = np.array([[hole, 1, 2, 100], [3, 4, hole, 125], [200, 210, 254, 253]], kind)
+    no_data = (42113, 2, 0, str(hole), True)
+    tifffile.imwrite(tmp_path / "in.tif", source, photometric="miniswhite", metadata=None, extratags=[no_data])
+    with enlarged(tmp_path, repeat) as result:
+        assert_doubled(result.pages[0].asarray(), source)
+        assert result.pages[0].photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        assert result.pages[0].tags[42113].value == str(hole)
+    assert caplog.text == ""
+    if kind.startswith("u"):
+        upscale_file(tmp_path / "in.tif", tmp_path / "out.png", repeat)
+        with Image.open(tmp_path / "out.png") as shown:
+            there = source != hole
+            top = 255 if kind == "u1" else 65535
+            np.testing.assert_array_equal(np.asarray(shown)[::2, ::2][there], top - source[there].astype(int))
+
+
+@pytest.mark.parametrize("kind", ["i1", "i2", "f4"])
+def test_an_exchange_of_numbers_is_told(
+    kind: str, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", np.array([[-4, 7], [1, 9]], kind), photometric="miniswhite", metadata=None)
+    with enlarged(tmp_path, repeat) as result:
+        np.testing.assert_allclose(result.pages[0].asarray()[::2, ::2], [[9, -2], [4, -4]], atol=1e-5)
+    assert "its 0 is white: its numbers are exchanged" in caplog.text
+
+
 @pytest.mark.parametrize(
     "layout",
     [
