@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 
 import torch
@@ -9,12 +10,14 @@ import torch
 from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, written_graph
 from sr_plugins.backends.precisions import chosen_precision, precision_here
 from sr_plugins.backends.torch_eager import NAME as PLAIN
-from sr_plugins.backends.trial import keep_ready, left_out, tried
+from sr_plugins.backends.trial import keep_ready, left_out, once, tried
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.network import OnnxNetwork, TorchNetwork
 from sr_plugins.plugins import Plugins
+
+logger = logging.getLogger("sr_plugins")
 
 GRAPHS = "openvino"  # networks of convolutions, on a CPU: 1.2 to 1.4 times as fast as torch where that was measured
 EXACT, ROUGH = 1e-4, 1 / 255  # of the largest value: how far it may be off there, in float32 and in half precision
@@ -75,3 +78,31 @@ def _right_at_once(backend: BackendSpec, loaded: LoadedModel, plugins: Plugins, 
         return False
     keep_ready(backend, loaded, device, chosen, found.runner)
     return True
+
+
+def tell_difference(backend: BackendSpec, loaded: LoadedModel, plugins: Plugins, device: str, precision: str) -> None:
+    """Warn where a backend that was named computes something else of a file of others than what its maker tried.
+
+    That is torch, or ONNX Runtime for a graph that torch does not compute alike. A backend that fails here tells why
+    when it is used. int8 is asked for by who knows that it is rougher.
+    """
+    own = PLAIN if loaded.form(("torch",)) is not None else "onnxruntime"
+    is_own = backend.name == own or (backend.name == "onnxruntime" and loaded.network.form == "onnx")
+    if "how" not in loaded.card or "onnx" not in backend.takes or is_own:
+        return
+    try:
+        chosen = chosen_precision(backend, loaded, device, precision)
+        if chosen == "int8":
+            return
+        found = once(backend, loaded, device, chosen)
+        expected = once(plugins.backend(own), loaded, device, "float32").result.float()
+    except (Exception, SystemExit):
+        return
+    off = float((found.result.float() - expected).abs().max()) / max(1.0, float(expected.abs().max()))
+    if not off <= (EXACT if chosen == "float32" else ROUGH):
+        logger.warning(
+            "backend %s computes something else of %s than %s does: values of a small picture are off by %.2g; "
+            "backend 'auto' computes what its maker saw",
+            *(backend.name, loaded.spec.label, own, off),
+        )
+    keep_ready(backend, loaded, device, chosen, found.runner)

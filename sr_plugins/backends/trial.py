@@ -38,20 +38,27 @@ def tried(
     written: Network | None = None,
 ) -> Tried | None:
     """The backend's runner, called once; ``None`` where that fails. ``written``: the network for ``backend``."""
-    spec, picture = loaded.spec, picture_for(loaded.spec, device)
-    side = picture.shape[-1]
-    shapes = ((side, side),) if backend.fixed_shapes else ()
     try:
         if cure := backend.missing():
             raise PluginError(cure)
-        placement = Placement(device=device, precision=precision, shapes=shapes)
-        runner = backend.build(network_for(backend, loaded) if written is None else written, placement)
-        result = runner(picture)
-        if tuple(result.shape[-2:]) != (side * spec.scale, side * spec.scale):
-            raise PluginError(f"backend {backend.name} returned a picture of shape {tuple(result.shape)}")
+        return once(backend, loaded, device, precision, written)
     except (Exception, SystemExit) as error:  # a plugin's own code
         left_out(plugins, backend, error)
         return None
+
+
+def once(
+    backend: BackendSpec, loaded: LoadedModel, device: str, precision: Precision, written: Network | None = None
+) -> Tried:
+    """The backend's runner, called once; raises whatever that does."""
+    spec, picture = loaded.spec, picture_for(loaded.spec, device)
+    side = picture.shape[-1]
+    shapes = ((side, side),) if backend.fixed_shapes else ()
+    placement = Placement(device=device, precision=precision, shapes=shapes)
+    runner = backend.build(network_for(backend, loaded) if written is None else written, placement)
+    result = runner(picture)
+    if tuple(result.shape[-2:]) != (side * spec.scale, side * spec.scale):
+        raise PluginError(f"backend {backend.name} returned a picture of shape {tuple(result.shape)}")
     return Tried(runner, picture, result)
 
 

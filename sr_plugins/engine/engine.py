@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from sr_plugins.backends.files_of_others import tell_difference
 from sr_plugins.backends.precisions import precision_for
 from sr_plugins.backends.selection import Candidate, choose
 from sr_plugins.backends.torch_eager import NAME as PLAIN
@@ -79,6 +80,7 @@ class Engine:
                 spec = choose(loaded, self._plugins, name, precision, without=without, measure=measure)
             else:
                 spec = self._plugins.backend(backend)
+                tell_difference(spec, loaded, self._plugins, name, precision)
             fork.check(spec)
             chosen.append((spec, name, precision_for(spec, loaded, name, precision)))
         if loaded.spec.averages and (self._self_ensemble or any(one.name != PLAIN for one, _, _ in chosen)):

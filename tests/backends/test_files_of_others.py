@@ -97,3 +97,59 @@ def test_a_runtime_that_computes_something_else_is_left_out_and_told(
     ):
         assert "torch, cpu" in upscaler.description
     assert sum("left out" in record.message and "is off by" in record.message for record in caplog.records) == 1
+
+
+def quantized(path: Path) -> Path:
+    """A graph whose tensors are rounded to whole numbers in the midst, as quantization tools write it."""
+    onnx = pytest.importorskip("onnx")
+    rng = np.random.default_rng(1)
+    kinds = {"x": "s", "hidden": "t"}
+    nodes = [
+        *(
+            onnx.helper.make_node("QuantizeLinear", [name, scale, "zero"], [f"{name}q"])
+            for name, scale in kinds.items()
+        ),
+        *(onnx.helper.make_node("DequantizeLinear", [f"{n}q", s, "zero"], [f"{n}d"]) for n, s in kinds.items()),
+        onnx.helper.make_node("Conv", ["xd", "v"], ["hidden"], pads=[1] * 4),
+        onnx.helper.make_node("Conv", ["hiddend", "w"], ["details"], pads=[1] * 4),
+        onnx.helper.make_node("DepthToSpace", ["details"], ["y"], blocksize=2, mode="CRD"),
+    ]
+    order = [0, 2, 4, 1, 3, 5, 6]
+    tensors = {
+        "v": rng.normal(size=(8, 3, 3, 3)) / 5,
+        "w": rng.normal(size=(12, 8, 3, 3)) / 10,
+        **{"s": np.array(1 / 255), "t": np.array(1 / 64)},
+    }
+    stored = [onnx.numpy_helper.from_array(value.astype(np.float32), name) for name, value in tensors.items()]
+    stored.append(onnx.numpy_helper.from_array(np.array(0, np.uint8), "zero"))
+    ends = (("x", ["n", 3, "h", "w"]), ("y", ["n", 3, "H", "W"]))
+    values = [[onnx.helper.make_tensor_value_info(name, 1, shape)] for name, shape in ends]
+    graph = onnx.helper.make_graph([nodes[i] for i in order], "rounded", *values, stored)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(("make", "is_told"), [(quantized, True), (compact, False)])
+def test_a_difference_of_a_backend_that_was_named_is_told(
+    make,  # type: ignore[no-untyped-def]
+    is_told: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """OpenVINO rounds elsewhere than ONNX Runtime, whose own numbers are asked here."""
+    pytest.importorskip("openvino")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    file = make(tmp_path / ("a.onnx" if is_told else "a.pth"))
+    planes = np.random.default_rng(2).random((3, 24, 24), np.float32)
+    with Upscaler(file, device="cpu", precision="float32", backend="openvino") as upscaler:
+        frame = Frame(list(planes), FrameFormat(family="rgb", bits=32, is_float=True))
+        found = np.stack(upscaler.upscale(frame).planes)
+    lines = [message for message in caplog.messages if "computes something else of" in message]
+    assert bool(lines) == is_told
+    if is_told:
+        assert "than onnxruntime does" in lines[0]
+        (expected,) = onnxruntime.InferenceSession(file).run(None, {"x": planes[np.newaxis]})
+        assert np.abs(found - expected[0]).max() > 1e-4
+    with Upscaler(file, device="cpu", precision="float32", backend="onnxruntime"):
+        pass
+    assert [message for message in caplog.messages if "computes something else of" in message] == lines
