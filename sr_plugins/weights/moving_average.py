@@ -15,6 +15,7 @@ _AVERAGES = {"ema", "swa", "avg", "average", "averaged"}
 # how often weights were added to it, and whether ever: AveragedModel of torch.optim.swa_utils, ema-pytorch, LitEma
 _BEGUN = {"n_averaged", "initted", "num_updates"}
 _COUNTERS = {"decay", "num_updates"}  # beside the tensors of latent diffusion's LitEma
+_STEPS = {"cur_step", *_BEGUN}  # of callbacks, beside what they average
 _NO_PARAMETER = ("running_mean", "running_var", "attn_mask", "mask")  # of floats, and not trained
 
 
@@ -63,3 +64,24 @@ def in_order(listed: Mapping[Any, Any], table: Mapping[str, Tensor]) -> dict[str
     if listed.get("num_updates") == 0 or [value.shape for value in shadow] != [table[key].shape for key in names]:
         return {}
     return {**table, **{key: value.detach() for key, value in zip(names, shadow, strict=True)}}
+
+
+def of_callback(kept: Mapping[Any, Any], table: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """What a Lightning callback averages of the network whose ``table`` stands beside it: by names, or all in order.
+
+    That is ``ema_weights`` of those called EMA (NeMo's is a list), and ``average_model_state`` of Lightning's own
+    ``StochasticWeightAveraging``. Empty where nothing was added to it yet, or it does not fit the table.
+    """
+    from torch import Tensor
+
+    if any(kept.get(counter, 1) in (0, None) for counter in _STEPS):
+        return {}
+    for key in filter(lambda key: isinstance(key, str) and is_average(key), kept):
+        found = kept[key]
+        if isinstance(found, list) and len(found) == len(table):
+            found = dict(zip(table, found, strict=True))
+        if isinstance(found, dict) and all(isinstance(value, Tensor) for value in found.values()):
+            fitting = all(value.shape == table[name].shape for name, value in found.items() if name in table)
+            if found and fitting:
+                return found
+    return {}

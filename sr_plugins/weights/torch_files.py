@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sr_plugins.errors import WeightsError, one_line
 from sr_plugins.weights.contents import is_text, read_start
-from sr_plugins.weights.moving_average import completed, in_order, is_average, is_begun
+from sr_plugins.weights.moving_average import completed, in_order, is_average, is_begun, of_callback
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,7 +90,7 @@ class _Tables:
             return {}
         if id(content) not in self._known:
             self._known[id(content)] = {}
-            network = self._average(content, deepest) or self._network(content, deepest)
+            network = self._average(content, deepest) or self._of_callbacks(content, self._network(content, deepest))
             for listed in (content, *(value for value in content.values() if isinstance(value, dict))):
                 network = in_order(listed, network) or network
             self._known[id(content)] = network
@@ -106,6 +106,14 @@ class _Tables:
             return {}
         others = (self.of(inner[key], deepest - 1) for key in inner if key not in named and not _NO_NETWORK.search(key))
         return completed(found[usual[0]], others)
+
+    def _of_callbacks(self, content: dict[Any, Any], network: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The network, or what a callback of Lightning averages of it."""
+        callbacks = content.get("callbacks")
+        for kept in callbacks.values() if isinstance(callbacks, dict) else ():
+            if isinstance(kept, dict) and (average := _tensors(dict(of_callback(kept, network)))):
+                return completed(average, [network])
+        return network
 
     def _network(self, content: dict[Any, Any], deepest: int) -> dict[str, Tensor]:
         inner = next((content[key] for key in (*TABLES, *GENERATORS) if isinstance(content.get(key), dict)), None)

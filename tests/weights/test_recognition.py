@@ -149,6 +149,34 @@ AVERAGED: dict[str, Callable[[Table], Any]] = {
         **{f"net.{key}": value if "body.0" in key else value + 1 for key, value in table.items()},
         **{f"ema.{key}": value for key, value in table.items() if "body.0" not in key},
     },
+    **{
+        f"Lightning's callback {name}": lambda table, name=name, kept=kept: {  # type: ignore[misc]
+            "epoch": 3, "state_dict": under("net.")(other(table)),
+            "callbacks": {"ModelCheckpoint": {"k": 1}, name: kept(table)},
+        }
+        for name, kept in {
+            "EMA": lambda table: {"cur_step": 40, "ema_weights": under("net.")(table)},
+            "EMA of NeMo": lambda table: {"cur_step": 40, "ema_weights": list(table.values())},
+            "EMACallback": lambda table: {"ema_state_dict": table},
+            "StochasticWeightAveraging": lambda table: {"n_averaged": 9, "average_model_state": under("net.")(table)},
+        }.items()
+    },
+    "Lightning's callback not begun": lambda table: {
+        "state_dict": under("net.")(table),
+        "callbacks": {
+            "StochasticWeightAveraging": {"n_averaged": 0, "average_model_state": under("net.")(other(table))}
+        },
+    },
+    "Lightning's callback of nothing": lambda table: {
+        "state_dict": under("net.")(table), "callbacks": {"EMA": {"cur_step": None, "ema_weights": None}},
+    },
+    "Lightning's callback of another network": lambda table: {
+        "state_dict": under("net.")(table), "callbacks": {"EMA": {"ema_weights": list(other(table).values())[1:]}},
+    },
+    "Lightning's own average": lambda table: {
+        "state_dict": under("net.")(table), "current_model_state": under("net.")(other(table)),
+        "averaging_state": {"n_averaged": torch.tensor(40)},
+    },
     "of the adversary": lambda table: {"model": table, "d_ema": other(table), "netD_ema": other(table)},
     "of the generator": lambda table: {"netF_ema": other(table), "netG_ema": table, "netG": other(table)},
     "of losses": lambda table: {"model": table, "ema_losses": {"l1": torch.ones(2)}, "schema": {"w": torch.ones(2)}},
