@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from hashlib import md5
@@ -119,26 +120,11 @@ class Xmp:
             return whole, b""
         if self._tree is None:
             raise ValueError("it is no XML")
-        first, rest = _parsed(whole), _parsed(whole)
-        owners, others = list(first.iter(_RDF + "Description")), list(rest.iter(_RDF + "Description"))
-        top = {id(o) for rdf in first.iter(_RDF + "RDF") for o in rdf}
-        pairs = [(o, r) for o, r in zip(owners, others, strict=True) if id(o) in top]
-        sizes = {id(c): len(ElementTree.tostring(c)) for o, _ in pairs for c in o}
-        moves = sorted(((o, r, n) for o, r in pairs for n in range(len(o))), key=lambda m: -sizes[id(m[0][m[2]])])
-        moved: set[tuple[int, int]] = set()
-        left = len(whole) + 200
-        for owner, _, number in moves:
-            if left <= most:
-                break
-            left -= sizes[id(owner[number])]
-            moved.add((id(owner), number))
-        for owner, other in pairs:
-            for number in reversed(range(len(owner))):
-                del (owner if (id(owner), number) in moved else other)[number]
-            other.attrib = {k: v for k, v in other.attrib.items() if k == _RDF + "about"}
-        extended = _text(rest)
-        pairs[0][0].set(_NOTE + "HasExtendedXMP", md5(extended, usedforsecurity=False).hexdigest().upper())
-        standard = _HEAD + _text(first) + _TAIL
+        sizes = [len(ElementTree.tostring(part)) for owner in _owners(_parsed(whole)) for part in owner]
+        largest = sorted(range(len(sizes)), key=lambda number: -sizes[number])
+        # alone a part is longer than in the whole, by its namespaces: how many to move shows when it is done
+        fewest = bisect_left(range(1, len(sizes)), True, key=lambda n: len(_divided(whole, largest[:n])[0]) <= most) + 1
+        standard, extended = _divided(whole, largest[:fewest]) if sizes else (whole, b"")
         if len(standard) > most:
             raise ValueError("its smallest parts are too large")
         return standard, extended
@@ -216,9 +202,9 @@ class Xmp:
                     self._changed = True
 
     def _panorama(self, to: Placement) -> None:
-        names = ("FullPano{}Pixels", "CroppedAreaImage{}Pixels")
-        across = [n.format("Width") for n in names] + ["CroppedAreaLeftPixels"]
-        down = [n.format("Height") for n in names] + ["CroppedAreaTopPixels"]
+        names = ("FullPano{}Pixels", "CroppedAreaImage{}Pixels", "LargestValidInteriorRect{}")
+        across = [*(n.format("Width") for n in names), "CroppedAreaLeftPixels", "LargestValidInteriorRectLeft"]
+        down = [*(n.format("Height") for n in names), "CroppedAreaTopPixels", "LargestValidInteriorRectTop"]
         for side, group in enumerate((across, down)):
             for name in group:
                 for owner, attribute, value in list(self._values(_PANORAMA + name)):
@@ -290,3 +276,24 @@ def _numbers(texts: Iterable[str | None]) -> list[float]:
         return [float(text or "") for text in texts]
     except ValueError:
         return []
+
+
+def _owners(tree: ElementTree.Element) -> list[ElementTree.Element]:
+    return [owner for rdf in tree.iter(_RDF + "RDF") for owner in rdf]
+
+
+def _divided(packet: bytes, moved: Collection[int]) -> tuple[bytes, bytes]:
+    """The standard and the extended packet, with the parts of these numbers in the extended one."""
+    first, rest = _parsed(packet), _parsed(packet)
+    number, gone = 0, set(moved)
+    for owner, other in zip(_owners(first), _owners(rest), strict=True):
+        for part, same in zip(list(owner), list(other), strict=True):
+            if number in gone:
+                owner.remove(part)
+            else:
+                other.remove(same)
+            number += 1
+        other.attrib = {k: v for k, v in other.attrib.items() if k == _RDF + "about"}
+    extended = _text(rest)
+    _owners(first)[0].set(_NOTE + "HasExtendedXMP", md5(extended, usedforsecurity=False).hexdigest().upper())
+    return _HEAD + _text(first) + _TAIL, extended

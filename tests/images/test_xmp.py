@@ -138,6 +138,7 @@ def test_people_of_microsoft_are_told_by_their_corner(orientation: int, as_attri
 def test_sizes_resolutions_and_panoramas_are_those_of_the_result() -> None:
     values = {"ImageWidth": 70, "ImageLength": 50, "Orientation": 6, "XResolution": "300/1", "YResolution": "150/1"}
     panorama = {"FullPanoWidthPixels": 100, "FullPanoHeightPixels": 80, "CroppedAreaLeftPixels": 7}
+    panorama |= {"LargestValidInteriorRectLeft": 3, "LargestValidInteriorRectHeight": 40}
     attributes = " ".join(f'tiff:{n}="{v}"' for n, v in values.items())
     body = "".join(f"<GPano:{n}>{v}</GPano:{n}>" for n, v in panorama.items())
     xmp = Xmp(packet(body + "<exif:PixelXDimension>70</exif:PixelXDimension>", attributes))
@@ -146,7 +147,7 @@ def test_sizes_resolutions_and_panoramas_are_those_of_the_result() -> None:
     assert told(xmp, "exif:PixelXDimension") == ["100"]
     assert told(xmp, "tiff:Orientation") == []
     assert (told(xmp, "tiff:XResolution"), told(xmp, "tiff:YResolution")) == (["150/1"], ["300/1"])
-    assert [told(xmp, f"GPano:{name}") for name in panorama] == [["200"], ["160"], ["14"]]
+    assert [told(xmp, f"GPano:{name}") for name in panorama] == [["200"], ["160"], ["14"], ["6"], ["80"]]
 
 
 @pytest.mark.parametrize(
@@ -186,6 +187,23 @@ def test_two_bytes_a_letter_become_one(code: str, mark: str) -> None:
     xmp = Xmp((mark + plain.decode()).encode(code))
     assert told(xmp, "dc:title") == ["Ärger"]
     assert bytes(xmp) == plain  # without the mark of a byte order that it no longer has
+
+
+def test_a_packet_of_many_small_parts_is_split() -> None:
+    """Each of them alone, with the names of its namespaces, is longer than in the whole."""
+    owners = "".join(
+        f'<rdf:Description rdf:about="" xmlns:n{i}="http://example.org/{"long/" * 9}{i}/">'
+        + "".join(f"<n{i}:p{j}>value {i} {j}</n{i}:p{j}>" for j in range(40))
+        + "</rdf:Description>"
+        for i in range(40)
+    )
+    head = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{SPACES["rdf"]}">'
+    whole = f"{head}{owners}</rdf:RDF></x:xmpmeta>".encode()
+    most = len(whole) // 3
+    first, rest = Xmp(whole).split(most)
+    assert most * 0.9 < len(first) <= most
+    texts = [sorted(filter(str.strip, ElementTree.fromstring(part).itertext())) for part in (first, rest)]
+    assert sorted([*texts[0], *texts[1]]) == sorted(f"value {i} {j}" for i in range(40) for j in range(40))
 
 
 def test_a_packet_that_is_too_large_is_split_and_joined_to_what_it_was() -> None:
