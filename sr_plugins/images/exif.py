@@ -25,7 +25,9 @@ from sr_plugins.images.tiff_reader import (
     TIE_POINTS,
     TRANSFORMATION,
     WIDTH,
+    X_POSITION,
     X_RESOLUTION,
+    Y_POSITION,
     Y_RESOLUTION,
     Page,
 )
@@ -117,6 +119,7 @@ def mended_exif(data: bytes, to: Placement) -> ExifBlock | None:
                 _overwrite(block, fields[tag], [side])
     if to.turned:
         _exchange(block, first, X_RESOLUTION, Y_RESOLUTION, (1.0, 1.0))
+    _exchange(block, first, X_POSITION, Y_POSITION, to.factors, turned=to.turned)
     _exchange(block, below, _FOCAL_X, _FOCAL_Y, to.factors, turned=to.turned)
     unusable = [tag for tag in (_SUBJECT_AREA, _SUBJECT_LOCATION) if tag in below and not _moved(block, below[tag], to)]
     if unusable:

@@ -22,9 +22,11 @@ from sr_plugins.images.exif_block import (
     INTEROP,
     LONG,
     MAKER_NOTE,
+    RATIONAL,
     Field,
     ReadAt,
     compiled,
+    field_of,
     numbers,
     read_directory,
 )
@@ -35,6 +37,7 @@ RPC = 50844
 _BULK = {273, 279, 324, 325, 288, 289, 519, 520, 521, 320}  # offsets and tables: never needed here
 WIDTH, HEIGHT, ORIENTATION, XMP, IPTC, PHOTOSHOP = 256, 257, 274, 700, 33723, 34377
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, SAMPLES, PHOTOMETRIC, EXTRA_SAMPLES = 282, 283, 296, 277, 262, 338
+X_POSITION, Y_POSITION, _CENTIMETRE = 286, 287, 3
 NO_DATA, PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, GEO_KEYS = 42113, 33550, 33922, 34264, 34735
 _OLD_SUBFILE = 255
 _BITS, _SUBFILE, _SUB_DIRECTORIES, _DNG_VERSION, _SAMPLE_FORMAT = 258, 254, 330, 50706, 339
@@ -100,12 +103,19 @@ class Page:
 
     def block(self) -> bytes | None:
         """What it carries beside its pixels, as an EXIF block of the same byte order."""
-        kept = kept_fields(self.first, _PLACES, self.order)
+        kept = [self._in_inches(field) for field in kept_fields(self.first, _PLACES, self.order)]
         below = {path: small_fields(fields.values(), self.order) for path, fields in self.below.items()}
         if not kept and not any(below.values()):
             return None
         note = self.below.get((EXIF,), {}).get(MAKER_NOTE)
         return compiled({(): kept, **below}, self.order, note_at=note.value_at if note else 0)[0]
+
+    def _in_inches(self, field: Field) -> Field:
+        """A position on the page in the unit in which resolutions are written."""
+        values = numbers(field, self.order) if field.tag in (X_POSITION, Y_POSITION) else ()
+        if len(values) != 1 or self.value(RESOLUTION_UNIT, 2) != _CENTIMETRE:
+            return field
+        return field_of(field.tag, RATIONAL, [values[0] * 50 / 127], self.order)
 
     def told(self) -> list[str]:
         """What of its tags is left out or no longer holds, in words."""

@@ -210,6 +210,27 @@ def test_each_page_keeps_its_own(tmp_path: Path, repeat: Upscaler) -> None:
     assert profiles == [SRGB, OTHER, None]
 
 
+@pytest.mark.parametrize("unit", ["INCH", "CENTIMETER"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_layers_lie_where_they_lay(unit: str, orientation: int, tmp_path: Path, repeat: Upscaler) -> None:
+    """Editors keep a layer's place, in pixels, as a position in the unit of resolution: both are doubled together."""
+    with tifffile.TiffWriter(tmp_path / "in.tif") as file:
+        for name, across, down in (("one", 10, 40), ("two", 0, 3)):
+            tags: list[Any] = [
+                *((286, 5, 1, (across, 100), True), (287, 5, 1, (down, 50), True), (285, 2, 0, name, True)),
+                *((274, 3, 1, orientation, True), (337, 2, 0, "a printer", True)),
+            ]
+            more: dict[str, Any] = {"resolution": (100, 50), "resolutionunit": unit, "metadata": None}
+            file.write(np.asarray(picture()), photometric="rgb", extratags=tags, **more)
+    upscale_file(tmp_path / "in.tif", tmp_path / "out.tif", repeat)
+    told = exiftool(tmp_path / "out.tif")
+    for page, name, across, down in (("IFD0", "one", 10, 40), ("IFD1", "two", 0, 3)):
+        places = [told[f"{page}:{axis}Position"] * told[f"{page}:{axis}Resolution"] for axis in "XY"]
+        pixels = [2 * across, 2 * down]
+        assert places == pytest.approx(pixels if orientation == 1 else pixels[::-1])
+        assert (told[f"{page}:PageName"], told[f"{page}:TargetPrinter"]) == (name, "a printer")
+
+
 def test_a_map_keeps_its_corners_and_its_holes(tmp_path: Path, repeat: Upscaler) -> None:
     heights = (500 + 50 * np.sin(np.arange(30 * 40) / 9)).reshape(30, 40).astype(np.float32)
     heights[10:16, 12:20] = -9999
