@@ -28,6 +28,10 @@ _OTHERS = (
         rb"\x08[\1-\x1f]\x12([\x80-\xff][\1-\x7f]|[\1-\x7f])\n",
         f"is a network of Core ML, which is not read: {_ORIGINAL}",
     ),
+    (
+        rb'\s*\{.{0,400}"weight_map"',
+        "is a list of files that hold the weights together, not weights: join them into one .safetensors",
+    ),
     (rb"ftrt|ptrt", f"is an engine of TensorRT, for one graphics card: {_ORIGINAL}"),
     (rb"GGUF", f"is a network of llama.cpp's form (GGUF), which is not read: {_ORIGINAL}"),
     (rb"\x93NUMPY", "is an array of NumPy, not a network"),

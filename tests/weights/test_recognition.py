@@ -250,6 +250,10 @@ OTHERS = {
     "a.mlmodel": (b"\x08\6\x12\xa6\2\n\x19\n\x0binput_image\x1a\n", "Core ML"),
     "a.engine": (b"ftrt" + bytes(50), "TensorRT"),
     "a.gguf": (b"GGUF\3\0\0\0" + bytes(50), "GGUF"),
+    "a.safetensors.index.json": (
+        b'{\n "metadata": {"total_size": 9},\n "weight_map": {"a": "model-00001-of-00002.safetensors"}}',
+        "join them",
+    ),
     "a.npy": (b"\x93NUMPY\1\0" + bytes(50), "NumPy"),
     "a.ckpt": (b"MZ\x90\0\x03\0" + bytes(50), "program"),
     "a.glsl": (b"//!HOOK LUMA\n//!BIND HOOKED\n", "shader"),
