@@ -36,7 +36,7 @@ PURPOSES = {
     "FaceSR": "restores faces, which it must be shown alone",
     "Inpainting": "fills holes, and needs a mask",
 }
-PROBE = "8"  # changes with what weights/probe.py finds
+PROBE = "9"  # changes with what weights/probe.py finds
 
 
 def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:

@@ -27,6 +27,7 @@ OVERLAP = 32  # input pixels over which tiles of a network blend that mixes the 
 INVISIBLE = 0.1 * CODE
 PICTURES, PATIENCE = 12, 5.0  # on which the margin is measured, and seconds after which two are enough
 WRONG_GRAY = 4.0  # of a flat picture: a mean colour of 0..255, which is added again
+SIGNED = 0.3  # how near to -1, 0 and 1 black, gray and white come where a picture's values are signed, as of tanh
 LARGEST_VALUE = 1000.0  # far beyond what noise makes of a network that works on 0..1
 
 
@@ -164,7 +165,12 @@ def _check_answers(run: Run, x: Tensor, path: Path) -> None:
         raise WeightsError(f"{path} gives values that are not finite: download it again")
     if not torch.equal(first, again) and float((first - again).abs().max()) > ALIKE:
         raise WeightsError(f"{path} gives another picture each time it runs: it is no network of this kind")
-    flat = float(run(torch.full_like(x, 0.5)).mean())
+    black, flat, white = (float(run(torch.full_like(x, value)).mean()) for value in (0.0, 0.5, 1.0))
+    if max(abs(black + 1), abs(flat), abs(white - 1)) < SIGNED:
+        raise WeightsError(
+            f"{path} gives values of -1..1: it makes {black:.2g} of black and {flat:.2g} of gray; export it with "
+            "(x + 1) / 2 at its end"
+        )
     if not -WRONG_GRAY <= flat <= WRONG_GRAY or float(first.abs().max()) > LARGEST_VALUE:
         raise WeightsError(
             f"{path} works on another range of values than 0..1: it makes {flat:.3g} of a gray 0.5, and up to "

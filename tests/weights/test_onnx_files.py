@@ -251,6 +251,14 @@ def test_masks_and_values_up_to_255_are_refused_and_three_gray_frames_are_not(tm
         open_model(
             graph(shifted, 3, {"m": mean, "k": 0.9 * np.eye(3)[:, :, None, None] * (np.arange(9) == 4).reshape(3, 3)})
         )
+    signed = [  # as SRGAN's: 0..1 in, -1..1 out
+        helper.make_node("Conv", ["in", "k", "b0"], ["a"]),
+        helper.make_node("Tanh", ["a"], ["t"]),
+        helper.make_node("Div", ["t", "top"], ["z"]),
+    ]
+    values = {"k": 2.0 * np.eye(3)[:, :, None, None], "b0": np.full(3, -1.0), "top": np.tanh(1.0)}
+    with pytest.raises(WeightsError, match=r"g\.onnx gives values of -1\.\.1: .* export it with \(x \+ 1\) / 2"):
+        open_model(graph(signed, 3, values))
 
 
 def test_cut_and_other_files_are_refused(tmp_path: Path) -> None:
