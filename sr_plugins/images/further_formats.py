@@ -15,7 +15,27 @@ from sr_plugins.version import extra_command
 _RAW = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "srf", "sr2", "raf", "rw2", "orf", "pef", "raw", "3fr", "iiq", "x3f")
 _DEVELOP = "it is a camera's raw file: develop it first (darktable, RawTherapee), and save a TIFF"
 # formats of pictures that nothing here reads
-_UNREAD = ("bpg", "cin", "dcm", "djvu", "farbfeld", "ff", "flif", "hdp", "jng", "ktx", "ktx2", "miff", "mng")
+_UNREAD = (
+    *(
+        "bpg",
+        "cin",
+        "dcm",
+        "djvu",
+        "farbfeld",
+        "ff",
+        "flif",
+        "hdp",
+        "iff",
+        "ilbm",
+        "jng",
+        "ktx",
+        "ktx2",
+        "lbm",
+        "miff",
+        "mng",
+    ),
+    *("pic", "rla", "rpf", "zfile"),
+)
 _CURES = {
     **{
         f".{ending}": "save it as PNG or TIFF first"

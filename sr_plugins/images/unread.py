@@ -42,6 +42,7 @@ _OTHERS = (
     *((rb"\0\0\0[\x64-\xff]\0\0\0\x07\0\0\0[\0-\2]", "window dump (XWD)"), (rb"\xabKTX [12]", "texture (KTX)")),
     *((rb"PDS_VERSION_ID|ODL_VERSION_ID|CCSD3ZF", "picture of a spacecraft (PDS)"), (rb"\x89HDF\r\n", "HDF5 file")),
     *((rb".{128}DICM", "medical picture (DICOM)"), (rb"AT&TFORM....DJV[UM]", "document (DjVu)")),
+    *((rb"FORM....(ILBM|PBM )", "picture of an Amiga (IFF)"), (rb"FOR[4M8].{4}.{0,4}CIMG", "picture of Maya (IFF)")),
 )
 _SIGNATURES = (
     (rb"version https://git-lfs", "is a git-LFS pointer, not the picture itself: fetch it with 'git lfs pull'"),

@@ -54,6 +54,8 @@ FILES = {
         "is not read (JPEG 2000): convert it to PNG",
     ),
     "HEIF of samples": (heif(b"mif1", b"unci"), "(samples without compression): convert it to PNG"),
+    "Amiga": (b"FORM\0\0\1\0ILBMBMHD" + bytes(20), "picture of an Amiga (IFF), which is not read: save it"),
+    "Maya": (b"FOR4\0\0\1\0CIMGFOR4" + bytes(20), "picture of Maya (IFF), which is not read: save it"),
     "farbfeld": (b"farbfeld" + bytes(16), "farbfeld picture, which is not read: save it as PNG"),
     "MIFF": (b"id=ImageMagick  version=1.0\n", "MIFF"),
     "MNG": (b"\x8aMNG\r\n\x1a\n" + bytes(20), "MNG, which is not read"),
