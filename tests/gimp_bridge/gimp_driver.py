@@ -107,6 +107,10 @@ def make(case, folder):
             layer.add_mask(layer.create_mask(Gimp.AddMaskType.WHITE))
         if spec.get("lock"):
             locked.append(parent or layer)
+        if spec.get("lock_position"):
+            layer.set_lock_position(True)
+            if parent:
+                parent.set_lock_position(True)
     if case.get("special"):
         make_special(groups["pair"], case["special"])
     for item in locked:
@@ -143,6 +147,7 @@ def describe(image, case, folder, when):
                 "offset": list(layer.get_offsets())[-2:],
                 "mask": [mask.get_width(), mask.get_height()] if mask else None,
                 "mask_is_white": set(read(mask, "Y' u8")) == {255} if mask else None,
+                "lock_position": layer.get_lock_position(),
                 "locked": layer.get_lock_content()
                 or bool(layer.get_parent() and layer.get_parent().get_lock_content()),
                 "group": layer.get_parent().get_name() if layer.get_parent() else None,

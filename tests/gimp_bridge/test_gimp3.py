@@ -71,6 +71,10 @@ LOCKED["layers"][0]["lock"] = True
 FLOATING = case("floating", "R'G'B'A u8", "U8_NON_LINEAR", float=True)
 GROUP = case("group", "R'G'B'A u8", "U8_NON_LINEAR", procedure=LAYER, target="pair")
 GROUP["layers"][0] = {**GROUP["layers"][0], "group": "pair", "offset": [3, 2]}
+FIXED = case("fixed", "R'G'B'A u8", "U8_NON_LINEAR", procedure=LAYER)
+FIXED["layers"] = [
+    {**PLAIN, "size": [20, 10], "offset": [4, 6], "group": "pair", "lock_position": True, "pixels": "fixed-pixels-0"}
+]
 UNKNOWN = case("gone", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "gone", "scale": "2"})
 CRASH = case("crash", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "crash", "scale": "2"})
 ENDLESS = case("endless", "R'G'B'A u8", "U8_NON_LINEAR", arguments={"model": "endless", "scale": "2"})
@@ -111,6 +115,7 @@ CASES = [
     *COLOUR,
     STACK,
     NEW_LAYER,
+    FIXED,
     GROUP,
     SELECTED,
     ENSEMBLE,
@@ -267,6 +272,17 @@ def test_new_layer_around_the_same_centre(gimp: GimpInChroot, ran: str) -> None:
     assert (old["name"], new["name"]) == ("layer 0", "layer 0 (blur 2x)")
     assert (new["size"], new["mask"], new["offset"]) == ([40, 20], [40, 20], [4 - 10, 6 - 5])
     np.testing.assert_array_equal(outcome.pixels("after", 0), outcome.pixels("before"))
+    np.testing.assert_array_equal(outcome.pixels("after", 1), upscaled(outcome.pixels("before")))
+
+
+def test_new_layer_of_one_that_is_not_to_be_moved(gimp: GimpInChroot, ran: str) -> None:
+    """Its copy has its lock of position, and lies in a group that has one, too."""
+    outcome = Outcome(gimp, FIXED)
+    assert outcome.error is None
+    old, new = outcome.after["layers"]
+    assert (new["size"], new["offset"], new["group"]) == ([40, 20], [4 - 10, 6 - 5], "pair")
+    assert old == outcome.before["layers"][0]
+    assert new["lock_position"]
     np.testing.assert_array_equal(outcome.pixels("after", 1), upscaled(outcome.pixels("before")))
 
 

@@ -7,6 +7,7 @@ in pieces of at most STRIP bytes. Results wait in GEGL buffers, which swap to di
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import gi
@@ -164,12 +165,17 @@ def check_done(answer: Any, what: str) -> None:
         raise WorkerError(f"GIMP could not {what}: undo this step")
 
 
-def put(result: Any, drawable: Any) -> None:
-    """Replace a drawable's pixels, with its size if need be."""
+def put(result: Any, drawable: Any, around: Any = None) -> None:
+    """Replace a drawable's pixels, with its size if need be; its centre is that of ``around``, or its own."""
     box = result.get_extent()
     make_pixels_its_own(drawable)
-    if (drawable.get_width(), drawable.get_height()) != (box.width, box.height):
-        check_done(drawable.scale(box.width, box.height, True), f"scale {drawable.get_name()}")
+    with movable(drawable):
+        if (drawable.get_width(), drawable.get_height()) != (box.width, box.height):
+            check_done(drawable.scale(box.width, box.height, True), f"scale {drawable.get_name()}")
+        if around is not None:
+            x, y = around.get_offsets()[-2:]
+            place = x - (box.width - around.get_width()) // 2, y - (box.height - around.get_height()) // 2
+            check_done(drawable.set_offsets(*place), f"place {drawable.get_name()}")
     locked = locked_items(drawable)
     for item in locked:
         check_done(item.set_lock_content(False), f"unlock the pixels of {item.get_name()}")
@@ -190,7 +196,22 @@ def make_pixels_its_own(drawable: Any) -> None:
 
 def locked_items(drawable: Any) -> list[Any]:
     """Itself and its groups, as far as their pixels are locked; GIMP ends a plug-in that writes into such a layer."""
+    return [item for item in with_groups(drawable) if item.get_lock_content()]
+
+
+def with_groups(drawable: Any) -> list[Any]:
     items = [drawable]
     while (parent := items[-1].get_parent()) is not None:
         items.append(parent)
-    return [item for item in items if item.get_lock_content()]
+    return items
+
+
+@contextmanager
+def movable(drawable: Any) -> Iterator[None]:
+    """Itself and its groups without a lock of their position, which GIMP neither scales nor moves."""
+    locked = [item for item in with_groups(drawable) if item.get_lock_position()]
+    for item in locked:
+        check_done(item.set_lock_position(False), f"unlock the position of {item.get_name()}")
+    yield
+    for item in locked:
+        check_done(item.set_lock_position(True), f"lock the position of {item.get_name()} again")

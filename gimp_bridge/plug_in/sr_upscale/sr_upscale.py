@@ -106,12 +106,7 @@ def upscale_layers(image: Any, drawables: list[Any], network: Network) -> None:
             check_done(image.insert_layer(larger, layer.get_parent(), place), "add the new layer")
             if layer.is_group():
                 take_over_looks(layer, larger)
-            put(result, larger)
-            if layer.is_group():
-                size = result.get_extent()
-                x, y = layer.get_offsets()[-2:]
-                wider, higher = size.width - layer.get_width(), size.height - layer.get_height()
-                check_done(larger.set_offsets(x - wider // 2, y - higher // 2), "place the new layer")
+            put(result, larger, layer if layer.is_group() else None)
 
 
 def stand_in(image: Any, group: Any) -> Any:
