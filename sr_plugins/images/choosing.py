@@ -9,7 +9,7 @@ from PIL import Image
 from sr_plugins.estimation.choice import Choice, choose_model
 from sr_plugins.estimation.compression import jpeg_of
 from sr_plugins.images.modes import image_to_frame
-from sr_plugins.images.tiff_reader import black_of, no_data_of, page_of
+from sr_plugins.images.tiff_reader import black_of, no_data_shown, page_of
 from sr_plugins.images.upright import settled_image, upright
 from sr_plugins.settings import OtherSettings, checked
 
@@ -21,7 +21,7 @@ def choose_for_image(image: Image.Image, scale: float | None = None, plugins: Pl
     """The model for an image of Pillow's; one that a JPEG file was opened as tells its quality."""
     page, jpeg = page_of(image), jpeg_of(image)  # asked now: Pillow forgets the file when it loads
     turned = upright(settled_image(image))
-    frame, _ = image_to_frame(turned, negative=black_of(page), no_data=no_data_of(page))
+    frame, _ = image_to_frame(turned, negative=black_of(page), no_data=no_data_shown(page))
     quality = None if jpeg is None else jpeg.stored
     return choose_model([frame], scale, quality=quality, plugins=plugins)
 

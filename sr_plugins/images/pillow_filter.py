@@ -34,7 +34,7 @@ from sr_plugins.images.output_size import check_output_size
 from sr_plugins.images.pixel_art import is_nearest, repeated, wrapped
 from sr_plugins.images.remembered import remember
 from sr_plugins.images.spare_memory import give_back
-from sr_plugins.images.tiff_reader import black_of, no_data_of, page_of
+from sr_plugins.images.tiff_reader import black_of, no_data_shown, page_of
 from sr_plugins.images.upright import settled_image, turned_by
 from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.interface.model import LoadedModel
@@ -233,7 +233,7 @@ def _prepared(
     info |= {name: image.info[name] for name in _FRAME_INFO if name in image.info}
     if (disposal := getattr(image, "disposal_method", None)) is not None:  # GIF keeps it outside of info
         info["disposal"] = disposal
-    frame, restore = image_to_frame(turned, negative=black_of(page), no_data=no_data_of(page), colored=film)
+    frame, restore = image_to_frame(turned, negative=black_of(page), no_data=no_data_shown(page), colored=film)
 
     def back(result: Frame) -> Image.Image:
         enlarged = restore(result)

@@ -159,6 +159,14 @@ def no_data_of(page: Page | None) -> float | None:
         return None
 
 
+def no_data_shown(page: Page | None) -> float | None:
+    """The same among the samples that Pillow gives: of 8 bits whose 0 is white it has inverted them."""
+    number = no_data_of(page)
+    if page is None or number is None or page.value(PHOTOMETRIC, 1) != 0 or page.value(_BITS, 1) != 8:
+        return number
+    return 255 - number
+
+
 def check_readable(source: Image.Image) -> None:
     """``ImageError`` for what Pillow would open as something that it is not: sensors' data, stacks, unnamed bands."""
     if source.format == "PSD" and isinstance(source, ImageFile.ImageFile) and not source.tile and source._im is None:

@@ -104,6 +104,20 @@ def test_numbers_beside_no_data_stay_where_white_is_zero(
             np.testing.assert_array_equal(np.asarray(shown)[::2, ::2][there], top - source[there].astype(int))
 
 
+@pytest.mark.parametrize(("kind", "top"), [("u1", 255), ("u2", 65535)])
+def test_holes_are_known_where_pillow_inverts_white(kind: str, top: int, tmp_path: Path) -> None:
+    """A network would make rings around a hole that it took for a colour."""
+    source = np.full((12, 12), 100, kind)
+    source[4:7, 5:8] = 3
+    tags = [(42113, 2, 0, "3", True)]
+    tifffile.imwrite(tmp_path / "in.tif", source, photometric="miniswhite", metadata=None, extratags=tags)
+    with Image.open(tmp_path / "in.tif") as opened:
+        larger = np.asarray(upscale_image(opened, 2, model="bicubic"))
+    hole = top - 3 if kind == "u1" else 3  # the number of 16 bits is nothing that Pillow inverts
+    expected = np.where(source == 3, hole, top - 100).repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(larger, expected)
+
+
 @pytest.mark.parametrize("kind", ["i1", "i2", "f4"])
 def test_an_exchange_of_numbers_is_told(
     kind: str, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
