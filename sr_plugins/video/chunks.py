@@ -100,6 +100,12 @@ def frame_before(timeline: Sequence[int], chunk: Chunk) -> int | None:
     return timeline[place - 1] if place and chunk.index else None
 
 
+def _announced(timeline: Sequence[int], chunk: Chunk) -> Sequence[int]:
+    """The times of a chunk's frames, as the container announces them."""
+    end = len(timeline) if chunk.end is None else bisect.bisect_left(timeline, chunk.end)
+    return timeline[bisect.bisect_left(timeline, chunk.first) : end]
+
+
 class FrameReader:
     """A film's frames in order, from one decoder that is kept as long as it stands in the right place.
 
@@ -201,6 +207,8 @@ def process_chunk(
     latest: Future[Frame] | None = None
     reused = written = 0
     base = film.source.time_base
+    planned = frozenset(apart(_announced(film.source.timeline, chunk)))
+    backward = 0
 
     def write_next() -> None:
         nonlocal written
@@ -212,6 +220,7 @@ def process_chunk(
         for when, seen in reader.take(chunk.end):
             if times and when <= times[-1]:
                 when = times[-1] + 1
+                backward += when not in planned
                 if chunk.end is not None and when >= chunk.end:
                     raise PipeError(f"{film.source.path}: too many frames at the time {float(when * base):.3f} s")
             if latest is not None and last is not None and seen.same_samples(last):
@@ -236,20 +245,34 @@ def process_chunk(
         encoder.close()
         raise
     header = verify_chunk(path, len(times))
-    file = path.name.replace(".partial", "")
+    file, size = path.name.replace(".partial", ""), path.stat().st_size
     said = reader.last_line if len(times) < chunk.frames else ""
     return ChunkRecord(
-        chunk.index, file, path.stat().st_size, tuple(times), header, digest(last), reused, content(path), said
+        chunk.index, file, size, tuple(times), header, digest(last), reused, content(path), said, backward
     )
 
 
 def undecoded(chunks: Sequence[Chunk], records: Sequence[ChunkRecord]) -> str | None:
-    """A line about frames that the file has and no decoder gives; ``None``: all came out."""
-    missing = [max(0, c.frames - len(r.times)) for c, r in zip(chunks, records, strict=True)]
-    if not any(missing):
+    """A line about frames that the file has and no decoder gives; ``None``: all came out, if in another chunk than
+    they were announced for: AVI and broken files give them a little later."""
+    announced = sum(chunk.frames for chunk in chunks)
+    missing = announced - sum(len(record.times) for record in records)
+    if missing <= 0:
         return None
     said = next((f" ({r.complaint})" for r in records if r.complaint), "")
-    return f"{sum(missing)} of {sum(c.frames for c in chunks)} frames could not be decoded{said}"
+    return f"{missing} of {announced} frames could not be decoded{said}"
+
+
+def out_of_order(records: Sequence[ChunkRecord]) -> str | None:
+    """A line about frames whose times the file does not tell; ``None``: there are none."""
+    count = sum(record.backward for record in records)
+    if not count:
+        return None
+    frames = sum(len(record.times) for record in records)
+    return (
+        f"{count} of {frames} frames came with a time before that of the frame before, and are shown a tick after it: "
+        "the time stamps of this film are wrong there"
+    )
 
 
 def verify_chunk(path: Path, frames: int) -> str:

@@ -53,7 +53,8 @@ class ChunkRecord:
     ``size`` is the file's length in bytes and ``content`` a hash of it; ``header`` a hash of the encoder's parameter
     sets, equal for all chunks; ``last_frame`` a hash of the last decoded frame, by which a run that continues knows
     that it decodes the same; ``reused`` counts frames that were equal to the one before; ``complaint`` is what the
-    decoder said where it gave fewer frames than the chunk has.
+    decoder said where it gave fewer frames than the chunk has; ``backward`` counts frames at times that the source does
+    not tell, for its own ran backward there.
     """
 
     index: int
@@ -65,6 +66,7 @@ class ChunkRecord:
     reused: int
     content: str
     complaint: str = ""
+    backward: int = 0
 
     def line(self) -> dict[str, Any]:
         """As it stands in the list."""
@@ -74,11 +76,13 @@ class ChunkRecord:
     def of(cls, line: Mapping[str, Any]) -> ChunkRecord | None:
         """From a line of the list; ``None``: it is none."""
         known = {f.name for f in fields(cls)}
-        if not known - {"complaint"} <= line.keys() <= known:
+        if not known - {"complaint", "backward"} <= line.keys() <= known:
             return None
-        numbers, texts = ("index", "size", "reused"), ("file", "header", "last_frame", "content")
+        numbers, texts = ("index", "size", "reused", "backward"), ("file", "header", "last_frame", "content")
         times = line["times"]
-        if not all(type(line[key]) is int for key in numbers) or not all(isinstance(line[key], str) for key in texts):
+        if not all(type(line.get(key, 0)) is int for key in numbers):
+            return None
+        if not all(isinstance(line[key], str) for key in texts):
             return None
         if not isinstance(times, list) or not times or not all(type(time) is int for time in times):
             return None

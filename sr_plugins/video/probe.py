@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,11 @@ from av.sidedata.sidedata import Type as SideData
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import DISCONTINUOUS
 from sr_plugins.video.dynamic_hdr import kept_and_lost
+from sr_plugins.video.look import disorder_of, look
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.pixel_shapes import refuse_shapes
 from sr_plugins.video.sequence import DEFAULT_RATE, Numbered, is_sequence
-from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, decoded, main_film, opened
+from sr_plugins.video.source import NO_CROP, Light, Source, StreamInfo, main_film, opened
 from sr_plugins.video.timeline import (
     Timeline,
     bare_clock,
@@ -33,7 +32,6 @@ from sr_plugins.video.timeline import (
 )
 from sr_plugins.video.wholeness import bytes_due, is_whole, still_chunks
 
-_SAMPLES = 24  # places in the film, at most, at which frames are looked at
 # Codecs that have no place for it: whether a frame holds two fields only the container tells, as of captures.
 _WITHOUT_FIELDS = {
     *("cfhd", "ffvhuff", "huffyuv", "jpeg2000", "magicyuv", "mjpeg", "png", "qtrle", "r10k", "r210", "utvideo"),
@@ -95,7 +93,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     limit = None if end is None else (Fraction(end).limit_denominator(10**6) + start) / time_base
     shown = [t for t in found.times if limit is None or t < limit] or found.times
     refuse_shapes(path, [(at, shape) for at, shape in found.shapes if at <= shown[-1]], time_base, start)
-    pictures = _look(path, given, main, shown, found.keyframes)
+    pictures = look(path, given, main, shown, found.keyframes)
     first = pictures[0]
     side = {key: bytes(first.side_data[key]) for key in first.side_data.keys()}  # noqa: SIM118
     mastering = side.get(SideData.MASTERING_DISPLAY_METADATA, coded.get("mastering_display_metadata"))
@@ -109,6 +107,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     seen = {key for picture in pictures for key in picture.side_data.keys()}  # noqa: SIM118
     captions = found.captions or SideData.A53_CC in seen
     equal = equal_times(path, found.times, time_base, rate, start)
+    disorder = None if numbered or bare or name == "avi" else disorder_of(path, main, time_base, start, rate)
     return Source(
         path=path,
         container=name,
@@ -136,7 +135,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
         lost=(*_lost(seen, coded), *tied),
         notices=(
             *_untold({key.name.lower() for key in seen} | coded.keys(), streams[main].metadata),
-            *filter(None, [equal]),
+            *filter(None, [equal, disorder]),
             *([f"{numbered.count} pictures, {numbered.rate} a second"] if numbered and given_rate is None else ()),
             *(_bare(rate, captions, assumed=given_rate is None) if bare else ()),
         ),
@@ -198,37 +197,6 @@ def _describe(stream: Any) -> StreamInfo:
         codec = stream.name or ""
     disposition = tuple(flag.name.lower() for flag in stream.disposition)
     return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata), stream.frames or 0)
-
-
-def _look(
-    path: Path, given: dict[str, str], main: int, timeline: Sequence[int], keyframes: Sequence[int]
-) -> list[av.VideoFrame]:
-    """Some frames from the start and from further on: broadcasts often begin progressive and go on interlaced."""
-    within = [key for key in keyframes if timeline[0] < key <= timeline[-1]]
-    places = [timeline[0], *within[:: max(1, -(-len(within) // _SAMPLES))]]
-    aspects: set[Fraction] = set()
-    found: list[av.VideoFrame] = []
-    with opened(path, given) as container:
-        stream: Any = container.streams[main]
-        if stream.codec_context is None:
-            raise PipeError(f"{path}: no decoder for the codec of its video")
-        for number, place in enumerate(places):
-            # Further places are a look ahead: what cannot be decoded there is told when its turn comes.
-            with contextlib.suppress(*([av.FFmpegError] if number else [])):
-                if number:
-                    container.seek(place, stream=stream)
-                for picture in islice(decoded(container, stream), 3):
-                    if not number or picture.pts is None or picture.pts <= timeline[-1]:  # seeking may lead too far
-                        found.append(picture)
-                        aspects.add(fraction(stream.codec_context.sample_aspect_ratio or 0))
-    if not found:
-        raise PipeError(f"{path}: not one frame of its video can be decoded")
-    if len(shapes := {f"{a.numerator}:{a.denominator}" for a in aspects if a}) > 1:
-        raise PipeError(
-            f"{path}: the shape of its pixels changes ({', '.join(sorted(shapes))}): make a film of each part, cut by "
-            "ffmpeg -ss START -to END -i IN -c copy OUT.mkv"
-        )
-    return found
 
 
 def _determinant(matrix: bytes) -> int:

@@ -186,6 +186,11 @@ def apart(times: Sequence[int]) -> list[int]:
     return distinct
 
 
+def new_times(rate: Fraction) -> str:
+    """The command that gives each frame the next time at this rate."""
+    return f"ffmpeg -i IN -vf setpts=N/{float(rate):g}/TB -c:v ffv1 -c:a copy OUT.mkv"
+
+
 def equal_times(path: Path, times: Sequence[int], time_base: Fraction, rate: Fraction, start: Fraction) -> str | None:
     """A line about frames at the time of another; ``None``: there are none.
 
@@ -200,8 +205,7 @@ def equal_times(path: Path, times: Sequence[int], time_base: Fraction, rate: Fra
     if max(by for _, by in moved) * time_base * 2 * rate > 1:
         raise PipeError(
             f"{path}: {len(moved)} frames lie at the time of another, the first at {first} s, and there is no room "
-            f"between the others: give all new times first: ffmpeg -i IN -vf setpts=N/{float(rate):g}/TB -c:v ffv1 "
-            "-c:a copy OUT.mkv"
+            f"between the others: give all new times first: {new_times(rate)}"
         )
     return f"{len(moved)} frames lie at the time of another, the first at {first} s: each is shown a tick later"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sr_plugins.errors import PipeError
 from sr_plugins.upscaler import Upscaler
-from sr_plugins.video.chunks import undecoded
+from sr_plugins.video.chunks import out_of_order, undecoded
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.decoder_choice import alpha_beside
 from sr_plugins.video.ffmpeg_process import find_ffmpeg
@@ -200,8 +200,8 @@ def _run(
             except PipeError as error:
                 notice(f"what is finished cannot be made a film: {error}")
         raise
-    if lacking := undecoded(plan.chunks, journal.records):
-        notice(f"{plan.film.source.path.name}: {lacking}")
+    for line in filter(None, (undecoded(plan.chunks, journal.records), out_of_order(journal.records))):
+        notice(f"{plan.film.source.path.name}: {line}")
     plan.refuse_changed()
     times = [time for record in journal.records for time in record.times]
     if is_sequence(plan.target):

@@ -98,7 +98,8 @@ def test_frames_that_did_not_come_out_are_counted() -> None:
 
     chunks = [Chunk(i, 5 * i, 5 * i + 5, 5) for i in range(3)]
     assert undecoded(chunks, [record(0, 5), record(1, 5), record(2, 5)]) is None
-    # a chunk with more frames than were announced makes up for none
+    # those that came a chunk later than they were announced are there
     assert undecoded(chunks, [record(0, 3), record(1, 6), record(2, 4, "no such macroblock")]) == (
-        "3 of 15 frames could not be decoded (no such macroblock)"
+        "2 of 15 frames could not be decoded (no such macroblock)"
     )
+    assert undecoded(chunks, [record(0, 4), record(1, 5), record(2, 6)]) is None
