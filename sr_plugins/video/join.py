@@ -27,6 +27,7 @@ from sr_plugins.video.join_settings import (
 from sr_plugins.video.quicktime_keys import key_settings, settle_creation_time
 from sr_plugins.video.sequence import picture
 from sr_plugins.video.sink import Sink
+from sr_plugins.video.sound_delay import sound_settings
 from sr_plugins.video.source import opened
 from sr_plugins.video.t35 import inserter
 from sr_plugins.video.timeline import fraction
@@ -51,7 +52,7 @@ def join_chunks(
     covers = cover_settings(join, target.parent)  # they stand behind what the person attaches
     _cut_subtitles(join, target.parent)
     keys = key_settings(join.source, join.plan.muxer, join.options)
-    extra = (*settings, *join.options.join, *covers, *keys, *extra)
+    extra = (*settings, *join.options.join, *sound_settings(join), *covers, *keys, *extra)
     codec = video.codec_context.codec.canonical_name
     carrier = carrier_of(codec)
     early = _before_first(join, chunks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,10 +14,9 @@ from sr_plugins.video.ffmpeg_process import local_url, version_number
 from sr_plugins.video.join_plan import COVER_KIND, DISPLAY_OPTIONS, FINE_RATE, Join, seconds
 from sr_plugins.video.languages import language_in
 from sr_plugins.video.programs import program_settings
-from sr_plugins.video.sound_delay import sound_delays
 from sr_plugins.video.source import StreamInfo, opened
-from sr_plugins.video.streams import EXPERIMENTAL, Kept
-from sr_plugins.video.timeline import Span, fraction
+from sr_plugins.video.streams import EXPERIMENTAL
+from sr_plugins.video.timeline import fraction
 
 _KEPT_APART = {"h264", "hevc", "mpeg4"}
 _KEPT_WITHIN = {("mpegts", "mpeg4"), ("mxf", "h264")}
@@ -30,19 +29,6 @@ _STALE = (
 
 def stream_settings(join: Join) -> list[str]:
     """Options of the output that ffmpeg-python cannot say, for some come more than once; the person's come last."""
-    sound = [number for number, kept in enumerate(join.kept) if _encodes_sound(join, kept)]
-    if not (sound and container_named(join.plan.muxer).counts):
-        return _stream_settings(join, {})
-    delays = sound_delays(join, _stream_settings(join, dict.fromkeys(sound, Fraction(0))))
-    return _stream_settings(join, {number: delays[number] for number in sound})
-
-
-def _encodes_sound(join: Join, kept: Kept) -> bool:
-    return kept.stream.kind == "audio" and kept.codec != "copy" and not join.options.own_sound
-
-
-def _stream_settings(join: Join, delays: Mapping[int, Fraction]) -> list[str]:
-    """``delays`` of encoders, by the numbers of their streams, where the container cannot tell them."""
     source, plan = join.source, join.plan
     rational = source.time_base
     said = ["-c", "copy", "-map_metadata", "0", "-map_chapters", "0", *(EXPERIMENTAL if plan.experimental else ())]
@@ -60,9 +46,6 @@ def _stream_settings(join: Join, delays: Mapping[int, Fraction]) -> list[str]:
     for number, entry in enumerate(join.kept):
         if entry.codec != "copy":
             said += [f"-c:{number}", entry.codec]
-            span = source.spans.get(entry.stream.index)
-            if span is not None and _encodes_sound(join, entry):
-                said += _in_time(number, span, delays.get(number))
         if entry in join.cut_subtitles:
             said += _tags(number, entry.stream)
         language = entry.stream.tags.get("language")
@@ -83,17 +66,6 @@ def _stream_settings(join: Join, delays: Mapping[int, Fraction]) -> list[str]:
                 asked = [f"-c:{number}", join.options.encoder] if join.options.encoder else []
                 said += [f"-c:{number}", *finish, *asked, *join.options.unfiltered]
     return said
-
-
-def _in_time(number: int, span: Span, delay: Fraction | None) -> list[str]:
-    """Encoders count samples: silence in pauses, and no sound twice where an edit list cuts within a packet. Where the
-    container counts them from zero on, what the encoder puts before the sound takes the place of as much of it."""
-    if delay is None and not (span.cuts or span.pauses):
-        return []
-    steady = "aresample=async=1" + (":min_hard_comp=0.001" if span.cuts else "")
-    if delay is not None:
-        steady += f":first_pts=0,atrim=start={seconds(delay)}"
-    return [f"-filter:{number}", steady]
 
 
 def shape_settings(join: Join, video: VideoStream) -> list[str]:

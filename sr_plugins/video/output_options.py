@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -148,10 +148,26 @@ class OutputOptions:
         """The person says the picture's shape, or filters it: ours then steps back."""
         return self.own_filters or self.value("aspect") is not None
 
+    def sound_filter(self, place: int) -> str | None:
+        """The last filter given for the ``place``-th stream of sound of the result."""
+        return _last(self.join, {"-af", "-filter:a", f"-filter:a:{place}"}.__contains__)
+
     @property
-    def own_sound(self) -> bool:
-        """The person filters the sound."""
-        return bool({"-af", "-filter:a", "-filter:a:0"} & set(self.join))
+    def of_sound(self) -> list[str]:
+        """The options for encoding sound."""
+        return [word for words in self._words() if _concerns_sound(words[0]) for word in words]
+
+    def _words(self) -> Iterator[tuple[str, ...]]:
+        """The options of the join, each with its value."""
+        rest = list(self.join)
+        while rest:
+            token = rest.pop(0)
+            yield (token, *([rest.pop(0)] if token[1:].partition(":")[0] not in _FLAGS else []))
+
+
+def _concerns_sound(token: str) -> bool:
+    name, _, specifier = token[1:].partition(":")
+    return specifier[:1] == "a" or name in {"acodec", "ab", "ar", "ac", "aq", "af", "strict"}
 
 
 def _refuse_across(filters: str) -> None:

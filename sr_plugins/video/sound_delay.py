@@ -1,40 +1,104 @@
-"""How late an encoder of sound is, for containers that cannot tell it: they count samples from zero on."""
+"""Sound that is encoded anew, in step: encoders count samples, and put some before the sound or lose the first.
+
+A container that counts samples from zero on (AVI) cannot say by how much, nor do all encoders say it rightly: it is
+measured, by a signal that is encoded and decoded again.
+"""
 
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Sequence
-from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
 
 from sr_plugins.errors import PipeError
+from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import as_words, local_url
 from sr_plugins.video.join_plan import Join
+from sr_plugins.video.source import opened
+from sr_plugins.video.streams import EXPERIMENTAL, Kept
 
-_BASE = "#tb "
-_LOOKED_AT = "1"  # seconds
+_BEGINS, _LASTS = 0.5, 0.1  # seconds: the signal in what is encoded
+_LENGTH = "1.2"
+# A tone that rises from 300 to 1500 Hz and swells: its own echo at no other time. Any rate from 4000 Hz on holds it.
+_SIGNAL = (
+    f"between(t,{_BEGINS},{_BEGINS + _LASTS})*0.5*sin(2*PI*(300*(t-{_BEGINS})+6000*(t-{_BEGINS})^2))"
+    f"*(0.5-0.5*cos(2*PI*(t-{_BEGINS})/{_LASTS}))"
+)
 
 
-def sound_delays(join: Join, settings: Sequence[str]) -> list[Fraction]:
-    """Seconds before zero at which each stream of the result begins: of sound that these ``settings`` encode, and let
-    begin at zero, what its encoder puts before it. Measured by the ffmpeg that joins, on the film's own first second.
+def sound_settings(join: Join) -> list[str]:
+    """Filters of sound that is encoded anew: the person's own, with silence in pauses, no sound twice where an edit
+    list cuts within a packet, and in step where the container cannot tell what the encoder does. They stand behind the
+    person's options.
 
     Raises:
-        PipeError: ffmpeg cannot do it.
+        PipeError: ffmpeg cannot encode it.
     """
-    maps = [word for kept in join.kept for word in ("-map", f"0:{kept.stream.index}")]
-    only = ["-t", _LOOKED_AT, "-f", "framecrc", "-avoid_negative_ts", "disabled", "-"]
-    given, input = as_words(join.given), ["-i", local_url(join.source.path)]
-    command = [join.executable, "-v", "error", "-nostdin", *given, *input, *maps, *settings, *join.options.join, *only]
-    ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if ended.returncode:
-        last = ended.stderr.strip().splitlines()[-1:]
-        raise PipeError(f"{join.source.path}: its sound cannot be encoded: {''.join(last)}")
-    bases, first = dict[int, Fraction](), dict[int, int]()
-    for line in ended.stdout.splitlines():
-        if line.startswith(_BASE):
-            stream, _, base = line.removeprefix(_BASE).partition(":")
-            bases[int(stream)] = Fraction(base.strip())
-        elif line and not line.startswith("#"):
-            stream, _, shown = line.split(",")[:3]
-            first.setdefault(int(stream), int(shown))
-    return [max(Fraction(0), -first.get(n, 0) * bases.get(n, Fraction(1))) for n in range(len(join.kept))]
+    counts = container_named(join.plan.muxer).counts
+    sounds = [kept for kept in join.kept if kept.stream.kind == "audio"]
+    steady = {place: _filters(join, kept, place, counts) for place, kept in enumerate(sounds) if kept.codec != "copy"}
+    delays = _delays(join, sounds, steady) if counts and steady else {}
+    said: list[str] = []
+    for place, filters in steady.items():
+        number, delay = join.kept.index(sounds[place]), delays.get(place, 0.0)
+        if delay > 0:
+            filters = [*filters, f"atrim=start={delay:.6f}"]
+        elif delay < 0:
+            filters = [*filters, f"adelay=delays={-1000 * delay:.3f}:all=1"]
+        if filters:
+            said += [f"-filter:{number}", ",".join(filters)]
+    return said
+
+
+def _filters(join: Join, kept: Kept, place: int, counts: bool) -> list[str]:
+    own, span = join.options.sound_filter(place), join.source.spans.get(kept.stream.index)
+    cuts, pauses = (span.cuts, span.pauses) if span is not None else (0, 0)
+    steady = ["aresample=async=1" + (":min_hard_comp=0.001" if cuts else "")] if cuts or pauses or counts else []
+    from_zero = ["aresample=async=1:first_pts=0"] if counts else []
+    return [*steady, *([own] if own else []), *from_zero] if steady else []
+
+
+def _delays(join: Join, sounds: Sequence[Kept], filters: dict[int, list[str]]) -> dict[int, float]:
+    """Seconds by which each of these streams comes late from a decoder; below zero: so much of its beginning is lost.
+    Measured by the ffmpeg that joins, with a signal in the place of the film's sound."""
+    words = [word for kept in sounds for word in ("-map", f"0:{kept.stream.index}")]
+    words += ["-c", "copy", *(EXPERIMENTAL if join.plan.experimental else ())]
+    for place in filters:
+        words += [f"-c:a:{place}", sounds[place].codec]
+    words += join.options.of_sound
+    for place, chain in filters.items():
+        words += [f"-filter:a:{place}", ",".join([*chain, "apad", f"aeval='{_SIGNAL}':c=same"])]
+    given = [*as_words(join.given), "-i", local_url(join.source.path)]
+    with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:
+        file = Path(folder, "signal")
+        ends = ["-t", _LENGTH, "-avoid_negative_ts", "disabled", "-f", join.plan.muxer, str(file)]
+        command = [join.executable, "-v", "error", "-nostdin", *given, *words, *ends]
+        ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if ended.returncode:
+            last = ended.stderr.strip().splitlines()[-1:]
+            raise PipeError(f"{join.source.path}: its sound cannot be encoded: {''.join(last)}")
+        return {place: _late(file, place) for place in filters}
+
+
+def _late(file: Path, place: int) -> float:
+    """Seconds by which the signal comes late from this stream of sound; 0 where there is none."""
+    with opened(file) as container:
+        rate = container.streams.audio[place].rate
+        mono = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        frames = [out for frame in container.decode(audio=place) for out in mono.resample(frame)]
+    heard = np.concatenate([np.zeros(1, np.float32), *(frame.to_ndarray().ravel() for frame in frames)])[1:]
+    t = np.arange(round(_LASTS * rate)) / rate
+    signal = np.sin(2 * np.pi * (300 * t + 6000 * t**2)) * (0.5 - 0.5 * np.cos(2 * np.pi * t / _LASTS))
+    return _place(heard, signal) / rate - _BEGINS if heard.size > signal.size and heard.any() else 0.0
+
+
+def _place(heard: NDArray[np.float32], signal: NDArray[np.float64]) -> int:
+    """Where the signal begins: the highest correlation."""
+    size = heard.size + signal.size
+    spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(signal, size))
+    return int(np.argmax(np.fft.irfft(spectrum, size)[: heard.size]))

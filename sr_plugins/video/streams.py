@@ -139,7 +139,8 @@ def plan_streams(
             continue
         if (stream.index in others and mapped is None) or _made_anew(known, stream, source):
             continue
-        asked = options.codec(stream.kind, sum(k.stream.kind == stream.kind for k in kept))
+        nth = sum(k.stream.kind == stream.kind for k in kept)
+        asked = options.codec(stream.kind, nth)
         codec = asked if _can_rewrite(stream, asked) else container.codec(stream, source)
         if codec == "copy":
             codec, experimental = container.tried(executable, stream, source)
@@ -147,11 +148,11 @@ def plan_streams(
         if codec is None:
             notices.append(f"{stream.label} is left out: {container.refusal(stream, source)}")
             continue
-        if codec == "copy" and _uncovers(container, stream, source):
+        filtered = stream.kind == "audio" and asked is None and options.sound_filter(nth) is not None
+        if codec == "copy" and (filtered or _uncovers(container, stream, source)):
             codec = _SAME_SOUND.get(stream.codec, stream.codec if stream.codec.startswith("pcm_") else known.sound)
-            notices.append(
-                f"{stream.label} is encoded anew as {codec}: an edit list hides parts of it, which would be heard again"
-            )
+            why = "a filter changes it" if filtered else "an edit list hides parts of it, which would be heard again"
+            notices.append(f"{stream.label} is encoded anew as {codec}: {why}")
         kept.append(Kept(stream, codec))
         if codec != asked and stream.kind == "subtitle" and codec != "copy":
             cure = "" if muxer == "matroska" else "; .mkv keeps it as it is"

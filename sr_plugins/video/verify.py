@@ -107,7 +107,7 @@ def _verify_distances(
         return
     for kind, places in alike.items():
         entries = [entry for entry in join.kept if entry.stream.kind == kind and not entry.stream.is_cover]
-        for entry, place in zip(entries, places, strict=False):
+        for nth, (entry, place) in enumerate(zip(entries, places, strict=False)):
             was, now = join.source.spans.get(entry.stream.index), found.spans.get(place)
             if entry.stream.index == join.source.main or was is None or now is None:
                 continue
@@ -115,7 +115,7 @@ def _verify_distances(
                 _verify_distance(join, target, _COMPARED[kind], was, now, shift, tick, whole)
             elif container_named(join.plan.muxer).counts:  # then encoded sound is made to begin at zero
                 continue
-            elif not join.options.own_sound and "-itsoffset" not in join.options.join:  # which may move it
+            elif join.options.sound_filter(nth) is None and "-itsoffset" not in join.options.join:  # which may move it
                 drift = min(_begins(was, now, join.origin - shift), key=abs)
                 if abs(drift) > _ENDS + tick:
                     raise PipeError(

@@ -79,7 +79,7 @@ def test_options_that_cannot_be(words: str, said: str) -> None:
 )
 def test_filters_of_single_frames_pass(filters: str) -> None:
     assert OutputOptions.parse(["-vf", filters]).value("vf") == filters
-    assert OutputOptions.parse(["-filter:a", "afade"]).own_sound
+    assert OutputOptions.parse(["-filter:a", "afade"]).sound_filter(1) == "afade"
 
 
 @pytest.mark.parametrize(

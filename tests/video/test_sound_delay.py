@@ -20,21 +20,26 @@ def _film(path: Path, late: float = 0, sound: str = "flac") -> Path:
     return path
 
 
-def _burst(path: Path) -> float:
+def _burst(path: Path, place: int = 0) -> float:
     """When the burst begins, counted in samples from the beginning as AVI's players do: by correlation."""
     with av.open(str(path)) as container:
-        rate = container.streams.audio[0].rate
-        heard = [f.to_ndarray().reshape(-1, f.samples)[0].astype(float) for f in container.decode(audio=0)]
+        rate = container.streams.audio[place].rate
+        heard = [f.to_ndarray().reshape(-1, f.samples)[0].astype(float) for f in container.decode(audio=place)]
     length = round(rate / 10)
     wanted = np.sin(2 * np.pi * 1000 * np.arange(length) / rate) * np.hanning(length)
     return float(np.argmax(np.correlate(np.concatenate(heard), wanted, "valid"))) / rate
 
 
 @both_ffmpegs
-@pytest.mark.parametrize("encoder", ["libmp3lame", "aac", "ac3", "mp2", "pcm_s16le"])
+@pytest.mark.parametrize(
+    "encoder", ["libmp3lame", "aac", "ac3", "mp2", "pcm_s16le", "wmav2", "wmav1", "libvorbis", "dca -strict -2"]
+)
 def test_encoded_sound_is_in_step_in_avi(ffmpeg: str, encoder: str, tmp_path: Path, doubled: Upscaler) -> None:
     source, target = _film(tmp_path / "in.mkv"), tmp_path / "out.avi"
-    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "mpeg4", "-c:a", encoder])
+    said: list[str] = []
+    options = ["-c:v", "mpeg4", "-c:a", *encoder.split()]
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=options, notice=said.append)
+    assert said == []
     assert times(target)[0] == 0
     assert _burst(target) == pytest.approx(0.5, abs=0.001)
 
@@ -56,3 +61,54 @@ def test_wherever_it_begins_and_at_any_rate(
     options = ["-c:v", "mpeg4", "-c:a", "libmp3lame", *more]
     upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=options, start=start, notice=lambda _: None)
     assert _burst(target) == pytest.approx(burst, abs=0.001)
+
+
+@by_turns(
+    case=[
+        ("libmp3lame", ["-af", "volume=0.5"], 0.5),
+        ("aac", ["-filter:a:0", "asplit[a][b];[a][b]amix"], 0.5),
+        ("wmav2", ["-filter:a", "adelay=200:all=1"], 0.7),
+        ("mp2", ["-af", "asetpts=PTS+0.2/TB,aresample=32000"], 0.7),
+    ]
+)
+def test_with_a_filter_of_the_persons_own(
+    ffmpeg: str, case: tuple[str, list[str], float], tmp_path: Path, doubled: Upscaler
+) -> None:
+    encoder, own, burst = case
+    source, target = _film(tmp_path / "in.mkv"), tmp_path / "out.avi"
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "mpeg4", "-c:a", encoder, *own])
+    assert _burst(target) == pytest.approx(burst, abs=0.001)
+
+
+@both_ffmpegs
+def test_each_stream_of_sound_by_its_own_encoder(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """A filter is of the stream that it names, and a stream that is copied stands between."""
+    source, target, two = _film(tmp_path / "one.mkv", sound="pcm_s16le"), tmp_path / "out.avi", tmp_path / "in.mkv"
+    ffmpeg_run("-i", source, *["-map", "0:v", "-map", "0:a", "-map", "0:a", "-map", "0:a", "-c", "copy"], two)
+    options = ["-c:v", "mpeg4", "-c:a:0", "wmav2", "-c:a:2", "libmp3lame", "-filter:a:2", "adelay=100:all=1"]
+    upscale_video(two, target, doubled, ffmpeg=ffmpeg, options=options)
+    assert [_burst(target, place) for place in range(3)] == pytest.approx([0.5, 0.5, 0.6], abs=0.001)
+
+
+@both_ffmpegs
+def test_a_filter_of_the_persons_own_hears_no_pauses(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """Encoders count samples: of sound that lost packets what follows would come early."""
+    whole, source, target = _film(tmp_path / "whole.mkv"), tmp_path / "in.mkv", tmp_path / "out.mkv"
+    lost = ["-bsf:a", "noise=drop='between(pts*tb,0.2,0.4)'"]
+    ffmpeg_run("-i", whole, "-c:v", "copy", "-c:a", "pcm_s16le", *lost, source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:a", "flac", "-af", "volume=0.5"])
+    assert _burst(target) == pytest.approx(0.5, abs=0.001)
+
+
+@by_turns(case=[("aac", "mkv"), ("libmp3lame", "mp4"), ("pcm_s16le", "mov"), ("wmav2", "mkv")])
+def test_a_filter_needs_no_encoder_named(ffmpeg: str, case: tuple[str, str], tmp_path: Path, doubled: Upscaler) -> None:
+    encoder, suffix = case
+    source, target = _film(tmp_path / f"in.{suffix}", sound=encoder), tmp_path / f"out.{suffix}"
+    said: list[str] = []
+    options = ["-c:v", "mpeg4", "-af", "volume=0"]
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=options, notice=said.append)
+    assert [line for line in said if ": a filter changes it" in line] == said != []
+    with av.open(str(target)) as container:
+        name = "aac" if encoder == "wmav2" else encoder.removeprefix("lib").removesuffix("lame")
+        assert container.streams.audio[0].codec_context.codec.canonical_name == name
+        assert all(not frame.to_ndarray().any() for frame in container.decode(audio=0))
