@@ -12,7 +12,7 @@ from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import local_url, version_number
 from sr_plugins.video.join_plan import COVER_KIND, DISPLAY_OPTIONS, FINE_RATE, Join, seconds
-from sr_plugins.video.languages import language_in
+from sr_plugins.video.languages import UNKNOWN, language_in
 from sr_plugins.video.programs import program_settings
 from sr_plugins.video.source import StreamInfo, opened
 from sr_plugins.video.streams import EXPERIMENTAL
@@ -21,7 +21,7 @@ from sr_plugins.video.timeline import fraction
 _KEPT_APART = {"h264", "hevc", "mpeg4"}
 _KEPT_WITHIN = {("mpegts", "mpeg4"), ("mxf", "h264")}
 # What tags say about a stream's old bytes: statistics, and that transparency lies beside the picture.
-_STALE = (
+STALE = (
     *("bps", "number_of_frames", "number_of_bytes", "duration", "_statistics_", "encoder", "rotate", "alpha_mode"),
     "variant_bitrate",
 )
@@ -49,7 +49,9 @@ def stream_settings(join: Join) -> list[str]:
         if entry in join.cut_subtitles:
             said += _tags(number, entry.stream)
         language = entry.stream.tags.get("language")
-        if (written := language_in(container_named(plan.muxer), language)) != language:
+        # ASF's muxer makes the language of another stream of one that is unknown.
+        written = None if language == UNKNOWN else language_in(container_named(plan.muxer), language)
+        if written != language or entry.stream.index == source.main or entry in join.cut_subtitles:
             said += [f"-metadata:s:{number}", f"language={written or ''}"]
         said += [f"-disposition:{number}", "+".join(entry.stream.disposition) or "0"]
         if title := entry.stream.title:
@@ -91,8 +93,8 @@ def _video_settings(join: Join, number: int, stream: StreamInfo) -> list[str]:
 
 
 def _tags(number: int, stream: StreamInfo) -> list[str]:
-    named = "" if "title" in stream.tags else "name"  # then the title
-    kept = [(k, v) for k, v in stream.metadata.items() if not k.lower().startswith(_STALE) and k.lower() != named]
+    apart = {"language", "" if "title" in stream.tags else "name"}  # then the title
+    kept = [(k, v) for k, v in stream.metadata.items() if not k.lower().startswith(STALE) and k.lower() not in apart]
     return [word for key, value in kept for word in (f"-metadata:s:{number}", f"{key}={value}")]
 
 

@@ -24,6 +24,11 @@ _SAME = (
 _OTHER = {one: other for a, b in map(str.split, _SAME) for one, other in ((a, b), (b, a))}
 
 
+def same_language(one: str, other: str) -> bool:
+    """Whether two codes mean the same."""
+    return other in (one, _OTHER.get(one))
+
+
 def language_in(container: Container, code: str | None) -> str | None:
     """The code under which this container tells a language; ``None``: it cannot.
 

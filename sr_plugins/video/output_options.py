@@ -153,6 +153,11 @@ class OutputOptions:
         return _last(self.join, {"-af", "-filter:a", f"-filter:a:{place}"}.__contains__)
 
     @property
+    def metadata_of_streams(self) -> list[str]:
+        """What the person says of streams: ``key=value``."""
+        return [words[1] for words in self._words() if words[0].startswith("-metadata:s")]
+
+    @property
     def of_sound(self) -> list[str]:
         """The options for encoding sound."""
         return [word for words in self._words() if _concerns_sound(words[0]) for word in words]

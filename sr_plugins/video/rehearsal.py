@@ -20,11 +20,11 @@ from sr_plugins.video.encoded_colors import BT601
 from sr_plugins.video.ffmpeg_process import plain
 from sr_plugins.video.join import join_chunks
 from sr_plugins.video.join_plan import Join
+from sr_plugins.video.lost_tags import lost_tags
 from sr_plugins.video.pixel_formats import Colors, PixelLayout, frame_format, pipe_format
 from sr_plugins.video.plan import FilmPlan
 from sr_plugins.video.sequence import is_sequence
 from sr_plugins.video.source import opened
-from sr_plugins.video.streams import TECHNICAL
 from sr_plugins.video.timeline import apart
 from sr_plugins.video.verify import verify_target
 
@@ -35,11 +35,6 @@ _HARDWARE = ("_nvenc", "_qsv", "_vaapi", "_amf", "_vulkan", "_v4l2m2m", "_videot
 _LATE = 60  # seconds after which a stream that begins is not waited for
 # What encoders warn of and ffmpeg goes on after, as if nothing had been asked.
 _UNKNOWN = re.compile(r"Unknown option|Error parsing option|Invalid value for|Unrecognized option", re.IGNORECASE)
-# Of the file alone, as MXF and AVI tell them.
-_OWN = re.compile(
-    r"^(uid|software|product_.*|toolkit_.*|company_name|application_platform|modification_date|.*_(uid|umid|ul))$"
-)
-_NAMED = 8  # tags that a line names
 _TAGS = "matrix", "transfer", "primaries"
 _UNKNOWN_TAG = 2
 _NOWHERE = "NONE"  # a channel without a place
@@ -97,7 +92,7 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
             f"{joined.name}: {'x'.join(map(str, was))} would come out as {'x'.join(map(str, now))}: this container "
             f"cannot hold what {plan.film.encoding.encoder} writes: choose another encoder or another container"
         )
-    told = [*_idle(said, name), *_untagged(plan, shown), *_without_place(plan.join, joined)]
+    told = [*_idle(said, name), *_untagged(plan, shown), *lost_tags(plan.join, joined)]
     told += [*_without_chapters(plan.join, joined, float(limit)), *_other_speakers(plan.join, joined)]
     trial.unlink()
     joined.unlink()
@@ -129,21 +124,6 @@ def _siting(colors: Colors, shown: av.VideoFrame) -> tuple[bool, int]:
     place = colors.chroma_location or ChromaLocation.LEFT + 1
     across, down = PixelLayout.of(shown.format.name).subsampling
     return across > 0 and place % 2 == 0, (place - 1) // 2 if down else 0
-
-
-def _without_place(join: Join, joined: Path) -> list[str]:
-    """A line about tags of the film whose values are nowhere in the result; muxers have names of their own for them."""
-    if not container_named(join.plan.muxer).tags or "-map_metadata" in join.options.join:
-        return []
-    with opened(joined) as container:
-        held = {value for part in (container, *container.streams) for value in part.metadata.values()}
-    told = join.source.metadata.items()
-    lost = sorted(k.lower() for k, value in told if not (k in TECHNICAL or _OWN.search(k) or value in held))
-    if not lost:
-        return []
-    some = ", ".join(lost[:_NAMED]) + (f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
-    cure = "" if join.plan.muxer == "matroska" else "; .mkv can"
-    return [f"tags of the film are left out ({some}): {join.plan.muxer} cannot hold them{cure}"]
 
 
 def _without_chapters(join: Join, joined: Path, limit: float) -> list[str]:
