@@ -32,6 +32,7 @@ _NO_FILM = {
     ".vpy": "a script of VapourSynth, pipe it: vspipe -c y4m IN - | srp pipe | ffmpeg -i - OUT.mkv",
     ".iso": "an image of a disc, copy a film from it first, with a tool such as MakeMKV or ffmpeg -f dvdvideo -i IN",
 }
+_NAMELESS = "RGB\x0f"  # the tag of rgb555le, and of what ffmpeg has no tag for
 _MISNAMED = ("rgb555le", "rgb555be", "rgb565le", "bgr555le")
 
 
@@ -230,6 +231,10 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.Video
 def refuse_misnamed(stream: VideoStream, packet: av.Packet[VideoStream], where: str = "") -> None:
     """Raises ``PipeError`` where a raw frame is no picture of the kind that NUT calls it; ``where`` begins its line."""
     context, pixels = stream.codec_context, stream.width * stream.height
+    if context.name == "rawvideo" and context.codec_tag == _NAMELESS and packet.size == 2 * pixels:
+        if bytes(packet)[1::2].isascii():  # the highest of 16 bits is never set in RGB of 15; NV16 is of this size, too
+            return
+        raise PipeError(f"{where}NUT has no name for these frames (nv16): use -pix_fmt yuv422p")
     if context.name == "rawvideo" and packet.size and context.pix_fmt in _MISNAMED and packet.size != 2 * pixels:
         deep = "yuv420p" if packet.size == 3 * pixels else "yuv444p"
         raise PipeError(

@@ -202,6 +202,17 @@ def test_packed_formats_are_refused_with_a_cure_that_cures(
         assert upscale_pipe(stdin, io.BytesIO(), blurred, "nut") == 5
 
 
+@pytest.mark.parametrize("color", ["testsrc2=s=48x32", "color=black:s=48x32"])
+def test_nv16_in_nut_is_no_rgb(color: str, tmp_path: Path, blurred: Upscaler) -> None:
+    source = tmp_path / "in.nut"
+    ffmpeg_run("-f", "lavfi", "-i", f"{color}:r=25:d=0.1", "-pix_fmt", "nv16", "-c:v", "rawvideo", source)
+    with (
+        source.open("rb") as stdin,
+        pytest.raises(PipeError, match=r"^NUT has no name for these frames \(nv16\): use -pix_fmt yuv422p$"),
+    ):
+        upscale_pipe(stdin, io.BytesIO(), blurred, "nut")
+
+
 @both_ffmpegs
 @pytest.mark.parametrize(("pix_fmt", "planes"), [("p010le", 420), ("p012le", 420), ("p210le", 444)])
 def test_formats_that_nut_mislabels(ffmpeg: str, pix_fmt: str, planes: int, blurred: Upscaler) -> None:

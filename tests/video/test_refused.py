@@ -180,11 +180,17 @@ def test_a_named_model_that_is_broken_is_told_once_for_many_films(film: Path, tm
 
 def test_raw_frames_that_nut_calls_something_else(tmp_path: Path, doubled: Upscaler) -> None:
     """p010 comes out of NUT as RGB of 15 bits, which would be a picture of noise; the latter is read."""
-    for name in ("p010le", "rgb555le"):
+    for name in ("p010le", "rgb555le", "nv16"):
         ffmpeg_run(*moving("32x24", 0.1), "-c:v", "rawvideo", "-pix_fmt", name, tmp_path / f"{name}.nut")
+    with pytest.raises(PipeError, match=r"nv16\.nut: NUT has no name for these frames .*: use -pix_fmt yuv422p$"):
+        upscale_video(tmp_path / "nv16.nut", tmp_path / "out.mkv", doubled)  # of the size of RGB of 15 bits
     with pytest.raises(PipeError, match=r"p010le\.nut: NUT has no name for these frames .*: use -pix_fmt yuv420p10le"):
         upscale_video(tmp_path / "p010le.nut", tmp_path / "out.mkv", doubled)
-    assert upscale_video(tmp_path / "rgb555le.nut", tmp_path / "out.mkv", doubled, options=["-c:v", "ffv1"]).frames == 3
+    white = ["-f", "lavfi", "-i", "color=white:s=32x24:r=25:d=0.1"]  # the highest samples that there are
+    ffmpeg_run(*white, "-c:v", "rawvideo", "-pix_fmt", "rgb555le", tmp_path / "white.nut")
+    for name in ("rgb555le", "white"):
+        target = tmp_path / f"{name}.mkv"
+        assert upscale_video(tmp_path / f"{name}.nut", target, doubled, options=["-c:v", "ffv1"]).frames == 3
 
 
 @both_ffmpegs
