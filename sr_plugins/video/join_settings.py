@@ -19,6 +19,7 @@ from sr_plugins.video.streams import EXPERIMENTAL
 from sr_plugins.video.timeline import fraction
 
 _KEPT_APART = {"h264", "hevc", "mpeg4"}
+_EXACT = 255  # the largest number of a ratio that ffmpeg's -aspect leaves as it is
 _KEPT_WITHIN = {("mpegts", "mpeg4"), ("mxf", "h264")}
 # What tags say about a stream's old bytes: statistics, and that transparency lies beside the picture.
 STALE = (
@@ -79,6 +80,8 @@ def shape_settings(join: Join, video: VideoStream) -> list[str]:
     if not pixel:
         return []
     ratio = fraction(pixel) * Fraction(video.width, video.height)
+    if pixel == 1 and max(ratio.numerator, ratio.denominator) > _EXACT:  # square pixels need no words
+        return []
     return [f"-aspect:{join.place}", f"{ratio.numerator}:{ratio.denominator}"]
 
 

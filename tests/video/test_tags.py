@@ -1,4 +1,4 @@
-"""Tags of single streams: kept where the container can, told where it cannot."""
+"""What a result tells of itself: tags of streams, kept where the container can and told where not; square pixels."""
 
 from pathlib import Path
 
@@ -113,3 +113,19 @@ def test_a_language_that_the_container_makes_up(
     assert _tags(tmp_path / "out.wmv", "video").get("language") == found
     line = f"in.mp4: stream 0 (video, h264, {told}) will be taken for ger: asf cannot hold another language; .mkv can"
     assert [said for said in said if "taken for" in said] == ([line] if found else [])
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(("suffix", "encoder"), [("mp4", "libx264rgb"), ("avi", "ffv1"), ("mkv", "ffv1")])
+def test_square_pixels_stay_square_at_any_size(
+    ffmpeg: str, suffix: str, encoder: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """433:257 has larger numbers than ffmpeg's -aspect takes, which would make other pixels of it."""
+    source, target = tmp_path / "in.mkv", tmp_path / f"out.{suffix}"
+    cut = ["-vf", "crop=433:257:0:0:exact=1,setsar=1", "-pix_fmt", "gbrp"]
+    ffmpeg_run(*moving("434x258", 0.2), *cut, "-c:v", "ffv1", source)
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", encoder])
+    with av.open(str(target)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (866, 514)
+        assert stream.sample_aspect_ratio in (None, 0, 1)
