@@ -6,7 +6,6 @@ measured, by a signal that is encoded and decoded again.
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
-from sr_plugins.video.ffmpeg_process import as_words, local_url
+from sr_plugins.video.ffmpeg_process import Child, as_words, local_url
 from sr_plugins.video.join_plan import Join
 from sr_plugins.video.source import opened
 from sr_plugins.video.streams import EXPERIMENTAL, Kept
@@ -77,11 +75,7 @@ def _delays(join: Join, sounds: Sequence[Kept], filters: dict[int, list[str]]) -
     with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:
         file = Path(folder, "signal")
         ends = ["-t", _LENGTH, "-avoid_negative_ts", "disabled", "-f", join.plan.muxer, str(file)]
-        command = [join.executable, "-v", "error", "-nostdin", *given, *words, *ends]
-        ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
-        if ended.returncode:
-            last = ended.stderr.strip().splitlines()[-1:]
-            raise PipeError(f"{join.source.path}: its sound cannot be encoded: {''.join(last)}")
+        Child([join.executable, *given, *words, *ends], f"encoding the sound of {join.source.path}").finish()
         return {place: _late(file, place) for place in filters}
 
 

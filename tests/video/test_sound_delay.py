@@ -8,6 +8,7 @@ import pytest
 from video_clips import both_ffmpegs, by_turns, ffmpeg_run, moving, times
 
 from sr_plugins import Upscaler
+from sr_plugins.errors import PipeError
 from sr_plugins.video.transcode import upscale_video
 
 _BURST = "0.8*sin(2*PI*1000*(t-0.5))*(0.5-0.5*cos(2*PI*(t-0.5)/0.1))*between(t,0.5,0.6)"
@@ -112,3 +113,16 @@ def test_a_filter_needs_no_encoder_named(ffmpeg: str, case: tuple[str, str], tmp
         name = "aac" if encoder == "wmav2" else encoder.removeprefix("lib").removesuffix("lame")
         assert container.streams.audio[0].codec_context.codec.canonical_name == name
         assert all(not frame.to_ndarray().any() for frame in container.decode(audio=0))
+
+
+@by_turns(
+    case=[(["-c:a", "libmp3lame", "-af", "nosuch=3"], "nosuch"), (["-c:a", "nosuch"], "Unknown encoder 'nosuch'")]
+)
+def test_what_cannot_be_measured_says_why(
+    ffmpeg: str, case: tuple[list[str], str], tmp_path: Path, doubled: Upscaler
+) -> None:
+    """ffmpeg's last line tells consequences, the cause stands before."""
+    words, cause = case
+    source, target = _film(tmp_path / "in.mkv"), tmp_path / "out.avi"
+    with pytest.raises(PipeError, match=cause):
+        upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", "mpeg4", *words])
