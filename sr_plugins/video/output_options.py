@@ -26,7 +26,7 @@ _TIMED = re.compile(
 )
 # Options of the container and of the other streams; everything else concerns the encoding of the video.
 _JOIN = {
-    *("map_metadata", "map_chapters", "metadata", "disposition", "movflags", "brand", "f", "shortest", "attach"),
+    *("map_metadata", "map_chapters", "metadata", "disposition", "movflags", "brand", "f", "attach"),
     *("acodec", "scodec", "dcodec", "ab", "ar", "ac", "af", "aq", "an", "sn", "dn", "bitexact", "fflags"),
     *("max_interleave_delta", "muxdelay", "muxpreload", "avoid_negative_ts", "cues_to_front", "reserve_index_space"),
     *("copy_unknown", "default_mode", "strict", "timecode", "ignore_unknown", "tag", "vtag", "atag", "stag"),
@@ -46,7 +46,6 @@ _FLAGS = {
     "an",
     "sn",
     "dn",
-    "shortest",
     "bitexact",
     "copy_unknown",
     "ignore_unknown",
@@ -56,7 +55,7 @@ _WITHOUT = {"an": "-0:a", "sn": "-0:s", "dn": "-0:d"}
 _BESIDE = ("a", "s", "d", "t")  # how the specifiers of streams beside the picture begin
 _CODEC = {"c", "codec", "vcodec"}
 _REFUSED = {
-    **dict.fromkeys(("ss", "t", "to", "sseof", "frames", "vframes", "fs"), "use --start and --end"),
+    **dict.fromkeys(("ss", "t", "to", "sseof", "frames", "vframes", "fs", "shortest"), "use --start and --end"),
     **dict.fromkeys(("r", "fps_mode", "vsync", "fpsmax", "copyts", "enc_time_base"), "every frame keeps its time"),
     **dict.fromkeys(("hwaccel", "hwaccel_device", "hwaccel_output_format"), "--hwaccel NAME stands before the --"),
     **dict.fromkeys(("pass", "passlogfile"), "chunks are encoded one by one, in a single pass: use -crf"),
@@ -115,8 +114,12 @@ class OutputOptions:
                 join += [token, *values]
             elif name in _JOIN or specifier[:1] in _BESIDE:
                 join += [token, *values]
-            else:
+            elif specifier[:1] in ("", "v", "V"):
                 encode += [token, *values]
+            else:
+                raise PipeError(
+                    f"{token}: name streams by their kind: -{name}:v the picture, -{name}:a:0 the first sound"
+                )
         maps += without
         if maps and all(value.startswith("-") for value in maps):  # they take some of all away
             maps = ["0", *maps]

@@ -132,7 +132,7 @@ def _verify_distance(
     drift = min(_begins(was, now, join.origin - shift), key=abs)
     ends = now.last - (was.last - join.origin) - shift
     late = drift if abs(drift) > grain else ends
-    cut = not whole or join.end is not None or "-shortest" in join.options.join
+    cut = not whole or join.end is not None
     if abs(drift) > grain or (not cut and abs(ends) > grain + _ENDS):
         raise PipeError(f"{target.name}: its {name} would be {float(late):.3f} s late: {join.cure}")
 
