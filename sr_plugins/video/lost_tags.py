@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sr_plugins.video.containers import container_named
@@ -27,7 +27,7 @@ _USUAL_HANDLER = re.compile(
 
 def lost_tags(join: Join, joined: Path) -> list[str]:
     """Lines about tags whose values are nowhere in the result; muxers have names of their own for them."""
-    if "-map_metadata" in join.options.join or container_named(join.plan.muxer).bare:
+    if join.options.maps_metadata or container_named(join.plan.muxer).bare:
         return []
     with opened(joined) as container:
         film = set(container.metadata.values())
@@ -43,8 +43,9 @@ def lost_tags(join: Join, joined: Path) -> list[str]:
 def _of_film(join: Join, held: set[str]) -> list[str]:
     if not container_named(join.plan.muxer).tags:
         return []
-    told = join.source.metadata.items()
-    lost = sorted(k.lower() for k, value in told if not (k in TECHNICAL or _OWN.search(k) or value in held))
+    given = _named(join.options.metadata_of_film)
+    told = ((key.lower(), value) for key, value in join.source.metadata.items() if key not in TECHNICAL)
+    lost = sorted(key for key, value in told if not (key in given or _OWN.search(key) or value in held))
     if not lost:
         return []
     some = ", ".join(lost[:_NAMED]) + (f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
@@ -52,7 +53,7 @@ def _of_film(join: Join, held: set[str]) -> list[str]:
 
 
 def _of_streams(join: Join, found: Mapping[str, list[dict[str, str]]], film: set[str]) -> list[str]:
-    given = {word.partition("=")[0].lower() for word in join.options.metadata_of_streams}
+    given = _named(join.options.metadata_of_streams)
     lines, lost = [], []
     for kept, tags in _pairs(join, found):
         if "language" not in given:
@@ -63,6 +64,10 @@ def _of_streams(join: Join, found: Mapping[str, list[dict[str, str]]], film: set
         some = "; ".join(lost[:_NAMED]) + (f" and of {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
         lines.append(f"tags of streams are left out ({some}): {_cannot(join)}")
     return lines
+
+
+def _named(given: Iterable[str]) -> set[str]:
+    return {word.partition("=")[0].lower() for word in given}
 
 
 def _pairs(join: Join, found: Mapping[str, list[dict[str, str]]]) -> Iterator[tuple[Kept, dict[str, str]]]:

@@ -161,6 +161,16 @@ class OutputOptions:
         return [words[1] for words in self._words() if words[0].startswith("-metadata:s")]
 
     @property
+    def metadata_of_film(self) -> list[str]:
+        """What the person says of the film: ``key=value``."""
+        return [words[1] for words in self._words() if words[0] in ("-metadata", "-metadata:g")]
+
+    @property
+    def maps_metadata(self) -> bool:
+        """The person says where tags come from."""
+        return any(words[0].partition(":")[0] == "-map_metadata" for words in self._words())
+
+    @property
     def of_sound(self) -> list[str]:
         """The options for encoding sound."""
         return [word for words in self._words() if _concerns_sound(words[0]) for word in words]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import av
 import pytest
-from video_clips import both_ffmpegs, ffmpeg_run, moving, tone
+from video_clips import both_ffmpegs, by_turns, ffmpeg_run, moving, tone
 
 from sr_plugins import Upscaler
 from sr_plugins.video.transcode import upscale_video
@@ -98,6 +98,18 @@ def test_what_a_person_says_of_streams_is_no_loss(ffmpeg: str, film: Path, tmp_p
         film, tmp_path / "bare.mp4", doubled, ffmpeg=ffmpeg, options=[*FAST, "-map_metadata", "-1"], notice=said.append
     )
     assert [line for line in said if "tags" in line] == []
+
+
+@by_turns(own=[["-metadata", "Title=New"], ["-metadata:g", "title="], ["-map_metadata:s:a", "-1"]])
+def test_tags_that_a_person_replaces_are_no_loss(
+    ffmpeg: str, own: list[str], tmp_path: Path, doubled: Upscaler
+) -> None:
+    """No container is to blame for them."""
+    source, said = tmp_path / "in.mkv", list[str]()
+    told = ["-metadata", "title=Old", "-metadata:s:a", "mood=blue", "-metadata:s:a", "language=fra"]
+    ffmpeg_run(*moving("64x48", 0.4), *tone(0.4), "-c:v", "libx264", "-c:a", "aac", *told, source)
+    upscale_video(source, tmp_path / "out.mkv", doubled, ffmpeg=ffmpeg, options=[*FAST, *own], notice=said.append)
+    assert said == []
 
 
 @both_ffmpegs
