@@ -235,8 +235,10 @@ def process_chunk(
         while waiting:
             write_next()
         if last is None:
+            since = float(max(chunk.first, film.source.timeline[0]) * base)
             raise PipeError(
-                f"the decoder gave no frame from {chunk.first} on: the source is damaged there, or was cut short"
+                f"{film.source.path}: none of {chunk.frames} frames from {since:.3f} s on can be decoded: it is "
+                f"damaged there, or was cut; a longer chunk reaches what follows: --restart --chunk {4 * chunk.frames}"
             )
         encoder.finish()
     except BaseException:

@@ -140,6 +140,25 @@ def test_frames_that_cannot_be_decoded_are_counted(ffmpeg: str, tmp_path: Path, 
     assert len(times(target)) == result.frames
 
 
+@both_ffmpegs
+def test_a_recording_that_begins_amid_frames(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """No frame before the first key frame can be decoded: a chunk that ends before it holds none, a longer one does."""
+    whole, source, target = tmp_path / "whole.ts", tmp_path / "in.ts", tmp_path / "out.mkv"
+    ffmpeg_run(*moving("64x48", 1.6), "-c:v", "mpeg2video", "-g", "20", "-bf", "2", "-qmax", "2", whole)
+    cells = whole.read_bytes()
+    source.write_bytes(cells[len(cells) // 188 // 8 * 188 :])
+    with pytest.raises(PipeError) as error:
+        upscale_video(source, target, doubled, options=FAST, chunk_frames=3, ffmpeg=ffmpeg)
+    said = re.search(
+        r"in\.ts: none of 3 frames from (\d+\.\d+) s on can be decoded.*: --restart --chunk 12$", str(error.value)
+    )
+    assert said is not None
+    assert float(said[1]) == pytest.approx(times(source)[0], abs=0.001)
+    upscale_video(source, target, doubled, options=FAST, chunk_frames=40, ffmpeg=ffmpeg, restart=True)
+    shown = times(target)
+    assert (len(shown), shown[-1] - shown[0]) == (19, pytest.approx(18 / 25, abs=0.001))  # none is missing in between
+
+
 def test_hidden_frames_are_not_missed(tmp_path: Path, doubled: Upscaler) -> None:
     """VP8's alternate reference frames are packets of their own; some programs give them a time of their own, too."""
     whole, source, target = tmp_path / "whole.webm", tmp_path / "in.webm", tmp_path / "out.mkv"
