@@ -24,7 +24,7 @@ _BEGINS, _LASTS = 0.5, 0.1  # seconds: the signal in what is encoded
 _LENGTH = "1.2"
 # A tone that rises from 300 to 1500 Hz and swells: its own echo at no other time. Any rate from 4000 Hz on holds it.
 _SIGNAL = (
-    f"between(t,{_BEGINS},{_BEGINS + _LASTS})*0.5*sin(2*PI*(300*(t-{_BEGINS})+6000*(t-{_BEGINS})^2))"
+    f"between(t,{_BEGINS},{_BEGINS + _LASTS})*0.25*sin(2*PI*(300*(t-{_BEGINS})+6000*(t-{_BEGINS})^2))"
     f"*(0.5-0.5*cos(2*PI*(t-{_BEGINS})/{_LASTS}))"
 )
 
@@ -70,7 +70,8 @@ def _delays(join: Join, sounds: Sequence[Kept], filters: dict[int, list[str]]) -
         words += [f"-c:a:{place}", sounds[place].codec]
     words += join.options.of_sound
     for place, chain in filters.items():
-        words += [f"-filter:a:{place}", ",".join([*chain, "apad", f"aeval='{_SIGNAL}':c=same"])]
+        # As many channels as come, the last filter makes of them what the encoder gets: aeval's c=same cannot.
+        words += [f"-filter:a:{place}", ",".join([*chain, "apad", f"aeval='{_SIGNAL}':c=same", "aresample"])]
     given = [*as_words(join.given), "-i", local_url(join.source.path)]
     with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:
         file = Path(folder, "signal")

@@ -64,6 +64,20 @@ def test_wherever_it_begins_and_at_any_rate(
     assert _burst(target) == pytest.approx(burst, abs=0.001)
 
 
+@both_ffmpegs
+@pytest.mark.parametrize(("was", "now"), [(1, 2), (6, 2), (2, 1)])
+def test_with_another_number_of_channels(ffmpeg: str, was: int, now: int, tmp_path: Path, doubled: Upscaler) -> None:
+    source, there, target = tmp_path / "one.mkv", tmp_path / "in.mkv", tmp_path / "out.avi"
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[was]
+    same = f"pan={layout}|" + "|".join(f"c{number}=c0" for number in range(was))
+    ffmpeg_run("-i", _film(source), "-c:v", "copy", "-c:a", "flac", "-af", same, there)
+    options = ["-c:v", "mpeg4", "-c:a", "ac3", "-ac", str(now)]
+    upscale_video(there, target, doubled, ffmpeg=ffmpeg, options=options)
+    with av.open(str(target)) as container:
+        assert container.streams.audio[0].channels == now
+    assert _burst(target) == pytest.approx(0.5, abs=0.001)
+
+
 @by_turns(
     case=[
         ("libmp3lame", ["-af", "volume=0.5"], 0.5),
