@@ -7,6 +7,9 @@ symmetric steps of a range for each output channel. These are the numbers that b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -53,6 +56,19 @@ def int8_convolution(layer: nn.Module, x: Tensor, limits: Tensor) -> Tensor:
 def extremes(x: Tensor) -> Tensor:
     """(2,): lowest and highest value of a batch."""
     return torch.stack((x.detach().amin(), x.detach().amax()))
+
+
+@contextmanager
+def rounding(network: nn.Module, wanted: bool) -> Iterator[None]:
+    """While it lasts a network that has ranges rounds to 8-bit integers, where that is wanted."""
+    if not wanted or getattr(network, "int8_ranges", None) is None:
+        yield
+        return
+    network.int8 = True  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        network.int8 = False  # type: ignore[assignment]
 
 
 def kernel_of(layer: nn.Module) -> tuple[Tensor, Tensor | None]:

@@ -14,9 +14,11 @@ from sr_plugins.backends.openvino import OpenVINORunner
 from sr_plugins.errors import WeightsError
 from sr_plugins.interface.network import TorchNetwork
 from sr_plugins.models.compact_network import CompactNetwork
-from sr_plugins.models.fake_quantization import around_zero, fake_quantized, fake_quantized_kernel
+from sr_plugins.models.fake_quantization import around_zero, fake_quantized, fake_quantized_kernel, rounding
 from sr_plugins.plugins import plugins
+from sr_plugins.training.run.flat_borders import border_error
 from sr_plugins.weights.fitting import load_into
+from sr_plugins.weights.pretrained import load_model
 from sr_plugins.weights.safetensors_files import write_weights
 from sr_plugins.weights.tensors import read_tensors
 
@@ -181,6 +183,20 @@ def test_unequal_channels_lose_no_more_than_equal_ones() -> None:
         computed = plugins().backend("openvino").build(TorchNetwork(made), on_cpu("int8"))(luma())
         errors.append(float((computed - exact).square().mean()))
     assert errors[1] <= 1.5 * errors[0]
+
+
+def test_weights_made_for_8_bit_integers_keep_flat_colours_in_them() -> None:
+    """``auto`` takes them so: as in floating point no 8-bit code changes, up to the picture's border."""
+    ready = [
+        s for s in plugins().models() if s.weights and s.weights.is_file() and "int8_ranges" in read_tensors(s.weights)
+    ]
+    assert "realtime x2" in {spec.label for spec in ready}
+    for spec in ready:
+        network = load_model(spec).torch().module
+        assert isinstance(network, CompactNetwork)
+        with rounding(network, True):
+            assert border_error(network) * 255 < 0.4, spec.label
+        assert not network.int8
 
 
 def test_steps() -> None:

@@ -59,5 +59,5 @@ class Grid(nn.Module):
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         error = F.avg_pool2d(F.pixel_unshuffle(output - target, self.scale), 3, 1)
-        places = error.unflatten(1, (-1, self.scale**2))
+        places = error.reshape(len(error), -1, self.scale**2, *error.shape[2:])
         return (places - places.mean(2, keepdim=True)).abs().mean()

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from sr_plugins.devices import bfloat16_is_faster
 from sr_plugins.errors import DataError, RecipeError
 from sr_plugins.interface.model import ModelSpec
+from sr_plugins.models.fake_quantization import rounding
 from sr_plugins.plugins import plugins
 from sr_plugins.training.average import Average
 from sr_plugins.training.lettering import lettering
@@ -208,7 +209,8 @@ def _train(
             keep_flat_colours()
         if recipe.flat_borders and iteration == recipe.iterations:
             pictures = [torch.from_numpy(low) for low, _ in validation.whole()]
-            flatten_borders(final, pictures, iterations=recipe.flat_borders, seed=recipe.seed)
+            with rounding(final, recipe.stages[-1].int8):  # then they stay in floating point, too
+                flatten_borders(final, pictures, iterations=recipe.flat_borders, seed=recipe.seed)
         card = _card(recipe, spec, len({path for _, path, _ in sets[recipe.scale].sources}), iteration, seconds)
         card |= {
             "precision": "bfloat16" if bfloat16 else "float32",
