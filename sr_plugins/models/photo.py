@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 FEATURES, LAYERS = 24, 11
+SHAPE = f"post-upsampling, plain 3x3 convolutions ({LAYERS} of {FEATURES})"
 
 
 def build(scale: int, *, training: bool = False) -> nn.Module:
@@ -29,14 +30,15 @@ def build(scale: int, *, training: bool = False) -> nn.Module:
 
 @hookimpl
 def sr_models() -> Iterable[ModelSpec]:
-    yield ModelSpec(
-        name="photo",
-        scale=2,
-        channels="rgb",
-        build=partial(build, 2),
-        build_for_training=partial(build, 2, training=True),
-        receptive_radius=LAYERS + 2,
-        weights=pretrained("photo", 2),
-        architecture=f"post-upsampling, plain 3x3 convolutions ({LAYERS} of {FEATURES}), folded branches, on R'G'B'",
-        license="MIT",
-    )
+    for scale in (2, 4):
+        yield ModelSpec(
+            name="photo",
+            scale=scale,
+            channels="rgb",
+            build=partial(build, scale),
+            build_for_training=partial(build, scale, training=True),
+            receptive_radius=LAYERS + 2,
+            weights=pretrained("photo", scale),
+            architecture=f"{SHAPE}, folded branches, on R'G'B'",
+            license="MIT",
+        )

@@ -83,7 +83,8 @@ def test_what_is_chosen(photograph: Picture) -> None:
 def test_a_scale_that_photo_was_not_trained_for_takes_fast(photograph: Picture) -> None:
     file = frame(decoded(jpeg(photograph, 40)))
     assert choose_model([file], 1.5).model == "photo"
-    chosen = choose_model([file], 4)
+    assert (choose_model([file], 3).model, choose_model([file], 3).scale) == ("photo", 4)
+    chosen = choose_model([file], 5)
     assert (chosen.model, chosen.scale) == ("fast", 4)
     assert "photo has no weights for this scale" in chosen.line()
 

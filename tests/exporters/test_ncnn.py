@@ -66,7 +66,7 @@ def test_a_network_for_colours_is_written_as_it_is(precision: str) -> None:
         assert (difference > 0).mean() <= (0.2 if precision == "half" else 0.002)
 
 
-@pytest.mark.parametrize(("name", "scale"), [("tiny", 2), ("realtime", 3), ("photo", 2)])
+@pytest.mark.parametrize(("name", "scale"), [("tiny", 2), ("realtime", 3), ("photo", 2), ("photo", 4)])
 def test_what_is_written_opens_again(name: str, scale: int, tmp_path: Path) -> None:
     """Edges are mirrored by rows and columns that are cut out and joined."""
     loaded, rgb = open_model(name, scale), picture(41, 52)
