@@ -16,25 +16,8 @@ _RAW = ("dng", "cr2", "cr3", "nef", "nrw", "arw", "srf", "sr2", "raf", "rw2", "o
 _DEVELOP = "it is a camera's raw file: develop it first (darktable, RawTherapee), and save a TIFF"
 # formats of pictures that nothing here reads
 _UNREAD = (
-    *(
-        "bpg",
-        "cin",
-        "dcm",
-        "djvu",
-        "farbfeld",
-        "ff",
-        "flif",
-        "hdp",
-        "iff",
-        "ilbm",
-        "jng",
-        "ktx",
-        "ktx2",
-        "lbm",
-        "miff",
-        "mng",
-    ),
-    *("pic", "rla", "rpf", "zfile"),
+    *("bpg", "cin", "dcm", "djvu", "farbfeld", "ff", "flif", "hdp", "iff", "ilbm", "jng"),
+    *("ktx", "ktx2", "lbm", "miff", "mng", "pic", "rla", "rpf", "zfile"),
 )
 _CURES = {
     **{

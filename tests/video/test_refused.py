@@ -24,7 +24,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 _REFUSED_OPTIONS = [
-    *("-c:v aac", "-vf nosuch=1", "-vf crop=5000:10", "-level 99", "-c:a nosuch", "-af volume=2", "-map 0:9"),
+    *("-c:v aac", "-vf nosuch=1", "-vf crop=5000:10", "-level 99", "-c:a nosuch", "-c:a copy -af volume=2", "-map 0:9"),
     *("-c:v nosuch", "-pix_fmt nosuch", "-f hls", "-f segment", "-f dash", "-f null", "-f tee", "-target pal-dvd"),
 ]
 
