@@ -5,11 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sr_plugins.version import package_command
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def missing() -> str | None:
@@ -23,11 +27,16 @@ def missing() -> str | None:
 def build() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]:
     """LPIPS v0.1 with AlexNet, of 8-bit R'G'B' pictures (H, W, 3)."""
     import lpips
-    import torch
 
     with warnings.catch_warnings():  # it asks torchvision for its weights in an outdated way
         warnings.simplefilter("ignore", UserWarning)
         network = lpips.LPIPS(net="alex", verbose=False).eval()
+    return compared_by(network)
+
+
+def compared_by(network: Callable[..., Tensor]) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]:
+    """What a network of two pictures (1, 3, H, W) in [-1, 1] says of 8-bit ones (H, W, 3)."""
+    import torch
 
     def measure(picture: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
         pair = (

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_plugins.errors import DataError
+from sr_plugins.evaluation.lpips import compared_by
 from sr_plugins.version import package_command
 
 PACKAGE, WEIGHTS = "stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth"
@@ -33,8 +34,6 @@ def build() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]:
     Raises:
         WeightsError: the package's file holds other weights.
     """
-    import torch
-
     from sr_plugins.evaluation.stlpips_network import STLPIPS
     from sr_plugins.weights.torch_files import read_checkpoint
 
@@ -50,14 +49,11 @@ def build() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]:
         }
     )
 
+    compare = compared_by(metric)
+
     def measure(picture: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
         if min(picture.shape[:2]) < LEAST:
             raise DataError(f"stlpips is measured on pictures with sides of at least {LEAST}")
-        pair = (
-            torch.from_numpy(np.ascontiguousarray(p.transpose(2, 0, 1)))[None].float() / 127.5 - 1
-            for p in (picture, reference)
-        )
-        with torch.inference_mode():
-            return float(metric(*pair))
+        return compare(picture, reference)
 
     return measure

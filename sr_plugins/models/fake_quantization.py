@@ -64,11 +64,12 @@ def rounding(network: nn.Module, wanted: bool) -> Iterator[None]:
     if not wanted or getattr(network, "int8_ranges", None) is None:
         yield
         return
+    before = network.int8
     network.int8 = True  # type: ignore[assignment]
     try:
         yield
     finally:
-        network.int8 = False  # type: ignore[assignment]
+        network.int8 = before
 
 
 def kernel_of(layer: nn.Module) -> tuple[Tensor, Tensor | None]:

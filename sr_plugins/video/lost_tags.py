@@ -18,6 +18,7 @@ _NAMED = 8  # tags that a line names
 _OWN = re.compile(
     r"^(uid|software|product_.*|toolkit_.*|company_name|application_platform|modification_date|.*_(uid|umid|ul))$"
 )
+_TECHNICAL = {name.lower() for name in TECHNICAL}
 # What QuickTime's muxers write of themselves, and names of tracks that say what any such track is.
 _VENDOR = {"vendor_id", "variant_bitrate"}
 _USUAL_HANDLER = re.compile(
@@ -94,7 +95,7 @@ def _lost(kept: Kept, held: set[str]) -> set[str]:
     for key, value in kept.stream.tags.items():
         said = key in {"language", "title", "name"} or key.startswith(STALE) or key in _VENDOR
         usual = key == "handler_name" and (_USUAL_HANDLER.search(value) is not None or value == kept.stream.title)
-        technical = key in {name.lower() for name in TECHNICAL} or _OWN.search(key) is not None
+        technical = key in _TECHNICAL or _OWN.search(key) is not None
         if not (said or usual or technical or value in held):
             names.add(key)
     return names

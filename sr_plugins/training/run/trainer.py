@@ -168,7 +168,7 @@ def _train(
             if stage.int8:
                 if getattr(model, "int8_ranges", None) is None:  # go on from the averaged weights
                     model.load_state_dict(average.tensors)
-                    # the same in every process, and beyond all that photographs have
+                    # stronger than all that photographs have, and nothing of chance
                     model.prepare_int8(on_device(lettering(*LETTERED, scale), place.device))
                     average = Average(model, recipe.ema)
                     optimizers = make_optimizers(recipe.optimizer, model, place.device)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import nn
 
+from sr_plugins.models.fake_quantization import rounding
 from sr_plugins.training.material import Material, on_device
 
 
@@ -16,14 +17,13 @@ def mean_psnr(model: nn.Module, pictures: Material, device: torch.device, bfloat
 
     ``bfloat16`` computes the forward pass so; ``int8`` rounds to 8-bit integers where the network has the ranges.
     """
-    if int8 and getattr(model, "int8_ranges", None) is not None:
-        model.int8 = True  # type: ignore[assignment]
     model = model.to(device)
     total, count, s = 0.0, 0, pictures.scale
-    for low, high in pictures.whole():
-        x, target = on_device(torch.from_numpy(low)[None], device), torch.from_numpy(high)[None].to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            y = model(x).float().clamp(0, 1)
-        total += -10 * math.log10(max((y - target)[..., s:-s, s:-s].square().mean().item(), 1e-12))
-        count += 1
+    with rounding(model, int8):
+        for low, high in pictures.whole():
+            x, target = on_device(torch.from_numpy(low)[None], device), torch.from_numpy(high)[None].to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                y = model(x).float().clamp(0, 1)
+            total += -10 * math.log10(max((y - target)[..., s:-s, s:-s].square().mean().item(), 1e-12))
+            count += 1
     return total / count
