@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a ``.safetensors`` file, or of a torch checkpoint read with ``weights_only=True``."""
+    """All tensors of a ``.safetensors`` file, or of a torch checkpoint."""
     return read_safetensors(path) if kind_of(path) == "safetensors" else read_checkpoint(path)

@@ -1,9 +1,8 @@
-"""Torch checkpoints, read as tables of tensors: what else a pickle could hold is refused, and never run."""
+"""Torch checkpoints, read as tables of tensors: what else a pickle could hold is left alone, and never run."""
 
 from __future__ import annotations
 
 import re
-import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sr_plugins.errors import WeightsError, one_line
 from sr_plugins.weights.contents import is_text, read_start
 from sr_plugins.weights.moving_average import completed, in_order, is_average, is_begun, of_callback
+from sr_plugins.weights.pickled import Inert, NotDataError
+from sr_plugins.weights.torch_containers import read_archive, read_old
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,8 @@ _NO_NETWORK = re.compile(
     r"disc|adv|critic|netD|net_d|^d(_|$)|optim|sched|scaler|^lr|config|arg|opt|hyper|loss|metric|hist|meta|info|callback|loop",
     re.IGNORECASE,
 )
-_NOTES = int | float | str | bytes | bool | None  # among the tensors: an epoch, a scale, a name
+# sparse, quantized and others, or an array of NumPy in the place of a tensor
+REBUILDS = ("torch._utils._rebuild", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 # what zip adds to the tensors: names, alignment to 64 bytes, and the directory
 SLACK = 1 << 20
 
@@ -35,53 +37,80 @@ SLACK = 1 << 20
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The tensors of a torch checkpoint, on the CPU.
 
-    Raises:
-        WeightsError: it is damaged, or holds anything but tensors under names.
-    """
-    import torch
+    What else it holds (settings, numbers of NumPy, paths, times) is left alone: no class or function that it names is
+    imported or called.
 
+    Raises:
+        WeightsError: it is damaged, holds no table of tensors, or names what would run something.
+    """
+    content = _content(path)
+    tensors = _Tables(path).of(content)
+    if not tensors:
+        raise WeightsError(f"{path} holds no table of tensors that is alone a network (it holds {_parts(content)})")
+    size = path.stat().st_size
+    for name, tensor in tensors.items():
+        if tensor.numel() * tensor.element_size() > min(tensor.untyped_storage().nbytes(), size + SLACK):
+            raise WeightsError(f"{path} names more values in {name} than it holds: {tuple(tensor.shape)}")
+    return tensors
+
+
+def _content(path: Path) -> Any:
     start = read_start(path)
     if start.startswith(b"PK"):
         _check_archive(path)
     elif is_text(start):
         raise WeightsError(f"{path} is text, not weights: download the file itself")
     try:
-        with warnings.catch_warnings():  # what it warns of is refused below
-            warnings.simplefilter("ignore")
-            with path.open("rb") as file:  # a path that ends in .safetensors would be read as its name says
-                content = torch.load(file, map_location="cpu", weights_only=True)
+        return read_archive(path) if start.startswith(b"PK") else read_old(path)
+    except WeightsError:
+        raise
+    except NotDataError as error:
+        raise WeightsError(f"{path} was refused: it holds code, and code in weights is never run ({error})") from error
     except Exception as error:  # pickle, zip and torch each raise their own
+        told = type(error).__name__ if isinstance(error, KeyError | IndexError | StopIteration) else one_line(error)
         raise WeightsError(
-            f"{path} was refused: it is damaged or holds more than tensors, and code in weights is never run "
-            f"({_named_in(error)}); convert it to .safetensors where you trust it"
+            f"{path} is damaged or cut off ({told or type(error).__name__}): download it again; "
+            "code in weights is never run"
         ) from error
-    tensors = _Tables().of(content)
-    if not tensors:
-        parts = (
-            ", ".join(ascii(str(key))[1:-1][:40] for key in list(content)[:5])
-            if isinstance(content, dict)
-            else type(content).__name__
-        )
-        raise WeightsError(f"{path} holds no table of tensors that is alone a network (it holds {parts or 'nothing'})")
-    size = path.stat().st_size
-    for name, tensor in tensors.items():
-        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-            raise WeightsError(f"{path} holds a tensor of an unusual kind in {name}: {tensor.layout}, {tensor.device}")
-        if tensor.numel() * tensor.element_size() > min(tensor.untyped_storage().nbytes(), size + SLACK):
-            raise WeightsError(f"{path} names more values in {name} than it holds: {tuple(tensor.shape)}")
-    return tensors
 
 
-def _named_in(error: Exception) -> str:
-    """What in a pickle was refused, where torch says it."""
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return f"it names {found[1]}" if found else type(error).__name__
+def _parts(content: Any) -> str:
+    """What a checkpoint holds, in a few words, with the classes whose objects were left alone."""
+    if isinstance(content, Inert) and not content:
+        return f"an object of {_shown(content.name)}, whose code is never run: save its state_dict() instead"
+    if not isinstance(content, dict):
+        return type(content).__name__
+    told = (
+        _shown(key) + (f" of {_shown(value.name)}" if isinstance(value, Inert) else "")
+        for key, value in list(content.items())[:5]
+    )
+    return ", ".join(told) or "nothing"
+
+
+def _shown(text: Any) -> str:
+    return ascii(str(text))[1:-1][:60]
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Whether there is a tensor in it, or in what it holds; each part is looked at once."""
+    import torch
+
+    waiting, seen = [value], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, torch.Tensor):
+            return True
+        if isinstance(one, dict | list | tuple) and id(one) not in seen:
+            seen.add(id(one))
+            waiting += one.values() if isinstance(one, dict) else one
+    return False
 
 
 class _Tables:
     """The tensors in what a checkpoint holds; each dict is looked at once, since one may be in many, and in itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._known: dict[int, dict[str, Tensor]] = {}
 
     def of(self, content: Any, deepest: int = DEEPEST) -> dict[str, Tensor]:
@@ -111,23 +140,29 @@ class _Tables:
         """The network, or what a callback of Lightning averages of it."""
         callbacks = content.get("callbacks")
         for kept in callbacks.values() if isinstance(callbacks, dict) else ():
-            if isinstance(kept, dict) and (average := _tensors(dict(of_callback(kept, network)))):
+            if isinstance(kept, dict) and (average := _tensors(dict(of_callback(kept, network)), self._path)):
                 return completed(average, [network])
         return network
 
     def _network(self, content: dict[Any, Any], deepest: int) -> dict[str, Tensor]:
-        inner = next((content[key] for key in (*TABLES, *GENERATORS) if isinstance(content.get(key), dict)), None)
+        named = (content[key] for key in (*TABLES, *GENERATORS) if isinstance(content.get(key), dict))
+        inner = next(filter(_holds_tensors, named), None)  # params may also be settings
         if inner is None:
             inner = _only_network(content)
-        return _tensors(content) if inner is None else self.of(inner, deepest - 1)
+        return _tensors(content, self._path) if inner is None else self.of(inner, deepest - 1)
 
 
-def _tensors(content: dict[Any, Any]) -> dict[str, Tensor]:
+def _tensors(content: dict[Any, Any], path: Path) -> dict[str, Tensor]:
+    """The tensors of a table, without what else is in it; empty where some lie deeper."""
     import torch
 
-    if not all(isinstance(k, str) and isinstance(v, torch.Tensor | _NOTES) for k, v in content.items()):
+    table = {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
+    rest = {key: value for key, value in content.items() if key not in table}
+    if not all(isinstance(key, str) for key in table) or _holds_tensors(rest):
         return {}
-    table = {key: value.detach() for key, value in content.items() if isinstance(value, torch.Tensor)}
+    for key, value in rest.items():
+        if table and isinstance(value, Inert) and value.name.startswith(REBUILDS):
+            raise WeightsError(f"{path} holds a tensor of an unusual kind in {_shown(key)}: {_shown(value.name)}")
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in table):
             table = {key.removeprefix(prefix): value for key, value in table.items()}
@@ -139,7 +174,7 @@ def _only_network(content: dict[Any, Any]) -> dict[Any, Any] | None:
     """The one table in a checkpoint that can be the network, whatever it is called."""
     if any(len(getattr(value, "shape", ())) > 0 for value in content.values()):
         return None  # it is a table itself
-    inner = {str(key): value for key, value in content.items() if isinstance(value, dict) and value}
+    inner = {str(key): value for key, value in content.items() if isinstance(value, dict) and _holds_tensors(value)}
     others = [key for key in inner if not _NO_NETWORK.search(key)] if len(inner) > 1 else list(inner)
     return inner[others[0]] if len(others) == 1 else None
 

@@ -269,14 +269,6 @@ def test_what_lies_in_the_place_of_weights_is_called_what_it_is(name: str, tmp_p
     assert "\n" not in str(told.value)
 
 
-def test_what_a_pickle_names_is_told(tmp_path: Path) -> None:
-    import argparse
-
-    torch.save({"params": {"w": torch.ones(2)}, "args": argparse.Namespace(scale=2)}, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match=r"it names argparse\.Namespace"):
-        read_checkpoint(tmp_path / "a.pth")
-
-
 @pytest.mark.parametrize("version", [3, 8, 11])
 @pytest.mark.parametrize("maker", ["", "pytorch"])
 def test_a_graph_is_one_under_any_name(version: int, maker: str, tmp_path: Path) -> None:
