@@ -11,6 +11,7 @@ from os.path import exists, isdir
 import click
 
 from sr_plugins.cli.files import is_film_name, is_picture_name
+from sr_plugins.cli.other_words import command_meant
 
 # os.path asks without raising; a word may be anything.
 # ruff: noqa: PTH110, PTH111, PTH112, PTH122
@@ -71,8 +72,9 @@ def unknown_command(word: str, commands: Mapping[str, str]) -> str:
         )
     if exists(word) or os.path.splitext(word)[1] or os.sep in word:
         return f"{word} is no picture or film by its name: srp image {word} or srp video {word} looks into it"
-    if close := get_close_matches(word.lower(), commands, n=1):
-        return f"no command called {word!r}: did you mean srp {commands[close[0]]}?"
+    meant = command_meant(word, commands) or next(iter(get_close_matches(word.lower(), commands, n=1)), None)
+    if meant:
+        return f"no command called {word!r}: did you mean srp {commands[meant]}?"
     return (
         f"no command called {word!r}: srp photo.jpg enlarges a picture, srp film.mkv a film; srp --help lists the rest"
     )

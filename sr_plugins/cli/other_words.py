@@ -1,4 +1,4 @@
-"""Options and values by the names that other programs give them, and what they are called here.
+"""Options, commands and values by the names that other programs give them, and what they are called here.
 
 Those of waifu2x, Real-ESRGAN and its ports, of cp and ffmpeg; a name that resembles one of ours may mean another.
 """
@@ -26,6 +26,18 @@ _MEANT = {theirs: [ours] for ours, names in _OPTIONS.items() for theirs in names
     "-x": ["--scale", "--self-ensemble"]
 }
 _INPUT = ("-i", "--input", "--in", "--infile", "--file")
+_COMMANDS = {
+    "remove": ("delete", "rm", "del", "uninstall", "forget", "drop", "erase", "unregister"),
+    "uninstall": ("remove", "delete", "rm", "del"),
+    "inspect": ("info", "show", "describe", "details", "view", "about", "probe", "check", "explain", "identify"),
+    "status": ("info", "show", "check", "list", "state"),
+    "list": ("ls", "dir", "all", "index"),
+    "add": ("install", "import", "register", "new", "get", "download", "pull", "fetch", "load", "keep"),
+    "install": ("add", "setup", "update", "upgrade", "register"),
+    "doctor": ("diagnose", "check", "info", "debug"),
+    "bench": ("benchmark", "speed", "perf"),
+    "compare": ("diff", "view"),
+}
 _ALIKE = 0.82  # of names that are misspelt; click's own 0.6 takes --tta for --output
 
 _PRECISIONS = {
@@ -44,6 +56,11 @@ def ours(name: str, options: Collection[str]) -> list[str]:
     """Of a command's ``options`` those that somebody may mean who typed ``name``."""
     meant = [option for option in _MEANT.get(name.replace("_", "-"), ()) if option in options]
     return meant or get_close_matches(name, options, cutoff=_ALIKE)
+
+
+def command_meant(word: str, commands: Collection[str]) -> str | None:
+    """The command of ``commands`` that somebody may mean who typed ``word``, as it is called by other programs."""
+    return next((ours for ours, names in _COMMANDS.items() if ours in commands and word.lower() in names), None)
 
 
 def no_such_option(error: click.NoSuchOption) -> click.UsageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from sr_plugins.cli.other_words import command_meant
 from sr_plugins.errors import offered
 
 
@@ -17,6 +18,7 @@ class Subcommands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.commands:
-            told = f"{ctx.command_path} has no command called {args[0]!r}: {offered(args[0], self.commands)}"
-            raise click.UsageError(told, ctx)
+            meant = command_meant(args[0], self.commands)
+            instead = f"did you mean {meant!r}?" if meant else offered(args[0], self.commands)
+            raise click.UsageError(f"{ctx.command_path} has no command called {args[0]!r}: {instead}", ctx)
         return super().resolve_command(ctx, args)
