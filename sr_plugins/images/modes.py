@@ -28,6 +28,7 @@ from PIL import Image
 
 from sr_plugins.errors import FrameError
 from sr_plugins.images.color_profiles import from_srgb, profile_fits, to_srgb
+from sr_plugins.images.wide_samples import within_its_kind
 from sr_plugins.pixels.frame import Frame, FrameFormat, Matrix, Plane, frame_of
 
 Back = Callable[[Frame], Image.Image]
@@ -180,6 +181,7 @@ def _float(image: Image.Image, negative: int) -> tuple[Frame, Back]:
     low, high = _range(image.mode, samples)
     if negative:
         samples = low + high - samples
+    kind = np.dtype(np.float32 if image.mode == "F" else np.int32)
     frame = Frame([((samples - low) / (high - low)).astype(np.float32)], GRAY_FLOAT)
 
     def back(result: Frame) -> Image.Image:
@@ -187,6 +189,7 @@ def _float(image: Image.Image, negative: int) -> tuple[Frame, Back]:
         if image.mode == "F":
             return Image.fromarray(values.astype(np.float32))
         limits = np.iinfo(np.int32)
+        values = within_its_kind(values, kind, low, high)
         return Image.fromarray(np.clip(np.rint(values), limits.min, limits.max).astype(np.int32))
 
     return frame, back

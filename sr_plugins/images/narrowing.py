@@ -11,6 +11,7 @@ from sr_plugins.images.avif_file import bits_for, bits_of
 from sr_plugins.images.jpeg_2000_samples import bits_of_jpeg_2000
 from sr_plugins.images.pillow_filter import Picture
 from sr_plugins.images.tiff_reader import pages_of
+from sr_plugins.images.wide_samples import WideSamples
 from sr_plugins.pixels.frame import Frame
 
 _BITS = 258  # TIFF 6.0
@@ -36,6 +37,9 @@ def narrowed(
         if held < (bits := _bits_of(source)):
             yield f"holds {held} bits{' of colour' if held == 8 else ''}: {bits} became {held}"
     images = [image for image in ready if isinstance(image, Image.Image)]
+    if _is_wide(pictures[0]) and images and images[0].mode == "I;16":
+        largest = max(int(np.asarray(image).max()) for image in images)
+        yield f"keeps the numbers of the samples: the largest, {largest}, is {largest / 65535:.0%} of white"
     if format == "GIF" and source.format != "GIF":
         if any(map(_is_half_transparent, pictures)):
             yield "knows no half transparent pixels: from one half on they are opaque"
@@ -43,6 +47,11 @@ def narrowed(
             yield f"holds {_GIF_COLOURS} colours of a picture: there are more"
     if format == "JXL" and not lossless and any(map(_has_hidden_colours, images)):
         yield "does not keep the colours under full transparency: --quality 100 does"
+
+
+def _is_wide(picture: Picture) -> bool:
+    """Whether its samples are of a type whose largest number is not white: signed, or of 32 bits."""
+    return isinstance(picture, WideSamples) or (isinstance(picture, Image.Image) and picture.mode == "I")
 
 
 def _bits_held(picture: Picture, source: Image.Image, format: str) -> int:

@@ -20,6 +20,7 @@ from sr_plugins.pixels.frame import Frame, FrameFormat, frame_of
 # constants of SMPTE ST 2084 (PQ); linear 1 is taken for the 203 nits of diffuse white (ITU-R BT.2408)
 _M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
 _WHITE = 203 / 10_000
+_DEEPEST = 65535  # what files that hold no more than 16 bits hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,7 @@ class WideSamples:
             if not exact:
                 bands = _decoded(bands.astype(np.float64)) if self.is_light else bands * (high - low) + low
             is_negative = self.is_negative and self.no_data is not None
-            found = _as(low + high - bands if is_negative else bands, dtype)
+            found = _as(within_its_kind(low + high - bands if is_negative else bands, dtype, low, high), dtype)
             found = found if not self.has_alpha else np.dstack([found, self._alpha(result, exact=exact)])
             if holes.any():
                 rows = (np.arange(result.height) * self.height) // result.height
@@ -166,6 +167,16 @@ class WideSamples:
         if result.alpha is None:
             return np.full((result.height, result.width), self._opaque(), self.values.dtype)
         return result.alpha if exact else _as(result.alpha.astype(np.float64) * self._opaque(), self.values.dtype)
+
+
+def within_its_kind(numbers: NDArray[np.float64], dtype: np.dtype[Any], low: float, high: float) -> NDArray[np.float64]:
+    """Whole numbers made from those from ``low`` to ``high``: none below zero, or of more than 16 bits, if none was.
+
+    Beside edges it goes a little beyond, and what fitted into a format would not any more.
+    """
+    if dtype.kind == "f":
+        return numbers
+    return np.clip(numbers, 0 if low >= 0 else None, _DEEPEST if high <= _DEEPEST else None)
 
 
 def _as(numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

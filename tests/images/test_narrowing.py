@@ -424,3 +424,30 @@ def test_a_background_goes_where_its_colour_is_one(mode: str, stays: bool, tmp_p
         save_like(Image.new(mode, (18, 18)), tmp_path / "out.png", source)
     assert (b"bKGD" in (tmp_path / "out.png").read_bytes()) == stays
     assert imagecodecs.png_decode((tmp_path / "out.png").read_bytes()).shape[:2] == (18, 18)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32])
+@pytest.mark.parametrize("ending", ["png", "pgm", "jp2"])
+def test_signed_numbers_stay_what_they_are_and_white_is_told(
+    dtype: type[np.generic], ending: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cubic interpolation goes below black beside an edge: that was refused, after the work."""
+    samples = np.zeros((24, 32), dtype)
+    samples[4:20, 8:24] = 31000
+    tifffile.imwrite(tmp_path / "in.tif", samples)
+    target = tmp_path / f"out.{ending}"
+    with caplog.at_level(logging.WARNING), Upscaler("bicubic", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.tif", target, upscaler)
+    result = np.asarray(Image.open(target)).astype(int)
+    assert result.shape == (48, 64)
+    assert result[24, 32] == 31000
+    assert result.min() == result[0, 0] == 0
+    assert result.max() > 31000  # beside the edge
+    largest = result.max()
+    assert f"the largest, {largest}, is {largest / 65535:.0%} of white" in "".join(caplog.messages)
+
+
+def test_numbers_below_zero_are_refused_before_the_work(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", np.full((8, 8), -3, np.int16))
+    with pytest.raises(ImageError, match="32 bits, or below zero"), Upscaler("bicubic", scale=2) as upscaler:
+        upscale_file(tmp_path / "in.tif", tmp_path / "out.png", upscaler)
