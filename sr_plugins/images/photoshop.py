@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from hashlib import md5
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image, ImageFile
 from sr_plugins.errors import ImageError
 from sr_plugins.images.color_profiles import srgb_profile, to_srgb
 from sr_plugins.images.file_parts import bodies, image_resources, kept_with
+from sr_plugins.images.iptc import true_records
 from sr_plugins.images.jpeg_2000 import IPTC as IPTC_BOX
 from sr_plugins.images.jpeg_2000 import box_of
 from sr_plugins.images.placement import Placement
@@ -24,12 +26,13 @@ _IPTC, _RESOLUTION, _GUIDES, _CLEAR = 1028, 1005, 1032, 1047
 _MULTICHANNEL, _DUOTONE = 7, 8  # the same, "File Header Section"
 _COLOURS, _PACKED = {1: 1, 3: 3, 4: 4, 9: 3}, 1  # channels of gray, R'G'B', CMYK and Lab; run-length code
 _BY_WAY_OF_RGB = ("CMYK", "LAB")  # Pillow has no mode for these with transparency
-_COPYRIGHTED, _URL, _CAPTION_DIGEST = 1034, 1035, 1061
-_OF_THE_PIXELS = {1033, 1036, 1050, 1039, 1058, 1059, 1060}  # thumbnails, slices; profile, EXIF and XMP go elsewhere
+_COPYRIGHTED, _URL, _IPTC_DIGEST = 1034, 1035, 1061
+# size, thumbnails, slices; profile, EXIF and XMP go elsewhere
+_OF_THE_PIXELS = {1000, 1033, 1036, 1050, 1039, 1058, 1059, 1060}
 _PATHS = range(2000, 2999)
 _OPAQUE = 255
 _FARTHEST = (1 << 31) - 1  # of a guide
-_FROM_PSD = {_IPTC, _COPYRIGHTED, _URL, _CAPTION_DIGEST, _GUIDES, *_PATHS}  # others tell of its layers
+_FROM_PSD = {_IPTC, _COPYRIGHTED, _URL, _IPTC_DIGEST, _GUIDES, *_PATHS}  # others tell of its layers
 
 
 def check_document(source: Image.Image) -> None:
@@ -158,6 +161,8 @@ def _head_of(source: Image.Image) -> tuple[int, int]:
 def resources_of(source: Image.Image, page: Page | None, to: Placement) -> tuple[bytes, list[str]]:
     """The resources that still hold, one after the other, and what is left out."""
     found = _stored(source, page)
+    records = iptc_of(found) or b""
+    mended = true_records(records, to)
     kept, told = b"", []
     for number, whole, content in image_resources(found):
         if not whole.startswith(b"8BIM"):  # numbers of another program
@@ -168,12 +173,20 @@ def resources_of(source: Image.Image, page: Page | None, to: Placement) -> tuple
         if to.orientation != 1 and (number in _PATHS or number == _GUIDES):
             told.append("paths and guides are left out, because the picture was turned")
             continue
-        if number == _GUIDES:
+        if number == _IPTC and content == records:
+            whole = _resource(number, mended)
+        elif number == _IPTC_DIGEST and content == _digest(records):
+            whole = _resource(number, _digest(mended))
+        elif number == _GUIDES:
             whole = _resource(number, _guides(content, to))
         elif number == _RESOLUTION and to.turned and len(content) == 16:
             whole = _resource(number, content[8:] + content[:8])
         kept += whole + b"\0" * (len(whole) % 2)
     return kept, sorted(set(told))
+
+
+def _digest(records: bytes) -> bytes:
+    return md5(records, usedforsecurity=False).digest()
 
 
 def iptc_of(resources: bytes) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sr_plugins.images.big_tiff import fits, small_fields
-from sr_plugins.images.exif_block import ASCII, Field
+from sr_plugins.images.exif_block import ASCII, Field, numbers
 
 # Tags that say how the pixels are stored (TIFF 6.0; EXIF 2.32, 4.6.4 A), or hold what is carried otherwise. They would
 # be wrong in the new file.
@@ -42,6 +42,8 @@ _TOLD = {
 _DIRECTORIES = (13, 18)  # types of fields that lead to a directory
 _EMPTY = (59932, 59933)  # filling, and where it moved values from
 DESCRIPTION = 270
+_BITS, _INK_NAMES, _DOT_RANGE = 258, 333, 336
+_INKS = [b"cyan", b"magenta", b"yellow", b"black"]
 
 
 def kept_fields(fields: Mapping[int, Field], places: frozenset[int], order: str) -> list[Field]:
@@ -67,9 +69,24 @@ def told_of_tags(fields: Mapping[int, Field], places: frozenset[int], order: str
         for tag, field in sorted(fields.items())
         if field.kind in _DIRECTORIES and tag not in _STORAGE | places | _TOLD.keys()
     ]
+    known += _told_of_inks(fields, order)
     known += [
         f"numbers of more than 32 bits (tag {tag})"
         for tag, field in sorted(fields.items())
         if tag not in _STORAGE | _TOLD.keys() | places and not fits(field, order)
     ]
     return [f"{what} are left out" for what in dict.fromkeys(known)] + [f"{what} is left out" for what in below]
+
+
+def _told_of_inks(fields: Mapping[int, Field], order: str) -> list[str]:
+    """What the colours of a separated picture are taken for, where it says otherwise (TIFF 6.0, section 16)."""
+    found = []
+    names = [name.strip().lower() for name in fields[_INK_NAMES].value.split(b"\0")] if _INK_NAMES in fields else []
+    if any(names) and names[:4] != _INKS:
+        found.append("the names of its inks (InkNames)")
+    if _DOT_RANGE in fields:
+        bits = max(numbers(fields[_BITS], order), default=8) if _BITS in fields else 8
+        told = numbers(fields[_DOT_RANGE], order)
+        if any(low != 0 or high != 2**bits - 1 for low, high in zip(told[::2], told[1::2], strict=False)):
+            found.append("the samples that its inks begin and end at (DotRange)")
+    return found

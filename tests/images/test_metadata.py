@@ -1,5 +1,6 @@
 """What goes along with a picture, against exiftool, which is no part of this project: bytes, places, notes."""
 
+import hashlib
 import io
 import json
 import logging
@@ -270,6 +271,55 @@ def test_iptc_is_kept(ending: str, tmp_path: Path, repeat: Upscaler) -> None:
     upscale_file(source, tmp_path / f"out{ending}", repeat)
     found = exiftool(tmp_path / f"out{ending}", "IPTC:all")
     assert (found["IPTC:Keywords"], found["IPTC:By-line"]) == (["sea", "sun"], "Erika")
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("ending", [".jpg", ".tif", ".png"])
+def test_sizes_in_iptc_are_those_of_the_enlargement(
+    ending: str, orientation: int, tmp_path: Path, repeat: Upscaler
+) -> None:
+    """And Photoshop's digest still is that of the records, by exiftool's own reckoning."""
+    values = [(2, 25, b"sea"), *((3, n, struct.pack(">H", v)) for n, v in ((20, 64), (30, 48), (40, 7), (50, 9)))]
+    data = b"".join(struct.pack(">BBBH", 0x1C, record, n, len(v)) + v for record, n, v in values)
+    data += struct.pack(">BBBHI", 0x1C, 2, 120, 0x8004, 3) + b"abc"
+    digest = hashlib.md5(data, usedforsecurity=False).digest()
+    resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(data)) + data + b"\0" * (len(data) % 2)
+    resource += b"8BIM\x04\x25\0\0" + struct.pack(">I", 16) + digest
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    source = jpeg(
+        tmp_path / "in.jpg",
+        segment(0xE1, b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")),
+        segment(0xED, b"Photoshop 3.0\0" + resource),
+    )
+    upscale_file(source, tmp_path / f"out{ending}", repeat)
+    found = exiftool(tmp_path / f"out{ending}", "IPTC:all", "Photoshop:IPTCDigest", "CurrentIPTCDigest")
+    across, down, wide, high = (128, 96, 7, 9) if orientation == 1 else (96, 128, 9, 7)
+    assert (found["IPTC:IPTCImageWidth"], found["IPTC:IPTCImageHeight"]) == (across, down)
+    assert (found["IPTC:IPTCPixelWidth"], found["IPTC:IPTCPixelHeight"]) == (wide, high)
+    assert (found["IPTC:Keywords"], found["IPTC:Caption-Abstract"]) == ("sea", "abc")
+    current = found.get("File:CurrentIPTCDigest", found["Photoshop:IPTCDigest"])  # it reckons none for PNG
+    assert found["Photoshop:IPTCDigest"] == current != digest.hex()
+
+
+@pytest.mark.parametrize(
+    ("names", "dots", "told"),
+    [
+        (b"Orange\0Green\0Violet\0Black\0", (0, 255), "the names of its inks (InkNames)"),
+        (b"cyan\0Magenta\0yellow\0Black\0", (5, 250), "the samples that its inks begin and end at (DotRange)"),
+        (b"Cyan\0Magenta\0Yellow\0Black\0", (0, 255), ""),
+    ],
+)
+def test_inks_that_are_not_what_they_are_taken_for_are_told(
+    names: bytes, dots: tuple[int, int], told: str, tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    tags = [(333, 2, len(names), names, True), (336, 3, 2, dots, True)]
+    samples = np.full((48, 64, 4), 99, np.uint8)
+    tifffile.imwrite(tmp_path / "in.tif", samples, photometric="separated", extratags=tags)
+    with caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / "in.tif", tmp_path / "out.tif", repeat)
+    assert told in "".join(caplog.messages)
+    assert ("its inks" in "".join(caplog.messages)) == bool(told)
 
 
 def test_what_is_too_large_is_left_out_and_said(
