@@ -11,7 +11,7 @@ from PIL import Image
 
 from sr_plugins.images.file_parts import Part, bodies, in_letters, kept_with, parts_of
 from sr_plugins.images.jpeg_2000 import EXIF, IPTC, MAP, XMP
-from sr_plugins.images.png_texts import chunks, embedded_profile
+from sr_plugins.images.png_texts import chunks, damaged_profiles, embedded_profile
 
 _CREDENTIALS = "its content credentials (C2PA), which would not hold for the enlargement,"
 _DAMAGED_PROFILE = "its ICC profile is damaged and left out, so colours may look different"
@@ -52,6 +52,7 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
             found.append(f"that {bits} bits of its samples count (sBIT) is left out: the enlargement uses all")
         if embedded_profile(source) is None:
             found.append(_DAMAGED_PROFILE)
+        found += [f"its {name!r} is damaged and left out" for name in damaged_profiles(source)]
     elif source.format == "WEBP":
         found = _named(_chunk_name(part) for part in parts_of(source) if part.kind not in _KNOWN_RIFF)
     elif source.format == "AVIF" and bodies(source, b"clap"):  # Pillow leaves it, and HEIF's reader does not

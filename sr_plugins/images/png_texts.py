@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,9 @@ _HEAD, _COLOURED, _PALETTE = 13, 2, 3  # bytes of IHDR; a bit of its colour type
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _RAW = "Raw profile type {}"
 # what is carried otherwise
-_ELSEWHERE = (_XMP_KEYWORD, *map(_RAW.format, ("exif", "APP1", "iptc", "8bim", "xmp", "icc", "icm")))
+_RAW_NAMES = ("exif", "APP1", "iptc", "8bim", "xmp", "icc", "icm")
+_RAW_TEXT = re.compile(r"\s*[^\n]*\n\s*(\d{1,10})\s((?:[0-9a-fA-F]|\s)*)")
+_ELSEWHERE = (_XMP_KEYWORD, *map(_RAW.format, _RAW_NAMES))
 _XMP_IN_APP1 = b"http://ns.adobe.com/xap/1.0/\0"  # ImageMagick's old way took a JPEG's segment as it was
 
 
@@ -62,15 +65,21 @@ def packet_of(source: Image.Image) -> bytes | None:
 
 
 def raw_profile(source: Image.Image, *names: str) -> bytes | None:
-    """What a PNG's text holds in ImageMagick's way: its name, the number of its bytes, then hexadecimal digits."""
+    """What a PNG's text holds in ImageMagick's way: a line with its name (exiftool's is of two words), the number of
+    its bytes, then hexadecimal digits."""
     for name in names:
         text = source.info.get(_RAW.format(name))
-        if not isinstance(text, str):
-            continue
-        with suppress(ValueError, IndexError):
-            _, length, *digits = text.split()
-            return bytes.fromhex("".join(digits))[: int(length)]
+        parts = _RAW_TEXT.fullmatch(text) if isinstance(text, str) else None
+        if parts is not None and len(parts[2]) <= _LARGEST_TEXT:
+            with suppress(ValueError):
+                return bytes.fromhex(parts[2])[: int(parts[1])]
     return None
+
+
+def damaged_profiles(source: Image.Image) -> list[str]:
+    """The names of texts that should hold metadata in this way, and cannot be read."""
+    held = (name for name in _RAW_NAMES if isinstance(source.info.get(_RAW.format(name)), str))
+    return [_RAW.format(name) for name in held if raw_profile(source, name) is None]
 
 
 def embedded_profile(source: Image.Image) -> bytes | None:

@@ -175,6 +175,13 @@ def test_a_tiff_that_cannot_be_decoded_is_refused_in_one_line(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("kind", ["exif", "iptc", "xmp", "APP1"])
+@pytest.mark.parametrize("text", ["\nexif\n  9\n45786x", "exif", "\n\n\n", "\na\n99999999999999999999999\n4578\n"])
+def test_a_profile_in_a_text_that_cannot_be_read_is_told(kind: str, text: str, told) -> None:
+    line = told("in.png", png((b"tEXt", f"Raw profile type {kind}\0{text}".encode())))
+    assert f"its 'Raw profile type {kind}' is damaged and left out" in line
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("head", [b"", b"Exif\0\0"])
 def test_exif_in_imagemagicks_profile_stays(order: str, head: bytes, told, tmp_path: Path) -> None:

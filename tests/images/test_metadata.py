@@ -335,23 +335,27 @@ def test_what_is_too_large_is_left_out_and_said(
     assert exiftool(tmp_path / "out.png", "ImageDescription")["IFD0:ImageDescription"] == "x" * 70_000
 
 
+@pytest.mark.parametrize("called", ["{}", "{} profile"], ids=["ImageMagick", "exiftool"])
 @pytest.mark.parametrize(
     ("name", "head"), [("xmp", b""), ("APP1", b"http://ns.adobe.com/xap/1.0/\0")], ids=["xmp", "APP1"]
 )
-def test_what_imagemagick_puts_into_texts_of_a_png_is_kept(
-    name: str, head: bytes, tmp_path: Path, repeat: Upscaler
+def test_what_other_programs_put_into_texts_of_a_png_is_kept(
+    name: str, head: bytes, called: str, tmp_path: Path, repeat: Upscaler
 ) -> None:
     packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     packet += (
         b'<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/x-own"/></rdf:RDF></x:xmpmeta>'
     )
     info = PngInfo()
-    for kind, body in ((name, head + packet), ("icc", OTHER)):
-        info.add_text(f"Raw profile type {kind}", f"\n{kind}\n{len(body):8}\n{body.hex()}\n", zip=True)
+    record = struct.pack(">BBBH", 0x1C, 2, 25, 3) + b"sea"
+    for kind, body in ((name, head + packet), ("icc", OTHER), ("iptc", record)):
+        text = f"\n{called.format(kind)}\n{len(body):8}\n{body.hex()}\n"
+        info.add_text(f"Raw profile type {kind}", text, zip=True)
     picture().save(tmp_path / "in.png", pnginfo=info)
     for ending in (".png", ".jpg"):
         upscale_file(tmp_path / "in.png", tmp_path / f"out{ending}", repeat)
-        found = exiftool(tmp_path / f"out{ending}", "XMP:all", "ICC-header:DeviceManufacturer")
+        found = exiftool(tmp_path / f"out{ending}", "XMP:all", "IPTC:all", "ICC-header:DeviceManufacturer")
+        assert found["IPTC:Keywords"] == "sea"
         assert found["XMP-dc:Format"] == "image/x-own"
         with Image.open(tmp_path / f"out{ending}") as result:
             assert result.info["icc_profile"] == OTHER
