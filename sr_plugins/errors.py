@@ -18,7 +18,7 @@
     `-- DataError                training or evaluation pictures are missing or unusable
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -99,10 +99,18 @@ class DataError(SRError):
     """Training or evaluation pictures are missing, too small or damaged."""
 
 
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+
+
 def one_line(error: BaseException) -> str:
     """What ``error`` says, in one line: all of ours, of others the first line with something on it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
-    return " ".join(lines) if isinstance(error, SRError) else lines[0]
+    return printable(" ".join(lines) if isinstance(error, SRError) else lines[0])
+
+
+def printable(line: str) -> str:
+    """The same without what moves a terminal's cursor or breaks the line: names of files may hold anything."""
+    return line.translate(_CONTROLS)
 
 
 def offered(name: str, known: Iterable[str]) -> str:
@@ -113,9 +121,10 @@ def offered(name: str, known: Iterable[str]) -> str:
     return f"there is {', '.join(names)}" if names else "none is installed"
 
 
-def _close(name: str, known: Iterable[str]) -> list[str]:
-    """Those that someone may have meant; of short names a letter is a third."""
-    return get_close_matches(name.lower(), known, n=3, cutoff=0.65 if len(name) > 3 else 0.5)
+def _close(name: str, known: Collection[str]) -> list[str]:
+    """Those that someone may have meant: the same letters in another order; of short names a letter is a third."""
+    same = [one for one in known if sorted(one) == sorted(name.lower())]
+    return same or get_close_matches(name.lower(), known, n=3, cutoff=0.65 if len(name) > 3 else 0.5)
 
 
 def is_lack_of_memory(error: BaseException) -> bool:

@@ -117,7 +117,8 @@ def command(
         skipped = [task for task in tasks if skip_existing and exists(task[1])]
         tasks = [task for task in tasks if task not in skipped]
         if skipped:
-            click.echo(f"{len(skipped)} pictures are there already: skipped", err=True)
+            those = "1 picture is" if len(skipped) == 1 else f"{len(skipped)} pictures are"
+            click.echo(f"{those} there already: skipped", err=True)
         count = len(tasks) + len(failures)
         ready: list[tuple[Path, Path]] = []
         size_of = _size_rule(options, wrap=wrap)

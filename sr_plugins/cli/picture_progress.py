@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
+from sr_plugins.errors import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -56,7 +58,7 @@ class PictureProgress:
 
     def told(self, line: str) -> None:
         """A line above the bar."""
-        line = self._plain(line)
+        line = printable(self._plain(line))
         if self._bar is None:
             click.echo(line, err=True)
         else:

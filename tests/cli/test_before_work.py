@@ -72,6 +72,7 @@ def test_training_is_on_one_device(command: str, refused: type[Refused]) -> None
         (["--backend", "opnvino"], "no backend called 'opnvino': did you mean 'openvino'?"),
         (["--backend", "cuda"], "no backend called 'cuda'"),
         (["--model", "fats"], "no model called 'fats': did you mean 'fast'?"),
+        (["--model", "tyni"], "no model called 'tyni': did you mean 'tiny'?"),
         (["--model", "gone.pth"], "no weights file at gone.pth"),
         (["--backend", "torch", "--precision", "int8"], "no precision of backend torch on cpu called 'int8'"),
         (["--precision", "float16", "--device", "cpu"], "called 'float16': float16 needs a GPU, there is "),

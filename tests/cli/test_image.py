@@ -133,6 +133,18 @@ def test_every_line_about_a_picture_of_many_names_it(
     assert f"{tmp_path}/out/clear.jpg: JPEG holds no transparency" in caplog.text
 
 
+def test_names_of_files_break_no_line_and_move_no_cursor(tmp_path: Path, capfd: Capture) -> None:
+    for name in ("a\nb.png", "c\x1b[2Jd.png", "e\x9bf.png"):
+        picture(tmp_path / "in" / name)
+    (tmp_path / "in" / "g\x1b[31m\nh.png").write_bytes(b"x")
+    assert srp(tmp_path / "in", "-o", tmp_path / "out") == 1
+    err = capfd.readouterr().err
+    assert not set(err) & {"\x1b", "\x9b"}
+    for shown in ("a\\nb.png ", "c\\x1b[2Jd.png ", "e\\x9bf.png ", "g\\x1b[31m"):
+        assert any(shown in line for line in err.splitlines()), shown
+    assert files(tmp_path / "out") == ["a\nb.png", "c\x1b[2Jd.png", "e\x9bf.png"]
+
+
 def test_a_failure_leaves_no_folder(tmp_path: Path) -> None:
     assert srp(tmp_path / "nothing.png", "-o", tmp_path / "new" / "folder/") == 1
     assert not (tmp_path / "new").exists()
