@@ -159,12 +159,15 @@ def add(
     Without a ``name`` it is called as its file is; ``by_folder``: where another has that name, as its folder and file.
 
     Raises:
-        WeightsError: it cannot be opened or kept, or another model has its name.
+        WeightsError: it cannot be opened or kept, another model has its name, or it is there under another one.
     """
     loaded = plugins.open_weights(path)
     files = files_of(path)
     digest, known = digest_of(files), entries()
     if (same := next((entry for entry in known if entry.digest == digest), None)) is not None:
+        if name and name != same.name:
+            cure = f"srp models remove {same.name}, then add it as {name}"
+            raise WeightsError(f"{path} is in the library already, as {same.label}: {cure}")
         return same
     spec = loaded.spec
     taken = {model.name for model in plugins.models() if model.scale == spec.scale}

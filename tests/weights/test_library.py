@@ -81,6 +81,9 @@ def test_names_that_are_taken_and_foreign_files_stay(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"called tiny x2 already; name it with --name"):
         library.add(pair(tmp_path, name="tiny"), fresh())
     assert library.add(tmp_path / "tiny.param", fresh(), name="other").name == "other"
+    assert library.add(tmp_path / "tiny.param", fresh(), name="other").name == "other"
+    with pytest.raises(WeightsError, match="is in the library already, as other x2: srp models remove other"):
+        library.add(tmp_path / "tiny.param", fresh(), name="third")  # it was answered with the old name, as if done
     note = library.entries()[0].path.parent / "note.txt"
     note.write_text("mine")
     library.remove("other")
