@@ -46,6 +46,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     content = _content(path)
     tensors = _Tables(path).of(content)
     if not tensors:
+        _check_kinds(content, path)
         raise WeightsError(f"{path} holds no table of tensors that is alone a network (it holds {_parts(content)})")
     size = path.stat().st_size
     for name, tensor in tensors.items():
@@ -77,7 +78,7 @@ def _content(path: Path) -> Any:
 def _parts(content: Any) -> str:
     """What a checkpoint holds, in a few words, with the classes whose objects were left alone."""
     if isinstance(content, Inert) and not content:
-        return f"an object of {_shown(content.name)}, whose code is never run: save its state_dict() instead"
+        return f"an object of {_shown(content.name)}, and code in weights is never run: save its state_dict()"
     if not isinstance(content, dict):
         return type(content).__name__
     told = (
@@ -89,6 +90,13 @@ def _parts(content: Any) -> str:
 
 def _shown(text: Any) -> str:
     return ascii(str(text))[1:-1][:60]
+
+
+def _check_kinds(content: Any, path: Path) -> None:
+    """Refuse tables in which something else stands in the place of an ordinary tensor."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if isinstance(value, Inert) and value.name.startswith(REBUILDS):
+            raise WeightsError(f"{path} holds a tensor of an unusual kind in {_shown(key)}: {_shown(value.name)}")
 
 
 def _holds_tensors(value: Any) -> bool:
@@ -160,9 +168,8 @@ def _tensors(content: dict[Any, Any], path: Path) -> dict[str, Tensor]:
     rest = {key: value for key, value in content.items() if key not in table}
     if not all(isinstance(key, str) for key in table) or _holds_tensors(rest):
         return {}
-    for key, value in rest.items():
-        if table and isinstance(value, Inert) and value.name.startswith(REBUILDS):
-            raise WeightsError(f"{path} holds a tensor of an unusual kind in {_shown(key)}: {_shown(value.name)}")
+    if table:
+        _check_kinds(rest, path)
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in table):
             table = {key.removeprefix(prefix): value for key, value in table.items()}
