@@ -136,10 +136,10 @@ def matrix_profile(primaries: int, transfer: int) -> bytes | None:
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """A CMYK, LAB or gray picture as sRGB; ``profile`` is the picture's own."""
+    """A CMYK, LAB or gray picture as sRGB; ``profile`` is the picture's own, which is not asked where it is cut off."""
     if image.mode == "LAB":
         return _convert(image, _lab(), _open(srgb_profile()), "RGB")
-    if profile and profile_fits(profile, image.mode):
+    if profile and is_whole(profile) and profile_fits(profile, image.mode):
         return _convert(image, _open(profile), _open(srgb_profile()), "RGB")
     return _ink_to_light(image) if image.mode == "CMYK" else image.convert("RGB")
 
@@ -148,7 +148,7 @@ def from_srgb(image: Image.Image, mode: str, profile: bytes | None) -> Image.Ima
     """The way back of :func:`to_srgb`, to mode CMYK or LAB."""
     if mode == "LAB":
         return _convert(image, _open(srgb_profile()), _lab(), "LAB")
-    if profile and profile_fits(profile, mode):
+    if profile and is_whole(profile) and profile_fits(profile, mode):
         return _convert(image, _open(srgb_profile()), _open(profile), mode)
     return _light_to_ink(image)
 

@@ -287,8 +287,9 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
     if stored_map(source):  # said by itself where it is left out
         further -= 1
     if further > 0:
-        what = "pictures behind the first one (previews, depth, a second view) are left out"
-        logger.warning("%s: %d %s", path, further, "layers are flattened" if source.format == "PSD" else what)
+        behind = "behind the first one (previews, depth, a second view)"
+        what = f"1 picture {behind} is left out" if further == 1 else f"{further} pictures {behind} are left out"
+        logger.warning("%s: %s", path, f"{further} layers are flattened" if source.format == "PSD" else what)
     icon = source.format == "ICNS" or (source.format in _ICONS and format != "ICO")
     if source.format == "CUR":
         logger.warning("%s: the point that clicks is left out", path)

@@ -14,7 +14,7 @@ from sr_plugins.images.jpeg_2000 import EXIF, IPTC, MAP, XMP
 from sr_plugins.images.png_texts import chunks, damaged_profiles, embedded_profile
 
 _CREDENTIALS = "its content credentials (C2PA), which would not hold for the enlargement,"
-_DAMAGED_PROFILE = "its ICC profile is damaged and left out, so colours may look different"
+DAMAGED_PROFILE = "its ICC profile is damaged and left out, so colours may look different"
 # what says how pixels are stored, or goes along by other ways; the last one is a quality by Photoshop
 _KNOWN_SEGMENTS = re.compile(
     rb"JFIF\0|JFXX\0|Exif\0|http://ns\.adobe\.com/|XMP\0|ICC_PROFILE\0|MPF\0|urn:iso:std:iso:ts:21496|Photoshop 3\.0\0"
@@ -42,7 +42,7 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
     if source.format in ("JPEG", "MPO"):
         found = _named(filter(None, (_segment_name(part) for part in parts_of(source))))
         if bodies(source, b"\xff\xe2", b"ICC_PROFILE\0") and not source.info.get("icc_profile"):
-            found.append(_DAMAGED_PROFILE)
+            found.append(DAMAGED_PROFILE)
         blocks = [part.body for part in parts_of(source) if part.body.startswith(_EXIF_BLOCKS)]
         if len(blocks) > 1:  # a long one goes on without a head of its own
             found.append("a second block of EXIF is left out")
@@ -51,7 +51,7 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
         if (bits := _significant_bits(source)) is not None:
             found.append(f"that {bits} bits of its samples count (sBIT) is left out: the enlargement uses all")
         if embedded_profile(source) is None:
-            found.append(_DAMAGED_PROFILE)
+            found.append(DAMAGED_PROFILE)
         found += [f"its {name!r} is damaged and left out" for name in damaged_profiles(source)]
     elif source.format == "WEBP":
         found = _named(_chunk_name(part) for part in parts_of(source) if part.kind not in _KNOWN_RIFF)

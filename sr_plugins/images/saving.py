@@ -16,7 +16,9 @@ from PIL import Image
 from sr_plugins.errors import ImageError, SRError, one_line
 from sr_plugins.images.animations import animation_of, timing_of
 from sr_plugins.images.background import in_eight_bits
+from sr_plugins.images.color_profiles import is_whole
 from sr_plugins.images.formats import encoder_arguments, fitted
+from sr_plugins.images.left_behind import DAMAGED_PROFILE
 from sr_plugins.images.light_files import LIGHT_FORMATS
 from sr_plugins.images.metadata import Metadata
 from sr_plugins.images.modes import GRAY16
@@ -146,6 +148,8 @@ def _carried(
         mode, has_alpha = picture.mode, picture.has_transparency_data
         profile = picture.info.get("icc_profile", things.icc_profile)
         if profile != things.icc_profile:
+            if things.icc_profile and not is_whole(things.icc_profile):  # the colours were made sRGB without it
+                lost.append(DAMAGED_PROFILE)
             things = replace(things, colors=replace(things.colors, icc_profile=profile, code_points=None))
     arguments = things.for_format(format, mode, left)
     if things.background and format == "WEBP" and several:

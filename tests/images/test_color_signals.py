@@ -101,6 +101,28 @@ def test_a_profile_of_which_a_segment_lacks_is_told(
     assert line.endswith("in.jpg: its ICC profile is damaged and left out, so colours may look different")
 
 
+@pytest.mark.parametrize(("ending", "target"), [("jpg", "jpg"), ("jpg", "png"), ("tif", "webp"), ("tif", "tif")])
+def test_inks_whose_profile_is_cut_off_go_by_the_formulas_and_it_is_told(
+    ending: str, target: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They were refused."""
+    head = bytearray(300)
+    head[:4], head[12:24], head[36:40] = struct.pack(">I", 5000), b"prtrCMYKLab ", b"acsp"
+    inks = Image.new("CMYK", (24, 16), (200, 10, 20, 30))
+    inks.save(tmp_path / f"in.{ending}", icc_profile=bytes(head), **({"quality": 100} if ending == "jpg" else {}))
+    inks.save(tmp_path / "bare.tif")
+    with Upscaler("nearest", scale=2) as upscaler, caplog.at_level(logging.WARNING):
+        upscale_file(tmp_path / f"in.{ending}", tmp_path / f"out.{target}", upscaler)
+        (line,) = caplog.messages
+        upscale_file(tmp_path / "bare.tif", tmp_path / "bare.png", upscaler)
+    assert "damaged" in line
+    assert "colours may look different" in line
+    with Image.open(tmp_path / f"out.{target}") as result, Image.open(tmp_path / "bare.png") as plain:
+        assert result.mode == ("CMYK" if target in ("jpg", "tif") else "RGB")
+        expected = plain.getpixel((9, 9)) if result.mode == "RGB" else (200, 10, 20, 30)
+        assert np.allclose(result.getpixel((9, 9)), expected, atol=15)
+
+
 @pytest.mark.parametrize("damaged", [PROFILE[:200], PROFILE[:36] + b"abcd" + PROFILE[40:]], ids=["cut off", "no mark"])
 @pytest.mark.parametrize(("ending", "target"), [("jpg", "png"), ("webp", "webp"), ("tif", "tif"), ("avif", "jpg")])
 def test_a_damaged_profile_is_left_out_and_told(

@@ -449,5 +449,5 @@ def test_signed_numbers_stay_what_they_are_and_white_is_told(
 
 def test_numbers_below_zero_are_refused_before_the_work(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "in.tif", np.full((8, 8), -3, np.int16))
-    with pytest.raises(ImageError, match="32 bits, or below zero"), Upscaler("bicubic", scale=2) as upscaler:
+    with pytest.raises(ImageError, match="numbers below zero"), Upscaler("bicubic", scale=2) as upscaler:
         upscale_file(tmp_path / "in.tif", tmp_path / "out.png", upscaler)
