@@ -356,7 +356,7 @@ def test_what_is_there_is_skipped_on_request(tmp_path: Path, capfd: Capture) -> 
     assert srp(tmp_path / "in" / "a.png", "-o", tmp_path / "out" / "a.png") == 0
     before = (tmp_path / "out" / "a.png").stat().st_mtime_ns
     assert srp(tmp_path / "in", "-o", tmp_path / "out", "--skip-existing") == 0
-    assert "1 pictures are there already" in capfd.readouterr().err
+    assert "1 picture is there already" in capfd.readouterr().err
     assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before
     assert size_of(tmp_path / "out" / "b.png") == (40, 24)
     assert srp(tmp_path / "in", "-o", tmp_path / "out", "--skip-existing") == 0  # nothing is left to do
