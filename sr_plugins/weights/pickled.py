@@ -112,6 +112,8 @@ class _Machine:
                 if isinstance(pair, tuple | list) and len(pair) == 2:
                     _store(table, *pair)
             return table
+        if path == "_codecs.encode" and given[1:] == ("latin1",) and isinstance(given[0], str):
+            return given[0].encode("latin-1")  # bytes, before pickles of version 3
         made = self._make(path, tuple(a.path if isinstance(a, _Name) else a for a in given))
         return Inert(path) if made is NotImplemented else made
 

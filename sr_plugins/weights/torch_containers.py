@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sr_plugins.errors import WeightsError
-from sr_plugins.weights.pickled import read_pickle
+from sr_plugins.weights.pickled import Readable, read_pickle
 
 if TYPE_CHECKING:
     import torch
@@ -77,9 +77,14 @@ def read_old(path: Path) -> Any:
         WeightsError: it promises more numbers than it holds.
         Exception: it is damaged.
     """
+    # mapped, a text that claims to be longer than the file takes no memory
+    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as file:
+        return _read_old(file, path.stat().st_size)
+
+
+def _read_old(file: Readable, size: int) -> Any:
     import torch
 
-    size = path.stat().st_size
     kept: dict[str, Tensor] = {}
     views: dict[str, Tensor] = {}
 
@@ -91,27 +96,25 @@ def read_old(path: Path) -> Any:
             dtype = _type_of_storage(storage)
             taken = sum(one.numel() * one.element_size() for one in kept.values())
             if count < 0 or taken + count * dtype.itemsize > size:
-                raise WeightsError(f"{path} names more values than it holds: {count}")
+                raise WeightsError(f"a checkpoint names more values than it holds: {count}")
             kept[key] = torch.empty(count, dtype=dtype)
         if view is None:
             return kept[key]
         return views.setdefault(view[0], kept[key][view[1] : view[1] + view[2]])
 
-    # mapped, a text that claims to be longer than the file takes no memory
-    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as file:
-        first = read_pickle(file, persistent, make_tensor)
-        if first != _MAGIC:
-            return first
-        for _ in ("version", "about the machine"):
-            read_pickle(file, persistent, make_tensor)
-        result = read_pickle(file, persistent, make_tensor)
-        for key in read_pickle(file, persistent, make_tensor):
-            (count,) = struct.unpack("<q", file.read(8))
-            _fill(kept[key], count, file)
-        return result
+    first = read_pickle(file, persistent, make_tensor)
+    if first != _MAGIC:
+        return first
+    for _ in ("version", "about the machine"):
+        read_pickle(file, persistent, make_tensor)
+    result = read_pickle(file, persistent, make_tensor)
+    for key in read_pickle(file, persistent, make_tensor):
+        (count,) = struct.unpack("<q", file.read(8))
+        _fill(kept[key], count, file)
+    return result
 
 
-def _fill(numbers: Tensor, count: int, file: mmap.mmap) -> None:
+def _fill(numbers: Tensor, count: int, file: Readable) -> None:
     import torch
 
     data = bytearray(file.read(count * numbers.element_size()))
@@ -142,6 +145,8 @@ def make_tensor(called: str, given: tuple[Any, ...]) -> Any:
     module, _, name = called.rpartition(".")
     if called == "torch.Size" and len(given) == 1 and isinstance(given[0], tuple):
         return given[0]
+    if called == "torch.storage._load_from_bytes" and len(given) == 1 and isinstance(given[0], bytes):
+        return _read_old(io.BytesIO(given[0]), len(given[0]))  # of a table that pickle itself wrote: a storage in bytes
     if called == "torch._tensor._rebuild_from_type_v2" and len(given) == 4 and isinstance(given[2], tuple):
         return make_tensor(str(given[0]), given[2])
     if module in ("torch._utils", "torch.nn.parameter.Parameter") and given and isinstance(given[0], Tensor):

@@ -63,8 +63,8 @@ def _content(path: Path) -> Any:
         raise WeightsError(f"{path} is text, not weights: download the file itself")
     try:
         return read_archive(path) if start.startswith(b"PK") else read_old(path)
-    except WeightsError:
-        raise
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
     except NotDataError as error:
         raise WeightsError(f"{path} was refused: it holds code, and code in weights is never run ({error})") from error
     except Exception as error:  # pickle, zip and torch each raise their own

@@ -298,6 +298,16 @@ def test_numbers_of_the_other_byte_order(tmp_path: Path) -> None:
     assert found["b"].tolist() == [3]
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_tables_that_pickle_itself_wrote(protocol: int, tmp_path: Path) -> None:
+    """Each storage is a file of torch within the pickle."""
+    one = torch.arange(12.0).reshape(3, 4)
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"a": one, "b": one.T, "n": np.float64(1)}, protocol=protocol))
+    found = read_checkpoint(tmp_path / "a.pkl")
+    assert torch.equal(found["a"], one)
+    assert torch.equal(found["b"], one.T)
+
+
 def test_a_pickle_that_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(pickle.dumps({"loss": [1.0], "args": argparse.Namespace(a=1)}))
     with pytest.raises(WeightsError, match=r"no table of tensors .*\(it holds loss, args of argparse\.Namespace\)"):
