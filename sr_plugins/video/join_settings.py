@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from sr_plugins.video.join_plan import COVER_KIND, DISPLAY_OPTIONS, FINE_RATE, J
 from sr_plugins.video.languages import UNKNOWN, language_in
 from sr_plugins.video.programs import program_settings
 from sr_plugins.video.source import StreamInfo, opened
-from sr_plugins.video.streams import EXPERIMENTAL
+from sr_plugins.video.streams import EXPERIMENTAL, Kept
 from sr_plugins.video.timeline import fraction
 
+_NEEDED = ("filename", "mimetype")  # what Matroska asks of an attachment
 _KEPT_APART = {"h264", "hevc", "mpeg4"}
 _EXACT = 255  # the largest number of a ratio that ffmpeg's -aspect leaves as it is
 _KEPT_WITHIN = {("mpegts", "mpeg4"), ("mxf", "h264")}
@@ -32,7 +33,9 @@ def stream_settings(join: Join) -> list[str]:
     """Options of the output that ffmpeg-python cannot say, for some come more than once; the person's come last."""
     source, plan = join.source, join.plan
     rational = source.time_base
-    said = ["-c", "copy", "-map_metadata", "0", "-map_chapters", "0", *(EXPERIMENTAL if plan.experimental else ())]
+    said = ["-c", "copy", "-map_chapters", "0", *(EXPERIMENTAL if plan.experimental else ())]
+    if not join.options.maps_metadata("g"):
+        said += ["-map_metadata", "0"]
     said += ["-fps_mode", "passthrough", "-max_interleave_delta", "0"]
     if join.start is not None or join.drops_early:
         said += ["-copypriorss", "0"]
@@ -47,21 +50,10 @@ def stream_settings(join: Join) -> list[str]:
     for number, entry in enumerate(join.kept):
         if entry.codec != "copy":
             said += [f"-c:{number}", entry.codec]
-        if entry in join.cut_subtitles:
-            said += _tags(number, entry.stream)
-        language = entry.stream.tags.get("language")
-        # ASF's muxer makes the language of another stream of one that is unknown.
-        written = None if language == UNKNOWN else language_in(container_named(plan.muxer), language)
-        if written != language or entry.stream.index == source.main or entry in join.cut_subtitles:
-            said += [f"-metadata:s:{number}", f"language={written or ''}"]
         said += [f"-disposition:{number}", "+".join(entry.stream.disposition) or "0"]
-        if title := entry.stream.title:
-            own = ["name="] if "title" not in entry.stream.tags else []
-            said += [word for tag in (f"title={title}", *own) for word in (f"-metadata:s:{number}", tag)]
-            if container_named(plan.muxer).quicktime:  # its own place for a track's name
-                said += [f"-metadata:s:{number}", f"handler_name={title}"]
+        said += _tags(join, number, entry)
         if entry.stream.index == source.main:
-            said += _video_settings(join, number, entry.stream)
+            said += _video_settings(join, number)
             if container_named(plan.muxer).counts:  # else ffmpeg guesses a clock: several times the rate, or too coarse
                 rate = source.rate if join.steady else FINE_RATE
                 said += [f"-r:{number}", f"{rate.numerator}/{rate.denominator}"]
@@ -85,9 +77,8 @@ def shape_settings(join: Join, video: VideoStream) -> list[str]:
     return [f"-aspect:{join.place}", f"{ratio.numerator}:{ratio.denominator}"]
 
 
-def _video_settings(join: Join, number: int, stream: StreamInfo) -> list[str]:
-    source = join.source
-    said = _tags(number, stream)
+def _video_settings(join: Join, number: int) -> list[str]:
+    source, said = join.source, list[str]()
     for name, code in (join.colors or source.colors).options(with_range=True).items():
         said += [f"-{name}:{number}", str(code)]
     if source.turned and version_number(join.executable) < DISPLAY_OPTIONS:
@@ -95,10 +86,35 @@ def _video_settings(join: Join, number: int, stream: StreamInfo) -> list[str]:
     return said
 
 
-def _tags(number: int, stream: StreamInfo) -> list[str]:
-    apart = {"language", "" if "title" in stream.tags else "name"}  # then the title
-    kept = [(k, v) for k, v in stream.metadata.items() if not k.lower().startswith(STALE) and k.lower() not in apart]
-    return [word for key, value in kept for word in (f"-metadata:s:{number}", f"{key}={value}")]
+def _tags(join: Join, number: int, kept: Kept) -> list[str]:
+    """Tags of a stream, where ffmpeg does not copy them from the source, or not as they have to be."""
+    stream, container = kept.stream, container_named(join.plan.muxer)
+    if join.options.maps_metadata("s"):  # ffmpeg copies none, and attachments are nothing without
+        told = {key: stream.tags[key] for key in _NEEDED if stream.kind == "attachment" and key in stream.tags}
+        return _said(number, told)
+    apart = stream.index == join.source.main or kept in join.cut_subtitles  # from another input
+    said: list[str] = []
+    if apart:
+        said += _said(number, {k: v for k, v in stream.metadata.items() if _lasts(k.lower(), stream)})
+    language = stream.tags.get("language")
+    # ASF's muxer makes the language of another stream of one that is unknown.
+    written = None if language == UNKNOWN else language_in(container, language)
+    if written != language or apart:
+        said += _said(number, {"language": written or ""})
+    if title := stream.title:
+        said += _said(number, {"title": title} | ({"name": ""} if "title" not in stream.tags else {}))
+        if container.quicktime:  # its own place for a track's name
+            said += _said(number, {"handler_name": title})
+    return said
+
+
+def _lasts(key: str, stream: StreamInfo) -> bool:
+    """Whether a tag still holds of the new stream; language and title are told apart."""
+    return not key.startswith(STALE) and key not in {"language", "" if "title" in stream.tags else "name"}
+
+
+def _said(number: int, tags: Mapping[str, str]) -> list[str]:
+    return [word for key, value in tags.items() for word in (f"-metadata:s:{number}", f"{key}={value}")]
 
 
 def cover_settings(join: Join, folder: Path) -> list[str]:

@@ -28,7 +28,7 @@ _USUAL_HANDLER = re.compile(
 
 def lost_tags(join: Join, joined: Path) -> list[str]:
     """Lines about tags whose values are nowhere in the result; muxers have names of their own for them."""
-    if join.options.maps_metadata or container_named(join.plan.muxer).bare:
+    if container_named(join.plan.muxer).bare:
         return []
     with opened(joined) as container:
         film = set(container.metadata.values())
@@ -42,7 +42,7 @@ def lost_tags(join: Join, joined: Path) -> list[str]:
 
 
 def _of_film(join: Join, held: set[str]) -> list[str]:
-    if not container_named(join.plan.muxer).tags:
+    if not container_named(join.plan.muxer).tags or join.options.maps_metadata("g"):
         return []
     given = _named(join.options.metadata_of_film)
     told = ((key.lower(), value) for key, value in join.source.metadata.items() if key not in TECHNICAL)
@@ -54,6 +54,8 @@ def _of_film(join: Join, held: set[str]) -> list[str]:
 
 
 def _of_streams(join: Join, found: Mapping[str, list[dict[str, str]]], film: set[str]) -> list[str]:
+    if join.options.maps_metadata("s"):
+        return []
     given = _named(join.options.metadata_of_streams)
     lines, lost = [], []
     for kept, tags in _pairs(join, found):

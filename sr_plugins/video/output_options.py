@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from sr_plugins.errors import PipeError
 
@@ -53,6 +54,7 @@ _FLAGS = {
 FILTERS = ("-vf", "-filter:v", "-filter:v:0", "-filter")
 _WITHOUT = {"an": "-0:a", "sn": "-0:s", "dn": "-0:d"}
 _BESIDE = ("a", "s", "d", "t")  # how the specifiers of streams beside the picture begin
+_SOURCES = {"map_metadata", "map_chapters"}  # options that name an input
 _CODEC = {"c", "codec", "vcodec"}
 _REFUSED = {
     **dict.fromkeys(("ss", "t", "to", "sseof", "frames", "vframes", "fs", "shortest"), "use --start and --end"),
@@ -99,6 +101,8 @@ class OutputOptions:
             values = [rest.pop(0)] if name not in _FLAGS and rest else []
             if name not in _FLAGS and not values:
                 raise PipeError(f"the ffmpeg option {token} lacks its value")
+            if name in _SOURCES and re.match(r"[1-9]", values[0]):
+                raise PipeError(f"{token} {values[0]}: there is one input, the film, and its number is 0")
             if name in ("vf", "filter") and specifier[:1] not in _BESIDE:
                 _refuse_across(values[0])
             if name in _CODEC and specifier[:1] in ("", "v", "V"):
@@ -165,10 +169,15 @@ class OutputOptions:
         """What the person says of the film: ``key=value``."""
         return [words[1] for words in self._words() if words[0] in ("-metadata", "-metadata:g")]
 
-    @property
-    def maps_metadata(self) -> bool:
-        """The person says where tags come from."""
-        return any(words[0].partition(":")[0] == "-map_metadata" for words in self._words())
+    def maps_metadata(self, kind: Literal["g", "s"]) -> bool:
+        """The person says where tags of the film (``g``) or of streams (``s``) come from: ffmpeg copies no others."""
+        for words in self._words():
+            if words[0].partition(":")[0] != "-map_metadata":
+                continue
+            to, (file, _, place) = words[0].partition(":")[2], words[1].partition(":")
+            if to[:1] in ("", kind) if file.startswith("-") else kind in ((to or "g")[0], (place or "g")[0]):
+                return True
+        return False
 
     @property
     def of_sound(self) -> list[str]:

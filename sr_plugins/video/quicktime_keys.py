@@ -27,7 +27,7 @@ def key_settings(source: Source, muxer: str, options: OutputOptions) -> list[str
     """
     if not container_named(muxer).quicktime or not source.container.startswith("mov"):
         return []
-    if any("use_metadata_tags" in word for word in options.join) or "-map_metadata" in options.join:
+    if any("use_metadata_tags" in word for word in options.join) or options.maps_metadata("g"):
         return []
     keys = {key.partition("-")[0] for key in source.metadata if key != _HARMLESS_KEY}
     if keys <= _CLASSIC | _BRANDS:

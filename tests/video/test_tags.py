@@ -1,4 +1,4 @@
-"""What a result tells of itself: tags of streams, kept where the container can and told where not; square pixels."""
+"""What a result tells of itself: tags of streams, kept where the container can and told where not."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 from video_clips import both_ffmpegs, by_turns, ffmpeg_run, moving, tone
 
 from sr_plugins import Upscaler
+from sr_plugins.errors import PipeError
 from sr_plugins.video.transcode import upscale_video
 
 FAST = ["-preset", "ultrafast"]
@@ -127,17 +128,51 @@ def test_a_language_that_the_container_makes_up(
     assert [said for said in said if "taken for" in said] == ([line] if found else [])
 
 
+@pytest.fixture(scope="module")
+def chaptered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film that says something everywhere, with a font."""
+    folder = tmp_path_factory.mktemp("chaptered")
+    path, chapters, font = folder / "in.mkv", folder / "chapters", folder / "a.ttf"
+    chapters.write_text(";FFMETADATA1\ntitle=Film\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\ntitle=One\n")
+    font.write_bytes(bytes(64))
+    said = ["-metadata:s:v", "title=Picture", "-metadata:s:a", "title=Sound", "-metadata:s:a", "language=ger"]
+    attached = ["-attach", str(font), "-metadata:s:t", "mimetype=font/ttf"]
+    maps = ["-map", "0", "-map", "1", "-map_metadata", "2", "-map_chapters", "2", "-c:v", "libx264", "-c:a", "aac"]
+    ffmpeg_run(*moving(seconds=0.4), *tone(0.4), "-i", chapters, *maps, *said, *attached, path)
+    return path
+
+
+# What is left of the tags of the film, of its streams and of its chapters.
+_ALL = "Film", ["Picture", "Sound"], "One"
+_LEFT = {
+    ("", "-1"): (None, [None, None], None),
+    (":g", "-1"): (None, *_ALL[1:]),
+    (":s", "-1"): ("Film", [None, None], "One"),
+    (":s:a", "-1"): ("Film", [None, None], "One"),
+    (":c", "-1"): (*_ALL[:2], None),
+    (":g", "0:s:1"): ("Sound", [None, None], "One"),
+    (":s:v", "0:s:a"): ("Film", ["Sound", None], "One"),
+    (":g", "0"): _ALL,
+}
+
+
 @both_ffmpegs
-@pytest.mark.parametrize(("suffix", "encoder"), [("mp4", "libx264rgb"), ("avi", "ffv1"), ("mkv", "ffv1")])
-def test_square_pixels_stay_square_at_any_size(
-    ffmpeg: str, suffix: str, encoder: str, tmp_path: Path, doubled: Upscaler
+@pytest.mark.parametrize("where", list(_LEFT))
+def test_a_person_chooses_where_tags_come_from(
+    ffmpeg: str, where: tuple[str, str], chaptered: Path, tmp_path: Path, doubled: Upscaler
 ) -> None:
-    """433:257 has larger numbers than ffmpeg's -aspect takes, which would make other pixels of it."""
-    source, target = tmp_path / "in.mkv", tmp_path / f"out.{suffix}"
-    cut = ["-vf", "crop=433:257:0:0:exact=1,setsar=1", "-pix_fmt", "gbrp"]
-    ffmpeg_run(*moving("434x258", 0.2), *cut, "-c:v", "ffv1", source)
-    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:v", encoder])
+    """As ffmpeg 5 to 8 do it: what is said of one stream goes for all. An attachment is nothing without its name."""
+    target = tmp_path / "out.mkv"
+    upscale_video(chaptered, target, doubled, ffmpeg=ffmpeg, options=[f"-map_metadata{where[0]}", where[1]])
     with av.open(str(target)) as container:
-        stream = container.streams.video[0]
-        assert (stream.width, stream.height) == (866, 514)
-        assert stream.sample_aspect_ratio in (None, 0, 1)
+        film, (picture, sound, font) = container.metadata, [stream.metadata for stream in container.streams]
+        chapter = container.chapters()[0]["metadata"]
+    streams = [picture.get("title"), sound.get("title")]
+    assert (film.get("title"), streams, chapter.get("title")) == _LEFT[where]
+    assert (font["filename"], font["mimetype"]) == ("a.ttf", "font/ttf")
+
+
+def test_there_is_one_input_to_take_tags_from(chaptered: Path, tmp_path: Path, doubled: Upscaler) -> None:
+    for option in ("-map_metadata", "-map_metadata:s:a", "-map_chapters"):
+        with pytest.raises(PipeError, match=rf"^{option} 1: there is one input, the film, and its number is 0$"):
+            upscale_video(chaptered, tmp_path / "out.mkv", doubled, options=[option, "1"])
