@@ -25,6 +25,7 @@ _REORDERING = {"libx264", "libx264rgb", "libx265"}
 # Frames a second below which libavformat finds out when frames of NUT are decoded: chunks tell no more, and the film
 # gets its own times when they are joined.
 _FASTEST = Fraction(960)
+_LARGEST = 2**31 - 1  # number of a ratio in ffmpeg
 # What encoders make that PyAV's libavcodec may not have, and whose names do not tell.
 _MAKES = {
     **dict.fromkeys(("libaom-av1", "librav1e"), "av1"),
@@ -143,7 +144,7 @@ def plan_encoding(
     notices += without
     options: list[str] = ["-vf" if token in FILTERS else token for token in asked.encode]
     if aspect is not None and asked.value("aspect") is None:
-        params["-vf"] = f"setsar={aspect.numerator}/{aspect.denominator}"
+        params["-vf"] = f"setsar={aspect.numerator}/{aspect.denominator}:max={_LARGEST}"  # by itself it rounds at 100
     if colors.filters:
         mine = [options[options.index("-vf") + 1]] if "-vf" in options else []
         joined = ",".join([*mine, *colors.filters])

@@ -21,9 +21,10 @@ from sr_plugins.video.join_settings import (
     cover_settings,
     packet_settings,
     packet_times,
-    shape_settings,
+    shown_shape,
     stream_settings,
 )
+from sr_plugins.video.nut_aspect import AspectWriter
 from sr_plugins.video.quicktime_keys import key_settings, settle_creation_time
 from sr_plugins.video.sequence import picture
 from sr_plugins.video.sink import Sink
@@ -46,9 +47,10 @@ def join_chunks(
     """
     with opened(chunks[0][0]) as first:
         video = first.streams.video[0]
-        settings = [*stream_settings(join), *shape_settings(join, video), *packet_settings(join, video, chunks)]
+        settings = [*stream_settings(join), *packet_settings(join, video, chunks)]
         if video.codec_context.name == "hevc" and container_named(join.plan.muxer).quicktime:
             settings += [f"-tag:{join.place}", "hvc1"]  # Apple's players take no other
+        shape = shown_shape(join, video)
     covers = cover_settings(join, target.parent)  # they stand behind what the person attaches
     _cut_subtitles(join, target.parent)
     keys = key_settings(join.source, join.plan.muxer, join.options)
@@ -60,7 +62,8 @@ def join_chunks(
     lift = join.lift if carrier == "nut" else join.origin - begins * join.source.time_base
     child = Child(_command(join, target, carrier, lift), f"writing {target.name}", extra=extra, stdin=True)
     try:
-        fragments, sink = (_fragments(join) if carrier == "mov" else {}), Sink(child.stdin)
+        fragments = _fragments(join) if carrier == "mov" else {}
+        sink = Sink(AspectWriter(child.stdin, shape) if shape and carrier == "nut" else child.stdin)
         with (
             opened(chunks[0][0]) as first,
             av.open(sink.file, "w", format=carrier, options=fragments, buffer_size=1 << 20) as out,
@@ -69,6 +72,8 @@ def join_chunks(
             stream = out.add_stream_from_template(template, opaque=True)
             # A codec may have several, which say how its pixels lie; PyAV leaves it out.
             stream.codec_context.codec_tag = template.codec_context.codec_tag
+            if shape:
+                stream.codec_context.sample_aspect_ratio = shape
             stream.time_base = join.clock
             for packet in _packets(join, chunks, lift, codec, early):
                 packet.stream = stream

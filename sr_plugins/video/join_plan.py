@@ -119,6 +119,11 @@ class Join:
         return next(n for n, kept in enumerate(self.kept) if kept.stream.index == self.source.main)
 
     @property
+    def place_of_film(self) -> int:
+        """The number of the upscaled stream among the films of the target."""
+        return sum(kept.stream.is_film for kept in self.kept[: self.place])
+
+    @property
     def covers(self) -> list[StreamInfo]:
         """Pictures that go in as attachments: Matroska has no other way, ffmpeg would make them films of one frame."""
         if self.plan.muxer != "matroska":

@@ -20,7 +20,6 @@ from sr_plugins.video.timeline import fraction
 
 _NEEDED = ("filename", "mimetype")  # what Matroska asks of an attachment
 _KEPT_APART = {"h264", "hevc", "mpeg4"}
-_EXACT = 255  # the largest number of a ratio that ffmpeg's -aspect leaves as it is
 _KEPT_WITHIN = {("mpegts", "mpeg4"), ("mxf", "h264")}
 # What tags say about a stream's old bytes: statistics, and that transparency lies beside the picture.
 STALE = (
@@ -63,18 +62,10 @@ def stream_settings(join: Join) -> list[str]:
     return said
 
 
-def shape_settings(join: Join, video: VideoStream) -> list[str]:
-    """The aspect ratio also for the container: AV1 and others leave it to it."""
-    if join.options.value("aspect"):
-        return []
+def shown_shape(join: Join, video: VideoStream) -> Fraction:
+    """The shape of a pixel for the container, for AV1 and others leave it to it; 0: unknown."""
     # Behind a filter of the person's the picture has another shape: its own is then the right one.
-    pixel = video.sample_aspect_ratio if join.options.own_aspect else join.aspect
-    if not pixel:
-        return []
-    ratio = fraction(pixel) * Fraction(video.width, video.height)
-    if pixel == 1 and max(ratio.numerator, ratio.denominator) > _EXACT:  # square pixels need no words
-        return []
-    return [f"-aspect:{join.place}", f"{ratio.numerator}:{ratio.denominator}"]
+    return fraction(video.sample_aspect_ratio or 0) if join.options.own_aspect else join.aspect or Fraction(0)
 
 
 def _video_settings(join: Join, number: int) -> list[str]:

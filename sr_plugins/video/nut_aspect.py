@@ -1,7 +1,8 @@
 """The sample aspect ratio in a NUT stream header.
 
-PyAV cannot set the one that libavformat's NUT muxer writes, so it is put into the header on its way out. Both numbers
-stay below 128: they then take the one byte each that "unknown" takes, and every position in the file stays right.
+PyAV cannot set the one that libavformat's NUT muxer writes, so it is put into the header on its way out. The first one,
+which readers go by, tells it exactly and may become longer; headers that are repeated later keep their length, so that
+all distances in the file stay right.
 """
 
 from __future__ import annotations
@@ -10,27 +11,29 @@ from fractions import Fraction
 from typing import IO
 
 _STREAM_HEADER = b"NS\x11\x40\x5b\xf2\xf9\xdb"
-_LARGEST = 127
+_LARGEST = 127  # in the one byte that "unknown" takes
 _POLYNOMIAL = 0x04C11DB7
 _CHECKSUM = 4  # bytes
+_LONG = 4096  # bytes from which on a header's length has a checksum of its own
 
 
 class AspectWriter:
-    """A file for PyAV to write NUT of one video stream into, which then says ``aspect``, or the nearest of two
-    small numbers, :attr:`pair`."""
+    """A file for PyAV to write NUT of one video stream into, which then says ``aspect``."""
 
     def __init__(self, file: IO[bytes], aspect: Fraction) -> None:
         self._file = file
-        self.pair = _small(aspect)
+        self._aspect = aspect
+        self._begun = False
 
     def write(self, data: bytes) -> int:
         """Called by PyAV; a header begins with the stream, and is repeated now and then."""
         start = data.find(_STREAM_HEADER)
-        self._file.write(data if start < 0 else self._filled(data, start + len(_STREAM_HEADER)))
+        self._file.write(data if start < 0 else self._filled(data, start))
         return len(data)
 
-    def _filled(self, data: bytes, at: int) -> bytes:
-        length, begin = _number(data, at)
+    def _filled(self, data: bytes, start: int) -> bytes:
+        length, begin = _number(data, start + len(_STREAM_HEADER))
+        begin += _CHECKSUM if length > _LONG else 0
         end = begin + length - _CHECKSUM
         if end + _CHECKSUM > len(data):  # a repeated header, cut by the end of the buffer: readers skip those
             return data
@@ -38,17 +41,20 @@ class AspectWriter:
         for field in "nnsnnnnnsnn":  # numbers and strings up to the picture's width and height
             value, at = _number(data, at)
             at += value if field == "s" else 0
-        body = data[begin:at] + bytes(self.pair) + data[at + len(self.pair) : end]
-        return data[:begin] + body + _checksum(body).to_bytes(_CHECKSUM, "big") + data[end + _CHECKSUM :]
+        aspect = _small(self._aspect) if self._begun else self._aspect
+        self._begun = True
+        body = data[begin:at] + _bytes(aspect.numerator) + _bytes(aspect.denominator) + data[at + 2 : end]
+        head = _STREAM_HEADER + _bytes(len(body) + _CHECKSUM)
+        if len(body) + _CHECKSUM > _LONG:
+            head += _checksum(head)
+        return data[:start] + head + body + _checksum(body) + data[end + _CHECKSUM :]
 
 
-def _small(aspect: Fraction) -> tuple[int, int]:
+def _small(aspect: Fraction) -> Fraction:
     """The nearest ratio of two numbers that fit."""
     if aspect > 1:
-        near = 1 / max((1 / aspect).limit_denominator(_LARGEST), Fraction(1, _LARGEST))
-    else:
-        near = max(aspect.limit_denominator(_LARGEST), Fraction(1, _LARGEST))
-    return near.numerator, near.denominator
+        return 1 / max((1 / aspect).limit_denominator(_LARGEST), Fraction(1, _LARGEST))
+    return max(aspect.limit_denominator(_LARGEST), Fraction(1, _LARGEST))
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
@@ -61,11 +67,19 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
             return value, at
 
 
-def _checksum(data: bytes) -> int:
+def _bytes(number: int) -> bytes:
+    """NUT's number of variable length."""
+    digits = bytearray([number & 0x7F])
+    while number := number >> 7:
+        digits.insert(0, number & 0x7F | 0x80)
+    return bytes(digits)
+
+
+def _checksum(data: bytes) -> bytes:
     """NUT's CRC, which is not zlib's: it begins with zero and takes the highest bit first."""
     value = 0
     for byte in data:
         value ^= byte << 24
         for _ in range(8):
             value = (value << 1 ^ (_POLYNOMIAL if value & 1 << 31 else 0)) & 0xFFFFFFFF
-    return value
+    return value.to_bytes(_CHECKSUM, "big")

@@ -24,8 +24,8 @@ from sr_plugins.video.lost_tags import lost_tags
 from sr_plugins.video.pixel_formats import Colors, PixelLayout, frame_format, pipe_format
 from sr_plugins.video.plan import FilmPlan
 from sr_plugins.video.sequence import is_sequence
-from sr_plugins.video.source import opened
-from sr_plugins.video.timeline import apart
+from sr_plugins.video.source import films_of, opened
+from sr_plugins.video.timeline import apart, fraction
 from sr_plugins.video.verify import verify_target
 
 _FRAMES = 10  # enough for an encoder to reorder, and for a container's clock to drift
@@ -76,8 +76,9 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
         trial.unlink()
         return _idle(said, name)
     limit = max(times[-1] * source.time_base, _latest(plan.join)) - plan.join.origin
+    ends = "-t", str(float(limit) + 0.1)
     try:
-        join_chunks(plan.join, [(trial, times)], joined, extra=("-t", str(float(limit) + 0.1)))
+        join_chunks(plan.join, [(trial, times)], joined, extra=ends)
     except PipeError as error:
         if plan.join.plan.muxer == "matroska":
             raise
@@ -92,11 +93,26 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
             f"{joined.name}: {'x'.join(map(str, was))} would come out as {'x'.join(map(str, now))}: this container "
             f"cannot hold what {plan.film.encoding.encoder} writes: choose another encoder or another container"
         )
-    told = [*_idle(said, name), *_untagged(plan, shown), *lost_tags(plan.join, joined)]
+    told = [*_idle(said, name), *_untagged(plan, shown), *_other_shape(plan, joined), *lost_tags(plan.join, joined)]
     told += [*_without_chapters(plan.join, joined, float(limit)), *_other_speakers(plan.join, joined)]
     trial.unlink()
     joined.unlink()
     return told
+
+
+def _other_shape(plan: FilmPlan, joined: Path) -> list[str]:
+    """A line about pixels whose shape comes out as another, by which a film is shown a pixel wider or narrower."""
+    join = plan.join
+    if join.options.own_aspect or not join.aspect:
+        return []
+    with opened(joined) as container:
+        told = fraction(films_of(container)[join.place_of_film].sample_aspect_ratio or 1)
+    if abs(told / join.aspect - 1) * plan.size[0] < 1:
+        return []
+    anew = bool(container_named(join.plan.muxer).finish)
+    where = join.plan.muxer if anew else f"{plan.film.encoding.encoder} in {join.plan.muxer}"
+    cure = "" if join.plan.muxer == "matroska" else "; .mkv can"
+    return [f"the shape of a pixel, {join.aspect}, comes out as {told}: {where} cannot tell it{cure}"]
 
 
 def _untagged(plan: FilmPlan, shown: av.VideoFrame) -> list[str]:

@@ -52,7 +52,7 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
     with opened(target) as container:
         # Some containers list streams as they come: only the order of the films among them is sure.
         films = films_of(container)
-        number = sum(k.stream.is_film for k in join.kept[: join.place])
+        number = join.place_of_film
         if number >= len(films) or films[number].codec_context is None:
             raise PipeError(f"{target.name}: its video cannot be read again: {_UNREADABLE}")
         stream = films[number]

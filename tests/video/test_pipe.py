@@ -14,15 +14,14 @@ import av
 import numpy as np
 import pytest
 from fakes import blur, nearest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from video_clips import BUNDLED, UNEVEN, both_ffmpegs, ffmpeg_run, moving, pictures, times
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
-from sr_plugins.pixels.frame import ChromaLocation, FrameFormat, empty_frame
+from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, empty_frame
 from sr_plugins.video.frame_writer import FrameWriter
-from sr_plugins.video.nut_aspect import AspectWriter
 from sr_plugins.video.pipe import upscale_pipe
 from sr_plugins.video.probe import probe
 from sr_plugins.video.y4m import Y4mHeader, Y4mReader, Y4mWriter
@@ -117,11 +116,23 @@ def _aspect(path: Path) -> Fraction:
         return Fraction(aspect.numerator, aspect.denominator) if aspect else Fraction(0)
 
 
-@given(aspect=st.fractions(Fraction(1, 100), 100))
-def test_aspects_in_nut_are_the_nearest_that_fit(aspect: Fraction) -> None:
-    near = Fraction(*AspectWriter(io.BytesIO(), aspect).pair)
-    assert abs(near / aspect - 1) < Fraction(1, 127) * max(aspect, 1 / aspect) / 2
-    assert near == aspect or max(aspect.numerator, aspect.denominator) > 127
+@given(aspect=st.fractions(Fraction(1, 5000), 5000, max_denominator=5000))
+@example(aspect=Fraction(3200, 2997))
+def test_aspects_in_nut_are_exact(aspect: Fraction) -> None:
+    file = io.BytesIO()
+    with FrameWriter(file, _gray_frame(), Fraction(1, 25), Fraction(25), aspect=aspect) as writer:
+        for time in range(3):
+            writer.write(_gray_frame(), time)
+    with av.open(io.BytesIO(file.getvalue()), "r") as container:
+        stream = container.streams.video[0]
+        assert stream.sample_aspect_ratio == aspect
+        assert len(list(container.decode(stream))) == 3
+
+
+def _gray_frame() -> Frame:
+    frame = empty_frame(FrameFormat(family="gray"), 16, 16)
+    frame.planes[0][:] = 128
+    return frame
 
 
 @pytest.mark.parametrize(("word", "shown"), [("A2:1", "A6:5"), ("A1:1", "A3:5"), ("A0:0", "A0:0"), ("A?", "A?")])
