@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,14 +19,16 @@ from sr_plugins.video.chunk_encoder import ChunkEncoder
 from sr_plugins.video.chunks import verify_chunk
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.encoded_colors import BT601
-from sr_plugins.video.ffmpeg_process import plain
+from sr_plugins.video.ffmpeg_process import full_disk, plain
 from sr_plugins.video.join import join_chunks
-from sr_plugins.video.join_plan import Join
+from sr_plugins.video.join_plan import Join, joining_ffmpeg
 from sr_plugins.video.lost_tags import lost_tags
+from sr_plugins.video.maps import mapped_streams
 from sr_plugins.video.pixel_formats import Colors, PixelLayout, frame_format, pipe_format
 from sr_plugins.video.plan import FilmPlan
 from sr_plugins.video.sequence import is_sequence
 from sr_plugins.video.source import films_of, opened
+from sr_plugins.video.streams import muxer_of, plan_streams
 from sr_plugins.video.timeline import apart, fraction
 from sr_plugins.video.verify import verify_target
 
@@ -80,7 +84,7 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
     try:
         join_chunks(plan.join, [(trial, times)], joined, extra=ends)
     except PipeError as error:
-        if plan.join.plan.muxer == "matroska":
+        if not _fits_matroska(plan, trial, times, joined.parent, ends):
             raise
         raise PipeError(f"{error}; .mkv as target holds everything", error.exit_code, error.last_lines) from error
     shown = verify_target(plan.join, joined, times, whole=False)
@@ -98,6 +102,25 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
     trial.unlink()
     joined.unlink()
     return told
+
+
+def _fits_matroska(plan: FilmPlan, trial: Path, times: tuple[int, ...], folder: Path, ends: tuple[str, ...]) -> bool:
+    """Whether ``.mkv`` as target would cure what this one failed of: it is tried."""
+    join, target = plan.join, plan.target.with_suffix(".mkv")
+    if container_named(join.plan.muxer).finish or full_disk(folder):
+        return False
+    try:
+        if (muxer := muxer_of(target, join.options)) == join.plan.muxer:
+            return False
+        joiner = joining_ffmpeg(join.executable, muxer, join.source, join.origin)
+        mapped = mapped_streams(join.executable, join.source, join.options)
+        other = plan_streams(join.source, target, join.options, joiner, mapped)
+        with tempfile.TemporaryDirectory(prefix="sr-plugins-") as elsewhere:
+            film = Path(elsewhere, "trial.mkv")
+            join_chunks(replace(join, plan=other, executable=joiner), [(trial, times)], film, extra=ends)
+    except PipeError:
+        return False
+    return True
 
 
 def _other_shape(plan: FilmPlan, joined: Path) -> list[str]:

@@ -202,3 +202,26 @@ def test_an_encoder_without_its_hardware(ffmpeg: str, film: Path, tmp_path: Path
                                       "libx265 needs none")  # fmt: skip
     assert len(str(caught.value)) < 1200
     assert _left(tmp_path) == []
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("suffix", "words", "cures"),
+    [
+        ("mp4", "-c:a nosuch", False),
+        ("mp4", "-af nosuch", False),
+        ("ts", "-bsf:a nosuch", False),
+        ("mov", "-f mov -c:v libvpx-vp9", False),
+        ("mov", "-c:v libvpx-vp9", True),
+        ("webm", "-c:v libx264", True),
+    ],
+)
+def test_matroska_is_named_where_it_is_a_cure(
+    ffmpeg: str, suffix: str, words: str, cures: bool, film: Path, tmp_path: Path, doubled: Upscaler
+) -> None:
+    with pytest.raises(PipeError) as caught:
+        upscale_video(film, tmp_path / f"out.{suffix}", doubled, ffmpeg=ffmpeg, options=words.split())
+    assert str(caught.value).endswith("; .mkv as target holds everything") == cures
+    assert not _left(tmp_path)
+    if cures:
+        upscale_video(film, tmp_path / "out.mkv", doubled, ffmpeg=ffmpeg, options=words.split())
