@@ -115,6 +115,13 @@ def check_hwaccel(ffmpeg: str, name: str | None) -> None:
 
 
 @cache
+def has_encoder(ffmpeg: str, encoder: str) -> bool:
+    """Whether this ffmpeg was built with an encoder."""
+    shown = subprocess.run([ffmpeg, *_QUIET, "-h", f"encoder={encoder}"], capture_output=True, text=True).stdout
+    return "Encoder " in shown
+
+
+@cache
 def has_decoder(ffmpeg: str, decoder: str) -> bool:
     """Whether this ffmpeg was built with a decoder."""
     shown = subprocess.run([ffmpeg, *_QUIET, "-h", f"decoder={decoder}"], capture_output=True, text=True).stdout

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from sr_plugins.video.containers import DELAY_IN_MATROSKA, container_named
-from sr_plugins.video.ffmpeg_process import PROTOCOLS, bundled_ffmpeg, version, version_number
+from sr_plugins.video.ffmpeg_process import PROTOCOLS, bundled_ffmpeg, has_encoder, version, version_number
 from sr_plugins.video.output_options import OutputOptions
 from sr_plugins.video.pixel_formats import Colors
 from sr_plugins.video.source import Source, StreamInfo, opened
@@ -64,18 +64,22 @@ def _writes_matrix(executable: str, muxer: str) -> bool:
             return next(container.decode(video=0)).rotation == 90
 
 
-def joining_ffmpeg(executable: str, muxer: str, source: Source, origin: Fraction) -> str:
+def joining_ffmpeg(
+    executable: str, muxer: str, source: Source, origin: Fraction, options: OutputOptions | None = None
+) -> str:
     """The ffmpeg to join with: another than for decoding only where that one would shift times, and a newer one is
-    there. The first packet of most sound lies below zero.
+    there, with all the encoders of sound that the person names. The first packet of most sound lies below zero.
     """
     mine = version_number(executable)
-    delayed = source.earliest < origin or any(stream.codec == "opus" for stream in source.streams)
+    encoders = options.encoders_of_sound if options is not None else []
+    delayed = source.earliest < origin or bool(encoders) or any(s.codec == "opus" for s in source.streams)
     shifts = muxer in ("matroska", "webm") and delayed and mine < DELAY_IN_MATROSKA
     hastens = muxer in ("matroska", "webm") and source.rests and mine < _TELLS_REST
     loses = muxer in ("ogg", "ogv") and mine < _WHOLE_OGG
     moves = source.discontinuous and mine < _KEEPS_DISTANCES
     bundled = bundled_ffmpeg() if shifts or moves or loses or hastens else None
-    return bundled if bundled and version_number(bundled) > mine else executable
+    newer = bundled is not None and version_number(bundled) > mine and all(has_encoder(bundled, e) for e in encoders)
+    return bundled if bundled is not None and newer else executable
 
 
 def shown_until(source: Source, end: Fraction | None) -> Fraction:

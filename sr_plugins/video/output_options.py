@@ -184,6 +184,12 @@ class OutputOptions:
         """The options for encoding sound."""
         return [word for words in self._words() if _concerns_sound(words[0]) for word in words]
 
+    @property
+    def encoders_of_sound(self) -> list[str]:
+        """The encoders of sound that the person names."""
+        named = [words for words in self._words() if re.match(r"-(c|codec):a|-acodec$", words[0])]
+        return [encoder for _, encoder in named if encoder != "copy"]
+
     def _words(self) -> Iterator[tuple[str, ...]]:
         """The options of the join, each with its value."""
         rest = list(self.join)

@@ -118,7 +118,7 @@ def outline_film(
         cure = "add --deinterlace, or --progressive where it is only marked so"
         raise PipeError(f"{path} is interlaced, which upscaling would bake in: {cure}")
     muxer = muxer_of(target, options)
-    joiner = joining_ffmpeg(executable, muxer, source, source.origin if start is None else start)
+    joiner = joining_ffmpeg(executable, muxer, source, source.origin if start is None else start, options)
     streams = plan_streams(source, target, options, joiner, mapped)
     if source.turned and not holds_display_matrix(joiner, muxer, source):
         if any(source.crop):

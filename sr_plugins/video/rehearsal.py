@@ -112,7 +112,7 @@ def _fits_matroska(plan: FilmPlan, trial: Path, times: tuple[int, ...], folder: 
     try:
         if (muxer := muxer_of(target, join.options)) == join.plan.muxer:
             return False
-        joiner = joining_ffmpeg(join.executable, muxer, join.source, join.origin)
+        joiner = joining_ffmpeg(join.executable, muxer, join.source, join.origin, join.options)
         mapped = mapped_streams(join.executable, join.source, join.options)
         other = plan_streams(join.source, target, join.options, joiner, mapped)
         with tempfile.TemporaryDirectory(prefix="sr-plugins-") as elsewhere:

@@ -1,7 +1,7 @@
 """Sound that is encoded anew, in step: encoders count samples, and put some before the sound or lose the first.
 
-A container that counts samples from zero on (AVI) cannot say by how much, nor do all encoders say it rightly: it is
-measured, by a signal that is encoded and decoded again.
+A container that counts samples from zero on (AVI) cannot say by how much, nor do all encoders say it rightly (DTS says
+nothing): it is measured, by a signal that is encoded and decoded again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
 from sr_plugins.video.ffmpeg_process import Child, as_words, local_url
 from sr_plugins.video.join_plan import Join
@@ -22,6 +23,9 @@ from sr_plugins.video.streams import EXPERIMENTAL, Kept
 
 _BEGINS, _LASTS = 0.5, 0.1  # seconds: the signal in what is encoded
 _LENGTH = "1.2"
+_NEUTRAL = "nut"  # tells the times as the encoder does; that is then what other containers pass on
+_LIFTED = 10  # seconds: it has no time below zero
+_TOLD = 0.0005  # seconds that nobody hears
 # A tone that rises from 300 to 1500 Hz and swells: its own echo at no other time. Any rate from 4000 Hz on holds it.
 _SIGNAL = (
     f"between(t,{_BEGINS},{_BEGINS + _LASTS})*0.25*sin(2*PI*(300*(t-{_BEGINS})+6000*(t-{_BEGINS})^2))"
@@ -40,17 +44,25 @@ def sound_settings(join: Join) -> list[str]:
     counts = container_named(join.plan.muxer).counts
     sounds = [kept for kept in join.kept if kept.stream.kind == "audio"]
     steady = {place: _filters(join, kept, place, counts) for place, kept in enumerate(sounds) if kept.codec != "copy"}
-    delays = _delays(join, sounds, steady) if counts and steady else {}
+    measured = [place for place in steady if counts or not sounds[place].codec.startswith("pcm_")]
+    delays = _delays(join, sounds, {place: steady[place] for place in measured}, counts) if measured else {}
     said: list[str] = []
     for place, filters in steady.items():
-        number, delay = join.kept.index(sounds[place]), delays.get(place, 0.0)
-        if delay > 0:
-            filters = [*filters, f"atrim=start={delay:.6f}"]
-        elif delay < 0:
-            filters = [*filters, f"adelay=delays={-1000 * delay:.3f}:all=1"]
-        if filters:
+        number = join.kept.index(sounds[place])
+        if filters := [*filters, *_hastened(delays.get(place, 0.0), counts)]:
             said += [f"-filter:{number}", ",".join(filters)]
     return said
+
+
+def _hastened(delay: float, counts: bool) -> list[str]:
+    """Filters that make up for so many seconds: what comes first gives way to what the encoder puts first, and silence
+    stands for what it loses."""
+    if not counts:
+        ahead = [f"atrim=start={delay:.6f}"] if delay > 0 else []
+        return [*ahead, f"asetpts=PTS-{delay:.6f}/TB"] if abs(delay) > _TOLD else []
+    if delay > 0:
+        return [f"atrim=start={delay:.6f}"]
+    return [f"adelay=delays={-1000 * delay:.3f}:all=1"] if delay < 0 else []
 
 
 def _filters(join: Join, kept: Kept, place: int, counts: bool) -> list[str]:
@@ -58,12 +70,13 @@ def _filters(join: Join, kept: Kept, place: int, counts: bool) -> list[str]:
     cuts, pauses = (span.cuts, span.pauses) if span is not None else (0, 0)
     steady = ["aresample=async=1" + (":min_hard_comp=0.001" if cuts else "")] if cuts or pauses or counts else []
     from_zero = ["aresample=async=1:first_pts=0"] if counts else []
-    return [*steady, *([own] if own else []), *from_zero] if steady else []
+    return [*steady, *([own] if own else []), *from_zero]
 
 
-def _delays(join: Join, sounds: Sequence[Kept], filters: dict[int, list[str]]) -> dict[int, float]:
+def _delays(join: Join, sounds: Sequence[Kept], filters: dict[int, list[str]], counts: bool) -> dict[int, float]:
     """Seconds by which each of these streams comes late from a decoder; below zero: so much of its beginning is lost.
-    Measured by the ffmpeg that joins, with a signal in the place of the film's sound."""
+    Measured by the ffmpeg that joins, with a signal in the place of the film's sound: in a container that counts by
+    its samples, otherwise by their times."""
     words = [word for kept in sounds for word in ("-map", f"0:{kept.stream.index}")]
     words += ["-c", "copy", *(EXPERIMENTAL if join.plan.experimental else ())]
     for place in filters:
@@ -71,25 +84,38 @@ def _delays(join: Join, sounds: Sequence[Kept], filters: dict[int, list[str]]) -
     words += join.options.of_sound
     for place, chain in filters.items():
         # As many channels as come, the last filter makes of them what the encoder gets: aeval's c=same cannot.
-        words += [f"-filter:a:{place}", ",".join([*chain, "apad", f"aeval='{_SIGNAL}':c=same", "aresample"])]
+        begun = [] if counts else ["asetpts=PTS-STARTPTS"]
+        signal = [*chain, *begun, "apad", f"aeval='{_SIGNAL}':c=same", "aresample"]
+        words += [f"-filter:a:{place}", ",".join(signal)]
     given = [*as_words(join.given), "-i", local_url(join.source.path)]
     with tempfile.TemporaryDirectory(prefix="sr-plugins-") as folder:
         file = Path(folder, "signal")
-        ends = ["-t", _LENGTH, "-avoid_negative_ts", "disabled", "-f", join.plan.muxer, str(file)]
-        Child([join.executable, *given, *words, *ends], f"encoding the sound of {join.source.path}").finish()
-        return {place: _late(file, place) for place in filters}
+        clock = ["-avoid_negative_ts", "disabled"] if counts else ["-output_ts_offset", str(_LIFTED)]
+        ends = ["-t", _LENGTH, *clock, "-f", join.plan.muxer if counts else _NEUTRAL, str(file)]
+        try:
+            Child([join.executable, *given, *words, *ends], f"encoding the sound of {join.source.path}").finish()
+            return {place: _late(file, place, counts) for place in filters}
+        except PipeError:
+            if counts:
+                raise
+            return {}  # there it cannot be; whether it can in the film, the rehearsal says
 
 
-def _late(file: Path, place: int) -> float:
+def _late(file: Path, place: int, counts: bool) -> float:
     """Seconds by which the signal comes late from this stream of sound; 0 where there is none."""
     with opened(file) as container:
         rate = container.streams.audio[place].rate
         mono = av.AudioResampler(format="flt", layout="mono", rate=rate)
-        frames = [out for frame in container.decode(audio=place) for out in mono.resample(frame)]
-    heard = np.concatenate([np.zeros(1, np.float32), *(frame.to_ndarray().ravel() for frame in frames)])[1:]
+        begins, parts = 0.0, list[NDArray[np.float32]]()
+        for frame in container.decode(audio=place):
+            if not (parts or counts or frame.time is None):
+                begins = frame.time - _LIFTED
+            parts += [out.to_ndarray().ravel().astype(np.float32, copy=False) for out in mono.resample(frame)]
+    heard = np.concatenate([np.zeros(1, np.float32), *parts])[1:]
     t = np.arange(round(_LASTS * rate)) / rate
     signal = np.sin(2 * np.pi * (300 * t + 6000 * t**2)) * (0.5 - 0.5 * np.cos(2 * np.pi * t / _LASTS))
-    return _place(heard, signal) / rate - _BEGINS if heard.size > signal.size and heard.any() else 0.0
+    found = heard.size > signal.size and heard.any()
+    return begins + _place(heard, signal) / rate - _BEGINS if found else 0.0
 
 
 def _place(heard: NDArray[np.float32], signal: NDArray[np.float64]) -> int:

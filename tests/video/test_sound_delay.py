@@ -1,4 +1,4 @@
-"""Sound that is encoded anew for a container that counts samples and cannot say what an encoder puts before them."""
+"""Sound that is encoded anew is in step, whatever its encoder puts first, also where the container counts samples."""
 
 from pathlib import Path
 
@@ -43,6 +43,30 @@ def test_encoded_sound_is_in_step_in_avi(ffmpeg: str, encoder: str, tmp_path: Pa
     assert said == []
     assert times(target)[0] == 0
     assert _burst(target) == pytest.approx(0.5, abs=0.001)
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("suffix", "encoder"),
+    [
+        *(("mkv", "dca"), ("mp4", "dca"), ("ts", "dca"), ("mkv", "libopus"), ("mp4", "libopus"), ("webm", "libopus")),
+        *(("mkv", "aac"), ("ts", "ac3"), ("mov", "alac")),
+    ],
+)
+@pytest.mark.parametrize("late", [0, 0.7])
+def test_encoded_sound_is_in_step_where_times_are_told(
+    ffmpeg: str, suffix: str, encoder: str, late: float, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """ffmpeg's encoder of DTS does not say that it begins with 512 samples of silence; 5.1 lets Opus in Matroska come
+    as much early as it begins with. The film begins where it did."""
+    source, target = _film(tmp_path / "in.mkv", late), tmp_path / f"out.{suffix}"
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=["-c:a", encoder, "-strict", "-2"])
+    with av.open(str(target)) as container:
+        first = next(container.decode(audio=0)).time
+        begins = float(times(target)[0])
+    assert first is not None
+    assert first + _burst(target) - begins == pytest.approx(0.5 + late, abs=0.0015)  # Matroska counts milliseconds
+    assert begins == 0 or suffix == "ts"
 
 
 @by_turns(
