@@ -26,6 +26,7 @@ _REORDERING = {"libx264", "libx264rgb", "libx265"}
 # gets its own times when they are joined.
 _FASTEST = Fraction(960)
 _LARGEST = 2**31 - 1  # number of a ratio in ffmpeg
+_FLOAT = re.compile(r"f(16|32)(le|be)$")
 # What encoders make that PyAV's libavcodec may not have, and whose names do not tell.
 _MAKES = {
     **dict.fromkeys(("libaom-av1", "librav1e"), "av1"),
@@ -140,6 +141,10 @@ def plan_encoding(
         notices.append("a GIF has 256 colours a frame, and transparency is all or nothing")
     if loss := _loss(layout, pix_fmt):
         notices.append(f"{encoder} holds no {layout.carrier}: encoding as {pix_fmt}, which loses {loss}")
+    if _FLOAT.search(source.pix_fmt):
+        notices.append(
+            f"{source.pix_fmt} is floating point: what lies below 0 or above 1 is cut off, the rest has 16 bits"
+        )
     params, without = _light_params(encoder, source.light)
     notices += without
     options: list[str] = ["-vf" if token in FILTERS else token for token in asked.encode]

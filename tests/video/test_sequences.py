@@ -155,3 +155,15 @@ def test_percent_signs_in_names_of_folders_and_pictures(
     for number in range(3):
         want = _pixels(place / f"{stem}{number:03d}.png").repeat(2, 0).repeat(2, 1)
         assert np.array_equal(_pixels(out / f"{stem}{number}.png"), want)
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(("suffix", "pix_fmt", "told"), [("exr", "gbrpf32le", True), ("png", "rgb48be", False)])
+def test_what_floating_point_loses_is_told(
+    ffmpeg: str, suffix: str, pix_fmt: str, told: bool, tmp_path: Path, doubled: Upscaler
+) -> None:
+    """Light of a scene has no largest value; films have."""
+    pattern, said = tmp_path / f"f%d.{suffix}", list[str]()
+    ffmpeg_run(*moving(seconds=0.2, rate="10"), "-pix_fmt", pix_fmt, pattern)
+    upscale_video(pattern, tmp_path / "out.mkv", doubled, ffmpeg=ffmpeg, notice=said.append)
+    assert any("is floating point: what lies below 0 or above 1 is cut off" in line for line in said) == told
