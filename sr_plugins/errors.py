@@ -18,6 +18,7 @@
     `-- DataError                training or evaluation pictures are missing or unusable
 """
 
+import threading
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
@@ -104,13 +105,25 @@ _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 16
 
 def one_line(error: BaseException) -> str:
     """What ``error`` says, in one line: all of ours, of others the first line with something on it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+    try:
+        text = str(error)
+    except Exception:  # an error of somebody else's, whose own text fails
+        text = "its message cannot be read"
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
     return printable(" ".join(lines) if isinstance(error, SRError) else lines[0])
 
 
 def printable(line: str) -> str:
     """The same without what moves a terminal's cursor or breaks the line: names of files may hold anything."""
     return line.translate(_CONTROLS)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether ``error`` came from a person, who meant the program and not what it was doing.
+
+    Signals come to the main thread: in any other a ``KeyboardInterrupt`` is the work of who raised it there.
+    """
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def offered(name: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ the functions of its specs, which are guarded as they are collected (:mod:`sr_pl
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import cache
@@ -18,18 +19,25 @@ from typing import Any, cast
 
 import pluggy
 
-from sr_plugins.errors import PluginError, SRError, UnknownModelError, UnknownNameError, WeightsError, one_line
-from sr_plugins.interface import hookspecs
-from sr_plugins.interface.answers import described, guarded
+from sr_plugins.errors import (
+    PluginError,
+    SRError,
+    UnknownModelError,
+    UnknownNameError,
+    WeightsError,
+    is_interrupt,
+    one_line,
+)
+from sr_plugins.interface import answers, hookspecs
+from sr_plugins.interface.answers import checked_spec, described
 from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.interface.backend_names import backend_meant
 from sr_plugins.interface.entry_points import entry_points
-from sr_plugins.interface.listings import Spec, wrong_model, wrong_spec
+from sr_plugins.interface.listings import Spec, all_of, collision, wrong_model
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.stdout import prints_to_stderr
 
-ENTRY_POINT_GROUP = hookspecs.PROJECT
-OUR_DISTRIBUTION = "sr-plugins"
+ENTRY_POINT_GROUP, OUR_DISTRIBUTION = hookspecs.PROJECT, answers.OUR_DISTRIBUTION
 
 # Registered first, so that pluggy (last registered, first called) asks an installed plugin before them.
 BUILT_IN = (
@@ -111,17 +119,17 @@ class Plugins:
     def asked[Answer](self, owner: str, what: str, call: Callable[[], Answer], default: Answer) -> Answer:
         """What a plugin's code answers; where it raises, a problem is kept and ``default`` returned.
 
-        Whatever it raises, ``SystemExit`` too; only ``KeyboardInterrupt`` passes, which a person meant for the program.
+        Whatever it raises, ``SystemExit`` too; only an interrupt by a person passes, who meant the program.
         What it prints goes to stderr: stdout belongs to data.
         """
         try:
             with nullcontext() if owner == OUR_DISTRIBUTION else prints_to_stderr():
                 return call()
-        except KeyboardInterrupt:
-            raise
         except PluginError as error:
-            self._tell(owner, str(error))
+            self._tell(owner, one_line(error))
         except BaseException as error:
+            if is_interrupt(error):
+                raise
             self._tell(owner, f"{what}: {described(error)}")
         return default
 
@@ -154,9 +162,8 @@ class Plugins:
             offers: dict[Any, list[tuple[str, Any]]] = {}
             for implementation in getattr(self.manager.hook, hook).get_hookimpls():
                 owner = self._distribution[id(implementation.plugin)]
-                # A generator does its work, and fails, only when it is listed.
                 nothing: list[Any] = []
-                listed = self.asked(owner, f"{hook} failed", lambda f=implementation.function: list(f()), nothing)  # type: ignore[misc]
+                listed = self.asked(owner, f"{hook} failed", lambda f=implementation.function: all_of(f()), nothing)  # type: ignore[misc]
                 for spec in listed:
                     if (checked := self._checked(hook, spec, owner)) is not None:
                         offers.setdefault(key(checked), []).append((owner, checked))
@@ -164,19 +171,17 @@ class Plugins:
                 replaced = {spec.replaces for _, spec in providers if spec.replaces}
                 offers[name] = [p for p in providers if p[0] not in replaced or p[1].replaces]
             self._collected[hook] = offers
-            self.problems += [_collision(hook, name, p) for name, p in offers.items() if len(p) > 1]
+            self.problems += [collision(hook, name, p) for name, p in offers.items() if len(p) > 1]
         return self._collected[hook]
 
     def _checked(self, hook: str, spec: Any, owner: str) -> Spec | None:
         """One spec of a list, its functions guarded; ``None`` where it is none, which is told."""
-        told: str | None = ""
-        wrong = self.asked(owner, f"{hook}: what it listed", lambda: wrong_spec(hook, spec), told)
-        if wrong:
-            self._tell(owner, f"{hook}: {wrong}")
-        if wrong is not None:
-            return None
-        checked: Spec = spec if owner == OUR_DISTRIBUTION else guarded(spec, owner, self.problems)
-        self._owners[id(checked)] = checked, owner
+        nothing: Spec | None = None
+        checked = self.asked(
+            owner, f"{hook}: what it listed", lambda: checked_spec(hook, spec, owner, self.problems), nothing
+        )
+        if checked is not None:
+            self._owners[id(checked)] = checked, owner
         return checked
 
     # -- what there is ---------------------------------------------------------------------------------------------
@@ -248,12 +253,8 @@ class Plugins:
             WeightsError: there is no such file, the plugin that knows its kind refuses it, or none knows it: then with
                 what went wrong in those that were asked.
         """
-        try:
-            there = path.is_file()
-        except (OSError, ValueError) as error:  # a name that no file can have
-            raise WeightsError(f"no weights file at {str(path)[:100]}: {getattr(error, 'strerror', error)}") from error
-        if not there:
-            raise WeightsError(f"no weights file at {path}")
+        if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises for names that no file can have
+            raise WeightsError(f"no weights file at {str(path)[:300]}")
         failures: list[str] = []
         for reader in reversed(self.manager.hook.sr_open_weights.get_hookimpls()):
             owner = self._distribution[id(reader.plugin)]
@@ -263,8 +264,11 @@ class Plugins:
                     loaded = reader.function(*(given[name] for name in reader.argnames))
                     wrong = None if loaded is None else wrong_model(loaded)
             except WeightsError as error:
-                raise error if owner == OUR_DISTRIBUTION else WeightsError(f"plugin {owner}: {error}") from error
-            except (Exception, SystemExit) as error:
+                whose = "" if owner == OUR_DISTRIBUTION else f"plugin {owner}: "
+                raise WeightsError(whose + one_line(error)) from error
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
                 if owner == OUR_DISTRIBUTION and not isinstance(error, SRError):
                     raise  # a bug of ours keeps its traceback
                 loaded, wrong = None, described(error)
@@ -290,11 +294,5 @@ def plugins() -> Plugins:
 
 def _only(hook: str, name: str, providers: list[tuple[str, Any]]) -> Any:
     if len(providers) > 1:
-        raise PluginError(_collision(hook, name, providers))
+        raise PluginError(collision(hook, name, providers))
     return providers[0][1]
-
-
-def _collision(hook: str, name: object, providers: list[tuple[str, Any]]) -> str:
-    label = f"{name[0]} x{name[1]}" if isinstance(name, tuple) else str(name)
-    owners = " and ".join(sorted(owner for owner, _ in providers))
-    return f"{hook}: {label} is offered by {owners}: uninstall one, or let one declare what it replaces"

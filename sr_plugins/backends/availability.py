@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from sr_plugins.devices import resolve_devices
 from sr_plugins.errors import DeviceError, UnknownNameError
 from sr_plugins.interface.backend import BackendSpec
+from sr_plugins.interface.words import NoAnswer
 from sr_plugins.plugins import Plugins
 
 
@@ -29,8 +30,12 @@ def check_way(plugins: Plugins, device: str | Sequence[str], backend: str, preci
 
 def check_runs_on(backend: BackendSpec, device: str) -> None:
     """``DeviceError`` unless the backend computes on this device."""
-    if not backend.precisions(device):
-        raise DeviceError(f"backend {backend.name} does not run on {device}: use another device, or backend 'auto'")
+    found = backend.precisions(device)
+    if not found:
+        why = f" ({found.problem})" if isinstance(found, NoAnswer) else ""
+        raise DeviceError(
+            f"backend {backend.name} does not run on {device}{why}: use another device, or backend 'auto'"
+        )
 
 
 def no_precision(whose: str, device: str, asked: str, known: Collection[str]) -> UnknownNameError:

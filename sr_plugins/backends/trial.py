@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import torch
 
-from sr_plugins.errors import PluginError, one_line
+from sr_plugins.errors import PluginError, is_interrupt, one_line
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import Network, TorchNetwork
 from sr_plugins.interface.words import Precision
-from sr_plugins.plugins import Plugins
+from sr_plugins.plugins import OUR_DISTRIBUTION, Plugins
 from sr_plugins.weights.frames_as_channels import FramesAsChannels
 
 logger = logging.getLogger("sr_plugins")
@@ -42,7 +42,9 @@ def tried(
         if cure := backend.missing():
             raise PluginError(cure)
         return once(backend, loaded, device, precision, written)
-    except (Exception, SystemExit) as error:  # a plugin's own code
+    except BaseException as error:  # a plugin's own code
+        if is_interrupt(error):
+            raise
         left_out(plugins, backend, error)
         return None
 
@@ -63,7 +65,9 @@ def once(
 
 
 def left_out(plugins: Plugins, backend: BackendSpec, error: BaseException) -> None:
-    problem = f"backend {backend.name} is left out by 'auto': {type(error).__name__}: {one_line(error)}"
+    owner = plugins.owner_of(backend)
+    whose = "" if owner == OUR_DISTRIBUTION else f" (plugin {owner})"
+    problem = f"backend {backend.name}{whose} is left out by 'auto': {type(error).__name__}: {one_line(error)}"
     if problem not in plugins.problems:
         plugins.problems.append(problem)
         logger.warning(problem)
@@ -74,7 +78,7 @@ def picture_for(spec: ModelSpec, device: str) -> torch.Tensor:
     side = max(TRIED, spec.minimum_size)
     side = -(-side // spec.size_multiple) * spec.size_multiple
     shape = (1, spec.frames * spec.planes_in, side, side)
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(device)
 
 
 def network_for(backend: BackendSpec, loaded: LoadedModel) -> Network:

@@ -24,7 +24,7 @@ def exact_in_parts(run: Callable[[Tensor], Tensor], spec: ModelSpec, size: tuple
     height, width = (length if length <= PROBE else PROBE + length % ALIGN for length in size)
     radius, scale = spec.reads, spec.scale
     frames = (spec.frames,) if any(spec.window) else ()
-    x = torch.rand(1, *frames, spec.planes_in, height, width, generator=generator)
+    x = torch.rand(1, *frames, spec.planes_in, height, width, generator=generator, dtype=torch.float32)
     whole = run(x)
     for _ in range(PROBES):
         spans = []

@@ -118,7 +118,7 @@ def _probe(runner: Runner, spec: ModelSpec, device: str, shape: tuple[int, int])
     """Seconds of a call on a picture of ``shape``, and which share of the processor time there was it got."""
     channels = spec.frames * spec.planes_in
     height, width = (-(-max(s, spec.minimum_size) // spec.size_multiple) * spec.size_multiple for s in shape)
-    x = torch.rand(1, channels, height, width, device=device)
+    x = torch.rand(1, channels, height, width, device=device, dtype=torch.float32)
     runner(x)
     threads = min(torch.get_num_threads(), os.cpu_count() or 1)
     calls, processor, start = 0, time.process_time(), time.perf_counter()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sr_plugins.backends.trial import made_ready, network_for
 from sr_plugins.engine.lack_of_memory import lacks_memory
-from sr_plugins.errors import ModelOutputError, PluginError, SRError, one_line
+from sr_plugins.errors import ModelOutputError, PluginError, SRError, is_interrupt, one_line
 from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.words import Precision
@@ -70,20 +70,16 @@ class PlacedNetwork:
         x = mirrored_to(_as_channels(x), self._taken(height), self._taken(width))
         for precision in self._precisions:
             runner = self._runner_for(x, precision)
-            codes = coding is not None and isinstance(runner, CodingRunner)
-            try:
-                y = runner.codes(x, coding) if codes else runner(x)  # type: ignore[attr-defined]
-            except (Exception, SystemExit) as error:
-                raise self._explained(error) from error
-            if self._is_finite(y, x, coding if codes else None):
+            y, finite = self._called(runner, x, coding)
+            if finite:
                 scale = self.loaded.spec.scale
-                finite: Tensor = y[..., : height * scale, : width * scale]
-                return finite
+                picture: Tensor = y[..., : height * scale, : width * scale]
+                return picture
             if precision != "float32" and not self._said:
                 self._said = True
                 label = self.loaded.spec.label
                 logger.warning(f"model {label} overflows in {precision}: running such frames in float32")
-        raise ModelOutputError(f"model {self.loaded.spec.label} returned values that are not finite, also in float32")
+        raise ModelOutputError(f"{self._names} returned values that are not finite, also in float32")
 
     def runner(self, precision: Precision, shape: Shape | None = None) -> Runner:
         """The runner in a precision, and where the backend's runners take one shape each, for that (height, width)."""
@@ -95,7 +91,7 @@ class PlacedNetwork:
                 placement = Placement(device=where, precision=precision, batch=most, shapes=shapes)
                 try:
                     self._runners[key] = made_ready(self.backend, self._network, placement)
-                except (Exception, SystemExit) as error:
+                except BaseException as error:
                     raise self._explained(error) from error
                 if len(self._runners) > KEPT_SHAPES:
                     self._runners.popitem(last=False)
@@ -108,12 +104,19 @@ class PlacedNetwork:
         def call(x: Tensor) -> Tensor:
             x = _as_channels(x)
             runner = self._runner_for(x, self.placement.precision)
-            if coding is None or not isinstance(runner, CodingRunner):
-                return runner(x)
-            y = runner.codes(x, FINEST)
-            return torch.full(x.shape, torch.nan) if y is None else y  # equal to nothing
+            y, finite = self._called(runner, x, None if coding is None else FINEST)
+            return y if finite else torch.full(x.shape, torch.nan)  # equal to nothing
 
         return call
+
+    def _called(self, runner: Runner, x: Tensor, coding: Coding | None) -> tuple[Tensor, bool]:
+        """What the runner returns, checked, and whether it is finite; codes where it can make them."""
+        try:
+            codes = coding is not None and isinstance(runner, CodingRunner)
+            y = runner.codes(x, coding) if codes else runner(x)  # type: ignore[attr-defined]
+            return y, self._is_finite(y, x, coding if codes else None)
+        except BaseException as error:
+            raise self._explained(error) from error
 
     def _runner_for(self, x: Tensor, precision: Precision) -> Runner:
         shape = (x.shape[-2], x.shape[-1]) if self.backend.fixed_shapes else None
@@ -152,7 +155,7 @@ class PlacedNetwork:
 
     def _explained(self, error: BaseException) -> BaseException:
         """What a model or a backend raised of its own, with the names of both; lack of memory stays as it is."""
-        if isinstance(error, SRError) or lacks_memory(error, self.backend):
+        if isinstance(error, SRError) or is_interrupt(error) or lacks_memory(error, self.backend):
             return error
         reason = f"{type(error).__name__}: {one_line(error)}"
         return PluginError(f"{self._names} failed ({reason}): use another model or backend")

@@ -9,17 +9,29 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
-from sr_plugins.errors import PluginError, SRError, one_line
+from sr_plugins.errors import PluginError, SRError, is_interrupt, one_line
 from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.interface.degradation import DegradationSpec
 from sr_plugins.interface.exporter import Exported, ExporterSpec
-from sr_plugins.interface.listings import Spec, all_in, is_module, listed, shown
+from sr_plugins.interface.listings import (
+    Spec,
+    all_in,
+    is_module,
+    listed,
+    plain,
+    plain_spec,
+    shown,
+    wrong_spec,
+)
 from sr_plugins.interface.loss import LossSpec
 from sr_plugins.interface.metric import MetricSpec
 from sr_plugins.interface.model import ModelSpec
-from sr_plugins.interface.words import Precision
+from sr_plugins.interface.words import Broken, NoAnswer, Precision
+
+OUR_DISTRIBUTION = "sr-plugins"
+MOST_LANES = 256  # each is a thread
 
 
 @dataclass(frozen=True)
@@ -45,14 +57,18 @@ class Guarded:
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         try:
             answer = self.function(*arguments, **options)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             if self.default is None and (isinstance(error, SRError | MemoryError) or _no_memory(error)):
                 raise
             return self._failed(f"raised {described(error)}", error)
         try:
             return self.accept(answer)
         except ValueError as error:
-            return self._failed(str(error), error)
+            return self._failed(one_line(error), error)
+        except Exception as error:  # the plugin's own object, when it was looked at
+            return self._failed(f"returned what cannot be looked at ({described(error)})", error)
 
     def _failed(self, how: str, error: BaseException) -> Any:
         problem = f"plugin {self.owner}: {self.what} {how}"
@@ -61,6 +77,18 @@ class Guarded:
         if problem not in self.problems:
             self.problems.append(problem)
         return self.default(problem)
+
+
+def checked_spec(hook: str, spec: object, owner: str, problems: list[str]) -> Spec:
+    """What the plugin ``owner`` listed for ``hook``, with every function of it guarded if it is not one of ours.
+
+    Raises:
+        PluginError: it is no such spec.
+    """
+    plain = cast(Spec, plain_spec(hook, spec))
+    if wrong := wrong_spec(hook, plain):
+        raise PluginError(f"{hook}: {wrong}")
+    return cast(Spec, spec) if owner == OUR_DISTRIBUTION else guarded(plain, owner, problems)
 
 
 def guarded(spec: Spec, owner: str, problems: list[str]) -> Spec:
@@ -72,12 +100,12 @@ def guarded(spec: Spec, owner: str, problems: list[str]) -> Spec:
 
     changed: dict[str, Any] = {}
     if isinstance(spec, ModelSpec):
-        changed["build"] = ask("build", _module)
+        changed["build"] = ask("build", evaluating)
         if spec.build_for_training is not None:
             changed["build_for_training"] = ask("build_for_training", _module)
     elif isinstance(spec, BackendSpec):
         changed["build"] = ask("build", _function)
-        changed["precisions"] = ask("precisions", _precisions, lambda problem: ())
+        changed["precisions"] = ask("precisions", _precisions, _no_precisions)
         changed["lanes"] = ask("lanes", _lanes, lambda problem: 1)
         changed["auto_rank"] = ask("auto_rank", _rank, lambda problem: None)
         changed["out_of_memory"] = ask("out_of_memory", bool, lambda problem: False)
@@ -139,6 +167,12 @@ def _module(answer: Any) -> Any:
     return answer
 
 
+def evaluating(answer: Any) -> Any:
+    """A network in eval mode: some layers make of one picture another each time where they are left in training."""
+    _module(answer).eval()
+    return answer
+
+
 def _function(answer: Any) -> Any:
     if not callable(answer):
         raise ValueError(f"returned {shown(answer)}, which is no function")
@@ -148,12 +182,18 @@ def _function(answer: Any) -> Any:
 def _precisions(answer: Any) -> tuple[Any, ...]:
     if not isinstance(answer, tuple | list) or not all_in(answer, get_args(Precision)):
         raise ValueError(f"returned {shown(answer)}, which is no tuple of {listed(Precision)}")
-    return tuple(answer)
+    return tuple(plain(tuple(answer)))
+
+
+def _no_precisions(problem: str) -> NoAnswer:
+    nothing = NoAnswer()
+    nothing.problem = problem
+    return nothing
 
 
 def _lanes(answer: Any) -> int:
-    if not isinstance(answer, Integral) or isinstance(answer, bool) or answer < 1:
-        raise ValueError(f"returned {shown(answer)}, which is no number of lanes")
+    if not isinstance(answer, Integral) or isinstance(answer, bool) or not 1 <= int(answer) <= MOST_LANES:
+        raise ValueError(f"returned {shown(answer)}, which is no number of lanes (1 to {MOST_LANES})")
     return int(answer)
 
 
@@ -166,13 +206,16 @@ def _rank(answer: Any) -> int | None:
 def _missing(answer: Any) -> str | None:
     if answer is not None and not isinstance(answer, str):
         raise ValueError(f"returned {shown(answer)}, which is neither a text nor None")
-    return answer or None
+    return answer if isinstance(answer, Broken) else plain(answer) or None
 
 
 def _number(answer: Any) -> float:
     if isinstance(answer, bool) or not isinstance(answer, Real):
         raise ValueError(f"returned {shown(answer)}, which is no number")
-    return float(answer)
+    try:
+        return float(answer)
+    except OverflowError:
+        raise ValueError(f"returned {shown(answer)}, which is beyond every float") from None
 
 
 def _picture(answer: Any) -> Any:

@@ -14,6 +14,7 @@ from sr_plugins.interface.words import Channels, Form, Precision, Purpose
 if TYPE_CHECKING:
     from torch import nn
 
+LARGEST_SIDE = 4096  # that a network may ask for
 MOST_NEIGHBOURS = 128  # frames that a model may see beside its own: all of them are in memory at once
 
 
@@ -113,7 +114,7 @@ class ModelSpec:
             raise ValueError(f"name of a model is {self.name!r}: it is a text")
         least = {"scale": 1, "tile_multiple": 1, "size_multiple": 1, "minimum_size": 1}
         least |= {n: 0 for n in ("receptive_radius", "overlap", "margin") if getattr(self, n) is not None}
-        least |= {n: 1 for n in ("input_channels", "output_channels") if getattr(self, n) is not None}
+        least |= {n: 1 for n in ("input_channels", "output_channels", "working_bytes") if getattr(self, n) is not None}
         for name, smallest in least.items():
             value = getattr(self, name)
             if not _is_whole(value, smallest):
@@ -129,6 +130,12 @@ class ModelSpec:
             raise self._wrong("averages", "fractions of whole numbers, such as ((1, 2),)")
         if self.weights is not None and not isinstance(self.weights, Path):
             raise self._wrong("weights", "a pathlib.Path, or None")
+        for name in ("size_multiple", "minimum_size"):
+            if getattr(self, name) > LARGEST_SIDE:
+                raise self._wrong(name, f"at most {LARGEST_SIDE}: every picture is made as large")
+        error = self.tile_error
+        if error is not None and not (isinstance(error, int | float) and 0 <= error <= 255):
+            raise self._wrong("tile_error", "a number of codes from 0 to 255, or None")
         if not _is_pair(self.window, 0):
             raise self._wrong("window", "(frames before, frames after)")
         if sum(self.window) > MOST_NEIGHBOURS:

@@ -15,5 +15,11 @@ class Broken(str):
     """What ``missing()`` says of a library that is there and cannot be used: a fault, not somebody's choice."""
 
 
+class NoAnswer(tuple[Precision, ...]):
+    """What stands for an answer of a plugin that was none: empty, with the ``problem`` to tell."""
+
+    problem = ""
+
+
 AUTO = "auto"  # as a model: look at what comes, and choose
 PLAIN = "fast"  # what it is where nothing speaks for another

@@ -77,8 +77,8 @@ def read_start(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(512)
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # also a name that no file can have
+        raise WeightsError(f"{str(path)[:100]} cannot be read: {getattr(error, 'strerror', error)}") from error
 
 
 def is_text(start: bytes) -> bool:
