@@ -54,6 +54,7 @@ def _coding(format: FrameFormat, *, chroma: bool) -> tuple[float, float]:
 
 
 FLOAT16_MAX = 65504.0
+INTERPOLATED = float(torch.finfo(torch.float32).max) / 16  # cubic weights add up to less than 2 an axis, in magnitude
 
 
 class Conversion:
@@ -183,6 +184,8 @@ class Conversion:
         return self._stored(enlarged.clamp(0, 1) if self.format.is_float else enlarged)
 
     def _enlarged(self, value: Tensor, like: Tensor | None, *, chroma: bool) -> Tensor:
+        if self.format.is_float:  # beyond it the sum of what is interpolated would be infinite, or no number
+            value = value.clamp(-INTERPOLATED, INTERPOLATED)
         for axis in (1, 0):  # rows first: while there are few
             log2, offset = (self.shifts[axis], self.offsets[axis]) if chroma else (0, 0.0)
             size = value.shape[axis + 1] * self.scale

@@ -213,6 +213,22 @@ def test_samples_that_are_no_number_are_refused_wherever_they_are(bad: float, wh
         upscaler.upscale(Frame(planes[:3], format, planes[3]))
 
 
+@pytest.mark.parametrize("where", ["cb", "cr", "alpha"])
+@pytest.mark.parametrize("subsampling", [(0, 0), (1, 1), (2, 0)])
+def test_the_largest_floats_become_nothing_infinite(where: str, subsampling: tuple[int, int]) -> None:
+    """Beside the network they are interpolated, with weights beyond one."""
+    format = FrameFormat(family="yuv", bits=32, is_float=True, subsampling=subsampling)
+    small = 20 >> subsampling[1], 24 >> subsampling[0]
+    planes = [np.full((20, 24), 0.5), np.zeros(small), np.zeros(small), np.full((20, 24), 0.5)]
+    planes = [plane.astype(np.float32) for plane in planes]
+    extreme = planes[("luma", "cb", "cr", "alpha").index(where)]
+    extreme[:, ::2], extreme[:, 1::4] = np.finfo(np.float32).max, np.finfo(np.float32).min
+    with Upscaler(blur(), backend="torch") as upscaler:
+        result = upscaler.upscale(Frame(planes[:3], format, planes[3]))
+    assert result.alpha is not None
+    assert all(np.isfinite(plane).all() for plane in (*result.planes, result.alpha))
+
+
 def test_float16_never_holds_what_is_infinite() -> None:
     format = FrameFormat(family="gray", bits=16, is_float=True)
     plane = np.where(np.arange(24)[:, None] % 2, 60000, -60000).astype(np.float16).repeat(20, 1)
