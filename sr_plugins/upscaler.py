@@ -16,6 +16,7 @@ from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.engine.engine import Engine
 from sr_plugins.engine.job import Job, window
 from sr_plugins.engine.lane import Lane
+from sr_plugins.engine.threads import fit_after_fork
 from sr_plugins.engine.windows import windows
 from sr_plugins.errors import FrameError
 from sr_plugins.interface.model import LoadedModel
@@ -55,7 +56,8 @@ class Upscaler:
     ) -> None:
         self.settings = checked({"scale": scale, **settings})
         self._plugins = plugins or installed_plugins()
-        self.loaded = open_model(model, scale, self._plugins)
+        with fit_after_fork():
+            self.loaded = open_model(model, scale, self._plugins)
         self.scale, self.size = self.settings["scale"], self.settings["size"]
         self._engine = Engine(
             self.loaded,

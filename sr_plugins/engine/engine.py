@@ -28,6 +28,7 @@ from sr_plugins.engine.lane import Lane
 from sr_plugins.engine.measuring import speeds
 from sr_plugins.engine.placed_network import PlacedNetwork
 from sr_plugins.engine.reuse import Reuse
+from sr_plugins.engine.threads import fit_after_fork
 from sr_plugins.engine.tiling import blending, read_further
 from sr_plugins.errors import PluginError
 from sr_plugins.interface.backend import BackendSpec, Placement
@@ -67,7 +68,8 @@ class Engine:
         self._asked = device, backend, precision
         self._reviving = threading.Lock()
         self._inherited = False
-        self._start()
+        with fit_after_fork():
+            self._start()
         fork.watch(self)
 
     def _start(self) -> None:
@@ -148,7 +150,8 @@ class Engine:
             with self._reviving:
                 if self._inherited:
                     self._finalizer.detach()
-                    self._start()
+                    with fit_after_fork():
+                        self._start()
                     self._inherited = False
         return self._queue
 

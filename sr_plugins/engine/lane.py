@@ -6,8 +6,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-import torch
-
 from sr_plugins.engine.computation import Computation
 from sr_plugins.engine.device_state import DeviceState
 from sr_plugins.engine.job import Job
@@ -15,13 +13,12 @@ from sr_plugins.engine.job_queue import JobQueue
 from sr_plugins.engine.lack_of_memory import lacks_memory
 from sr_plugins.engine.memory import within_memory
 from sr_plugins.engine.shared_tiles import SharedTiles
+from sr_plugins.engine.threads import compute_in_this_thread_alone
 from sr_plugins.engine.transfer import lane_stream
 from sr_plugins.errors import DeviceError, SRError
 from sr_plugins.interface.model import ModelSpec
 from sr_plugins.pixels.frame import Frame
 from sr_plugins.pixels.resampling import resized_frame, with_hidden
-
-_setting_threads = threading.Lock()
 
 
 class Lane(threading.Thread):
@@ -35,7 +32,7 @@ class Lane(threading.Thread):
     def run(self) -> None:
         """The thread's body."""
         if self._state.lanes > 1:
-            _compute_in_this_thread_alone()
+            compute_in_this_thread_alone()
         with lane_stream(self._state.name):
             while (taken := self.queue.take(self._state)) is not None:
                 if isinstance(taken, SharedTiles):
@@ -92,16 +89,3 @@ class Lane(threading.Thread):
         told = DeviceError(f"{self._state.name} is out of memory beside the network: close other programs on it")
         told.__cause__ = error
         return told
-
-
-def _compute_in_this_thread_alone() -> None:
-    """Make torch's operations in this thread use no other: its lane has one core, and the others have theirs.
-
-    torch keeps the number per thread but also makes it the default of threads to come; another thread sets that back.
-    """
-    with _setting_threads:  # a lane that asked while another is here would be told one
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        restore = threading.Thread(target=torch.set_num_threads, args=(before,))
-        restore.start()
-        restore.join()

@@ -5,9 +5,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import warm_python
 from fakes import blur
 
@@ -142,6 +144,24 @@ def test_a_backend_that_ran_in_the_parent_is_not_auto_in_the_child(monkeypatch: 
             return other.description.encode()
 
     assert b"openvino" not in in_child(automatic)
+
+
+def test_auto_chooses_in_the_child_of_a_thread_that_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenMP's threads of that thread did not come along: torch in the child's own would wait for them for ever."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.inference_mode():
+            torch.nn.functional.conv2d(torch.rand(1, 8, 256, 256), torch.rand(8, 8, 3, 3))
+        monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path))  # nothing is decided yet
+
+        def work() -> bytes:
+            with Upscaler("fast", device="cpu") as upscaler:
+                return b"%d %d" % (upscaler.upscale(gray()).width, torch.get_num_threads())
+
+        assert in_child(work) == b"100 2"
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_pool_of_forked_processes_with_the_pillow_filter() -> None:
