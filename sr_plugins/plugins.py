@@ -67,7 +67,7 @@ BUILT_IN = (
     "sr_plugins.weights.reader",
 )
 
-
+LONGEST_FILE_NAME = 255  # on the file systems in use
 _DEVICES = ("cpu", "cuda", "gpu", "mps", "vulkan")  # what people name where a backend is asked for
 
 
@@ -254,7 +254,8 @@ class Plugins:
                 what went wrong in those that were asked.
         """
         if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises for names that no file can have
-            raise WeightsError(f"no weights file at {str(path)[:300]}")
+            why = ": the name is too long" if len(path.name) > LONGEST_FILE_NAME else ""
+            raise WeightsError(f"no weights file at {str(path)[:300]}{why}")
         failures: list[str] = []
         for reader in reversed(self.manager.hook.sr_open_weights.get_hookimpls()):
             owner = self._distribution[id(reader.plugin)]
