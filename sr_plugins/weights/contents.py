@@ -21,6 +21,10 @@ _OTHERS = (
     (rb"\s*<\?xml[^>]*>\s*<net\s|\s*<net\s", f"is a network of OpenVINO, which is not read: {_ORIGINAL}"),
     (rb"\s*<(!doctype|html|\?xml|head|body)", "is a saved web page, not weights: download the file itself"),
     (rb"7z\xbc\xaf|Rar!|\x1f\x8b\x08|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd", "is an archive, not weights: unpack it first"),
+    (
+        rb"(sys_info|pickle|tensors|storages)\0.{100,256}ustar",
+        "is a checkpoint of torch 0.1, which is not read: open it with torch.load and write it anew with torch.save",
+    ),
     (rb".{257}ustar", "is an archive, not weights: unpack it first"),
     (rb"\x89HDF\r\n|.{4}TFL3|\n.\n.{0,40}Placeholder", f"is a network of TensorFlow, which is not read: {_ORIGINAL}"),
     # where an ONNX graph has its maker's name, this has a list of inputs

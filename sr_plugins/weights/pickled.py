@@ -23,6 +23,7 @@ _BUILT_IN_DATA = {"getattr", "Ellipsis", "NotImplemented", "basestring", "long",
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg", "commands": "subprocess"}
 _TABLES = {"builtins.dict", "collections.OrderedDict", "collections.defaultdict", "collections.Counter"}
 _KEYS = str | bytes | int | float | None  # what may be asked for its hash: nothing that holds others
+_MOST = 16  # arguments of a call that makes something; the same long ones could be given to many
 
 
 class Readable(Protocol):
@@ -71,7 +72,8 @@ def read_pickle(
     Args:
         persistent: what an object kept outside of the pickle is, by what the pickle calls it.
         make: what a call of the function of that name makes, for example a tensor; ``NotImplemented`` where it is
-            none that is known. It must treat the arguments as what a stranger wrote.
+            none that is known. It must treat the arguments as what a stranger wrote: what holds others may hold so
+            many that to compare it, to ask for its hash or to print it never ends.
 
     Raises:
         NotDataError: it names a part of Python that would run something.
@@ -87,6 +89,7 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[Any, Any] = {}
+        self._encoded: dict[int, tuple[str, bytes]] = {}  # by the text's identity, which it keeps alive
 
     def run(self, file: Readable) -> Any:
         for operation, argument, _ in pickletools.genops(cast("IO[bytes]", file)):
@@ -108,14 +111,22 @@ class _Machine:
         path = what.path if isinstance(what, _Name) else f"what {type(what).__name__} makes"
         if path in _TABLES:
             table: dict[Any, Any] = {}
-            for pair in given[0] if given and isinstance(given[0], list) else ():
-                if isinstance(pair, tuple | list) and len(pair) == 2:
-                    _store(table, *pair)
+            if given and isinstance(given[0], list):
+                for pair in given[0]:
+                    if isinstance(pair, tuple | list) and len(pair) == 2:
+                        _store(table, *pair)
+                given[0].clear()  # used up: a file names it once, and a thousand tables of one list fill the memory
             return table
-        if path == "_codecs.encode" and given[1:] == ("latin1",) and isinstance(given[0], str):
-            return given[0].encode("latin-1")  # bytes, before pickles of version 3
-        made = self._make(path, tuple(a.path if isinstance(a, _Name) else a for a in given))
+        if path == "_codecs.encode" and len(given) == 2 and given[1] == "latin1" and isinstance(given[0], str):
+            return self._bytes_of(given[0])
+        made = self._make(path, _by_name(given[:_MOST]))
         return Inert(path) if made is NotImplemented else made
+
+    def _bytes_of(self, text: str) -> bytes:
+        """Bytes as pickles before version 3 have them; made once, however often the file asks for them."""
+        if id(text) not in self._encoded:
+            self._encoded[id(text)] = text, text.encode("latin-1")
+        return self._encoded[id(text)][1]
 
     def _since_mark(self) -> list[Any]:
         items = self._stack
@@ -239,9 +250,7 @@ class _Machine:
 
     def _binpersid(self) -> None:
         name = self._stack.pop()
-        if isinstance(name, tuple):
-            name = tuple(part.path if isinstance(part, _Name) else part for part in name)
-        self._stack.append(self._persistent(name))
+        self._stack.append(self._persistent(_by_name(name[:_MOST]) if isinstance(name, tuple) else name))
 
 
 _CONSTANTS: dict[str, Callable[[], Any]] = {
@@ -253,6 +262,10 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
     "EMPTY_DICT": dict,
     "EMPTY_SET": lambda: Inert("builtins.set"),
 }
+
+
+def _by_name(several: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(one.path if isinstance(one, _Name) else one for one in several)
 
 
 def _store(table: Any, key: Any, value: Any) -> None:

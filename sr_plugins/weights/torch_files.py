@@ -89,7 +89,10 @@ def _parts(content: Any) -> str:
 
 
 def _shown(text: Any) -> str:
-    return ascii(str(text))[1:-1][:60]
+    try:
+        return ascii(str(text))[1:-1][:60]
+    except ValueError:  # a number of more digits than Python writes
+        return "a number"
 
 
 def _check_kinds(content: Any, path: Path) -> None:
@@ -202,7 +205,7 @@ def _check_archive(path: Path) -> None:
     ):
         if any(folder in f"/{entry.filename}" for entry in entries):
             raise WeightsError(f"{path} holds a program ({maker}), and code in weights is never run")
-    if not any(entry.filename.endswith("data.pkl") for entry in entries):
+    if not any(entry.filename.rpartition("/")[2] == "data.pkl" for entry in entries):
         inside = ", ".join(entry.filename for entry in entries[:3])
         raise WeightsError(f"{path} is an archive, not weights: unpack it first (it holds {inside or 'nothing'})")
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)

@@ -2,19 +2,21 @@
 
 import argparse
 import collections
+import contextlib
 import datetime
 import enum
 import functools
 import io
 import pathlib
 import pickle
+import resource
 import struct
 import subprocess
 import sys
 import uuid
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +168,37 @@ def test_what_would_run_something_is_told(module: str, name: str, tmp_path: Path
         assert name in str(told.value)
 
 
+def word(text: str) -> bytes:
+    return b"X" + struct.pack("<I", len(text)) + text.encode()
+
+
+def in_bytes() -> bytes:
+    """A storage of a megabyte as pickle itself has torch write it, as the argument of a call."""
+    buffer = io.BytesIO()
+    torch.save(torch.zeros(1 << 18).untyped_storage(), buffer, _use_new_zipfile_serialization=False)
+    return b"B" + struct.pack("<I", len(buffer.getvalue())) + buffer.getvalue()
+
+
+STORAGE = b"(" + word("storage") + b"ctorch\nFloatStorage\n"
+ENDLESS = b")" + b"2\x86" * 200  # a pair of pairs of pairs: no end in sight for who looks at each
+LOAD, ENCODE = b"ctorch.storage\n_load_from_bytes\n", b"c_codecs\nencode\n"
 HARMFUL = {
+    "endless name of a storage": b"\x80\x02}" + word("a") + STORAGE + ENDLESS + word("cpu") + b"K\x04tQs.",
+    "endless name of an old storage": b"\x80\x02}" + word("a") + STORAGE + ENDLESS + word("cpu") + b"K\x04NtQs.",
+    "endless name of a class": b"\x80\x02(ctorch._tensor\n_rebuild_from_type_v2\n(" + ENDLESS + b"N)}tRt.",
+    "numbers that are not there": b"\x80\x02}" + word("a") + STORAGE + word("0") + word("cpu") + b"K\x01NtQs.",
+    "number of many digits": b"\x80\x02}\x8b" + struct.pack("<i", 5000) + b"\x01" * 5000 + b"K\x01s.",
+    "one storage many times": b"\x80\x03]" + in_bytes() + b"q\x000(" + (LOAD + b"h\x00\x85R") * 4000 + b"e.",
+    "one text as many bytes": b"\x80\x02]"
+    + word("x" * (1 << 20))
+    + b"q\x000("
+    + (ENCODE + b"h\x00" + word("latin1") + b"\x86R") * 4000
+    + b"e.",
+    "one list as many tables": b"\x80\x02]("
+    + b"".join(b"(I%d\nNt" % i for i in range(1 << 13))
+    + b"eq\x000]("
+    + b"ccollections\nOrderedDict\nh\x00\x85R" * (1 << 13)
+    + b"e.",
     "cut": b"\x80\x02}q\x00(X\x05\x00",
     "long text": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 62) + b"abc.",
     "long text of 4 GB": b"\x80\x02X" + struct.pack("<I", (1 << 32) - 1) + b"abc.",
@@ -185,6 +217,7 @@ HARMFUL = {
 }
 
 
+@pytest.mark.timeout(60)  # some would go on for ever
 @pytest.mark.parametrize("what", HARMFUL)
 @pytest.mark.parametrize("archive", [True, False])
 def test_damaged_and_harmful_pickles_get_one_line(what: str, archive: bool, tmp_path: Path) -> None:
@@ -193,9 +226,21 @@ def test_damaged_and_harmful_pickles_get_one_line(what: str, archive: bool, tmp_
         raw(HARMFUL[what], path)
     else:
         path.write_bytes(HARMFUL[what])
-    with pytest.raises(WeightsError, match=r"a\.pth") as told:
+    with limited(1 << 30), pytest.raises(WeightsError, match=r"a\.pth") as told:
         read_checkpoint(path)
     assert "\n" not in str(told.value)
+
+
+@contextlib.contextmanager
+def limited(memory: int) -> Iterator[None]:
+    """Within, this process may take so many more bytes of memory; where it wants more, its caller gets an error."""
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def tensor(storage: int, offset: int, size: str, stride: str, tmp_path: Path) -> Path:
@@ -227,6 +272,8 @@ def test_a_shape_stays_within_its_numbers(tmp_path: Path) -> None:
         (4, 0, "2", "1 1"),
         (1 << 40, 0, "1000000", "1"),
         (4, 1 << 70, "1", "1"),
+        (4, 5, "0", "1"),
+        (4, 0, "1 " * 65, "1 " * 65),
     ]:
         with pytest.raises(WeightsError, match="damaged"):
             read_checkpoint(tensor(*given, tmp_path))
@@ -283,7 +330,12 @@ def test_a_whole_network_is_called_what_it_is(tmp_path: Path) -> None:
 
 def test_numbers_of_the_other_byte_order(tmp_path: Path) -> None:
     """As torch writes them on machines that begin with the largest byte: the order is told beside them."""
-    torch.save({"a": torch.tensor([1.0, 2.5]), "b": torch.tensor([3], dtype=torch.int16)}, tmp_path / "little.pth")
+    tensors = {
+        "a": torch.tensor([1.0, 2.5]),
+        "b": torch.tensor([3], dtype=torch.int16),
+        "c": torch.tensor([1 - 2j] * 2),
+    }
+    torch.save(tensors, tmp_path / "little.pth")
     other = "big" if sys.byteorder == "little" else "little"
     with zipfile.ZipFile(tmp_path / "little.pth") as source, zipfile.ZipFile(tmp_path / "a.pth", "w") as target:
         for name in source.namelist():
@@ -291,11 +343,37 @@ def test_numbers_of_the_other_byte_order(tmp_path: Path) -> None:
             if name.endswith("byteorder"):
                 data = other.encode()
             elif "/data/" in name:
-                data = np.frombuffer(data, "u4" if len(data) == 8 else "u2").byteswap().tobytes()
+                data = np.frombuffer(data, "u2" if len(data) == 2 else "u4").byteswap().tobytes()
             target.writestr(name, data)
     found = read_checkpoint(tmp_path / "a.pth")
     assert found["a"].tolist() == [1.0, 2.5]
     assert found["b"].tolist() == [3]
+    assert found["c"].tolist() == [1 - 2j] * 2
+    with zipfile.ZipFile(tmp_path / "little.pth") as source, zipfile.ZipFile(tmp_path / "a.pth", "w") as target:
+        for name in source.namelist():
+            target.writestr(name, b"middle" if name.endswith("byteorder") else source.read(name))
+    with pytest.raises(WeightsError, match="an order of bytes that there is not"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_a_tensor_alone_is_called_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(pickle.dumps(torch.ones(3)))
+    with pytest.raises(WeightsError, match=r"no table of tensors .*\(it holds Tensor\)"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_parameters_of_torch_before_0_4(tmp_path: Path) -> None:
+    """Made by a call of their class and given their state afterwards; one is named twice."""
+    path = tensor(4, 0, "4", "1", tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        pickled, numbers = archive.read("archive/data.pkl"), archive.read("archive/data/0")
+    start, made = pickled.index(b"ctorch._utils"), pickled[pickled.index(b"ctorch._utils") : -2]
+    parameter = b"ctorch.nn.parameter\nParameter\n" + made + b"\x85Rq\x09(\x89\x88}tb"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled[:start] + parameter + b"s" + word("b") + b"h\x09s.")
+        archive.writestr("archive/data/0", numbers)
+    found = read_checkpoint(path)
+    assert {key: value.tolist() for key, value in found.items()} == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3]}
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
