@@ -64,8 +64,10 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _loaded(tensors: dict[str, Tensor]) -> tuple[Any, list[str]]:
     from spandrel import ModelLoader
 
+    from sr_plugins.weights.building import Bounded
+
     loader = ModelLoader(device="cpu")
-    with warnings.catch_warnings():  # of what torch will be some day
+    with warnings.catch_warnings(), Bounded(tensors):  # warnings of what torch will be some day
         warnings.simplefilter("ignore")
         try:
             return loader.load_from_state_dict(dict(tensors)), []

@@ -1,5 +1,6 @@
 """A network is found under whatever names a training program kept its tensors."""
 
+import resource
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sr_plugins.errors import WeightsError
+from sr_plugins.weights.community import open_checkpoint
 from sr_plugins.weights.contents import kind_of
 from sr_plugins.weights.recognition import recognise
 from sr_plugins.weights.tensors import read_tensors
@@ -243,6 +245,10 @@ OTHERS = {
     "b.xml": (b'<?xml version="1.0"?>\n<html/>', "saved web page"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c" + bytes(50), "unpack it first"),
     "a.pth": (b"\x1f\x8b\x08" + bytes(50), "unpack it first"),
+    "old.pth": (
+        b"sys_info".ljust(257, b"\0") + b"ustar\0" + bytes(200),
+        r"torch 0\.1, which is not read: .*torch\.load",
+    ),
     "a.tar": (bytes(257) + b"ustar\0" + bytes(200), "unpack it first"),
     "a.h5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "TensorFlow"),
     "a.tflite": (b"\x1c\0\0\0TFL3" + bytes(50), "TensorFlow"),
@@ -284,3 +290,22 @@ def test_tensors_without_a_graph_say_so(tmp_path: Path) -> None:
     (tmp_path / "net.bin").write_bytes(b"\0\0\0\0" + bytes(range(100)))
     with pytest.raises(WeightsError, match=r"net\.param, is not beside it"):
         open_pair(tmp_path / "net.bin")
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize("what", ["a far block", "a wide layer", "a wide layer of nothing"])
+def test_few_tensors_that_ask_for_a_large_network_take_no_memory(what: str, tmp_path: Path) -> None:
+    """How many blocks there are is read from names, and how wide they are from one shape."""
+    from spandrel.architectures.ESRGAN import ESRGAN
+
+    tensors = ESRGAN(num_filters=8, num_blocks=1).state_dict()
+    if what == "a far block":
+        tensors["model.1.sub.9000.RDB1.conv1.0.weight"] = tensors["model.1.sub.0.RDB1.conv1.0.weight"]
+    else:
+        wide = torch.zeros(1 << 11, 3, 3, 3) if what == "a wide layer" else torch.zeros(1 << 14, 0, 3, 3)
+        tensors["model.0.weight"] = wide
+    torch.save(tensors, tmp_path / "a.pth")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(WeightsError, match=r"a\.pth .*a network of far more values than it holds"):
+        open_checkpoint(tmp_path / "a.pth", read_checkpoint(tmp_path / "a.pth"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 << 10
