@@ -155,7 +155,9 @@ def test_ink_agrees_with_pillows_own_formula(ink: tuple[int, ...]) -> None:
 
 def test_damaged_profile_is_told(repeat: Upscaler) -> None:
     image = Image.new("CMYK", (4, 4))
-    image.info["icc_profile"] = b"\0" * 16 + b"CMYK" + b"\0" * 200
+    image.info["icc_profile"] = (
+        (240).to_bytes(4) + b"\0" * 12 + b"CMYK" + b"\0" * 16 + b"acsp" + b"\0" * 200
+    )  # whole, and of nothing
     with pytest.raises(ImageError, match="ICC profile"):
         upscale_image(image, upscaler=repeat)
 

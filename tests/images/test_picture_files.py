@@ -206,7 +206,7 @@ def test_transparency_goes_on_white() -> None:
 
 def test_cmyk_profile_does_not_end_in_an_rgb_file(tmp_path: Path) -> None:
     image = Image.new("CMYK", (4, 4), (0, 255, 255, 0))
-    image.info["icc_profile"] = b"\0" * 16 + b"CMYK" + b"\0" * 108
+    image.info["icc_profile"] = (148).to_bytes(4) + b"\0" * 12 + b"CMYK" + b"\0" * 16 + b"acsp" + b"\0" * 108
     with pytest.raises(ImageError, match="ICC profile"):
         save_like(image, tmp_path / "out.png", image)  # cannot be converted, so nothing wrong is written
     image.info["icc_profile"] = srgb_profile()  # of no use to CMYK
