@@ -8,7 +8,7 @@ import click
 
 from sr_plugins.cli import completing
 from sr_plugins.cli.examples import examples
-from sr_plugins.cli.files import check_targets
+from sr_plugins.cli.files import check_targets, overwrite_option
 from sr_plugins.cli.options import check_way, make_upscaler, setting_options
 
 
@@ -35,15 +35,16 @@ from sr_plugins.cli.options import check_way, make_upscaler, setting_options
     shell_complete=completing.model_or_file,
     help="A registered x2 model or a weights file.",
 )
+@overwrite_option
 @setting_options("device")
-def command(output: Path, model: str, device: str) -> None:
+def command(output: Path, model: str, overwrite: bool, device: str) -> None:
     """Shrink real photographs by 2, enlarge them again and draw the result beside the original."""
     if output.suffix.lower() != ".png":
         raise click.BadParameter(f"{output} is no picture as this one: its name ends in .png", param_hint="--output")
     check_way({"device": device})
     from sr_plugins.evaluation.demonstration import demonstrate
 
-    check_targets(True, output, output.with_suffix(".html"))
+    check_targets(overwrite, output, output.with_suffix(".html"))
     with make_upscaler(model=model, scale=2, device=device) as upscaler:
         click.echo(f"srp: {upscaler.description}", err=True)
         comparisons = demonstrate(output, upscaler)

@@ -200,6 +200,7 @@ def test_a_place_below_a_file_is_told_before_work(
         ["degradation", "estimate", "{}/in.png", "-o", "{}/keep.toml"],
         ["degradation", "estimate", "{}/in.png", "-o", "{}/new.toml", "--plot", "{}/keep.png"],
         ["degradation", "learn", "{}/in.png", "--clean", "{}", "-o", "{}/keep.safetensors"],
+        ["demo", "-o", "{}/keep.png", "--model", "nearest"],
     ],
     ids=" ".join,
 )
