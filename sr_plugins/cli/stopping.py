@@ -45,7 +45,9 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        ending = True  # and the process stays deaf until it is gone
+        ending = True  # and the process stays deaf until it is gone: Python sets handlers back before it takes modules
+        for number in before:  # and libraries down, but leaves what is ignored
+            signal.signal(number, signal.SIG_IGN)
         sys.exit(128 + first if first else INTERRUPTED)
     finally:
         _asked = 0

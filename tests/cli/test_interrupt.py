@@ -159,6 +159,26 @@ def test_a_pipe_of_nut_that_is_asked_to_end_while_it_waits(tmp_path: Path) -> No
     assert b"srp:" not in rest
 
 
+LATE = """
+import os, signal
+from sr_plugins.cli.stopping import stoppable
+class Late:
+    def __del__(self, kill=os.kill, process=os.getpid()):
+        kill(process, number)
+late = Late()  # taken down with this module, after Python gave up its handlers
+with stoppable():
+    signal.raise_signal(number)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_libraries_are_taken_down_kills_nothing(number: int, folder: Path) -> None:
+    with in_foreground("-c", f"number = {int(number)}\n{LATE}", cwd=folder, env=paths(folder)) as (process, said):
+        rest = said.read()
+        assert process.wait() == 128 + number, rest
+    assert rest == ""
+
+
 def test_what_others_ignore_or_handle_stays_theirs(usual_handlers: None) -> None:
     heard: list[int] = []
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
