@@ -177,7 +177,7 @@ def multiply_adds(loaded: LoadedModel) -> float:
 
     side, spec = 64, loaded.spec
     frames = (spec.frames,) if any(spec.window) else ()
-    x = torch.zeros(1, *frames, spec.planes_in, side, side)
+    x = torch.zeros(1, *frames, spec.planes_in, side, side, dtype=torch.float32)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         loaded.torch().runnable()(x)
     return float(counter.get_total_flops()) / 2 / side**2

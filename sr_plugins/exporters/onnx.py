@@ -111,7 +111,7 @@ def _difference(content: onnx.ModelProto, module: nn.Module, label: str, half: b
     from onnx.reference import ReferenceEvaluator
 
     sides = [d.dim_value for d in content.graph.input[0].type.tensor_type.shape.dim]
-    x = torch.rand(1, sides[1], sides[2] or 19, sides[3] or 27)
+    x = torch.rand(1, sides[1], sides[2] or 19, sides[3] or 27, dtype=torch.float32)
     if half:
         x = x.half()
     with torch.inference_mode():

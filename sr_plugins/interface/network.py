@@ -26,9 +26,12 @@ class TorchNetwork:
     form: Form = field(default="torch", init=False)
 
     def runnable(self) -> nn.Module:
-        """A copy of the network to run or export: with shared kernels written out, where it has such."""
+        """A copy of the network to run or export, in float32: with shared kernels written out, where it has such.
+
+        Pictures are float32; a network that was made where torch's default is another type is of that one.
+        """
         plain = getattr(self.module, "plain", None)
-        return copy.deepcopy(plain() if callable(plain) else self.module)
+        return copy.deepcopy(plain() if callable(plain) else self.module).float()
 
 
 @dataclass(frozen=True)

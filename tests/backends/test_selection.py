@@ -9,13 +9,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fakes import blur
 from torch import Tensor, nn
 from warm_python import python
 
-from sr_plugins import BackendSpec, Upscaler, devices
+from sr_plugins import BackendSpec, Frame, FrameFormat, Upscaler, devices
 from sr_plugins.backends import kept_choice, precisions, selection, torch_eager
 from sr_plugins.backends.precisions import precision_for
 from sr_plugins.backends.selection import Candidate, Measured, choose
@@ -198,6 +199,22 @@ def test_what_is_missing_or_asked_for_is_not_measured(caplog: pytest.LogCaptureF
             Upscaler(blur(), plugins=offering(at_once))
     assert stopwatch.asked == 0
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino", "onnxruntime"])
+@pytest.mark.parametrize("model", ["tiny", "dbpn"])  # a graph that we write, and one that torch exports
+def test_a_program_whose_tensors_are_float64_gets_the_same_pictures(backend: str, model: str) -> None:
+    luma = np.random.default_rng(1).integers(0, 256, (20, 24), dtype=np.uint8)
+    pictures = []
+    before = torch.get_default_dtype()
+    for usual in (torch.float32, torch.float64):
+        torch.set_default_dtype(usual)
+        try:
+            with Upscaler(model, backend=backend, device="cpu", precision="float32") as upscaler:
+                pictures.append(upscaler.upscale(Frame([luma], FrameFormat(family="gray"))).planes[0])
+        finally:
+            torch.set_default_dtype(before)
+    assert np.array_equal(pictures[0], pictures[1])
 
 
 def test_a_precision_that_torch_lacks_takes_who_has_it() -> None:
