@@ -8,7 +8,7 @@ import click
 
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.files import is_film_name, obstacle, overwrite_option
-from sr_plugins.errors import ImageError
+from sr_plugins.errors import ImageError, printable
 
 
 @click.command(
@@ -55,7 +55,8 @@ def command(pictures: tuple[Path, ...], output: Path, names: tuple[str, ...], ov
     called = names or _names(pictures)
     shown = [shown_picture(path, name) for path, name in zip(pictures, called, strict=True)]
     write_comparison(output, [Scene("", shown)], " | ".join(called))
-    click.echo(f"{output}: {len(shown)} pictures, {output.stat().st_size / 1e6:.1f} MB; open it in a browser", err=True)
+    size = output.stat().st_size / 1e6
+    click.echo(printable(f"{output}: {len(shown)} pictures, {size:.1f} MB; open it in a browser"), err=True)
 
 
 def _names(pictures: tuple[Path, ...]) -> tuple[str, ...]:

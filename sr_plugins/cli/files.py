@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from sr_plugins.errors import ArgumentError
+from sr_plugins.errors import ArgumentError, printable
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
@@ -168,7 +168,8 @@ def walked(given: Path, output: Path, locked: Callable[[OSError], None]) -> list
         here = root / Path(folder).relative_to(given)
         folders[:] = [n for n in folders if not n.startswith(".") and here / n != results and not _unfinished(here / n)]
         for name in [name for name in folders if Path(folder, name).is_symlink()]:
-            click.echo(f"{Path(folder, name)} is a link to a folder and not followed: name that folder", err=True)
+            link = printable(str(Path(folder, name)))
+            click.echo(f"{link} is a link to a folder and not followed: name that folder", err=True)
         found += [Path(folder, name) for name in files if not name.startswith(".")]
     return sorted(found)
 
@@ -197,7 +198,7 @@ def without_results(tasks: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     """
     targets = {target for _, target in tasks}
     for results in (source for source, _ in tasks if source in targets):
-        click.echo(f"{results} is an earlier result: left out", err=True)
+        click.echo(f"{printable(str(results))} is an earlier result: left out", err=True)
     taken: set[str] = set()
     apart = []
     for source, target in (task for task in tasks if task[0] not in targets):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sr_plugins.cli.preview import clock
+from sr_plugins.errors import printable
 
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
@@ -34,7 +35,7 @@ def reporter(name: str) -> Iterator[Report]:
         columns = ("{task.description}", "{task.completed}/{task.total} frames", "{task.fields[rest]}")
         texts = [TextColumn(text, markup=False) for text in columns]
         with Bar(texts[0], BarColumn(), *texts[1:], console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(name, total=None, rest="")
+            task = bar.add_task(printable(name), total=None, rest="")
             yield lambda p: bar.update(task, completed=p.done, total=p.total, rest=_rate(p))
         return
     last = -LINE_EVERY
@@ -87,4 +88,4 @@ def summary(result: VideoResult) -> str:
 
 def say(text: str) -> None:
     """A line on stderr."""
-    click.echo(f"srp: {text}", err=True)
+    click.echo(f"srp: {printable(text)}", err=True)

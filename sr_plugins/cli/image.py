@@ -30,7 +30,7 @@ from sr_plugins.cli.files import expanded, is_film_name, obstacle, own_scale, wi
 from sr_plugins.cli.options import Upscalers, check_way, checked_options, upscaler_options
 from sr_plugins.cli.picture_progress import PictureProgress
 from sr_plugins.cli.picture_tasks import STREAM, place_for, stream_copy, suffix_of, tasks_for, without_copies
-from sr_plugins.errors import FrameError, ImageError, SRError, one_line
+from sr_plugins.errors import FrameError, ImageError, SRError, one_line, printable
 from sr_plugins.interface.words import AUTO
 from sr_plugins.settings import output_size
 
@@ -130,7 +130,7 @@ def command(
                 if count == 1:
                     raise
                 failures.append(error)
-                click.echo(without_copies(f"{source}: failed", Path(folder)), err=True)
+                click.echo(printable(without_copies(f"{source}: failed", Path(folder))), err=True)
         if ready:
             work = partial(_upscaled, quality=quality, overwrite=overwrite, wrap=wrap)
             plain = partial(without_copies, folder=Path(folder))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import click
 
 from sr_plugins.cli.examples import examples
+from sr_plugins.cli.film_progress import say
 from sr_plugins.cli.options import Upscalers, check_way, upscaler_options
 from sr_plugins.interface.words import AUTO
 from sr_plugins.pixels.frame import ChromaLocation
@@ -64,15 +65,11 @@ def command(
             # NUT is read on a thread, which may wait when we end: Python's buffered files are then in its way.
             getattr(sys.stdin.buffer, "raw", sys.stdin.buffer) if format_ == "nut" else sys.stdin.buffer,
             sys.stdout.buffer,
-            partial(upscalers.for_stream, say=_say) if model == AUTO else upscalers.named(model),
+            partial(upscalers.for_stream, say=say) if model == AUTO else upscalers.named(model),
             format_,
             full_range=full,
             matrix=NAMES[matrix] if matrix else None,
             chroma_location=_PLACES[chroma_location] if chroma_location else None,
-            notice=_say,
+            notice=say,
         )
-    _say(f"{count} frames")
-
-
-def _say(line: str) -> None:
-    click.echo(f"srp: {line}", err=True)
+    say(f"{count} frames")

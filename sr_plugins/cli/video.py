@@ -195,6 +195,7 @@ def command(
     from sr_plugins.video.transcode import upscale_video
 
     finished, skipped, elsewhere = 0, 0, 0
+    there = {target for _, target in films if target.exists()}
     make = functools.partial(_cluster, ffmpeg=video["ffmpeg"]) if jobs == "ray" else make_upscaler
     with Upscalers(make=make, late=count == 1, **options) as upscalers:
         for source, target in films:
@@ -218,8 +219,9 @@ def command(
                 if count == 1:
                     raise
                 refuse_lost()
-                if resume and target.exists():  # another process made it in the meantime
+                if target not in there and target.exists():
                     elsewhere += 1
+                    say(f"{target}: another process made it in the meantime")
                     continue
                 failed.append((source, _reason(error)))
                 say(f"{source}: {_reason(error).removeprefix(f'{source}: ')}")

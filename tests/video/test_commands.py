@@ -212,3 +212,31 @@ def test_two_processes_share_a_folder(clip: Path, tmp_path: Path) -> None:
         status, said = _srp("video", folder, "-o", out, *MODEL, "--resume", "--end", "0.2", *FAST)
     assert status == 0
     assert "1 done, 0 there already, 1 by another process, 0 failed" in said
+
+
+def test_a_film_that_another_process_made_in_the_meantime_is_no_failure(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.mkv", "b.mkv", "c\n\x1b[2J.mkv"):
+        (folder / name).write_bytes(clip.read_bytes())
+    real = transcode.upscale_video
+
+    def later(source: Path, target: Path, *rest: object, **options: object) -> object:
+        if source.name == "b.mkv":
+            target.write_bytes(b"the other's")
+        return real(source, target, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(transcode, "upscale_video", later)
+    status, said = _srp("video", folder, "-o", out, *MODEL, "--end", "0.2", *FAST)
+    assert status == 0, said
+    assert f"{out / 'b.mkv'}: another process made it in the meantime" in said
+    assert "2 done, 0 there already, 1 by another process, 0 failed" in said
+    assert (out / "b.mkv").read_bytes() == b"the other's"
+    # No name breaks a line or moves the cursor.
+    assert "\x1b" not in said
+    assert all(line.startswith("srp: ") for line in said.splitlines())
+    assert f"srp: {out}/c\\n\\x1b[2J.mkv: 5 frames in " in said
+    status, said = _srp("video", folder, "-o", out, *MODEL, "--end", "0.2", *FAST)
+    assert (status, said.count("exists: --overwrite")) == (1, 6), said  # what was there before is one, told twice
