@@ -59,7 +59,8 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
     for plane in frame.samples():
         plane[:] = np.asarray(1 << (format.bits - 1), format.dtype)
     first, last = plan.chunks[0].first, plan.chunks[-1].end
-    times = tuple(apart([t for t in source.timeline if t >= first and (last is None or t < last)][:_FRAMES]))
+    all_times = apart([t for t in source.timeline if t >= first and (last is None or t < last)])
+    times = tuple(all_times[:_FRAMES])
     said: list[str] = []
     name = plan.film.encoding.encoder
     encoder = ChunkEncoder(plan.film.executable, plan.film.encoding, trial, hear=said.append)
@@ -87,7 +88,7 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
         if not _fits_matroska(plan, trial, times, joined.parent, ends):
             raise
         raise PipeError(f"{error}; .mkv as target holds everything", error.exit_code, error.last_lines) from error
-    shown = verify_target(plan.join, joined, times, whole=False)
+    shown = verify_target(plan.join, joined, times, whole=False, coming=all_times[_FRAMES:])
     with opened(trial) as container:
         encoded = next(container.decode(video=0))
     was, now = ((p.width, p.height, p.format.name.replace("yuvj", "yuv")) for p in (encoded, shown))

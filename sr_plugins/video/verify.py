@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -33,7 +34,9 @@ def expected_times(join: Join, times: Iterable[int]) -> list[Fraction]:
     return wanted
 
 
-def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool = True) -> av.VideoFrame:
+def verify_target(
+    join: Join, target: Path, times: Sequence[int], *, whole: bool = True, coming: Sequence[int] = ()
+) -> av.VideoFrame:
     """Read the result back: every frame is there, each at its time to the tick of the container; all copied streams
     begin and end where they did beside the picture; the first and the last frame can be decoded.
 
@@ -42,6 +45,8 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
         target: the file.
         times: the source's times of the frames that were written.
         whole: ``False``: only the beginning was made, streams end early.
+        coming: the source's times of the frames after those, which are yet to be written: that the container's clock
+            can tell them.
 
     Returns:
         The first frame, decoded.
@@ -71,22 +76,41 @@ def verify_target(join: Join, target: Path, times: Sequence[int], *, whole: bool
             raise full
         raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found.times)} are in the file")
     shift = found.times[0] * tick - wanted[0]
+    _verify_times(join, target, found.times, wanted, shift, tick)
+    if coming and not container_named(join.plan.muxer).finish:  # else another encoder deals the times out
+        wanted = expected_times(join, [*times, *coming])
+        _verify_times(join, target, _on_clock(join, wanted, shift, tick), wanted, shift, tick)
+    _verify_distances(join, target, found, alike, shift, tick, whole)
+    return picture_at_both_ends(target, place, found)
+
+
+def _on_clock(join: Join, wanted: Sequence[Fraction], shift: Fraction, tick: Fraction) -> list[int]:
+    """The ticks at which frames of these seconds will be: the nearest; where frames are counted each has its own."""
+    places: list[int] = []
+    for want in wanted:
+        place = math.floor((want + shift) / tick + Fraction(1, 2))
+        taken = bool(places) and container_named(join.plan.muxer).counts
+        places.append(max(place, places[-1] + 1) if taken else place)
+    return places
+
+
+def _verify_times(
+    join: Join, target: Path, times: Sequence[int], wanted: Sequence[Fraction], shift: Fraction, tick: Fraction
+) -> None:
     slack = min(tick, tick / 2 + UNHEARD)  # where frames are counted a tick is a whole frame
-    for index, (time, want) in enumerate(zip(found.times, wanted, strict=True)):
+    for index, (time, want) in enumerate(zip(times, wanted, strict=True)):
         if abs(time * tick - want - shift) > slack:
             raise PipeError(
                 f"{target.name}: frame {index} would be shown at {float(time * tick):.6g} s, not {float(want):.6g} s: "
                 "this container does not keep the times of these frames; .mkv does"
             )
     usual = 1 / (2 * join.source.rate)  # frames at the time of another in the source may come closer
-    for (before, after), (was, now) in zip(pairwise(found.times), pairwise(wanted), strict=True):
-        if before == after and now - was >= usual and not bare:
+    for (before, after), (was, now) in zip(pairwise(times), pairwise(wanted), strict=True):
+        if before == after and now - was >= usual and not container_named(join.plan.muxer).bare:
             raise PipeError(
                 f"{target.name}: two frames would be shown at {float(after * tick):.3f} s: the clock of this container "
                 "is too coarse for so many frames a second; .mov as target keeps every time"
             )
-    _verify_distances(join, target, found, alike, shift, tick, whole)
-    return picture_at_both_ends(target, place, found)
 
 
 def _verify_distances(

@@ -231,3 +231,33 @@ def test_languages_that_have_two_codes() -> None:
         *("ger", "ger", "chi", "ron", "ron"),
         *(None, None),
     ]
+
+
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("suffix", "gap", "said"),
+    [
+        ("avi", 0.0001, r"frame 14 would be shown at 0\.52\d* s, not 0\.52\d* s: .* \.mkv does"),
+        ("avi", 0.002, None),
+        ("mov", 0.0001, None),
+        ("mkv", 0.0001, None),
+    ],
+)
+def test_frames_far_on_that_a_clock_cannot_tell_apart_are_refused_before_work(
+    ffmpeg: str, suffix: str, gap: float, said: str | None, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source, target = tmp_path / "in.mov", tmp_path / f"out.{suffix}"
+    # Every second frame from the fourteenth on comes shortly after the one before.
+    shown = f"setpts='if(lt(N,13),N*0.04,0.521+floor((N-13)/2)*0.08+mod(N-13,2)*{gap})/TB'"
+    often = ["-enc_time_base", "1/90000", "-video_track_timescale", "90000"]
+    ffmpeg_run(*moving(), "-vf", f"settb=1/90000,{shown}", "-fps_mode", "passthrough", *often, "-c:v", "ffv1", source)
+    begun: list[int] = []
+    options = ["-c:v", "ffv1"]
+    if said is None:
+        upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=options, notice=lambda _: None)
+        assert times(target) == pytest.approx(times(source), abs=0.0009)
+        return
+    with pytest.raises(PipeError, match=said):
+        upscale_video(source, target, doubled, ffmpeg=ffmpeg, options=options, progress=lambda p: begun.append(p.done))
+    assert not begun
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mov"]
