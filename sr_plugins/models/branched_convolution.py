@@ -45,10 +45,15 @@ class BranchedConv3x3(nn.Module):
         wide = (self.squeeze @ self.expand.flatten(1)).view_as(self.conv.weight)
         return self.conv.weight + wide + F.pad((self.point + self.identity)[:, :, None, None], (1, 1, 1, 1))
 
+    def bias(self) -> Tensor:
+        """The folded bias, (outputs,)."""
+        assert self.conv.bias is not None
+        return self.conv.bias
+
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            kernel = self.kernel()
-        return F.conv2d(x, kernel, self.conv.bias, padding=1)
+            kernel, bias = self.kernel(), self.bias()
+        return F.conv2d(x, kernel, bias, padding=1)
 
     def load_folded(self, weight: Tensor, bias: Tensor) -> None:
         """Make the folded kernel equal ``weight`` by changing the plain branch only."""
@@ -63,9 +68,47 @@ class BranchedConv3x3(nn.Module):
         with torch.no_grad():
             folded.weight.copy_(self.kernel())
             assert folded.bias is not None
-            assert self.conv.bias is not None
-            folded.bias.copy_(self.conv.bias)
+            folded.bias.copy_(self.bias())
         return folded
+
+
+class GridFreeConv3x3(BranchedConv3x3):
+    """The layer before a pixel shuffle, held to kernels that draw no grid.
+
+    Layer and shuffle are one transposed convolution, ``3 * scale`` pixels to each side. It repeats nothing from one
+    low-resolution pixel to the next, whatever comes in that is smooth, where its kernel is another one convolved with a
+    zero-order hold of ``scale`` pixels (Sugawara, Shiota, Kiya, "Super-resolution using convolutional neural networks
+    without any checkerboard artifacts", ICIP 2018). The branches' sum is projected on those kernels, so that the folded
+    layer is as plain as any.
+
+    Args:
+        inputs, planes: features in, pictures out.
+        scale: of the pixel shuffle behind.
+    """
+
+    def __init__(self, inputs: int, planes: int, scale: int) -> None:
+        super().__init__(inputs, planes * scale**2, skip=False)
+        self.scale = scale
+        side = 3 * scale
+        held = torch.zeros(side, 2 * scale + 1, dtype=torch.float64)
+        for start in range(2 * scale + 1):
+            held[start : start + scale, start] = 1
+        self.register_buffer("projection", (held @ torch.linalg.pinv(held)).float(), persistent=False)
+        self.projection: Tensor
+
+    def kernel(self) -> Tensor:
+        kernel = super().kernel()
+        s, (outputs, inputs) = self.scale, kernel.shape[:2]
+        # output (plane, row, column within the pixel) and tap (row, column): what lies where in the transposed kernel
+        taps = kernel.reshape(outputs // s**2, s, s, inputs, 3, 3).flip(4, 5).permute(0, 3, 4, 1, 5, 2)
+        whole = taps.reshape(outputs // s**2, inputs, 3 * s, 3 * s)
+        whole = self.projection @ whole @ self.projection
+        taps = whole.reshape(outputs // s**2, inputs, 3, s, 3, s).permute(0, 3, 5, 1, 2, 4).flip(4, 5)
+        return taps.reshape(kernel.shape)
+
+    def bias(self) -> Tensor:
+        bias = super().bias().view(-1, self.scale**2)
+        return bias.mean(1, keepdim=True).expand_as(bias).flatten()
 
 
 def load_folded(network: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_plugins.models.branched_convolution import SLOPE, BranchedConv3x3, load_folded
+from sr_plugins.models.branched_convolution import SLOPE, BranchedConv3x3, GridFreeConv3x3, load_folded
 from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.pixels.matrix import LUMA
 
@@ -45,7 +45,9 @@ class PhotoNetwork(nn.Module):
 
         self.head = conv(3, features) if branches else _first(features)
         self.body = nn.ModuleList(conv(features, features, skip=True) for _ in range(layers))
-        self.tail = conv(features, 3 * scale * scale)
+        # by two the hold would take the finest detail, and there texture is not made up
+        grid_free = branches and scale > 2
+        self.tail = GridFreeConv3x3(features, 3, scale) if grid_free else conv(features, 3 * scale**2)
         self.base = BicubicUpsample(scale)
         if branches:  # start from the bicubic picture
             with torch.no_grad():

@@ -4,15 +4,19 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sr_plugins.interface.written_graph import written
+from sr_plugins.models.branched_convolution import GridFreeConv3x3
 from sr_plugins.models.compact_network import CompactNetwork
 from sr_plugins.models.interpolation import BicubicUpsample
 from sr_plugins.models.photo_network import PhotoNetwork
 from sr_plugins.pixels.matrix import LUMA
 from sr_plugins.testing import random_network
 from sr_plugins.training.run.flat_borders import border_error, flatten_borders
+from sr_plugins.weights.pretrained import pretrained
 
 CODE = 1 / 255
 
@@ -21,6 +25,10 @@ def trained() -> PhotoNetwork:
     network = random_network(lambda: PhotoNetwork(2, 8, 3, branches=True))
     folded: PhotoNetwork = network.fold()  # type: ignore[operator]
     return folded
+
+
+def grid_free(scale: int, features: int = 8) -> GridFreeConv3x3:
+    return random_network(lambda: GridFreeConv3x3(features, 3, scale))  # type: ignore[return-value]
 
 
 def picture(seed: int = 1) -> Tensor:
@@ -50,12 +58,52 @@ def test_every_flat_colour_stays_what_it_is_inside() -> None:
 def test_flat_borders_are_learnt_for_colours_too() -> None:
     network = trained()
     with torch.no_grad():
-        network.tail.weight.mul_(0.05)  # type: ignore[operator, union-attr]
+        network.tail.weight.mul_(0.05)  # type: ignore[operator]
     network.keep_flat_colours()
     error = border_error(network, channels=3)
     flatten_borders(network, [picture(i)[0] for i in range(4)], iterations=150, seed=1)
     assert error > CODE
     assert border_error(network, channels=3) < error / 3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@torch.no_grad()
+def test_a_grid_free_layer_repeats_nothing_from_pixel_to_pixel(scale: int) -> None:
+    """Its transposed kernel has zeros at the pixels' frequency and all multiples; flat features come out flat."""
+    layer = grid_free(scale)
+    point = torch.zeros(8, 8, 7, 7)
+    point[range(8), range(8), 3, 3] = 1
+    bias = layer.bias()[:, None, None]
+    spectrum = torch.fft.fft2(F.pixel_shuffle(layer(point) - bias, scale)).abs()
+    for multiple in range(1, scale):
+        assert max(spectrum[..., 7 * multiple, :].max(), spectrum[..., 7 * multiple].max()) < 1e-5 * spectrum.max()
+    flat = torch.randn(1, 8, 1, 1, generator=torch.Generator().manual_seed(3)).expand(1, 8, 9, 9)
+    y = F.pixel_shuffle(layer(flat), scale)[..., scale:-scale, scale:-scale]
+    assert (y - y[..., :1, :1]).abs().max() < 1e-5 < 0.01 < y.abs().max()
+
+
+@torch.no_grad()
+def test_a_grid_free_layer_is_kept_where_it_is_taken_up_again() -> None:
+    layer, other = grid_free(4), GridFreeConv3x3(8, 3, 4)
+    folded = layer.fold()
+    assert folded.bias is not None
+    other.load_folded(folded.weight, folded.bias)
+    assert (other.kernel() - layer.kernel()).abs().max() < 1e-5
+    assert (other.bias() - layer.bias()).abs().max() < 1e-6
+    x = torch.rand(1, 8, 9, 9, generator=torch.Generator().manual_seed(4))
+    assert torch.equal(folded(x), layer(x))
+
+
+def test_what_photo_adds_by_four_has_no_grid() -> None:
+    assert isinstance(PhotoNetwork(4, 8, 3, branches=True).tail, GridFreeConv3x3)
+    path = pretrained("photo", 4)
+    assert path is not None
+    tail = load_file(path)["tail.weight"]
+    held = GridFreeConv3x3(tail.shape[1], 3, 4)
+    with torch.no_grad():
+        held.load_folded(tail, torch.zeros(48))
+        assert (held.kernel() - tail).abs().max() < 1e-6
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,7 +17,7 @@ from sr_plugins.training.losses.adversarial import AdversarialLoss, UNetDiscrimi
 from sr_plugins.training.losses.perceptual import RandomFeatures, gram
 from sr_plugins.training.losses.weighted_sum import WeightedSum
 
-NAMES = {"l1", "l2", "charbonnier", "frequency", "total_variation", "grid", "content", "texture", "adversarial"}
+NAMES = {"l1", "l2", "charbonnier", "frequency", "total_variation", "artifacts", "content", "texture", "adversarial"}
 
 
 def loss(losses: dict[str, object], channels: int = 1) -> WeightedSum:
@@ -56,20 +57,24 @@ def test_total_variation_by_hand() -> None:
     assert loss({"total_variation": 1.0})(output, torch.zeros(1, 1, 2, 2)).item() == pytest.approx(0.5 + 0.5)
 
 
-def test_grid_loss_sees_dots_and_no_texture() -> None:
-    picture = torch.rand(2, 1, 48, 48, generator=torch.Generator().manual_seed(2))
-    of_four = loss({"grid": {"weight": 1.0, "scale": 4}})
-    dots = torch.zeros(1, 1, 48, 48)
-    dots[..., ::4, ::4] = 0.16  # mean 0.01: one place of sixteen is 0.15 above it, fifteen are 0.01 below
-    assert of_four(picture + dots, picture).item() == pytest.approx((0.15 + 15 * 0.01) / 16, rel=1e-4)
-    assert of_four(picture + 0.2, picture).item() == pytest.approx(0, abs=1e-6)
-    fifth = torch.zeros(1, 1, 48, 48)
-    fifth[..., ::5, ::5] = 0.16  # as many dots, off the grid
-    assert of_four(picture + fifth, picture) < 0.6 * of_four(picture + dots, picture)
-    noise = 0.1 * torch.randn(2, 1, 48, 48, generator=torch.Generator().manual_seed(3))
-    assert of_four(picture + noise, picture) < 0.4 * loss({"l1": 1.0})(picture + noise, picture)
-    with pytest.raises(RecipeError, match="scale = 1 is not a whole number from 2 to 8"):
-        loss({"grid": {"weight": 1.0, "scale": 1}})
+def test_artifacts_are_errors_weighted_by_their_variance() -> None:
+    generator = torch.Generator().manual_seed(2)
+    target, noise = torch.rand(2, 3, 20, 24, generator=generator), torch.randn(2, 3, 20, 24, generator=generator)
+    noise[1] *= 0.1
+    expected = []
+    for error in (0.05 * noise).abs().double().numpy():
+        total = error.sum(0)
+        around = sliding_window_view(np.pad(total, 3, mode="reflect"), (7, 7))
+        expected.append((around.var((2, 3)) * total.var(ddof=1) ** 0.2 * error).mean())
+    ours = loss({"artifacts": 1.0})(target + 0.05 * noise, target)
+    assert ours.item() == pytest.approx(np.mean(expected), rel=1e-3)
+
+
+def test_artifacts_forgive_an_even_error() -> None:
+    target = torch.rand(1, 1, 20, 24, generator=torch.Generator().manual_seed(2)) / 2
+    assert loss({"artifacts": 1.0})(target + 0.25, target).item() == pytest.approx(0, abs=1e-6)
+    with pytest.raises(RecipeError, match="window = 4 is not an odd number from 3 to 31"):
+        loss({"artifacts": {"weight": 1.0, "window": 4}})
 
 
 def test_gram_matrix_equals_numpy() -> None:

@@ -47,11 +47,11 @@ def total_variation(channels: int) -> nn.Module:
     return TotalVariation()
 
 
-def grid(channels: int, scale: int) -> nn.Module:
-    """What the error repeats from one low-resolution pixel to the next, for networks that end in a pixel shuffle."""
-    from sr_plugins.training.losses.pixel import Grid
+def artifacts(channels: int, window: int = 7) -> nn.Module:
+    """Mean absolute error, weighted by its variance within ``window`` pixels: made-up texture that goes wrong."""
+    from sr_plugins.training.losses.pixel import Artifacts
 
-    return Grid(scale)
+    return Artifacts(window)
 
 
 def content(channels: int, features: str = "random") -> nn.Module:
@@ -77,5 +77,5 @@ def adversarial(channels: int, features: int = 32, learning_rate: float = 1e-4, 
 
 @hookimpl
 def sr_losses() -> Iterable[LossSpec]:
-    for build in (l1, l2, charbonnier, frequency, total_variation, grid, content, texture, adversarial):
+    for build in (l1, l2, charbonnier, frequency, total_variation, artifacts, content, texture, adversarial):
         yield LossSpec(name=build.__name__, build=build)
