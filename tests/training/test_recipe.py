@@ -22,6 +22,7 @@ patch = 8
 batch = 2
 learning_rate = [1e-3, 1e-5]
 """
+EARLIER_STAGE = "[[stage]]\niterations = 1\npatch = 8\nbatch = 2\nlearning_rate = [1e-3, 1e-5]\nkeep = 0.5\n"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -82,6 +83,8 @@ def test_stages_follow_each_other(tmp_path: Path) -> None:
         ("batch = 2", "batch = 2\nteacher = true", "stage[0].teacher = True is not a number from 0 to 1"),
         ("batch = 2", "batch = 2\nteacher = 0.5", "a stage listens to with teacher = 0.8: give both"),
         ("scale = 2", 'scale = 2\nteacher = "a.safetensors"', "a stage listens to with teacher = 0.8: give both"),
+        ("batch = 2", "batch = 2\nkeep = 2", "stage[0].keep = 2 is not a number from 0 to 1"),
+        ("[[stage]]", EARLIER_STAGE + "[[stage]]", "keep is of the last stage"),
         ("[[stage]]", "[stage]", "at least one [[stage]] is needed"),
         ("[model]", "[model", "is not TOML"),
     ],

@@ -200,6 +200,28 @@ def test_weights_to_start_from(tmp_path: Path, data: Path, finished: Path) -> No
         train(read_recipe(recipe_file(tmp_path, other.replace('"tiny"', '"edsr"'))), data, tmp_path / "4", device="cpu")
 
 
+def test_some_of_the_weights_before_the_last_stage_are_kept(tmp_path: Path, data: Path, finished: Path) -> None:
+    """Also where a stop within that stage is gone on from."""
+    first = RECIPE[: RECIPE.rindex("[[stage]]")]
+    before = load_file(train(read_recipe(recipe_file(tmp_path, first)), data, tmp_path / "first", device="cpu"))
+    after = load_file(finished / "mine.safetensors")
+    text = RECIPE.replace("losses = { l2", "keep = 0.25\nlosses = { l2").replace(
+        "validate_every = 10", "validate_every = 5"
+    )
+    recipe = read_recipe(recipe_file(tmp_path, text))
+
+    def interrupt(progress: Progress) -> None:
+        if progress.iteration == 25:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train(recipe, data, tmp_path / "kept", device="cpu", report=interrupt)
+    kept = load_file(train(recipe, data, tmp_path / "kept", device="cpu", resume=True))
+    for name, tensor in kept.items():
+        if name.endswith(".weight"):  # flat colours are taken off a bias afterwards
+            assert (after[name] - before[name]).abs().max() > 1e-5
+            torch.testing.assert_close(tensor, 0.25 * before[name] + 0.75 * after[name], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["vdsr", "edsr", "dbpn", "lapsrn"])
 def test_every_shape_trains(tmp_path: Path, data: Path, name: str) -> None:
     scale = 4 if name == "lapsrn" else 2

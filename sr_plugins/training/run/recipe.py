@@ -37,6 +37,7 @@
     # teacher = 0.8                     the target is 0.8 of the teacher's picture and 0.2 of the true one
     [stage.losses]
     l1 = 1.0
+    # keep = 0.3                        last stage: share of the weights before it in the result (network interpolation)
     # int8 = true                       last stages only: layers round to 8-bit integers, for backends that do
     # adversarial = { weight = 0.1, features = 32 }     a loss with options
 """
@@ -63,7 +64,8 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 @dataclass(frozen=True)
 class Stage:
     """One part of a run: its length, patch and batch size, learning rates (first, last), weighted losses, what share of
-    the target is the teacher's, whether layers round to 8-bit integers, and how long the rates' cosine would be.
+    the target is the teacher's, whether layers round to 8-bit integers, how long the rates' cosine would be, and what
+    share of the weights before it stays in the result.
     """
 
     iterations: int
@@ -74,6 +76,7 @@ class Stage:
     teacher: float = 0.0
     int8: bool = False
     schedule: int | None = None
+    keep: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,8 @@ def read_recipe(path: Path) -> Recipe:
     read_stages = tuple(reader.stage(stage, i) for i, stage in enumerate(stages))
     if any(before.int8 and not after.int8 for before, after in pairwise(read_stages)):
         raise RecipeError(f"{path}: a stage with int8 = true is followed by one without: what it learnt would be lost")
+    if any(stage.keep for stage in read_stages[:-1]):
+        raise RecipeError(f"{path}: keep is of the last stage, whose weights and those before it make the result")
     teacher = reader.string(model, "teacher", None)
     if (teacher is None) == any(stage.teacher for stage in read_stages):
         raise RecipeError(
@@ -287,4 +292,5 @@ class _Reader:
             losses=losses,
             int8=self.flag(f"stage[{index}].int8", table.get("int8", False)),
             teacher=self.share(f"stage[{index}].teacher", table.get("teacher", 0.0)),
+            keep=self.share(f"stage[{index}].keep", table.get("keep", 0.0)),
         )

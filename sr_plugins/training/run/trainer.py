@@ -115,7 +115,7 @@ def _train(
             if precision == "auto":
                 bfloat16 = state["bfloat16"]
             model.load_state_dict(state["model"])
-            average.tensors = state["average"]
+            average.tensors, average.before = state["average"], state.get("before")
             load_states(optimizers, state["optimizers"])
             iteration, seconds = state["iteration"], state["seconds"]
             recent += state["recent"].unbind() if "recent" in state else []
@@ -150,6 +150,8 @@ def _train(
         if place.first:
             states: dict[str, Any] = {"run": identity(recipe), "model": model.state_dict(), "average": average.tensors}
             states["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
+            if average.before is not None:
+                states["before"] = average.before
             index = recipe.stage_at(min(iteration, recipe.iterations - 1))[0]
             states |= {"losses": losses[index].state_dict(), "bfloat16": bfloat16}
             states |= {"recent": torch.stack(recent) if recent else torch.zeros(0), "random": torch.get_rng_state()}
@@ -174,6 +176,8 @@ def _train(
                     optimizers = make_optimizers(recipe.optimizer, model, place.device)
                     step = steps()
                 model.int8 = True
+            if stage.keep and within == 0:
+                average.mark()
             set_rates(optimizers, _cosine(*stage.learning_rate, within / (stage.schedule or stage.iterations)))
             loss = step(losses[index], scale, x, target, (index, stage.int8))
             average.update(model, iteration)
@@ -204,7 +208,7 @@ def _train(
     target_path = run.folder / recipe.weights_name
     if place.first:
         run.plot()
-        final = average.network(build)
+        final = average.network(build, recipe.stages[-1].keep)
         if callable(keep_flat_colours := getattr(final, "keep_flat_colours", None)):
             keep_flat_colours()
         if recipe.flat_borders and iteration == recipe.iterations:
@@ -259,6 +263,7 @@ def _card(recipe: Recipe, spec: ModelSpec, pictures: int, iteration: int, second
         **({"sequences": asdict(recipe.sequences)} if recipe.sequences else {"degradation": list(recipe.degradation)}),
         "losses": [dict(stage.losses) for stage in recipe.stages],
         "optimizer": recipe.optimizer,
+        **({"keep": recipe.stages[-1].keep} if recipe.stages[-1].keep else {}),
         **({"teacher": recipe.teacher, "teacher_shares": [s.teacher for s in recipe.stages]} if recipe.teacher else {}),
         "iterations": iteration,
         "of_iterations": recipe.iterations,
