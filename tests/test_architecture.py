@@ -61,6 +61,7 @@ TORCH_AT_THE_TOP = (
     "sr_plugins.weights.frames_as_channels",
     "sr_plugins.weights.averages",
     "sr_plugins.weights.borders",
+    "sr_plugins.weights.building",
     "sr_plugins.weights.chained_network",
     "sr_plugins.weights.fractional",
     "sr_plugins.weights.ncnn_layers",

@@ -25,24 +25,22 @@ Run = Callable[[Tensor], Tensor]
 Part = tuple[int, int, int, int, int]  # along one axis: start and stop of the inner part and of the outer one, length
 
 
-class _Reached(BaseException):
-    """The map of which the average is wanted; no network may swallow it."""
-
-    def __init__(self, of: Tensor) -> None:
-        super().__init__()
-        self.of = of
+class _Reached(Exception):
+    """Ends a run: the map of which the average is wanted is there."""
 
 
 class Averages(TorchFunctionMode):
     """Within it, averages of (N, C, H, W) over H and W are counted, and those that are ``given`` (N, C) are taken.
 
-    ``stop``: end the run at this one; :func:`map_of` tells its map. ``seen``: (H, W) and the average of each.
+    ``stop``: end the run at this one. ``seen``: (H, W) and the average of each. ``reached``: the map of ``stop``,
+    whatever the network and who calls it make of the exception that ends the run.
     """
 
     def __init__(self, given: Sequence[Tensor] = (), stop: int | None = None) -> None:
         super().__init__()
         self._given, self._stop = given, stop
         self.seen: list[tuple[tuple[int, int], Tensor]] = []
+        self.reached: Tensor | None = None
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -53,8 +51,9 @@ class Averages(TorchFunctionMode):
             return function(*args, **kwargs)
         x, keeps = asked
         index = len(self.seen)
-        if index == self._stop:
-            raise _Reached(x)
+        if index == self._stop and self.reached is None:
+            self.reached = x
+            raise _Reached
         given = self._given[index] if index < len(self._given) else None
         mean = average_of(total_of(x), x.shape[2] * x.shape[3]) if given is None else given.to(x.device)
         self.seen.append(((x.shape[2], x.shape[3]), mean))
@@ -92,12 +91,16 @@ def average_of(total: Tensor, count: int) -> Tensor:
 
 def map_of(run: Run, x: Tensor, given: Sequence[Tensor]) -> Tensor:
     """The map (N, C, h, w) of the average that comes after those that are ``given``."""
+    averages = Averages(given, stop=len(given))
     try:
-        with Averages(given, stop=len(given)):
+        with averages:
             run(x)
-    except _Reached as reached:
-        return reached.of
-    raise ValueError("the network takes fewer averages than it did")
+    except Exception:
+        if averages.reached is None:
+            raise
+    if averages.reached is None:
+        raise ValueError("the network takes fewer averages than it did")
+    return averages.reached
 
 
 def inner_part(of: Tensor, parts: tuple[Part, Part], ratio: tuple[int, int]) -> Tensor:
