@@ -14,7 +14,7 @@ from sr_plugins.upscaler import Upscaler
 from vapoursynth_filter.filter import upscale
 
 
-class SuperResolution(BaseGenericScaler, partial_abstract=True):  # type: ignore[misc, call-arg]
+class SuperResolution(BaseGenericScaler, partial_abstract=True):
     """A model of ours wherever vs-jetpack takes a scaler: ``Rescale(upscaler=)``, ``based_aa(supersampler=)``.
 
     Args:
