@@ -48,8 +48,8 @@ class UnknownModelError(UnknownNameError):
 
     def __init__(self, name: str, known: Iterable[str], note: str = "") -> None:
         names = list(known)
-        others = "; other people's weights are named by their file" if names and not _close(name, names) else ""
-        super().__init__("model", name, names, others + note)
+        others = "; srp models says what for, and other people's weights are named by their file"
+        super().__init__("model", name, names, (others if names and not _close(name, names) else "") + note)
 
 
 class WeightsError(SRError):

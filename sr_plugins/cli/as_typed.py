@@ -32,11 +32,14 @@ def as_typed(words: Sequence[str], commands: Collection[str]) -> list[str]:
         if (not word and before not in _MAY_BE_EMPTY) or re.fullmatch(r"--(?!name|license)[\w-]+=", word):
             raise click.UsageError(f"{word or 'a word'} is empty: perhaps a variable of the shell that is not set")
     ours = [_named(_at_home(word)) for word in ours]
+    if ours[1:] == ["help"] and ours[0] in commands and not exists("help"):
+        return [ours[0], "--help"]
     if not ours or ours[0] in (*commands, *_ASKS):
         return [*ours, *rest]
+    if ours[0] == "help" and ours[1:] and ours[1] not in _IN_OTHER_WORDS:  # what is no command is told as without help
+        return as_typed([*ours[1:], "--help"], commands)
     if ours[0] in _IN_OTHER_WORDS:
-        asked = [word for word in ours[1:] if word in commands]
-        return [*asked, "--help"] if asked else [_IN_OTHER_WORDS[ours[0]]]
+        return [_IN_OTHER_WORDS[ours[0]]]
     candidates = ours if ours[0].startswith("-") else ours[:1]
     for command, is_named in (("video", is_film_name), ("image", is_picture_name)):
         if any(os.path.splitext(word)[1] and is_named(word) for word in candidates):
@@ -85,11 +88,14 @@ def check_words(words: Sequence[str]) -> None:
     for word in words:
         if re.match(r"\w+://", word):
             raise click.UsageError(f"{word} is an address, and srp opens files: download it first, then srp FILE")
-        if word != "-" and not exists(word) and (option := _option_meant(word)):
+        if word != "-" and not exists(word) and (option := option_meant(word)):
             raise click.UsageError(f"{word} is no file: did you mean {option}?")
 
 
-def _option_meant(word: str) -> str | None:
+def option_meant(word: str) -> str | None:
+    """The option, with its value, that somebody may mean who typed the value alone."""
+    if word.lower() == "help":
+        return "--help"
     if found := re.fullmatch(r"x?(\d{1,2}(?:\.\d+)?)x?", word, re.IGNORECASE):
         return f"--scale {found[1]}"
     if re.fullmatch(r"\d+x\d*|x\d+|\d+p", word, re.IGNORECASE):

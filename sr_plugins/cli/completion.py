@@ -15,7 +15,7 @@ HOW = {
 
 
 @click.command("completion", epilog="\b\n" + "\n".join(f"{shell}: {line}" for shell, line in HOW.items()))
-@click.argument("shell", type=click.Choice(list(HOW)))
+@click.argument("shell", type=click.Choice(list(HOW), case_sensitive=False))
 def command(shell: str) -> None:
     """Print the completion script of SHELL: commands, options and names of models."""
     from sr_plugins.cli.main import srp

@@ -15,6 +15,7 @@ from sr_plugins.errors import DataError
 
 @click.group(
     cls=Subcommands,
+    of_files="estimate",
     epilog=examples(
         "srp degradation estimate film.mkv -o film.toml",
         "srp degradation estimate scans/ -o scans.toml --plot scans.png",

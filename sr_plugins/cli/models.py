@@ -75,9 +75,15 @@ def described(spec: ModelSpec, problems: list[str]) -> dict[str, Any]:
     }
 
 
+def _is_model(name: str) -> bool:
+    return any(spec.name == name for spec in plugins().models())
+
+
 @click.group(
     "models",
     cls=Subcommands,
+    of_files="inspect",
+    is_named=_is_model,
     invoke_without_command=True,
     epilog=examples(
         "srp models",

@@ -55,7 +55,15 @@ _PRECISIONS = {
 def ours(name: str, options: Collection[str]) -> list[str]:
     """Of a command's ``options`` those that somebody may mean who typed ``name``."""
     meant = [option for option in _MEANT.get(name.replace("_", "-"), ()) if option in options]
-    return meant or get_close_matches(name, options, cutoff=_ALIKE)
+    return meant or get_close_matches(name, options, cutoff=_ALIKE) or _with_value(name, options)
+
+
+def _with_value(name: str, options: Collection[str]) -> list[str]:
+    """``--4x`` and ``--fast``: the value of an option in place of its name."""
+    from sr_plugins.cli.as_typed import option_meant
+
+    option = option_meant(name.lstrip("-")) or ""
+    return [option] if option.partition(" ")[0] in options else []
 
 
 def command_meant(word: str, commands: Collection[str]) -> str | None:
