@@ -22,6 +22,8 @@ class _Zsh(ZshComplete):
         )
         .replace('completions+=("$key")', 'completions+=("$option$key")')
         .replace("_path_files", "compset -P '--*='; _path_files")
+        # a new user's ~/.zshrc has not started zsh's completion, without which compdef is no command
+        .replace("    compdef", "    (( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }\n    compdef")
     )
 
 

@@ -246,8 +246,29 @@ def test_completion_scripts_name_the_variable_and_are_read_by_their_shell(shell:
     if shell != "bash":  # --model=re is one word there, and is offered as one
         assert ('"$option"$metadata' if shell == "fish" else '+=("$option$key")') in done.stdout
         assert ("| string replace -r" if shell == "fish" else "compset -P '--*='; _path_files") in done.stdout
-    if shutil.which(shell):
-        subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("shell", "asks"),
+    [
+        ("bash --norc -c", 'eval "$(cat)"; complete -p srp'),
+        ("zsh -f -c", 'eval "$(cat)"; print -r -- "$_comps[srp]"'),
+        ("fish --no-config -c", "source; complete -c srp"),
+    ],
+)
+def test_a_shell_without_settings_takes_the_script(shell: str, asks: str, tmp_path: Path) -> None:
+    words = shell.split()
+    if not shutil.which(words[0]):
+        pytest.skip(f"no {words[0]}")
+    done = subprocess.run(
+        [*words, asks],
+        input=srp("completion", words[0]).stdout,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "srp_completion" in done.stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell closes what it starts with")
