@@ -91,7 +91,7 @@ def films_of(
             else:
                 failed.append((path, "is no file"))
 
-    sources = _as_films([p for p in expanded(map(Path, inputs)) if p.exists() or not glob.has_magic(str(p))])
+    sources = as_films([p for p in expanded(map(Path, inputs)) if p.exists() or not glob.has_magic(str(p))])
     nothing = click.UsageError(f"no video in {', '.join(inputs)}")
     if not sources:
         raise nothing
@@ -137,7 +137,7 @@ def _called(place: Path) -> Path:
     return place.with_name(place.stem + batch_suffix(place.suffix))
 
 
-def _as_films(paths: list[Path]) -> list[Path]:
+def as_films(paths: list[Path]) -> list[Path]:
     """Folders of nothing but numbered pictures, and all pictures that were named together, by their patterns."""
     films = [(_numbered(path) if path.is_dir() else None) or path for path in paths]
     together = [path for path in films if is_picture(path) and path.is_file()]

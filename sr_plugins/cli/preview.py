@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sr_plugins.cli.files import obstacle
+from sr_plugins.cli.files import expanded, obstacle
+from sr_plugins.cli.films import as_films
 from sr_plugins.cli.options import check_model, checked_options, make_upscaler
 from sr_plugins.errors import PipeError
 from sr_plugins.interface.words import AUTO, PLAIN
+from sr_plugins.video.sequence import existing, film_name, is_sequence
 
 if TYPE_CHECKING:
     from sr_plugins.upscaler import Upscaler
@@ -29,10 +31,11 @@ def preview(
 ) -> int:
     """Write the page; ``video`` holds the options of films and ``options`` those of the upscaler."""
     source = _one(inputs, "--preview")
-    target = Path(output) if output else source.with_name(f"{source.stem}-preview.html")
+    name = film_name(source) if is_sequence(source) else source.stem
+    target = Path(output) if output else source.with_name(f"{name}-preview.html")
     if target.suffix.lower() not in (".html", ".htm"):
         raise click.BadParameter(f"{target} is no page: with --preview its name ends in .html", param_hint="--output")
-    if told := obstacle(source, target, replace=video["overwrite"]):
+    if told := obstacle(existing(source) or source, target, replace=video["overwrite"]):
         raise PipeError(told)
     from sr_plugins.comparison.page import Scene, ShownPicture, write_comparison
     from sr_plugins.estimation.choice import MOVING
@@ -42,17 +45,20 @@ def preview(
     asked = options.pop("model")
     models = (PLAIN, MOVING) if asked == AUTO else _named(asked)
     film = _stills(source, at, video)
+    if film.told:
+        say(film.told)
     found, count = film.seen(), film.count
+    all_of = f"all {count} frames" if count > 1 else "its only frame"
     shown = [[ShownPicture.of(source.name, as_rgb(still.frame))] for still in found]
     for model, upscaler, stills in _through(models, film, options):
         results, seconds = pace(upscaler, [still.seen for still in stills])
         note = f"{seconds:.3g} s a frame"
         for pictures, result in zip(shown, results, strict=True):
             pictures.append(ShownPicture.of(Path(model).name, as_rgb(result), note))
-        say(f"{model}: {note}, {clock(seconds * count)} for all {count} frames, but encoding")
+        say(f"{model}: {note}, {clock(seconds * count)} for {all_of}, but encoding")
     scenes = [Scene(_place(still.time), pictures) for still, pictures in zip(found, shown, strict=True)]
     write_comparison(target, scenes, f"{source.name}: {', '.join(models)}")
-    say(f"{target}: {len(scenes)} frames, {len(models)} models; open it in a browser")
+    say(f"{target}: {_so_many(len(scenes), 'frame')}, {_so_many(len(models), 'model')}; open it in a browser")
     return 0
 
 
@@ -92,9 +98,12 @@ def tune(
 
 
 def _one(inputs: tuple[str, ...], option: str) -> Path:
-    if len(inputs) != 1:
-        raise click.UsageError(f"{option} looks at one film")
-    return Path(inputs[0])
+    films = as_films(list(expanded(map(Path, inputs))))
+    if len(films) != 1:
+        raise click.UsageError(f"{option} looks at one film, not at {len(films)}")
+    if films[0].is_dir():
+        raise click.UsageError(f"{option} looks at one film, and {films[0]} is a folder: name a film in it")
+    return films[0]
 
 
 def _named(models: str) -> tuple[str, ...]:
@@ -121,6 +130,10 @@ def _through(
     for model in models:
         with make_upscaler(model=model, **{**options, "reuse": False}) as upscaler:
             yield model, upscaler, film.seen(upscaler.loaded.spec.window, upscaler.settings["cuts"])
+
+
+def _so_many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _place(seconds: float) -> str:

@@ -26,13 +26,20 @@ _BUFFER = 1 << 20
 @dataclass(frozen=True)
 class DecodeOptions:
     """How a source is read: ``deinterlace`` with bwdif, one frame for each; ``progressive``: marks of fields are
-    mistakes; ``hwaccel`` as ffmpeg names it; ``turn``
-    the pixels as the display matrix says (otherwise they stay, and so does the matrix)."""
+    mistakes; ``hwaccel`` as ffmpeg names it; ``turn`` the pixels as the display matrix says (otherwise they stay, and
+    so does the matrix)."""
 
     deinterlace: bool = False
     progressive: bool = False
     hwaccel: str | None = None
     turn: bool = False
+
+    def combs(self, source: Source) -> str | None:
+        """A line where the fields of a film would become combs in the result."""
+        if not source.interlaced or self.deinterlace or self.progressive:
+            return None
+        cure = "add --deinterlace, or --progressive where it is only marked so"
+        return f"{source.path} is interlaced, which upscaling would bake in: {cure}"
 
 
 class Decoder:

@@ -114,9 +114,8 @@ def outline_film(
     check_target(target, overwrite)
     if not target.absolute().parent.is_dir():
         raise PipeError(f"{target.absolute().parent}: there is no such folder")
-    if source.interlaced and not decode.deinterlace and not decode.progressive:
-        cure = "add --deinterlace, or --progressive where it is only marked so"
-        raise PipeError(f"{path} is interlaced, which upscaling would bake in: {cure}")
+    if told := decode.combs(source):
+        raise PipeError(told)
     muxer = muxer_of(target, options)
     joiner = joining_ffmpeg(executable, muxer, source, source.origin if start is None else start, options)
     streams = plan_streams(source, target, options, joiner, mapped)

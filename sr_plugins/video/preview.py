@@ -39,12 +39,14 @@ class Still:
 
 
 class Stills:
-    """Frames of a film: those that are shown at these seconds; of a quarter, half and three quarters for none.
+    """Frames of a film, each once: those that are shown at these seconds of it; at a quarter, half and three quarters
+    for none.
 
-    ``cut``: only what lies between these seconds is looked at; ``count`` is the number of frames there.
+    ``cut``: only what lies between these seconds is looked at; ``count`` is the number of frames there. ``told`` is a
+    line about what the frames show and the film must not (combs).
 
     Raises:
-        PipeError: the film cannot be read, or does not last so long.
+        PipeError: the film cannot be read, does not last so long, or a time lies outside the cut.
     """
 
     def __init__(
@@ -61,18 +63,32 @@ class Stills:
         if source.turned:
             source, options = source.upright(), replace(options, turn=True)
         self.source, self._options, self._executable = source, options, executable
-        first, base = source.timeline[0], source.time_base
-        lasting = source.finish - first * base
-        start, end = on_clock(source, cut)
-        shown = between(source, start, end)
+        shown = between(source, *on_clock(source, cut))
         self.count = len(shown)
-        since, until = (shown[0] - first) * base, lasting if end is None else min(lasting, end - first * base)
-        inside = [since + (until - since) * part for part in _PLACES]
-        self._places = [Fraction(t).limit_denominator(10**6) for t in at] or inside
-        for place in self._places:
-            if place >= lasting:
-                raise PipeError(f"{path}: there is no frame at {float(place):g} s: it lasts {float(lasting):.3f} s")
+        self.told = options.combs(source)
+        self._ticks = list(dict.fromkeys(self._tick(place, cut, shown) for place in at or self._inside(cut, shown)))
         self._found: dict[tuple[tuple[int, int], Cuts], list[Still]] = {}
+
+    def _inside(self, cut: tuple[float | None, float | None], shown: Sequence[int]) -> list[float]:
+        """Seconds from the film's beginning at which it is looked at where none are named."""
+        source = self.source
+        since, until = shown[0] * source.time_base - source.start, source.finish - source.start
+        until = min(until, Fraction(cut[1])) if cut[1] is not None else until
+        return [float(since + (until - since) * part) for part in _PLACES]
+
+    def _tick(self, place: float, cut: tuple[float | None, float | None], shown: Sequence[int]) -> int:
+        """The time of the frame that is shown at so many seconds from the film's beginning: the first where it begins
+        later."""
+        source, (start, end) = self.source, cut
+        lasting = source.finish - source.start
+        if place >= lasting:
+            raise PipeError(f"{source.path}: there is no frame at {place:g} s: it lasts {float(lasting):.3f} s")
+        if place < (start or 0) or (end is not None and place >= end):
+            words = [f"--{word} {at:g}" for word, at in (("start", start), ("end", end)) if at is not None]
+            raise PipeError(f"{source.path}: {place:g} s lies outside {' '.join(words)}: name times of the part")
+        sought, _ = on_clock(source, (place, None))
+        assert sought is not None
+        return max((t for t in shown if t * source.time_base <= sought), default=shown[0])
 
     def seen(self, window: tuple[int, int] = (0, 0), cuts: Cuts = "auto") -> list[Still]:
         """The frames, each with the neighbours that a model with this ``window`` sees.
@@ -82,14 +98,12 @@ class Stills:
         """
         key = window, "auto" if window == (0, 0) else cuts
         if key not in self._found:
-            self._found[key] = [self._still(place, *key) for place in self._places]
+            self._found[key] = [self._still(tick, *key) for tick in self._ticks]
         return self._found[key]
 
-    def _still(self, place: Fraction, window: tuple[int, int], cuts: Cuts) -> Still:
-        source = self.source
-        first, base = source.timeline[0], source.time_base
-        number = max(n for n, t in enumerate(source.timeline) if (t - first) * base <= place)
-        tick = source.timeline[number]
+    def _still(self, tick: int, window: tuple[int, int], cuts: Cuts) -> Still:
+        source, number = self.source, self.source.timeline.index(tick)
+        time = float(tick * source.time_base - source.start)
         decoder = Decoder(self._executable, source, self._options, since=source.timeline[max(0, number - window[0])])
         format = frame_format(source.pix_fmt, source.colors)
         frames = ((when, to_frame(picture, format)) for when, picture in decoder)
@@ -98,8 +112,8 @@ class Stills:
         finally:
             decoder.close()
         if seen is None:
-            raise PipeError(f"{source.path}: the frame at {float(place):g} s cannot be decoded")
-        return Still(float((tick - first) * base), _copied(seen))
+            raise PipeError(f"{source.path}: the frame at {time:.3f} s cannot be decoded")
+        return Still(time, _copied(seen))
 
 
 def _copied(seen: Seen) -> Seen:

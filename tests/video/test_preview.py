@@ -19,6 +19,7 @@ from sr_plugins.engine.windows import Seen
 from sr_plugins.errors import PipeError
 from sr_plugins.estimation.choice import BEST_FIRST
 from sr_plugins.pixels.frame import Frame, FrameFormat
+from sr_plugins.video.choosing import choose_for_film
 from sr_plugins.video.decode import DecodeOptions
 from sr_plugins.video.pace import estimated_pace, noise
 from sr_plugins.video.preview import Stills, as_rgb
@@ -71,6 +72,87 @@ def test_the_page_of_a_command(film: Path, tmp_path: Path) -> None:
     assert "exists: --overwrite" in str(again.exception)
     alone = CliRunner().invoke(srp, ["video", str(film), "-o", str(tmp_path / "o.mkv"), "--at", "1"])
     assert "--at names the frames of --preview" in alone.output
+
+
+def test_times_count_as_those_of_a_cut_do(tmp_path: Path) -> None:
+    """From the beginning of the film, where its picture begins later."""
+    late = tmp_path / "late.mkv"
+    picture = ["-itsoffset", "0.7", *moving("64x48", 1, "10")]
+    ffmpeg_run(*picture, "-f", "lavfi", "-i", "sine=d=2", "-c:v", "ffv1", "-c:a", "flac", late)
+    assert [round(s.time, 3) for s in Stills(late, [0.0, 1.05], DecodeOptions(), BUNDLED).seen()] == [0.7, 1.0]
+    part = Stills(late, [1.05], DecodeOptions(), BUNDLED, cut=(1.0, 1.3))
+    assert [round(still.time, 3) for still in part.seen()] == [1.0]
+    assert part.count == 3
+
+
+@pytest.mark.parametrize(
+    ("at", "cut", "told"),
+    [
+        (0.5, (1.0, 2.0), "0.5 s lies outside --start 1 --end 2"),
+        (2.0, (1.0, 2.0), "2 s lies outside --start 1 --end 2"),
+        (0.5, (1.5, None), "0.5 s lies outside --start 1.5"),
+        (3.0, (None, 2.5), "3 s lies outside --end 2.5"),
+    ],
+)
+def test_times_outside_of_the_part_are_refused(
+    at: float, cut: tuple[float | None, float | None], told: str, film: Path
+) -> None:
+    with pytest.raises(PipeError, match=rf"in\.mkv: {re.escape(told)}: name times of the part$"):
+        Stills(film, [at], DecodeOptions(), BUNDLED, cut=cut)
+
+
+def _previewed(source: Path, page: Path, *words: str) -> tuple[list[str], str]:
+    """Titles of the scenes, and what was said."""
+    said = ["video", str(source), "--preview", "--model", "bicubic", "--device", "cpu", "--backend", "torch"]
+    done = CliRunner().invoke(srp, [*said, "-o", str(page), *words], standalone_mode=False)
+    assert done.exception is None, done.output
+    told = re.search(r"\[\{\"title\".*\}\]\}\]", page.read_text())
+    assert told is not None
+    return [scene["title"] for scene in json.loads(told[0])], done.stderr
+
+
+def test_a_frame_is_shown_once(tmp_path: Path) -> None:
+    one = tmp_path / "one.gif"
+    ffmpeg_run(*moving("64x48", 1), "-frames:v", "1", one)
+    titles, said = _previewed(one, tmp_path / "page.html")
+    assert titles == ["0:00:00.00"]
+    assert "for its only frame, but encoding" in said
+    assert "page.html: 1 frame, 1 model;" in said
+
+
+@pytest.mark.parametrize("named", ["f_%03d.png", "."])
+def test_numbered_pictures(named: str, tmp_path: Path) -> None:
+    """By their pattern or their folder, from any number on."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    ffmpeg_run(*moving("64x48", 1, "10"), "-start_number", "100", folder / "f_%03d.png")
+    titles, said = _previewed(folder / named, tmp_path / "page.html", "--fps", "10")
+    assert titles == ["0:00:00.20", "0:00:00.50", "0:00:00.70"]
+    assert "for all 10 frames" in said
+    (_, *rows, _), said = _tune(folder / named, "--fps", "10")
+    assert rows
+    assert "png: no trace of compression, no noise" in said
+    made = CliRunner().invoke(srp, ["video", str(folder), "--preview"])
+    assert made.exit_code == 0
+    assert (folder / "f-preview.html").exists()
+
+
+def test_combs_are_told_before_the_page(tmp_path: Path) -> None:
+    source, page = tmp_path / "fields.mkv", tmp_path / "page.html"
+    fields = ["-vf", "tinterlace=4", "-flags", "+ildct+ilme", "-x264-params", "tff=1"]
+    ffmpeg_run(*moving("64x48", 1, "50"), *fields, "-c:v", "libx264", source)
+    assert "fields.mkv is interlaced, which upscaling would bake in: add --deinterlace" in _previewed(source, page)[1]
+    assert "interlaced" not in _previewed(source, page, "--overwrite", "--deinterlace")[1]
+
+
+@pytest.mark.parametrize("frames", [3, 60])
+def test_a_model_is_chosen_for_what_nobody_can_seek_in(frames: int, tmp_path: Path) -> None:
+    """``auto`` looked at no frame of a codec's own stream and took the plain model."""
+    bare, film = tmp_path / "film.h264", tmp_path / "film.mkv"
+    ffmpeg_run(*moving("64x48", 4), "-frames:v", str(frames), "-c:v", "libx264", "-crf", "30", "-g", "5", film)
+    ffmpeg_run("-i", film, "-c", "copy", "-bsf:v", "h264_mp4toannexb", bare)
+    chosen = choose_for_film(bare)
+    assert (chosen.model, chosen.seen) == (choose_for_film(film).model, choose_for_film(film).seen)
 
 
 def _tune(film: Path, *words: str) -> tuple[list[str], str]:
