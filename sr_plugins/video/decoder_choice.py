@@ -6,7 +6,6 @@ import subprocess
 from dataclasses import replace
 
 from sr_plugins.errors import PipeError
-from sr_plugins.video.encode import Encoding
 from sr_plugins.video.ffmpeg_process import (
     PROTOCOLS,
     as_words,
@@ -18,7 +17,7 @@ from sr_plugins.video.ffmpeg_process import (
     version_number,
 )
 from sr_plugins.video.frame_watch import told_of_frame
-from sr_plugins.video.pixel_formats import PixelLayout, is_known
+from sr_plugins.video.pixel_formats import PixelLayout, is_known, loss_of
 from sr_plugins.video.source import NO_CROP, Source
 
 # VP8 and VP9 hold transparency as a second stream beside the picture, which ffmpeg's own decoders leave out.
@@ -40,7 +39,11 @@ def as_decoded(executable: str, source: Source, hwaccel: str | None = None) -> S
         )
     if hwaccel is not None:
         _check_hardware(executable, source, hwaccel)
-    source = replace(source, pix_fmt=_format(executable, source))
+    given = _format(executable, source)
+    if loss := loss_of(PixelLayout.of(source.pix_fmt), given):
+        lost = f"ffmpeg {version(executable)} decodes it as {given}, which loses {loss}: a newer one (--ffmpeg) may not"
+        source = replace(source, notices=(*source.notices, lost))
+    source = replace(source, pix_fmt=given)
     if version_number(executable) >= _CROPS:
         source = replace(source, crop=NO_CROP)
     stream = source.streams[source.main]
@@ -84,12 +87,3 @@ def _check_hardware(executable: str, source: Source, name: str) -> None:
         f"--hwaccel {name}: ffmpeg {version(executable)} cannot decode {source.path} by it here ({reason}); "
         "without --hwaccel the processor decodes it"
     )
-
-
-def alpha_beside(encoding: Encoding) -> tuple[str, ...]:
-    """A notice where the encoder would put transparency beside the picture: it does not come through the chunks."""
-    if encoding.encoder in _WITH_ALPHA.values() and PixelLayout.of(encoding.pix_fmt).alpha:
-        return (
-            f"transparency is left out: {encoding.encoder} writes it beside the picture; ffv1 and prores_ks keep it",
-        )
-    return ()

@@ -16,7 +16,7 @@ from sr_plugins.video.encoded_colors import encoded_colors
 from sr_plugins.video.ffmpeg_process import encoder_formats
 from sr_plugins.video.full_range import tells_full_range
 from sr_plugins.video.output_options import FILTERS, OutputOptions
-from sr_plugins.video.pixel_formats import Colors, PixelLayout, pipe_format
+from sr_plugins.video.pixel_formats import Colors, PixelLayout, depth, loss_of, pipe_format
 from sr_plugins.video.source import Light, Source
 
 # What every player of MP4 shows, for films that have transparency, which none of these encoders holds.
@@ -139,7 +139,7 @@ def plan_encoding(
     notices = list(colors.notices)
     if target.muxer == "gif":
         notices.append("a GIF has 256 colours a frame, and transparency is all or nothing")
-    if loss := _loss(layout, pix_fmt):
+    if loss := loss_of(PixelLayout.of(source.pix_fmt), pix_fmt):
         notices.append(f"{encoder} holds no {layout.carrier}: encoding as {pix_fmt}, which loses {loss}")
     if _FLOAT.search(source.pix_fmt):
         notices.append(
@@ -202,7 +202,7 @@ def nearest_format(layout: PixelLayout, offered: tuple[str, ...]) -> str:
             layout.family != "gray" and other.family == "gray",
             layout.family != other.family and not (layout.family == "gray" and other.family == "yuv"),
             layout.alpha and not other.alpha,
-            max(0, layout.bits - _depth(name)),
+            max(0, layout.bits - depth(name)),
             0 if layout.family == "gray" else max(0, ox - x) + max(0, oy - y),
             layout.family != other.family,
             other.alpha,
@@ -223,29 +223,6 @@ def _known(name: str) -> bool:
         return bool(av.VideoFormat(name).components)
     except ValueError:
         return False
-
-
-def _depth(name: str) -> int:
-    """Bits of the colour with the fewest: of rgb565 five."""
-    return min((c.bits for c in av.VideoFormat(name).components if not c.is_alpha), default=8)
-
-
-def _loss(layout: PixelLayout, pix_fmt: str) -> str:
-    other, depth = PixelLayout.of(pix_fmt), _depth(pix_fmt)
-    lost = []
-    if layout.family == "rgb" and other.family != "rgb":
-        lost.append("exact RGB")
-    if layout.family == "yuv" and other.family == "gray":
-        lost.append("all colour")
-    if layout.alpha and not other.alpha:
-        lost.append("transparency")
-    if depth < layout.bits:
-        lost.append(f"{layout.bits - depth} bits")
-    if layout.family == other.family == "yuv" and any(
-        o > s for o, s in zip(other.subsampling, layout.subsampling, strict=True)
-    ):
-        lost.append("chroma resolution")
-    return " and ".join(lost)
 
 
 def _light_params(encoder: str, light: Light) -> tuple[dict[str, str], list[str]]:

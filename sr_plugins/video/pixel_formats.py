@@ -95,6 +95,30 @@ class PixelLayout:
         return name if bits == 8 else f"{name}{bits}le"
 
 
+def depth(name: str) -> int:
+    """Bits of the colour with the fewest: of rgb565 five."""
+    return min((c.bits for c in av.VideoFormat(name).components if not c.is_alpha), default=8)
+
+
+def loss_of(layout: PixelLayout, pix_fmt: str) -> str:
+    """What of samples of this kind does not fit into ``pix_fmt``, in words; nothing where all does."""
+    other, bits = PixelLayout.of(pix_fmt), depth(pix_fmt)
+    lost = []
+    if layout.family == "rgb" and other.family != "rgb":
+        lost.append("exact RGB")
+    if layout.family == "yuv" and other.family == "gray":
+        lost.append("all colour")
+    if layout.alpha and not other.alpha:
+        lost.append("transparency")
+    if bits < layout.bits:
+        lost.append(f"{layout.bits - bits} bits")
+    if layout.family == other.family == "yuv" and any(
+        o > s for o, s in zip(other.subsampling, layout.subsampling, strict=True)
+    ):
+        lost.append("chroma resolution")
+    return " and ".join(lost)
+
+
 def is_known(pix_fmt: str) -> bool:
     """Whether libavutil knows a pixel format of this name."""
     try:

@@ -77,9 +77,12 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
     if unknown := next(filter(_UNKNOWN.search, said), None):
         raise PipeError(f"{name}: {plain(unknown)}")
     verify_chunk(trial, len(times))
+    with opened(trial) as container:
+        encoded = next(container.decode(video=0))
+    told = [*_idle(said, name), *_opaque(plan, encoded)]
     if is_sequence(plan.target):
         trial.unlink()
-        return _idle(said, name)
+        return told
     limit = max(times[-1] * source.time_base, _latest(plan.join)) - plan.join.origin
     ends = "-t", str(float(limit) + 0.1)
     try:
@@ -89,8 +92,6 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
             raise
         raise PipeError(f"{error}; .mkv as target holds everything", error.exit_code, error.last_lines) from error
     shown = verify_target(plan.join, joined, times, whole=False, coming=all_times[_FRAMES:])
-    with opened(trial) as container:
-        encoded = next(container.decode(video=0))
     was, now = ((p.width, p.height, p.format.name.replace("yuvj", "yuv")) for p in (encoded, shown))
     anew = bool(container_named(plan.join.plan.muxer).finish)  # and then may have other samples
     if was[:2] != now[:2] or (was != now and not anew):
@@ -98,7 +99,7 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
             f"{joined.name}: {'x'.join(map(str, was))} would come out as {'x'.join(map(str, now))}: this container "
             f"cannot hold what {plan.film.encoding.encoder} writes: choose another encoder or another container"
         )
-    told = [*_idle(said, name), *_untagged(plan, shown), *_other_shape(plan, joined), *lost_tags(plan.join, joined)]
+    told += [*_untagged(plan, shown), *_other_shape(plan, joined), *lost_tags(plan.join, joined)]
     told += [*_without_chapters(plan.join, joined, float(limit)), *_other_speakers(plan.join, joined)]
     trial.unlink()
     joined.unlink()
@@ -122,6 +123,15 @@ def _fits_matroska(plan: FilmPlan, trial: Path, times: tuple[int, ...], folder: 
     except PipeError:
         return False
     return True
+
+
+def _opaque(plan: FilmPlan, encoded: av.VideoFrame) -> list[str]:
+    """A line about transparency that an encoder takes and does not write (ProRes 422), or writes beside the picture,
+    where it does not come through the chunks (VP9)."""
+    encoding, made = plan.film.encoding, PixelLayout.of(encoded.format.name)
+    if made.alpha or not PixelLayout.of(encoding.pix_fmt).alpha:
+        return []
+    return [f"transparency is left out: {encoding.encoder} does not write it so; ffv1 and prores_ks -profile:v 4444 do"]
 
 
 def _other_shape(plan: FilmPlan, joined: Path) -> list[str]:

@@ -16,7 +16,6 @@ from sr_plugins.errors import PipeError
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.chunks import out_of_order, undecoded
 from sr_plugins.video.decode import DecodeOptions
-from sr_plugins.video.decoder_choice import alpha_beside
 from sr_plugins.video.ffmpeg_process import find_ffmpeg
 from sr_plugins.video.join import join_chunks, write_pictures
 from sr_plugins.video.journal import Journal, being_written, clear_finished
@@ -140,7 +139,7 @@ def upscale_video(
             return VideoResult(target, finished.frames, finished.frames, finished.reused, 0.0)
         check_target(target, overwrite or begun)
         encoding = plan.film.encoding
-        for line in (*plan.film.source.notices, *plan.join.plan.notices, *encoding.notices, *alpha_beside(encoding)):
+        for line in (*plan.film.source.notices, *plan.join.plan.notices, *encoding.notices):
             notice(f"{source.name}: {line}")
         with Journal(
             target,

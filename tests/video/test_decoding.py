@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from video_clips import BUNDLED, both_ffmpegs, ffmpeg_run, moving, pictures
 
 from sr_plugins import Upscaler
 from sr_plugins.errors import PipeError
+from sr_plugins.video.ffmpeg_process import version_number
 from sr_plugins.video.probe import probe
 from sr_plugins.video.transcode import upscale_video
 
@@ -33,13 +35,53 @@ def test_transparency_beside_the_picture(encoder: str, ffmpeg: str, tmp_path: Pa
     assert all(planes[3].shape == (64, 96) and np.abs(planes[3] - 127.0).max() <= 3 for planes in shown)
 
 
-def test_transparency_that_an_encoder_would_lose(tmp_path: Path, doubled: Upscaler) -> None:
-    source, target = _half_seen(tmp_path / "in.webm", "libvpx-vp9"), tmp_path / "out.mkv"
+@both_ffmpegs
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("out.mkv", ["-c:v", "libvpx-vp9"]),  # it would write it beside the picture
+        ("out.mov", ["-c:v", "prores_ks", "-profile:v", "hq"]),  # it takes transparency, and has no place for it
+        ("out.mov", ["-c:v", "prores_ks", "-profile:v", "4444"]),
+        ("out.mov", ["-c:v", "prores_ks", "-profile:v", "4444", "-alpha_bits", "0"]),
+        ("out.mov", ["-c:v", "hap", "-format", "hap"]),
+        ("out.mov", ["-c:v", "hap", "-format", "hap_alpha"]),
+    ],
+)
+def test_transparency_that_an_encoder_would_lose(
+    target: str, words: list[str], ffmpeg: str, tmp_path: Path, doubled: Upscaler
+) -> None:
+    source = _half_seen(tmp_path / "in.webm", "libvpx-vp9")
     said: list[str] = []
-    upscale_video(source, target, doubled, options=["-c:v", "libvpx-vp9"], notice=said.append)
-    assert said == [
-        "in.webm: transparency is left out: libvpx-vp9 writes it beside the picture; ffv1 and prores_ks keep it"
-    ]
+    upscale_video(source, tmp_path / target, doubled, ffmpeg=ffmpeg, options=words, notice=said.append)
+    lost = f"transparency is left out: {words[1]} does not write it so; ffv1 and prores_ks -profile:v 4444 do"
+    kept = any(c.is_alpha for c in av.VideoFormat(probe(tmp_path / target).pix_fmt).components)
+    assert kept == (words[-1] in ("4444", "hap_alpha"))
+    assert (f"in.webm: {lost}" in said) == (not kept)
+
+
+@both_ffmpegs
+def test_transparency_that_an_older_decoder_leaves_out(ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """H.265 holds it in a layer of its own, which ffmpeg 5.1 does not know."""
+    source, target = tmp_path / "in.mov", tmp_path / "out.mkv"
+    half = ["-vf", "format=yuva420p,colorchannelmixer=aa=0.5", "-pix_fmt", "yuva420p"]
+    ffmpeg_run(*moving("64x48", 0.2), *half, "-c:v", "libx265", "-x265-params", "log-level=none", source)
+    said: list[str] = []
+    upscale_video(source, target, doubled, ffmpeg=ffmpeg, notice=said.append)
+    lost = "decodes it as yuv420p, which loses transparency: a newer one (--ffmpeg) may not"
+    assert [line for line in said if line.startswith("in.mov: ffmpeg ") and line.endswith(lost)] == said
+    assert bool(said) == (probe(target).pix_fmt == "yuv420p") == (version_number(ffmpeg) < (8, 0))
+
+
+def test_bits_that_are_lost_are_those_that_were_there(tmp_path: Path, doubled: Upscaler) -> None:
+    """Of ProRes 4444 two: transparency of twelve bits travels as sixteen."""
+    source, target = tmp_path / "in.mov", tmp_path / "out.mov"
+    codec = ["-c:v", "prores_ks", "-profile:v", "4444"]
+    ffmpeg_run(*moving("64x48", 0.2), "-pix_fmt", "yuva444p10le", *codec, "-alpha_bits", "16", source)
+    said: list[str] = []
+    upscale_video(source, target, doubled, options=codec, notice=said.append)
+    assert probe(source).pix_fmt == "yuva444p12le"
+    (line,) = said
+    assert line.endswith("encoding as yuva444p10le, which loses 2 bits")
 
 
 def test_an_ffmpeg_without_that_decoder(tmp_path: Path, doubled: Upscaler) -> None:
