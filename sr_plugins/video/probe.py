@@ -97,7 +97,7 @@ def probe(path: Path, end: float | None = None, given_rate: Fraction | None = No
     first = pictures[0]
     side = {key: bytes(first.side_data[key]) for key in first.side_data.keys()}  # noqa: SIM118
     mastering = side.get(SideData.MASTERING_DISPLAY_METADATA, coded.get("mastering_display_metadata"))
-    _refuse_reshaped(path, coded.get("dovi_conf"))
+    _refuse_reshaped(path, coded.get("dovi_conf"), side.get(SideData.DOVI_RPU_BUFFER))
     dynamic, tied = kept_and_lost(pictures, streams[main].codec, timed=not bare)
     fields = order if streams[main].codec in _WITHOUT_FIELDS else ""
     level = side.get(SideData.CONTENT_LIGHT_LEVEL, coded.get("content_light_level"))
@@ -212,16 +212,33 @@ def _crop(told: bytes | None, size: tuple[int, int]) -> tuple[int, int, int, int
     return (left, right, top, bottom) if left + right < size[0] and top + bottom < size[1] else NO_CROP
 
 
-def _refuse_reshaped(path: Path, dolby: bytes | None) -> None:
-    """Dolby Vision of profile 5, and 10 without a base that others show: colours that its metadata alone make right."""
-    if dolby is None or len(dolby) < 8 or dolby[2] not in (5, 10) or dolby[7] != 0:  # profile, compatible base
+def _refuse_reshaped(path: Path, record: bytes | None, frames: bytes | None) -> None:
+    """Dolby Vision of profile 5, and 10 without a base that others show: colours that its metadata alone make right.
+    The container's record tells it, or without one the metadata of the first frame."""
+    if record is not None and len(record) >= 8:
+        profile, base = record[2], record[7]  # compatible base
+    else:
+        profile, base = (5, 0) if frames and _without_base(frames) else (0, 0)
+    if profile not in (5, 10) or base != 0:
         return
     hdr10 = "colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv:format=yuv420p10le"
     raise PipeError(
-        f"{path} is Dolby Vision of profile {dolby[2]}, whose colours are right only with metadata that belong to the "
+        f"{path} is Dolby Vision of profile {profile}, whose colours are right only with metadata that belong to the "
         f"old pixels: make HDR10 of it first: ffmpeg -init_hw_device vulkan -i IN -vf libplacebo={hdr10} -c:v ffv1 "
         "-c:a copy OUT.mkv"
     )
+
+
+def _without_base(rpu: bytes) -> bool:
+    """Whether a frame's Dolby Vision metadata are those of profile 5: of VDR profile 0, and its base in full range
+    (ETSI GS CCM 001, rpu_data_header)."""
+    bits = f"{int.from_bytes(rpu[:16], 'big'):0{8 * len(rpu[:16])}b}"[8:]  # behind the prefix of the NAL unit
+    profile, sequence, kind = bits[17:21], bits[25:26], bits[27:29]
+    place = 29
+    if kind == "00":  # fixed point: an Exp-Golomb code tells the denominator
+        zeros = bits.find("1", place) - place
+        place += 2 * zeros + 1
+    return (profile, sequence, bits[place + 2 : place + 3]) == ("0000", "1", "1")
 
 
 def _lost(seen: set[SideData], coded: dict[str, bytes]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ import pytest
 from video_clips import both_ffmpegs, by_turns, ffmpeg_run, moving
 
 from sr_plugins import Upscaler
+from sr_plugins.errors import PipeError
 from sr_plugins.video.t35 import inserter, messages_in
 from sr_plugins.video.transcode import upscale_video
 
@@ -123,3 +125,59 @@ def test_messages_of_any_length_and_content_come_back(codec: str, size: int) -> 
     made = insert(packet, messages)
     assert messages_in(codec, made, [b"\xb5\0\x3c"]) == messages
     assert messages_in(codec, made, [b"\xb5\0\x3d"]) == []
+
+
+def _dolby(film: Path, profile: int) -> Path:
+    """The frames of a film, each with Dolby Vision metadata of profile 8 or 5, by ETSI GS CCM 001: curves that change
+    nothing."""
+
+    def ue(value: int) -> str:
+        return f"{value + 1:b}".zfill(2 * (value + 1).bit_length() - 1)
+
+    def number(value: int, bits: int) -> str:
+        return f"{value:0{bits}b}"
+
+    own = profile == 5
+    said = number(2, 6) + number(18, 11) + number(not own, 4) + number(0, 4) + "1" + "0" + "00" + ue(23) + "01"
+    said += number(own, 1) + ue(2) + ue(2) + ue(4) + "0" + "000" + "0" + "1"  # depths 10, 10, 12; no residual
+    said += "0" + "0" + ue(0) + ue(0) + ue(0)
+    said += 3 * (ue(0) + number(0, 10) + number(1023, 10)) + ue(0) + ue(0)
+    said += 3 * (ue(0) + ue(0) + "0" + ue(0) + number(0, 23) + ue(1) + number(0, 23))
+    said += "0" * (-len(said) % 8)
+    body = int(said, 2).to_bytes(len(said) // 8, "big") + bytes(4)  # the check sum is not looked at
+    unit = re.sub(b"\0\0(?=[\0-\3])", lambda found: found[0] + b"\3", b"\x19" + body + b"\x80")
+    made = film.with_name(f"dolby{profile}{film.suffix}")
+    with av.open(str(film)) as source, av.open(str(made), "w", options={"mpegts_copyts": "1"}) as target:
+        (stream,) = source.streams
+        copied = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.size:
+                longer = av.Packet(bytes(packet) + b"\x00\x00\x00\x01\x7c\x01" + unit)
+                longer.pts, longer.dts, longer.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
+                longer.stream, longer.time_base = copied, packet.time_base
+                target.mux(longer)
+    return made
+
+
+@both_ffmpegs
+@pytest.mark.parametrize("suffix", [".ts", ".hevc"])
+def test_dolby_vision_that_no_container_tells_of(suffix: str, ffmpeg: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """The metadata of the frames alone: what is below them stays, as do its light and its colours; that of profile 5 is
+    nothing without them."""
+    film, target = tmp_path / f"in{suffix}", tmp_path / "out.mp4"
+    light = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+    words = [f"log-level=none:bframes=0:repeat-headers=1:hdr10=1:{light}"]
+    words[0] += ":colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
+    ffmpeg_run(*moving("64x48", 0.2), *PQ, "-c:v", "libx265", "-x265-params", *words, film)
+    said: list[str] = []
+    upscale_video(_dolby(film, 8), target, doubled, ffmpeg=ffmpeg, notice=said.append)
+    assert f"dolby8{suffix}: Dolby Vision is dropped: it belongs to the old pixels" in said
+    with av.open(str(target)) as container:
+        frames = list(container.decode(video=0))
+        assert all((f.color_trc, f.color_primaries, f.colorspace) == (16, 9, 9) for f in frames)
+        kinds = {data.type.name for data in frames[0].side_data.values()}
+    assert {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"} <= kinds
+    assert not any("DOVI" in kind for kind in kinds)
+    assert not any(kind in target.read_bytes() for kind in (b"dvcC", b"dvvC", b"dvh1", b"dvhe"))
+    with pytest.raises(PipeError, match="is Dolby Vision of profile 5, whose colours are right only with metadata"):
+        upscale_video(_dolby(film, 5), target, doubled, ffmpeg=ffmpeg, overwrite=True)
