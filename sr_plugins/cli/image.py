@@ -241,10 +241,12 @@ def most_pixels() -> int:
 
 def _result_pixels(source: Path, size_of: Callable[[int, int], tuple[int, int]]) -> int:
     """How large a result will be, by the file's head; 0 where that cannot be told, which is told when it is read."""
+    from sr_plugins.images.files import count_pictures
+
     try:
         with Image.open(source) as image:
             width, height = size_of(*image.size)
-            return width * height * int(getattr(image, "n_frames", 1))
+            return width * height * count_pictures(image)
     except Exception:
         return 0
 

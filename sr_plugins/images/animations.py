@@ -10,11 +10,12 @@ from typing import Any
 from PIL import Image
 
 from sr_plugins.images.file_parts import bodies
+from sr_plugins.images.jxl_animation import jxl_timing
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What the control chunks of an APNG say (PNG third edition, 11.3.6).
+    """What the control chunks of an APNG say (PNG third edition, 11.3.6), or the frames of a JPEG XL.
 
     Attributes:
         delays: milliseconds of each picture in the file, 0 for one that is not of the animation.
@@ -28,7 +29,9 @@ class Timing:
 
 
 def timing_of(source: Image.Image) -> Timing:
-    """That of an APNG; nothing for all others."""
+    """That of an APNG or an animated JPEG XL; nothing for all others."""
+    if told := jxl_timing(source):
+        return Timing(told.delays, told.plays)
     controls = bodies(source, b"fcTL") if source.format == "PNG" else []
     if not controls:
         return Timing()
@@ -74,6 +77,8 @@ def _same(one: Image.Image, other: Image.Image) -> bool:
 
 def _plays(source: Image.Image) -> int:
     """How often an animation is shown, 0 for ever. GIF counts repetitions after the first time, the others all."""
+    if told := jxl_timing(source):
+        return told.plays
     loop = source.info.get("loop")
     if source.format == "GIF":
         return 1 if loop is None else 0 if loop == 0 else int(loop) + 1

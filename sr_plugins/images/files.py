@@ -14,12 +14,14 @@ from PIL import Image, ImageFile
 from sr_plugins.errors import ImageError
 from sr_plugins.images.bitmap_samples import open_masked_bitmap
 from sr_plugins.images.damaged_png import open_without_damage
+from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.failures import named, told
 from sr_plugins.images.file_parts import parts_of
 from sr_plugins.images.fits_samples import why_fits_is_unread
 from sr_plugins.images.formats import ANIMATIONS, check_fits, format_of
 from sr_plugins.images.further_formats import cure_for, register
 from sr_plugins.images.gain_map import stored_map
+from sr_plugins.images.jxl_animation import jxl_timing
 from sr_plugins.images.jxl_channels import check_channels, told_of_channels
 from sr_plugins.images.light_files import LightFile
 from sr_plugins.images.metadata import Metadata, metadata_of
@@ -79,6 +81,8 @@ def count_pictures(source: Image.Image) -> int:
     """Frames of an animation or pages of a TIFF; 1 for all others, also where a camera hid previews in the file."""
     if source.format == "TIFF":
         return len(pictures_of(source))
+    if told := jxl_timing(source):
+        return len(told.delays)
     count = int(getattr(source, "n_frames", 1)) if source.format in ANIMATIONS else 1
     if source.format == "PNG" and count > _LIKELY:  # its head may claim billions; each frame has a part that begins it
         return min(count, 1 + sum(part.kind == b"fcTL" for part in parts_of(source)))
@@ -152,7 +156,7 @@ def upscale_file(
                     source.close()
 
         def enlarged() -> Iterator[tuple[Picture, Metadata]]:
-            moving = source.format in ANIMATIONS
+            moving = source.format in ANIMATIONS or jxl_timing(source) is not None
             results = upscale_pictures(pictures(), upscaler, with_metadata=False, wrap=wrap, film=moving)
             for number, result in enumerate(results):
                 yield result, carried.pop(number) if format == "TIFF" else carried.get(number, carried[0])
@@ -236,8 +240,6 @@ def save_like(
 
 
 def _is_to_be_turned(picture: Picture) -> bool:
-    from sr_plugins.images.exif import orientation_of
-
     return isinstance(picture, Image.Image) and orientation_of(picture) >= 5
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 SIGNATURE = b"\xff\x0a"
 SIDES = ((9, 1), (13, 1), (18, 1), (30, 1))
+_RATIOS = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 ENUMS = ((0, 0), (0, 1), (4, 2), (6, 18))
 _CUSTOM, _CUSTOM_PRIMARIES = 2, 2
 _GRAY, _XYB = 1, 2
@@ -106,7 +107,7 @@ def is_exact(codestream: bytes) -> bool:
 
 def _holds_samples(bits: Bits) -> bool:
     """Reads up to what is said of the colours; whether samples are in those, and not in the format's own (XYB)."""
-    skip_size(bits)
+    read_size(bits)
     if bits.take(1):  # all of it as usual
         return False
     if bits.take(1):
@@ -126,12 +127,14 @@ def skip_end(bits: Bits) -> None:
         raise ValueError("a transform of its own")
 
 
-def skip_size(bits: Bits) -> None:
-    """Read over a SizeHeader (D.2)."""
+def read_size(bits: Bits) -> tuple[int, int]:
+    """(width, height) by a SizeHeader (D.2)."""
     small = bits.take(1)
-    bits.take(5) if small else bits.one_of(SIDES)
-    if bits.take(3) == 0:
-        bits.take(5) if small else bits.one_of(SIDES)
+    height = 8 * (bits.take(5) + 1) if small else bits.one_of(SIDES)
+    if ratio := bits.take(3):
+        across, down = _RATIOS[ratio]
+        return height * across // down, height
+    return 8 * (bits.take(5) + 1) if small else bits.one_of(SIDES), height
 
 
 def read_depth(bits: Bits) -> int:

@@ -26,6 +26,7 @@ from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.file_parts import bodies
 from sr_plugins.images.fits_samples import fits_samples
 from sr_plugins.images.jpeg_2000_samples import bits_of_jpeg_2000, deep_jpeg_2000
+from sr_plugins.images.jxl_animation import jxl_timing
 from sr_plugins.images.jxl_channels import has_associated_alpha
 from sr_plugins.images.light_files import LightFile, light_of
 from sr_plugins.images.modern_files import deep_heif, jxl_samples
@@ -86,7 +87,7 @@ class DeepPages:
     def page(self, number: int) -> Frame | Image.Image | WideSamples | None:
         """The upright picture on a page; ``None`` where Pillow reads it whole."""
         if self._modern is not None:
-            return self._of_modern(self._modern)
+            return self._of_modern(self._modern, number)
         if self._numbers is not None:
             return self._numbers if self._numbers.no_data is not None else self._numbers.as_picture()
         if self._samples is not None:
@@ -121,21 +122,33 @@ class DeepPages:
             self._read = samples if samples.ndim == 4 else samples[..., None]
         return self._read
 
-    def _of_modern(self, source: Image.Image) -> Frame | Image.Image | None:
+    def _of_modern(self, source: Image.Image, number: int) -> Frame | Image.Image | None:
         if source.format == "HEIF":
             samples: NDArray[Any] | None = deep_heif(self._path, source)
-        else:
-            samples = jxl_samples(source)
-            if samples is not None and samples.ndim == 4:
-                logger.warning("%s: all frames of an animation but the first are left out", self._path)
-                samples = samples[0]
-                if has_associated_alpha(source):
-                    samples = with_straight_alpha(samples, samples.shape[2] - 1, [1])
-                if samples.dtype == np.uint8:  # of which pillow-jxl-plugin gives the last
-                    return Image.fromarray(samples.squeeze(2) if samples.shape[2] == 1 else samples)
-            elif samples is not None and samples.dtype == np.uint16 and has_associated_alpha(source):
-                samples = with_straight_alpha(samples, samples.shape[2] - 1, [1])
-        return _frame(samples, 1) if samples is not None and samples.dtype == np.uint16 else None
+            return _frame(samples, 1) if samples is not None and samples.dtype == np.uint16 else None
+        if self._read is None:
+            self._read = jxl_samples(source)
+            if self._read is not None and self._read.ndim == 4:
+                self._check_frames(source, len(self._read))
+        if self._read is None:
+            return None
+        moves = self._read.ndim == 4
+        samples = self._read[number] if moves else self._read
+        if not moves and samples.dtype == np.uint8:  # of a still Pillow reads all of it
+            return None
+        if has_associated_alpha(source):
+            samples = with_straight_alpha(samples, samples.shape[2] - 1, [1])
+        if samples.dtype == np.uint8:  # pillow-jxl-plugin gives the last frame alone
+            return Image.fromarray(samples.squeeze(2) if samples.shape[2] == 1 else samples)
+        return _frame(samples, 1)
+
+    def _check_frames(self, source: Image.Image, found: int) -> None:
+        timing = jxl_timing(source)
+        if timing is None and found > 1:
+            what = "how long each is shown cannot be read in this one"
+            logger.warning("%s: all frames of the animation but the first are left out: %s", self._path, what)
+        elif timing is not None and found != len(timing.delays):
+            raise ValueError(f"it tells of {len(timing.delays)} frames and holds {found}")
 
     def __enter__(self) -> Self:
         return self

@@ -37,7 +37,7 @@ def with_channel(samples: NDArray[np.uint16], kind: str, *, associated: bool = F
     """A file of 12 bits with alpha, whose header calls the last channel something else (ISO/IEC 18181-1, D.3.6)."""
     data = written(samples, 12)
     bits = jxl_profile.Bits(data[2:])
-    jxl_profile.skip_size(bits)
+    jxl_profile.read_size(bits)
     assert bits.take(2) == 0
     assert jxl_profile.read_depth(bits) == 12
     assert bits.take(3) == 0b011  # buffers of 16 bits; one channel
