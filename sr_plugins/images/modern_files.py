@@ -134,11 +134,13 @@ def write_jxl(
     profile = icc_profile if icc_profile is not None and not is_srgb(icc_profile) else None
     if samples.dtype == np.uint16:
         lossless = quality == 100 or profile is not None
-        data = bytes(imagecodecs.jpegxl_encode(samples, level=quality, lossless=lossless, usecontainer=True))
+        srgb = imagecodecs.JPEGXL.TRANSFER_FUNCTION.SRGB  # of 16 bits it would say that they are linear
+        told = {"transfer": srgb, "usecontainer": True}
+        data = bytes(imagecodecs.jpegxl_encode(samples, level=quality, lossless=lossless, **told))
     else:
         whole = io.BytesIO()
-        told = {"quality": quality, "lossless": quality == 100, "use_original_profile": profile is not None}
-        Image.fromarray(samples).save(whole, "JXL", **told)
+        options = {"quality": quality, "lossless": quality == 100, "use_original_profile": profile is not None}
+        Image.fromarray(samples).save(whole, "JXL", **options)
         data = whole.getvalue()
     if not data.startswith(_SIGNATURE):
         data = _SIGNATURE + box(b"ftyp", b"jxl \0\0\0\0jxl ") + box(b"jxlc", data)
