@@ -54,6 +54,12 @@ def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
 
     from sr_plugins.weights.foreign_network import ForeignNetwork, fold_reparameterized, state_of
 
+    unreal = next((k for k, v in tensors.items() if v.is_complex()), None)
+    if unreal is not None:
+        raise WeightsError(
+            f"{path} holds complex numbers, first in {unreal}, and networks of others are read with real ones: save "
+            "their two parts (torch.view_as_real)"
+        )
     bad = next((k for k, v in tensors.items() if v.is_floating_point() and not _finite(v)), None)
     if bad is not None:
         raise WeightsError(f"{path} holds values that are not finite, first in {bad}: download it again")

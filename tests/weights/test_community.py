@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sr_plugins import Frame, FrameFormat, Upscaler
@@ -200,6 +201,15 @@ def test_what_cannot_enlarge_one_picture_is_refused_by_name(tmp_path: Path, monk
     torch.save(spoilt, tmp_path / "c.pth")
     with pytest.raises(WeightsError, match=r"not finite, first in body\.0\.weight"):
         Upscaler(tmp_path / "c.pth")
+    unreal = compact().state_dict()
+    unreal["body.0.weight"] = torch.complex(unreal["body.0.weight"], torch.ones_like(unreal["body.0.weight"]))
+    torch.save(unreal, tmp_path / "e.pth")
+    save_file(unreal, tmp_path / "e.safetensors")
+    for name in ("e.pth", "e.safetensors"):
+        with pytest.raises(
+            WeightsError, match=rf"{name} holds complex numbers, first in body\.0\.weight.*view_as_real"
+        ):
+            Upscaler(tmp_path / name)
     monkeypatch.setattr(community, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"pip install .*\[community\]'"):
         Upscaler(saved(compact, tmp_path / "d.pth"))
