@@ -135,7 +135,7 @@ def write_jxl(
     if samples.dtype == np.uint16:
         lossless = quality == 100 or profile is not None
         srgb = imagecodecs.JPEGXL.TRANSFER_FUNCTION.SRGB  # of 16 bits it would say that they are linear
-        told = {"transfer": srgb, "usecontainer": True}
+        told: dict[str, Any] = {"transfer": srgb, "usecontainer": True}
         data = bytes(imagecodecs.jpegxl_encode(samples, level=quality, lossless=lossless, **told))
     else:
         whole = io.BytesIO()

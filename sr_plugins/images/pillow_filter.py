@@ -27,7 +27,9 @@ from PIL import Image, ImageFilter
 from sr_plugins.errors import FrameError, ImageError
 from sr_plugins.estimation.choice import Choice, choose_model
 from sr_plugins.images.choosing import choose_for_image, scale_of
+from sr_plugins.images.color_profiles import is_whole
 from sr_plugins.images.exif import orientation_of
+from sr_plugins.images.left_behind import DAMAGED_PROFILE
 from sr_plugins.images.metadata import metadata_of
 from sr_plugins.images.modes import image_to_frame
 from sr_plugins.images.output_size import check_output_size
@@ -228,6 +230,9 @@ def _prepared(
     info: dict[Any, Any] = {}
     if with_metadata:
         info = metadata_of(image, upscaler.output_size(*turned.size), image.tell()).for_info()
+        if turned.mode == "CMYK" and "icc_profile" in info and not is_whole(info["icc_profile"]):
+            del info["icc_profile"]  # the inks go by the formulas
+            logger.warning("%s: %s", getattr(image, "filename", "") or "the image", DAMAGED_PROFILE)
     elif profile := settled.info.get("icc_profile"):
         info = {"icc_profile": profile}
     info |= {name: image.info[name] for name in _FRAME_INFO if name in image.info}

@@ -136,3 +136,16 @@ def test_srgb_is_known_by_its_colours_and_not_by_its_name() -> None:
         assert not is_srgb(other or b"")
     named = (matrix_profile(12, 13) or b"") + b"sRGB"
     assert not is_srgb(named)
+
+
+def test_an_image_whose_profile_is_cut_off_goes_by_the_formulas_and_that_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    image = Image.new("CMYK", (8, 4), (60, 20, 10, 0))
+    plain = upscale_image(image, 2, "tiny")
+    assert not caplog.messages
+    image.info["icc_profile"] = printer_profile()[:300]
+    result = upscale_image(image, 2, "tiny")
+    assert caplog.messages == ["the image: its ICC profile is damaged and left out, so colours may look different"]
+    assert (result.mode, result.info.get("icc_profile")) == ("CMYK", None)
+    assert result.tobytes() == plain.tobytes()
