@@ -100,7 +100,9 @@ class DataError(SRError):
     """Training or evaluation pictures are missing, too small or damaged."""
 
 
-_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+_SHOWN = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+# bytes of a name that is no UTF-8, as PEP 383 has them: what is so old, or from a zip, is Latin-1 more than anything
+_SHOWN |= {0xDC00 + byte: repr(chr(byte))[1:-1] for byte in range(128, 256)}
 
 
 def one_line(error: BaseException) -> str:
@@ -114,8 +116,8 @@ def one_line(error: BaseException) -> str:
 
 
 def printable(line: str) -> str:
-    """The same without what moves a terminal's cursor or breaks the line: names of files may hold anything."""
-    return line.translate(_CONTROLS)
+    """The same without what moves a terminal's cursor or breaks the line, or is no text: names may hold any bytes."""
+    return line.translate(_SHOWN)
 
 
 def is_interrupt(error: BaseException) -> bool:

@@ -145,6 +145,21 @@ def test_names_of_files_break_no_line_and_move_no_cursor(tmp_path: Path, capfd: 
     assert files(tmp_path / "out") == ["a\nb.png", "c\x1b[2Jd.png", "e\x9bf.png"]
 
 
+def test_names_that_are_not_utf_8_are_shown_by_letters(tmp_path: Path, capfd: Capture) -> None:
+    if sys.platform == "darwin":
+        pytest.skip("its file systems hold no such names")
+    picture(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    for name, what in ((b"caf\xe9.png", content), (b"Gr\xf6\xdfe\x85.jpg", b"x")):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(what)
+    assert srp(tmp_path, "-o", tmp_path / "out") == 1
+    err = capfd.readouterr().err
+    assert f"{tmp_path}/café.png 20x12 -> {tmp_path}/out/café.png 40x24" in err
+    assert f"{tmp_path}/Größe\\x85.jpg" in err
+    assert "udc" not in err
+    assert [os.fsencode(path.name) for path in (tmp_path / "out").glob("caf*")] == [b"caf\xe9.png"]
+
+
 def test_a_failure_leaves_no_folder(tmp_path: Path) -> None:
     assert srp(tmp_path / "nothing.png", "-o", tmp_path / "new" / "folder/") == 1
     assert not (tmp_path / "new").exists()
