@@ -55,11 +55,12 @@ class Preview:
         self.widget = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6, margin=12)
         pictures = Gtk.Box(spacing=12, halign=Gtk.Align.CENTER)
         self._before, self._after = Gtk.Image(), Gtk.Image()
-        for title, picture in (("Interpolated", self._before), ("Super-resolution, 1:1", self._after)):
+        self._beside = Gtk.Label(label="")
+        for title, picture in ((self._beside, self._before), (Gtk.Label(label="Super-resolution, 1:1"), self._after)):
             picture.set_size_request(SIDE, SIDE)
             column = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=4)
             column.add(picture)
-            column.add(Gtk.Label(label=title))
+            column.add(title)
             pictures.add(column)
         self._said = Gtk.Label(label="", wrap=True, max_width_chars=60)
         self.widget.add(pictures)
@@ -90,6 +91,7 @@ class Preview:
         plain = self._drawable.get_buffer().get(rectangle, 1.0, DISPLAYED, Gegl.AbyssPolicy.NONE)
         small = _pixbuf(plain, width, height)
         self._before.set_from_pixbuf(small.scale_simple(width * scale, height * scale, GdkPixbuf.InterpType.BILINEAR))
+        self._beside.set_text("Interpolated" if scale > 1 else "As it is")
         self._after.clear()
         self._said.set_text("computing the piece in the middle of the selection or layer ...")
         self._tasks.put(Task(parts[0], parts[1] if len(parts) > 1 else None, encoding, cut))
