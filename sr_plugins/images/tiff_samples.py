@@ -79,7 +79,8 @@ def read_page(page: Any, told: Page) -> Image.Image | Frame | WideSamples:
     try:
         tifffile.TIFF.DECOMPRESSORS[page.compression]
     except KeyError:
-        raise ImageError(f"its compression ({page.compression.name}) is not read: save it with another") from None
+        name = getattr(page.compression, "name", page.compression)  # a bare number where nobody knows it
+        raise ImageError(f"its compression ({name}) is not read: save it with another") from None
     samples = _stored(page, told)
     if samples.dtype.kind not in "buif":
         raise ImageError(f"samples of the kind {kind}, {samples.dtype}, are not enlarged: save it as RGB")

@@ -339,11 +339,12 @@ def test_a_picture_larger_than_its_page_is_no_smaller_version(tmp_path: Path, ca
     assert tifffile.imread(tmp_path / "out.tif").shape == (48, 64, 3)
 
 
-def test_a_compression_that_is_not_read_is_no_damage(tmp_path: Path, repeat: Upscaler) -> None:
+@pytest.mark.parametrize(("number", "name"), [(34676, "SGILOG"), (52479, "52479")])
+def test_a_compression_that_is_not_read_is_no_damage(number: int, name: str, tmp_path: Path, repeat: Upscaler) -> None:
     tifffile.imwrite(tmp_path / "in.tif", np.zeros((4, 5), np.float32), compression="zlib")
     data = (tmp_path / "in.tif").read_bytes()
     entry = struct.pack("<HHI", 259, 3, 1)
     at = data.index(entry) + 8
-    (tmp_path / "in.tif").write_bytes(data[:at] + struct.pack("<H", 34676) + data[at + 2 :])  # SGI LogLuv
-    with pytest.raises(ImageError, match=r"in\.tif: its compression \(SGILOG\) is not read: save it with another"):
+    (tmp_path / "in.tif").write_bytes(data[:at] + struct.pack("<H", number) + data[at + 2 :])
+    with pytest.raises(ImageError, match=rf"in\.tif: its compression \({name}\) is not read: save it with another"):
         upscale_file(tmp_path / "in.tif", tmp_path / "out.tif", repeat)
