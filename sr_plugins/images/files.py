@@ -18,11 +18,11 @@ from sr_plugins.images.exif import orientation_of
 from sr_plugins.images.failures import named, told
 from sr_plugins.images.file_parts import parts_of
 from sr_plugins.images.fits_samples import why_fits_is_unread
-from sr_plugins.images.formats import ANIMATIONS, check_fits, format_of
+from sr_plugins.images.formats import MOVING, check_fits, format_of
 from sr_plugins.images.further_formats import cure_for, register
-from sr_plugins.images.gain_map import stored_map
 from sr_plugins.images.jxl_animation import jxl_timing
 from sr_plugins.images.jxl_channels import check_channels, told_of_channels
+from sr_plugins.images.left_behind import told_of_further_pictures
 from sr_plugins.images.light_files import LightFile
 from sr_plugins.images.metadata import Metadata, metadata_of
 from sr_plugins.images.output_size import OutputSize, check_output_size
@@ -83,7 +83,7 @@ def count_pictures(source: Image.Image) -> int:
         return len(pictures_of(source))
     if told := jxl_timing(source):
         return len(told.delays)
-    count = int(getattr(source, "n_frames", 1)) if source.format in ANIMATIONS else 1
+    count = int(getattr(source, "n_frames", 1)) if source.format in MOVING else 1
     if source.format == "PNG" and count > _LIKELY:  # its head may claim billions; each frame has a part that begins it
         return min(count, 1 + sum(part.kind == b"fcTL" for part in parts_of(source)))
     return count
@@ -156,7 +156,7 @@ def upscale_file(
                     source.close()
 
         def enlarged() -> Iterator[tuple[Picture, Metadata]]:
-            moving = source.format in ANIMATIONS or jxl_timing(source) is not None
+            moving = source.format in MOVING or jxl_timing(source) is not None
             results = upscale_pictures(pictures(), upscaler, with_metadata=False, wrap=wrap, film=moving)
             for number, result in enumerate(results):
                 yield result, carried.pop(number) if format == "TIFF" else carried.get(number, carried[0])
@@ -283,15 +283,8 @@ def _tell_what_stays(path: Path, source: Image.Image, format: str) -> None:
     ):
         if count and len(pages) > 1:
             logger.warning("%s: %d %s of its pages are left out", path, count, what)
-    further = 0
-    with suppress(Exception):  # a layer that cannot be read: the flat picture can
-        further = int(getattr(source, "n_frames", 1)) - 1 if source.format in ("MPO", "PSD") else 0
-    if stored_map(source):  # said by itself where it is left out
-        further -= 1
-    if further > 0:
-        behind = "behind the first one (previews, depth, a second view)"
-        what = f"1 picture {behind} is left out" if further == 1 else f"{further} pictures {behind} are left out"
-        logger.warning("%s: %s", path, f"{further} layers are flattened" if source.format == "PSD" else what)
+    if further := told_of_further_pictures(source):
+        logger.warning("%s: %s", path, further)
     icon = source.format == "ICNS" or (source.format in _ICONS and format != "ICO")
     if source.format == "CUR":
         logger.warning("%s: the point that clicks is left out", path)

@@ -22,6 +22,7 @@ from sr_plugins.pixels.frame import eight_bits
 logger = logging.getLogger("sr_plugins")
 
 ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
+MOVING = (*ANIMATIONS, "FLI")  # whose frames Pillow reads
 _LONGEST_SIDE = {
     **{"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "AVIF": 65536, "ICO": 256, "ICNS": 1024},
     **{"TGA": 65535, "PCX": 65535, "SGI": 65535},

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO
 
 from PIL import Image
 
 from sr_plugins.images.file_parts import Part, bodies, in_letters, kept_with, parts_of
+from sr_plugins.images.formats import MOVING
+from sr_plugins.images.gain_map import stored_map
 from sr_plugins.images.jpeg_2000 import EXIF, IPTC, MAP, XMP
 from sr_plugins.images.png_texts import chunks, damaged_profiles, embedded_profile
 
@@ -34,6 +37,24 @@ _EXIF_BLOCKS = (b"Exif\0\0II*\0", b"Exif\0\0MM\0*")
 _PADDING = b"\0\xff \r\n\t"
 # of a JPEG, with a length or at its end: the others stand within the entropy-coded data, or have nothing behind them
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+
+
+def told_of_further_pictures(source: Image.Image) -> str | None:
+    """What becomes of pictures that are no frames or pages that go along, in words; ``None`` where there are none."""
+    if source.format in (*MOVING, "TIFF", "HEIF"):  # which go along, or are told elsewhere
+        return None
+    further = 0
+    with suppress(Exception):  # a layer that cannot be read: the flat picture can
+        further = int(getattr(source, "n_frames", 1)) - 1
+    if source.format == "MPO" and stored_map(source):  # said by itself where it is left out
+        further -= 1
+    if further < 1:
+        return None
+    if source.format == "PSD":
+        return f"{further} layers are flattened"
+    which = f"{further} pictures" if further > 1 else "1 picture"
+    behind = "behind the first one" + (" (previews, depth, a second view)" if source.format == "MPO" else "")
+    return f"{which} {behind} {'are' if further > 1 else 'is'} left out"
 
 
 def left_behind(source: Image.Image, *, behind: bool) -> list[str]:

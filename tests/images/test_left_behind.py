@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from fakes import nearest
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from sr_plugins import Upscaler
@@ -300,3 +301,56 @@ def test_light_above_white_in_jpeg_xl(told) -> None:
     encode = imagecodecs.jpegxl_encode
     assert "brighter than white" in told("a.jxl", bytes(encode(light, lossless=True, perceptualheuristics=False)))
     assert "brighter" not in told("b.jxl", bytes(encode(light / 2, lossless=True, perceptualheuristics=False)))
+
+
+def flic(frames: NDArray[np.uint8]) -> bytes:
+    """An FLI animation of gray frames (number, height, width), a palette in the first and each frame whole."""
+
+    def chunk(kind: int, data: bytes) -> bytes:
+        return struct.pack("<IH", 6 + len(data), kind) + data
+
+    gray = bytes(level // 4 for level in range(256) for _ in range(3))
+    body = b""
+    for number, frame in enumerate(frames):
+        parts = ([chunk(11, struct.pack("<HBB", 1, 0, 0) + gray)] if number == 0 else []) + [chunk(16, frame.tobytes())]
+        inner = b"".join(parts)
+        body += struct.pack("<IHH8x", 16 + len(inner), 0xF1FA, len(parts)) + inner
+    count, height, width = frames.shape
+    head = struct.pack("<IHHHHHHI", 128 + len(body), 0xAF11, count, width, height, 8, 3, 7)  # 7 times 1/70 s
+    return head.ljust(128, b"\0") + body
+
+
+def test_every_frame_of_a_flic_goes_along(tmp_path: Path, repeat: Upscaler) -> None:
+    frames = np.random.default_rng(3).integers(0, 64, (3, 8, 16)).astype(np.uint8) * 4
+    (tmp_path / "in.fli").write_bytes(flic(frames))
+    for ending in ("png", "gif"):
+        upscale_file(tmp_path / "in.fli", tmp_path / f"out.{ending}", repeat)
+        with Image.open(tmp_path / f"out.{ending}") as result:
+            assert (result.n_frames, result.info.get("loop")) == (3, 0)  # type: ignore[attr-defined]
+            for number, frame in enumerate(frames):
+                result.seek(number)
+                assert round(result.info["duration"]) == 100
+                np.testing.assert_array_equal(np.asarray(result.convert("L"))[::2, ::2], frame)
+    with pytest.raises(ImageError, match="3 frames of an animation do not go into TIFF"):
+        upscale_file(tmp_path / "in.fli", tmp_path / "out.tif", repeat)
+
+
+def test_further_pages_of_old_formats_are_told(
+    tmp_path: Path, repeat: Upscaler, caplog: pytest.LogCaptureFixture
+) -> None:
+    pages = []
+    for colour in ("red", "green", "blue"):
+        page = io.BytesIO()
+        Image.new("RGB", (20, 12), colour).save(page, "PCX")
+        pages.append(page.getvalue())
+    places = [20 + sum(map(len, pages[:number])) for number in range(3)]
+    (tmp_path / "fax.dcx").write_bytes(struct.pack("<5I", 0x3ADE68B1, *places, 0) + b"".join(pages))
+    head = b"Image type: Greyscale image\r\nFile size (no of images): 2\r\nImage size (x*y): 9*8\r\n"
+    (tmp_path / "two.im").write_bytes(head.ljust(511, b"\0") + b"\x1a" + bytes(2 * 9 * 8))
+    for name, told in (
+        ("fax.dcx", "2 pictures behind the first one are"),
+        ("two.im", "1 picture behind the first one is"),
+    ):
+        with caplog.at_level(logging.WARNING):
+            upscale_file(tmp_path / name, tmp_path / "out.png", repeat)
+        assert f"{name}: {told}" in caplog.text
