@@ -93,6 +93,7 @@ def deep_pixmap(path: Path) -> NDArray[np.uint16] | None:
     else:
         stored = np.frombuffer(data, ">u2", width * height * bands, head.end())
     stored = stored.reshape(height, width, bands)
+    stored = np.minimum(stored, white)  # as readers show what is beyond it
     scaled: NDArray[np.uint16] = ((stored.astype(np.uint32) * 65535 + white // 2) // white).astype(np.uint16)
     return scaled
 

@@ -15,6 +15,7 @@ from PIL import Image
 from sr_plugins import Upscaler
 from sr_plugins.errors import SRError
 from sr_plugins.images.files import upscale_file
+from sr_plugins.images.own_formats import deep_pixmap
 from sr_plugins.images.photoshop import resources_of
 from sr_plugins.images.placement import Placement
 
@@ -177,8 +178,6 @@ def test_a_map_that_is_not_whole_is_one_line(content: bytes, tmp_path: Path, rep
 @pytest.mark.parametrize("white", [256, 1000, 4095, 65535])
 def test_a_deep_pixmap_becomes_16_bits_by_its_white(white: int, tmp_path: Path) -> None:
     """Whatever the number of white, black and white of 16 bits come out, and what lies between in proportion."""
-    from sr_plugins.images.own_formats import deep_pixmap
-
     levels = np.linspace(0, white, 24).round().astype(int)
     samples = levels.repeat(3).astype(">u2")
     comments = b"P6 # a comment\n#another\n 24\t1 %d\n" % white
@@ -189,3 +188,12 @@ def test_a_deep_pixmap_becomes_16_bits_by_its_white(white: int, tmp_path: Path) 
     assert np.abs(found[0, :, 0] - levels * 65535 / white).max() <= 0.5
     assert found.min() == 0
     assert found.max() == 65535
+
+
+def test_samples_beyond_a_maps_white_are_white(tmp_path: Path) -> None:
+    stored = np.array([[0, 100, 1023, 2000, 65535]], ">u2")
+    (tmp_path / "in.pgm").write_bytes(b"P5 5 1 1023\n" + stored.tobytes())
+    found = deep_pixmap(tmp_path / "in.pgm")
+    assert found is not None
+    with Image.open(tmp_path / "in.pgm") as image:
+        assert found[..., 0].tolist() == np.asarray(image).tolist() == [[0, 6406, 65535, 65535, 65535]]
