@@ -19,7 +19,8 @@
 """
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -115,17 +116,35 @@ def one_line(error: BaseException) -> str:
     return printable(" ".join(lines) if isinstance(error, SRError) else lines[0])
 
 
+def described(error: BaseException) -> str:
+    """Type and first line of an exception."""
+    return one_line(error) if isinstance(error, Escape) else f"{type(error).__name__}: {one_line(error)}"
+
+
 def printable(line: str) -> str:
     """The same without what moves a terminal's cursor or breaks the line, or is no text: names may hold any bytes."""
     return line.translate(_SHOWN)
 
 
-def is_interrupt(error: BaseException) -> bool:
-    """Whether ``error`` came from a person, who meant the program and not what it was doing.
+class Escape(Exception):
+    """What somebody else's code raised past ``Exception``, such as ``SystemExit``; its cause is that."""
 
-    Signals come to the main thread: in any other a ``KeyboardInterrupt`` is the work of who raised it there.
+
+@contextmanager
+def others_code() -> Iterator[None]:
+    """Within it, whatever somebody else's code raises is an ``Exception``: what is none becomes an :class:`Escape`.
+
+    Only a person's interrupt passes, who meant the program and not what it was doing. Signals come to the main
+    thread: in any other a ``KeyboardInterrupt`` is the work of who raised it there.
     """
-    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise
+        raise Escape(f"{type(error).__name__}: {one_line(error)}") from error
 
 
 def offered(name: str, known: Iterable[str]) -> str:

@@ -25,11 +25,12 @@ from sr_plugins.errors import (
     UnknownModelError,
     UnknownNameError,
     WeightsError,
-    is_interrupt,
+    described,
     one_line,
+    others_code,
 )
 from sr_plugins.interface import answers, hookspecs
-from sr_plugins.interface.answers import checked_spec, described
+from sr_plugins.interface.answers import checked_spec
 from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.interface.backend_names import backend_meant
 from sr_plugins.interface.entry_points import entry_points
@@ -123,13 +124,11 @@ class Plugins:
         What it prints goes to stderr: stdout belongs to data.
         """
         try:
-            with nullcontext() if owner == OUR_DISTRIBUTION else prints_to_stderr():
+            with nullcontext() if owner == OUR_DISTRIBUTION else prints_to_stderr(), others_code():
                 return call()
         except PluginError as error:
             self._tell(owner, one_line(error))
-        except BaseException as error:
-            if is_interrupt(error):
-                raise
+        except Exception as error:
             self._tell(owner, f"{what}: {described(error)}")
         return default
 
@@ -260,16 +259,14 @@ class Plugins:
         for reader in reversed(self.manager.hook.sr_open_weights.get_hookimpls()):
             owner = self._distribution[id(reader.plugin)]
             try:
-                with nullcontext() if owner == OUR_DISTRIBUTION else prints_to_stderr():
+                with nullcontext() if owner == OUR_DISTRIBUTION else prints_to_stderr(), others_code():
                     given: Mapping[str, Any] = {"path": path, "models": self.models_by_name()}
                     loaded = reader.function(*(given[name] for name in reader.argnames))
                     wrong = None if loaded is None else wrong_model(loaded)
             except WeightsError as error:
                 whose = "" if owner == OUR_DISTRIBUTION else f"plugin {owner}: "
                 raise WeightsError(whose + one_line(error)) from error
-            except BaseException as error:
-                if is_interrupt(error):
-                    raise
+            except Exception as error:
                 if owner == OUR_DISTRIBUTION and not isinstance(error, SRError):
                     raise  # a bug of ours keeps its traceback
                 loaded, wrong = None, described(error)

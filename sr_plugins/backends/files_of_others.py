@@ -11,7 +11,7 @@ from sr_plugins.backends.onnx_graph import INPUT, OUTPUT, written_graph
 from sr_plugins.backends.precisions import chosen_precision, precision_here
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.backends.trial import keep_ready, left_out, once, tried
-from sr_plugins.errors import PluginError, is_interrupt
+from sr_plugins.errors import PluginError, others_code
 from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.network import OnnxNetwork, TorchNetwork
@@ -94,11 +94,10 @@ def tell_difference(backend: BackendSpec, loaded: LoadedModel, plugins: Plugins,
         chosen = chosen_precision(backend, loaded, device, precision)
         if chosen == "int8":
             return
-        found = once(backend, loaded, device, chosen)
-        expected = once(plugins.backend(own), loaded, device, "float32").result.float()
-    except BaseException as error:
-        if is_interrupt(error):
-            raise
+        with others_code():
+            found = once(backend, loaded, device, chosen)
+            expected = once(plugins.backend(own), loaded, device, "float32").result.float()
+    except Exception:
         return
     off = float((found.result.float() - expected).abs().max()) / max(1.0, float(expected.abs().max()))
     if not off <= (EXACT if chosen == "float32" else ROUGH):

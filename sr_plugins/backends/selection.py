@@ -19,7 +19,7 @@ from sr_plugins.backends.precisions import chosen_precision, precision_here
 from sr_plugins.backends.torch_eager import NAME as PLAIN
 from sr_plugins.backends.trial import keep_ready, left_out, tried
 from sr_plugins.devices import processor
-from sr_plugins.errors import DeviceError, is_interrupt
+from sr_plugins.errors import DeviceError, others_code
 from sr_plugins.interface.backend import BackendSpec, Runner
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.words import Precision
@@ -110,10 +110,9 @@ def choose(
             Candidate(b.name, chosen_precision(b, loaded, device, precision), working[b.name]) for b in (plain, *those)
         ]
         try:
-            found = measure(loaded.spec, device, candidates)
-        except BaseException as error:  # a runner of a plugin ends here, too
-            if is_interrupt(error):
-                raise
+            with others_code():
+                found = measure(loaded.spec, device, candidates)
+        except Exception as error:  # a runner of a plugin ends here, too
             left_out(plugins, plain, error)
             found = "measuring failed"
         if isinstance(found, str):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from sr_plugins.errors import PluginError, is_interrupt, one_line
+from sr_plugins.errors import PluginError, described, others_code
 from sr_plugins.interface.backend import BackendSpec, Placement, Runner
 from sr_plugins.interface.model import LoadedModel, ModelSpec
 from sr_plugins.interface.network import Network, TorchNetwork
@@ -41,10 +41,9 @@ def tried(
     try:
         if cure := backend.missing():
             raise PluginError(cure)
-        return once(backend, loaded, device, precision, written)
-    except BaseException as error:  # a plugin's own code
-        if is_interrupt(error):
-            raise
+        with others_code():
+            return once(backend, loaded, device, precision, written)
+    except Exception as error:  # a plugin's own code
         left_out(plugins, backend, error)
         return None
 
@@ -67,7 +66,7 @@ def once(
 def left_out(plugins: Plugins, backend: BackendSpec, error: BaseException) -> None:
     owner = plugins.owner_of(backend)
     whose = "" if owner == OUR_DISTRIBUTION else f" (plugin {owner})"
-    problem = f"backend {backend.name}{whose} is left out by 'auto': {type(error).__name__}: {one_line(error)}"
+    problem = f"backend {backend.name}{whose} is left out by 'auto': {described(error)}"
     if problem not in plugins.problems:
         plugins.problems.append(problem)
         logger.warning(problem)

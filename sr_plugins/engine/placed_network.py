@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sr_plugins.backends.trial import made_ready, network_for
 from sr_plugins.engine.lack_of_memory import lacks_memory
-from sr_plugins.errors import ModelOutputError, PluginError, SRError, is_interrupt, one_line
+from sr_plugins.errors import ModelOutputError, PluginError, SRError, described, others_code
 from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
 from sr_plugins.interface.model import LoadedModel
 from sr_plugins.interface.words import Precision
@@ -90,8 +90,9 @@ class PlacedNetwork:
                 where, most = self.placement.device, self.placement.batch
                 placement = Placement(device=where, precision=precision, batch=most, shapes=shapes)
                 try:
-                    self._runners[key] = made_ready(self.backend, self._network, placement)
-                except BaseException as error:
+                    with others_code():
+                        self._runners[key] = made_ready(self.backend, self._network, placement)
+                except Exception as error:
                     raise self._explained(error) from error
                 if len(self._runners) > KEPT_SHAPES:
                     self._runners.popitem(last=False)
@@ -112,10 +113,11 @@ class PlacedNetwork:
     def _called(self, runner: Runner, x: Tensor, coding: Coding | None) -> tuple[Tensor, bool]:
         """What the runner returns, checked, and whether it is finite; codes where it can make them."""
         try:
-            codes = coding is not None and isinstance(runner, CodingRunner)
-            y = runner.codes(x, coding) if codes else runner(x)  # type: ignore[attr-defined]
-            return y, self._is_finite(y, x, coding if codes else None)
-        except BaseException as error:
+            with others_code():
+                codes = coding is not None and isinstance(runner, CodingRunner)
+                y = runner.codes(x, coding) if codes else runner(x)  # type: ignore[attr-defined]
+                return y, self._is_finite(y, x, coding if codes else None)
+        except Exception as error:
             raise self._explained(error) from error
 
     def _runner_for(self, x: Tensor, precision: Precision) -> Runner:
@@ -153,12 +155,11 @@ class PlacedNetwork:
         plugin = f" (plugin {', '.join(self._offered_by)})" if self._offered_by else ""
         return f"model {self.loaded.spec.label} on backend {self.backend.name}{plugin}"
 
-    def _explained(self, error: BaseException) -> BaseException:
+    def _explained(self, error: Exception) -> Exception:
         """What a model or a backend raised of its own, with the names of both; lack of memory stays as it is."""
-        if isinstance(error, SRError) or is_interrupt(error) or lacks_memory(error, self.backend):
+        if isinstance(error, SRError) or lacks_memory(error, self.backend):
             return error
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        return PluginError(f"{self._names} failed ({reason}): use another model or backend")
+        return PluginError(f"{self._names} failed ({described(error)}): use another model or backend")
 
 
 def _as_channels(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, cast, get_args
 
-from sr_plugins.errors import PluginError, SRError, is_interrupt, one_line
+from sr_plugins.errors import PluginError, SRError, described, one_line, others_code
 from sr_plugins.interface.backend import BackendSpec
 from sr_plugins.interface.degradation import DegradationSpec
 from sr_plugins.interface.exporter import Exported, ExporterSpec
@@ -56,10 +56,9 @@ class Guarded:
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         try:
-            answer = self.function(*arguments, **options)
-        except BaseException as error:
-            if is_interrupt(error):
-                raise
+            with others_code():
+                answer = self.function(*arguments, **options)
+        except Exception as error:
             if self.default is None and (isinstance(error, SRError | MemoryError) or _no_memory(error)):
                 raise
             return self._failed(f"raised {described(error)}", error)
@@ -148,11 +147,6 @@ class _Inner:
 
     def __call__(self, answer: Any) -> Any:
         return Guarded(self.owner, self.name, _function(answer), self.accept)
-
-
-def described(error: BaseException) -> str:
-    """Type and first line of an exception."""
-    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _no_memory(error: BaseException) -> bool:

@@ -230,32 +230,6 @@ def test_what_a_network_returns_is_told_with_its_distribution(install: Install, 
         upscaler.upscale(gray())
 
 
-READERS = {
-    "raises": ("fail()", "KeyError"),
-    "exits": ("sys.exit(1)", "SystemExit"),
-    "a text": ("return 'yes'", "'yes', which is no LoadedModel"),
-    "a module": ("return build()", "which is no LoadedModel"),
-    "no spec": ("return LoadedModel(None, TorchNetwork(build()))", "which is no ModelSpec"),
-    "no network": ("return LoadedModel(ModelSpec(**one()), build())", "which is no TorchNetwork"),
-    "no module": ("return LoadedModel(ModelSpec(**one()), TorchNetwork('x'))", "which is no torch.nn.Module"),
-    "no card": ("return LoadedModel(ModelSpec(**one()), TorchNetwork(build()), card='x')", "it is a dict"),
-}
-
-
-@pytest.mark.parametrize(("body", "message"), READERS.values(), ids=READERS)
-def test_a_reader_that_fails_costs_only_the_files_that_nobody_else_reads(
-    install: Install, tmp_path: Path, body: str, message: str
-) -> None:
-    install("sr-plugins-odd", hook("sr_open_weights", body))
-    found = Plugins()
-    shipped = found.model("tiny", 2).weights
-    assert shipped is not None
-    assert found.open_weights(shipped).spec.label == "tiny x2"
-    (tmp_path / "a.odd").write_bytes(b"\0\1\2")
-    with pytest.raises(WeightsError, match=f"a.odd is no weights file .*plugin sr-plugins-odd: .*{message}"):
-        Upscaler(tmp_path / "a.odd", plugins=found)
-
-
 def test_a_weights_error_of_a_reader_is_final_and_named(install: Install, tmp_path: Path) -> None:
     install(
         "sr-plugins-odd",

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from fakes import nearest, on_cpu
 
 from sr_plugins import BackendSpec, Frame, FrameFormat, LoadedModel, Upscaler
 from sr_plugins.engine.placed_network import FINEST, PlacedNetwork
-from sr_plugins.errors import PluginError, SRError, WeightsError, one_line
+from sr_plugins.errors import Escape, PluginError, SRError, WeightsError, described, one_line, others_code
 from sr_plugins.interface.backend import Coding
 from sr_plugins.plugins import Plugins
 
@@ -114,6 +115,25 @@ def test_an_error_without_a_text_is_one_line() -> None:
     assert one_line(Silent()) == one_line(Number()) == "its message cannot be read"
 
 
+@pytest.mark.parametrize("raised", [SystemExit("3"), GeneratorExit("x"), KeyError("x"), BaseException("x")])
+def test_what_others_code_raises_is_an_exception(raised: BaseException) -> None:
+    with pytest.raises(Exception) as error, others_code():  # noqa: PT011 - which one stands below
+        raise raised
+    assert error.value is raised or error.value.__cause__ is raised
+    assert described(error.value) == f"{type(raised).__name__}: {raised}"
+
+
+def test_a_persons_interrupt_passes_and_a_threads_own_does_not() -> None:
+    def interrupted() -> None:
+        with others_code():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with ThreadPoolExecutor(1) as pool, pytest.raises(Escape, match="KeyboardInterrupt"):
+        pool.submit(interrupted).result()
+
+
 # a backend's answer -> whether it runs all the same, in one lane
 ANSWERS = {
     "lanes=lambda d: 10**9": True,
@@ -194,20 +214,29 @@ def test_networks_of_plugins_are_put_into_eval_mode(install: Install, tmp_path: 
     assert dropped_nothing(found.open_weights(tmp_path / "a.odd"), found)
 
 
+# what a reader does -> what is said of it
 READERS = {
+    "raise KeyError": "KeyError",
+    "sys.exit(1)": "SystemExit: 1",
     "raise Silent()": "cannot be read",
     "raise Own('x')": "Own: x",
+    "return 'yes'": "'yes', which is no LoadedModel",
+    "return module()": "which is no LoadedModel",
     "return Bad()": "a Bad, which is no LoadedModel",
+    "return LoadedModel(None, TorchNetwork(module()))": "which is no ModelSpec",
+    "return LoadedModel(ModelSpec(**one()), module())": "which is no TorchNetwork",
     "return LoadedModel(ModelSpec(**one()), OnnxNetwork(None, 1, 2))": "graph None",
     "return LoadedModel(ModelSpec(**one()), OnnxNetwork('x', 'a', 'b'))": "graph 'x'",
     "return LoadedModel(ModelSpec(**one()), NcnnNetwork('x', b'', 'a', 'b', scale='2'))": "scale '2'",
+    "return LoadedModel(ModelSpec(**one()), TorchNetwork('x'))": "no torch.nn.Module",
     "return LoadedModel(ModelSpec(**one()), TorchNetwork(torch.nn.Upsample))": "no torch.nn.Module",
     "return LoadedModel(ModelSpec(**one()), TorchNetwork(module(eval=silent)))": "cannot be read",
+    "return LoadedModel(ModelSpec(**one()), TorchNetwork(module()), card='x')": "it is a dict",
 }
 
 
 @pytest.mark.parametrize(("body", "says"), READERS.items())
-def test_a_reader_that_answers_so_costs_nobody_elses_files(
+def test_a_reader_that_fails_costs_only_the_files_that_nobody_else_reads(
     install: Install, tmp_path: Path, body: str, says: str
 ) -> None:
     install("sr-plugins-odd", hook("sr_open_weights", body))
@@ -216,8 +245,9 @@ def test_a_reader_that_answers_so_costs_nobody_elses_files(
     assert shipped is not None
     assert found.open_weights(shipped).spec.label == "tiny x2"
     (tmp_path / "a.odd").write_bytes(b"\0\1\2")
-    with pytest.raises(WeightsError, match=f"plugin sr-plugins-odd: its sr_open_weights failed: .*{says}"):
-        found.open_weights(tmp_path / "a.odd")
+    told = f"a.odd is no weights file .*plugin sr-plugins-odd: its sr_open_weights failed: .*{says}"
+    with pytest.raises(WeightsError, match=told):
+        Upscaler(tmp_path / "a.odd", plugins=found)
 
 
 @pytest.mark.parametrize("path", ["a\\0b.safetensors", "a" * 5000 + ".safetensors", "/"])
