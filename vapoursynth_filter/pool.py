@@ -14,10 +14,10 @@ import vapoursynth as vs
 
 from sr_plugins.errors import ClosedError, FrameError, SRError, one_line
 from sr_plugins.pixels.conversion import check_format
-from sr_plugins.pixels.frame import Frame, Matrix
+from sr_plugins.pixels.frame import FrameFormat, Matrix
 from sr_plugins.pixels.matrix import matrix_in_use
 from sr_plugins.upscaler import Upscaler
-from vapoursynth_filter.frames import NOT_FINITE, all_finite, first_frame, to_frame, to_video_frame
+from vapoursynth_filter.frames import NOT_FINITE, all_finite, first_frame, first_value, to_frame, to_video_frame
 from vapoursynth_filter.instead import Instead
 from vapoursynth_filter.neighbouring import Neighbouring
 
@@ -48,7 +48,7 @@ def enlarged(
     Raises:
         FrameError: the first frame shows that this clip cannot be done.
     """
-    trim, instead, matrix = _HeapTrim(), Instead() if copies else None, _GuessedMatrix(upscaler)
+    trim, instead, matrix = _HeapTrim(), Instead() if copies else None, _UnnamedMatrix(upscaler, size)
 
     around = Neighbouring(clip, upscaler.loaded.spec.window, upscaler.settings["cuts"])
 
@@ -63,8 +63,8 @@ def enlarged(
             if other is not None and not all(all_finite(np.asarray(other[i])) for i in range(other.format.num_planes)):
                 raise FrameError(NOT_FINITE)
             seen = around.seen(n, f)
-            matrix.told(seen.frame)
             larger = to_video_frame(upscaler.submit(seen.frame, seen.before, seen.after, size=size).result(), now)
+            larger.props.update(matrix.named(now))
             trim(larger)
             return larger
         except SRError as error:
@@ -77,7 +77,9 @@ def enlarged(
                 raise vs.Error(f"sr_plugins: frame {n}: {reason}") from error
         if instead is None or ended:
             raise vs.Error(f"sr_plugins: frame {n}: {reason}")  # here, so that it does not remember the other
-        return instead(n, now, size, reason)
+        copied = instead(n, now, size, reason)
+        copied.props.update(matrix.named(now))
+        return copied
 
     if instead is None:
         _try_first(clip, upscaler, matrix)
@@ -106,7 +108,7 @@ def enlarged(
     return blank.std.FrameEval(lambda n: pool[next(turns) % in_flight], clip_src=[*pool, label])
 
 
-def _try_first(clip: vs.VideoNode, upscaler: Upscaler, matrix: _GuessedMatrix) -> None:
+def _try_first(clip: vs.VideoNode, upscaler: Upscaler, matrix: _UnnamedMatrix) -> None:
     """Look at what the first frame says of itself; ``FrameError`` if it cannot be done."""
     first = first_frame(clip)
     if first is None:
@@ -116,26 +118,33 @@ def _try_first(clip: vs.VideoNode, upscaler: Upscaler, matrix: _GuessedMatrix) -
         check_format(frame.format, upscaler.loaded.spec.channels)
     except FrameError as error:
         raise FrameError(f"frame 0: {one_line(error)}") from None
-    matrix.told(frame)
+    matrix.named(first)
 
 
-class _GuessedMatrix:
-    """Says once that a matrix was guessed, where the model asks for one and a frame does not tell."""
+class _UnnamedMatrix:
+    """Names the matrix that frames of YUV do not name, and says so once, where the model asks for one or players would
+    take another at the new size."""
 
-    def __init__(self, upscaler: Upscaler) -> None:
-        self._matters = upscaler.loaded.spec.channels == "rgb"
+    def __init__(self, upscaler: Upscaler, size: tuple[int, int]) -> None:
+        self._asked, self._size, self._said = upscaler.loaded.spec.channels == "rgb", size, False
 
-    def told(self, frame: Frame) -> None:
-        """Look at one frame."""
-        format = frame.format
-        if not self._matters or format.family != "yuv" or format.matrix != Matrix.UNSPECIFIED:
-            return
-        self._matters = False
-        guess = Matrix(matrix_in_use(format, frame.width, frame.height))
-        logger.warning(
-            f"frames do not name their matrix (_Matrix): taken for {guess.name}, as players do for "
-            f"{frame.width}x{frame.height}; if that is wrong, name it with clip.std.SetFrameProps(_Matrix=...)"
-        )
+    def named(self, source: vs.VideoFrame) -> dict[str, int]:
+        """The property that the larger frame gets beside those of this one, if any."""
+        unnamed = first_value(source.props, "_Matrix") in (None, vs.MATRIX_UNSPECIFIED)
+        if source.format.color_family != vs.YUV or not unnamed:
+            return {}
+        yuv = FrameFormat(family="yuv")
+        guess, at_new_size = matrix_in_use(yuv, source.width, source.height), matrix_in_use(yuv, *self._size)
+        if not self._asked and guess == at_new_size:
+            return {}
+        if not self._said:
+            self._said = True
+            logger.warning(
+                f"frames do not name their matrix (_Matrix): taken for {Matrix(guess).name}, as players do for "
+                f"{source.width}x{source.height}, and named so; if that is wrong, name it with "
+                "clip.std.SetFrameProps(_Matrix=...)"
+            )
+        return {"_Matrix": guess}
 
 
 class _HeapTrim:

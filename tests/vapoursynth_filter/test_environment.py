@@ -57,10 +57,10 @@ def test_a_guessed_matrix_is_said_once_where_it_matters(caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING, "sr_plugins"):
         rgb = nearest(channels="rgb")
         for frame in upscale(clip_of(vs.YUV420P8, length=12), rgb).frames():
-            assert "_Matrix" not in frame.props  # said, and never written
-        assert messages(caplog, "taken for SMPTE170M, as players do for 24x16") == 1
+            assert frame.props["_Matrix"] == vs.MATRIX_ST170_M
+        assert messages(caplog, "taken for SMPTE170M, as players do for 24x16, and named so") == 1
         later = clip_of(vs.YUV420P8, length=9, props=lambda n: {"_Matrix": 2 if n > 5 else 1})
-        assert len(list(upscale(later, rgb).frames())) == 9
+        assert [f.props["_Matrix"] for f in upscale(later, rgb).frames()] == [1] * 6 + [6] * 3
         assert messages(caplog, "do not name their matrix") == 2
         for clip, model in (
             (clip_of(vs.YUV420P8, props=lambda n: {"_Matrix": 1}), rgb),
@@ -68,8 +68,24 @@ def test_a_guessed_matrix_is_said_once_where_it_matters(caplog: pytest.LogCaptur
             (clip_of(vs.RGB24), rgb),
             (clip_of(vs.GRAY8), rgb),
         ):
-            upscale(clip, model).get_frame(0)
+            before, after = clip.get_frame(0), upscale(clip, model).get_frame(0)
+            assert after.props.get("_Matrix") == before.props.get("_Matrix")
         assert messages(caplog, "do not name their matrix") == 2
+
+
+@pytest.mark.parametrize(
+    ("size", "named"), [((24, 16), None), ((512, 16), None), ((514, 16), 6), ((24, 290), 6), ((1026, 16), None)]
+)
+def test_a_matrix_is_named_where_players_would_take_another_at_the_new_size(
+    size: tuple[int, int], named: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also by a model of luma, which needs none: the colours of an untagged DVD changed as it was enlarged."""
+    broken = {"_FieldBased": 1}  # such a frame is enlarged by bicubic, of the same clip
+    for props in ({}, {"_Matrix": 2}):
+        clip = clip_of(vs.YUV420P8, *size, 2, props=lambda n, props=props: props | (broken if n else {}))  # type: ignore[misc]
+        found = [frame.props.get("_Matrix") for frame in upscale(clip, nearest(), on_error="copy").frames()]
+        assert found == [props.get("_Matrix") if named is None else named] * 2
+    assert messages(caplog, "do not name their matrix") == (0 if named is None else 2)
 
 
 # -- clips on a GPU ----------------------------------------------------------------------------------------------------

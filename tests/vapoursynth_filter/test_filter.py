@@ -269,7 +269,7 @@ def test_an_upscaler_takes_no_other_settings() -> None:
 def test_a_frame_that_cannot_be_done_is_named(props: dict[str, Any], says: str) -> None:
     clip = clip_of(vs.YUV420P8, length=5, props=lambda n: props if n == 3 else {})
     larger = upscale(clip, nearest(channels="rgb"))
-    assert larger.get_frame(2).props.keys() == clip.get_frame(2).props.keys()
+    assert larger.get_frame(2).props.keys() == clip.get_frame(2).props.keys() | {"_Matrix"}
     with pytest.raises(vs.Error, match=r"sr_plugins: frame 3: ") as caught:
         larger.get_frame(3)
     assert says in str(caught.value)

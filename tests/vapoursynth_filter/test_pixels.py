@@ -80,13 +80,13 @@ def test_what_properties_say_changes_pixels(rgb: Upscaler) -> None:
         assert any(not np.array_equal(a, b) for a, b in zip(plain.planes, other.planes, strict=True)), differs
 
 
-def test_unspecified_matrix_is_guessed_and_never_written(rgb: Upscaler) -> None:
+def test_an_unspecified_matrix_is_guessed_and_named(rgb: Upscaler) -> None:
     clip = clip_of(vs.YUV444P8, props=lambda n: {"_Matrix": vs.MATRIX_UNSPECIFIED})
     guessed = upscale(clip, rgb).get_frame(0)
     bt601 = upscale(clip.std.SetFrameProps(_Matrix=6), rgb).get_frame(0)  # as players guess for this size
-    assert guessed.props["_Matrix"] == vs.MATRIX_UNSPECIFIED
+    assert guessed.props["_Matrix"] == 6
     assert all(np.array_equal(a, b) for a, b in zip(planes_of(guessed), planes_of(bt601), strict=True))
-    assert "_Matrix" not in upscale(clip.std.RemoveFrameProps("_Matrix"), rgb).get_frame(0).props
+    assert upscale(clip.std.RemoveFrameProps("_Matrix"), rgb).get_frame(0).props["_Matrix"] == 6
 
 
 def test_a_range_nobody_states_is_what_the_resizer_takes_it_for(luma: Upscaler) -> None:
