@@ -12,6 +12,7 @@ import click
 
 from sr_plugins.cli.files import is_film_name, is_picture_name
 from sr_plugins.cli.other_words import command_meant
+from sr_plugins.cli.values_meant import option_meant
 
 # os.path asks without raising; a word may be anything.
 # ruff: noqa: PTH110, PTH111, PTH112, PTH122
@@ -90,47 +91,6 @@ def check_words(words: Sequence[str]) -> None:
             raise click.UsageError(f"{word} is an address, and srp opens files: download it first, then srp FILE")
         if word != "-" and not exists(word) and (option := option_meant(word)):
             raise click.UsageError(f"{word} is no file: did you mean {option}?")
-
-
-def option_meant(word: str) -> str | None:
-    """The option, with its value, that somebody may mean who typed the value alone."""
-    if word.lower() == "help":
-        return "--help"
-    if found := re.fullmatch(r"x?(\d{1,2}(?:\.\d+)?)x?", word, re.IGNORECASE):
-        return f"--scale {found[1]}"
-    if re.fullmatch(r"\d+x\d*|x\d+|\d+p", word, re.IGNORECASE):
-        return f"--size {word}"
-    if sides := _WIDTHS.get(word.lower()):
-        return f"--size {sides}"
-    if re.fullmatch(r"\w+", word):
-        from sr_plugins.plugins import plugins
-
-        return f"--model {word}" if word in {"auto", *(spec.name for spec in plugins().models())} else None
-    return None
-
-
-_WIDTHS = {
-    "hd": "1280x",
-    "fullhd": "1920x",
-    "fhd": "1920x",
-    "2k": "2048x",
-    "4k": "3840x",
-    "uhd": "3840x",
-    "8k": "7680x",
-}
-
-
-def size_meant(word: str) -> str:
-    """What to type instead of a size that is none; empty where nothing comes to mind."""
-    if sides := _WIDTHS.get(word.lower()):
-        return f"{sides} is {word}"
-    if found := re.fullmatch(r"(\d+)(px)?", word, re.IGNORECASE):
-        return f"{found[1]}x is a width, x{found[1]} a height"
-    if found := re.fullmatch(r"(\d+)\s*\D\s*(\d+)", word):
-        return f"{found[1]}x{found[2]}"
-    if found := re.fullmatch(r"(\d+)\s*%", word):
-        return f"--scale {int(found[1]) / 100:g} is {word}"
-    return ""
 
 
 def target_among(words: Sequence[str], output: str | None) -> tuple[list[str], str | None]:

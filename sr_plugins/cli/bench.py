@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from sr_plugins.cli import completing
-from sr_plugins.cli.as_typed import size_meant
 from sr_plugins.cli.examples import examples
 from sr_plugins.cli.options import check_way, setting_options
+from sr_plugins.cli.values_meant import size_meant
 from sr_plugins.errors import SRError, UnknownNameError
 
 if TYPE_CHECKING:

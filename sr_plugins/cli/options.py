@@ -19,8 +19,8 @@ import click
 
 from sr_plugins.backends.loading import import_torch
 from sr_plugins.cli import completing
-from sr_plugins.cli.as_typed import size_meant
 from sr_plugins.cli.other_words import Precisions
+from sr_plugins.cli.values_meant import size_meant
 from sr_plugins.errors import ArgumentError, SRError, WeightsError
 from sr_plugins.interface.words import AUTO
 from sr_plugins.settings import DEFAULTS, HELP, PRECISIONS, Settings, checked

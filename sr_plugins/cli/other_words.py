@@ -10,6 +10,8 @@ from difflib import get_close_matches
 
 import click
 
+from sr_plugins.cli.values_meant import option_meant
+
 _OPTIONS = {
     "--scale": ("-s", "--outscale", "--upscale", "--factor", "--ratio", "--times", "--zoom"),
     "--model": ("-n", "--model-name", "--model-path", "--network", "--weights"),
@@ -60,8 +62,6 @@ def ours(name: str, options: Collection[str]) -> list[str]:
 
 def _with_value(name: str, options: Collection[str]) -> list[str]:
     """``--4x`` and ``--fast``: the value of an option in place of its name."""
-    from sr_plugins.cli.as_typed import option_meant
-
     option = option_meant(name.lstrip("-")) or ""
     return [option] if option.partition(" ")[0] in options else []
 

@@ -1,5 +1,6 @@
 """The scaler for vs-jetpack, inside vs-jetpack itself, where that is installed."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,13 @@ from vapoursynth_clips import clip_of, planes_of
 from sr_plugins import Upscaler
 from vapoursynth_filter import upscale
 
+# vs-jetpack gives a __main__ without a file the name of the code that runs, such as <string>, and every process that is
+# spawned afterwards would look for that file.
+main = vars(sys.modules["__main__"])
+before = main.get("__file__")
 pytest.importorskip("vsscale", reason="vs-jetpack is not installed")
+if before is None:
+    main.pop("__file__", None)
 scaler = pytest.importorskip("vapoursynth_filter.vsscale_scaler")
 
 SETTINGS = {"backend": "torch", "precision": "float32"}
