@@ -3,10 +3,10 @@
 python benchmarks/vapoursynth_overhead.py [--size 640x360] [--frames 30] [--rounds 7] [--memory 2000] [--model NAME] ...
 
 "core" is Upscaler.stream() on planes already in memory; "filter" is upscale() in a VapourSynth core with a source that
-costs nothing. The two take turns, round by round; "filter / core" is the median of the rounds' ratios, fps the medians.
-"by processor time" is the same ratio by what all threads used, which a busy machine disturbs less.
-"outside the network" is the share of the filter's time that is not spent in the network: conversion, copies,
-VapourSynth and Python. The exit status is 1 below 95 %.
+costs nothing; "network" calls the bare network from as many threads as there are lanes. They take turns, round by
+round; "filter / core" is the median of the rounds' ratios, fps the medians. "by processor time" is the same ratio by
+what all threads used, which a busy machine disturbs less. "outside the network" is the share of the filter's processor
+time that the network alone does not need: conversion, copies, VapourSynth and Python. The exit status is 1 below 95 %.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -23,37 +23,16 @@ from statistics import median
 import numpy as np
 import torch
 import vapoursynth as vs
-from torch import Tensor, nn
 
-from sr_plugins import Frame, LoadedModel, Upscaler
-from sr_plugins.interface.network import TorchNetwork
+from sr_plugins import Frame, Upscaler
+from sr_plugins.engine.threads import compute_in_this_thread_alone
+from sr_plugins.pixels.conversion import Conversion, output_coding
+from sr_plugins.pixels.matrix import resolved
 from vapoursynth_filter import upscale
 from vapoursynth_filter.frames import to_frame
 
 FORMATS = ("YUV420P8", "YUV420P10", "RGB24", "RGBS")
 ENOUGH = 0.95
-
-
-class Timed(nn.Module):
-    """Adds up the seconds spent in the network of all its copies; the time of one device alone."""
-
-    seconds = 0.0
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        start = self._now(x)
-        y: Tensor = self.network(x)
-        Timed.seconds += self._now(y) - start
-        return y
-
-    @staticmethod
-    def _now(x: Tensor) -> float:
-        if x.is_cuda:
-            torch.cuda.synchronize()
-        return time.perf_counter()
 
 
 def clip_at_no_cost(format: vs.VideoFormat, width: int, height: int, length: int) -> vs.VideoNode:
@@ -72,11 +51,27 @@ def clip_at_no_cost(format: vs.VideoFormat, width: int, height: int, length: int
 def seconds(frames: Iterator[object]) -> tuple[float, float]:
     """(elapsed, of all processors) for all frames after the first, which waits for whatever is made once."""
     next(frames)
-    Timed.seconds = 0.0
     start, used = time.perf_counter(), time.process_time()
     for frame in frames:
         del frame
     return time.perf_counter() - start, time.process_time() - used
+
+
+def bare_calls(upscaler: Upscaler, frame: Frame, count: int) -> Iterator[torch.Tensor]:
+    """The network's results for this frame, by as many threads as serve the device."""
+    state, spec = upscaler.devices[0], upscaler.loaded.spec
+    format = resolved(frame.format, frame.width, frame.height)
+    planes = [torch.from_numpy(plane.copy())[None] for plane in frame.planes]
+    x, _ = Conversion(format, spec.channels, spec.scale).to_model(planes, None, 0)
+    coding = output_coding(format, spec.channels)
+
+    def call(_: int) -> torch.Tensor:
+        with torch.inference_mode():
+            return state.network(x, coding)
+
+    prepare = compute_in_this_thread_alone if state.lanes > 1 else None
+    with ThreadPoolExecutor(state.lanes, initializer=prepare) as threads:
+        yield from threads.map(call, range(count))
 
 
 def compare(format: str, upscaler: Upscaler, size: tuple[int, int], frames: int, rounds: int) -> float:
@@ -87,11 +82,12 @@ def compare(format: str, upscaler: Upscaler, size: tuple[int, int], frames: int,
     for _ in range(rounds):
         core.append(seconds(upscaler.stream(islice(cycle(source), frames + 1))))
         filtered.append(seconds(upscale(clip, upscaler).frames(close=True)))
-        network.append(Timed.seconds / filtered[-1][0])
+        network.append(seconds(bare_calls(upscaler, source[0], frames + 1)))
     elapsed, processor = (median(c[i] / f[i] for c, f in zip(core, filtered, strict=True)) for i in (0, 1))
+    outside = 1 - median(n[1] / f[1] for n, f in zip(network, filtered, strict=True))
     print(
         f"| {format} | {frames / median(c[0] for c in core):.2f} | {frames / median(f[0] for f in filtered):.2f} "
-        f"| {elapsed:.1%} | {processor:.1%} | {1 - median(network):.1%} |",
+        f"| {elapsed:.1%} | {processor:.1%} | {outside:.1%} |",
         flush=True,
     )
     return elapsed
@@ -116,17 +112,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--memory", type=int, default=0, metavar="FRAMES")
     parser.add_argument("--formats", default=",".join(FORMATS))
-    for name in ("device", "precision", "batch"):
+    for name in ("device", "backend", "precision", "batch"):
         parser.add_argument(f"--{name}", default="auto")
     parser.add_argument("--model", default="realtime")
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
     batch = arguments.batch if arguments.batch == "auto" else int(arguments.batch)
-    with Upscaler(arguments.model) as plain:
-        loaded: LoadedModel = replace(plain.loaded, network=TorchNetwork(Timed(plain.loaded.torch().module)))
-    with Upscaler(
-        loaded, device=arguments.device, backend="torch", precision=arguments.precision, batch=batch
-    ) as upscaler:
+    where = {name: getattr(arguments, name) for name in ("device", "backend", "precision")}
+    with Upscaler(arguments.model, batch=batch, **where) as upscaler:
         print(f"{upscaler.description}, {width}x{height}, {arguments.frames} frames, {arguments.rounds} rounds\n")
         print("| format | core fps | filter fps | filter / core | by processor time | outside the network |")
         print("|---|---|---|---|---|---|")
