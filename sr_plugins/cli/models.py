@@ -122,24 +122,24 @@ def _for_people(models: list[dict[str, Any]], ours: set[str]) -> Table:
 
     speeds = kept_speeds()
     table = Table(box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
-    for name in ("model", "enlarges", "here", "licence"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("what for", ratio=1)
     usable = [model for model in models if model["usable"]]
     shown = [name for name in WHAT_FOR if name == "auto" or any(m["name"] == name for m in usable)]
     shown += sorted({model["name"] for model in usable} - ours - set(WHAT_FOR))  # what plugins bring
+    rows = []
     for name in shown:
         mine = [model for model in usable if model["name"] == name or (name == "auto" and model["name"] == "fast")]
         scales = sorted({model["scale"] for model in mine})
         rates = {scale: speeds[label] for scale in scales if (label := f"{name} x{scale}") in speeds}
         purpose = WHAT_FOR.get(name) or mine[0]["shape"]
-        table.add_row(
-            escape(name),
-            ", ".join(f"x{scale}" for scale in scales),
-            _rate(rates),
-            "" if name == "auto" else escape(", ".join(dict.fromkeys(m["license"] for m in mine))),
-            escape(purpose),
-        )
+        row = {"model": escape(name), "enlarges": ", ".join(f"x{scale}" for scale in scales), "here": _rate(rates)}
+        licences = dict.fromkeys(m["license"] for m in mine if name != "auto")
+        rows.append(row | {"licence": escape(", ".join(licences)), "what for": escape(purpose)})
+    for column in rows[0] if rows else ():
+        if column != "here" or any(row[column] for row in rows):  # of models that ran here
+            last = column == "what for"
+            table.add_column(column, no_wrap=not last, ratio=1 if last else None)
+    for row in rows:
+        table.add_row(*(row[str(column.header)] for column in table.columns))
     return table
 
 

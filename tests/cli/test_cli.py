@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import sr_plugins
+from sr_plugins.backends.kept_speed import keep_speed
 from sr_plugins.cli.main import COMMANDS
 from sr_plugins.cli.main import srp as group
 from sr_plugins.errors import ArgumentError
@@ -81,6 +82,16 @@ def test_models_are_told_for_people_in_80_columns_also_in_pipes() -> None:
     first = [line.split()[0] for line in lines if line.strip()]
     assert first.index("auto") < first.index("fast") < first.index("restore")
     assert "compressed" in done.stdout
+
+
+def test_speeds_have_a_column_once_a_model_was_measured_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path))
+    (head, *_) = CliRunner().invoke(group, ["models"]).stdout.splitlines()
+    assert head.split() == ["model", "enlarges", "licence", "what", "for"]
+    keep_speed("tiny x2", 3.0)
+    (head, *rows) = CliRunner().invoke(group, ["models"]).stdout.splitlines()
+    assert head.split() == ["model", "enlarges", "here", "licence", "what", "for"]
+    assert [row.split()[2:4] for row in rows if row.startswith("tiny")] == [["3", "MP/s"]]
 
 
 @pytest.mark.parametrize("columns", [80, 120])
