@@ -224,7 +224,7 @@ def command(
                     say(f"{target}: another process made it in the meantime")
                     continue
                 failed.append((source, _reason(error)))
-                say(f"{source}: {_reason(error).removeprefix(f'{source}: ')}")
+                say(_naming(*failed[-1]))
             except (KeyboardInterrupt, SystemExit):
                 say(f"interrupted: the same command continues {target}")
                 raise
@@ -240,7 +240,11 @@ def command(
 def _tell_failed(failed: list[tuple[Path, str]], others: str = "0 done, 0 there already") -> None:
     say(f"{others}, {len(failed)} failed")
     for source, reason in failed:
-        say(f"  {source}: {reason.removeprefix(f'{source}: ')}")
+        say(f"  {_naming(source, reason)}")
+
+
+def _naming(source: Path, reason: str) -> str:
+    return reason if str(source) in reason else f"{source}: {reason}"
 
 
 def _check_apart(video: dict[str, Any], resume: bool) -> None:

@@ -21,17 +21,24 @@ _AHEAD = 4  # finished frames that may wait for the encoder
 
 
 class ChunkEncoder:
-    """Encodes frames to ``path`` (a NUT file). Frames are handed over on a thread, a few ahead of the encoder.
+    """Encodes frames of the film ``source`` to ``path`` (a NUT file). Frames are handed over on a thread, a few
+    ahead of the encoder.
 
     Within a chunk time runs at the nominal rate; the exact times of the source are put on when chunks are joined.
     ``hear`` is called with every line of ffmpeg's that is no error.
     """
 
     def __init__(
-        self, executable: str, encoding: Encoding, path: Path, *, hear: Callable[[str], None] | None = None
+        self,
+        executable: str,
+        encoding: Encoding,
+        path: Path,
+        source: Path,
+        *,
+        hear: Callable[[str], None] | None = None,
     ) -> None:
         self._encoding = encoding
-        source = ffmpeg.input(
+        frames = ffmpeg.input(
             "pipe:0",
             format="nut",
             r=f"{encoding.rate.numerator}/{encoding.rate.denominator}",
@@ -43,9 +50,9 @@ class ChunkEncoder:
             "fps_mode": "passthrough",
             "sws_flags": "accurate_rnd+full_chroma_int",
         }
-        command = compiled(ffmpeg.output(source["v:0"], file_url(path), **output), executable)
+        command = compiled(ffmpeg.output(frames["v:0"], file_url(path), **output), executable)
         command = [*command[:-1], "-y", command[-1]]
-        self._child = Child(command, "encoding", extra=encoding.options, stdin=True, hear=hear)
+        self._child = Child(command, f"encoding {source}", extra=encoding.options, stdin=True, hear=hear)
         self._queue: queue.Queue[Frame | None] = queue.Queue(maxsize=_AHEAD)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)

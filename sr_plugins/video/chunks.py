@@ -200,7 +200,7 @@ def process_chunk(
     Raises:
         PipeError: ffmpeg failed, or the file does not hold what went in.
     """
-    encoder = ChunkEncoder(film.executable, film.encoding, path)
+    encoder = ChunkEncoder(film.executable, film.encoding, path, film.source.path)
     times: list[int] = []
     waiting: deque[Future[Frame]] = deque()
     last: Seen | None = None
@@ -246,7 +246,7 @@ def process_chunk(
             future.cancel()
         encoder.close()
         raise
-    header = verify_chunk(path, len(times))
+    header = verify_chunk(path, len(times), film.source.path)
     file, size = path.name.replace(".partial", ""), path.stat().st_size
     said = reader.last_line if len(times) < chunk.frames else ""
     return ChunkRecord(
@@ -277,17 +277,18 @@ def out_of_order(records: Sequence[ChunkRecord]) -> str | None:
     )
 
 
-def verify_chunk(path: Path, frames: int) -> str:
-    """A hash of the parameter sets of a chunk that holds exactly ``frames`` frames, each at a time of its own."""
+def verify_chunk(path: Path, frames: int, source: Path) -> str:
+    """A hash of the parameter sets of a chunk of ``source`` that holds exactly ``frames`` frames, each at a time of its
+    own."""
     try:
         with opened(path) as container:
             stream = container.streams.video[0]
             header = hashlib.sha256(stream.codec_context.extradata or b"").hexdigest()[:32]
             times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
     except PipeError as error:
-        raise full_disk(path) or error from None
+        told = f"encoding {source}: what comes out cannot be read again: choose another encoder"
+        raise full_disk(path) or PipeError(told) from error
     if len(times) != frames or len(set(times)) != frames:
-        raise full_disk(path) or PipeError(
-            f"encoding: {frames} frames went in, {len(times)} came out: an option after -- changes their number"
-        )
+        told = f"{frames} frames went in, {len(times)} came out: an option after -- changes their number"
+        raise full_disk(path) or PipeError(f"encoding {source}: {told}")
     return header

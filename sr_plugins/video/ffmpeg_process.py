@@ -156,7 +156,7 @@ def full_disk(file: Path) -> PipeError | None:
     """Where there is no room for more of a file, which ffmpeg 5.1 may end in good order all the same."""
     if shutil.disk_usage(file.parent).free >= _NO_SPACE:
         return None
-    return PipeError(f"{file.name}: No space left on device: make room in {file.parent}; what is finished is kept")
+    return PipeError(f"{file.parent}: No space left on device: make room there; what is finished is kept")
 
 
 def plain(line: str) -> str:

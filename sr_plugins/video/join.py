@@ -60,7 +60,7 @@ def join_chunks(
     early = _before_first(join, chunks)
     begins = chunks[0][1][0] + min(early, default=0)  # in QuickTime at zero: of what lies before it would say nothing
     lift = join.lift if carrier == "nut" else join.origin - begins * join.source.time_base
-    child = Child(_command(join, target, carrier, lift), f"writing {target.name}", extra=extra, stdin=True)
+    child = Child(_command(join, target, carrier, lift), f"writing {join.target}", extra=extra, stdin=True)
     try:
         fragments = _fragments(join) if carrier == "mov" else {}
         sink = Sink(AspectWriter(child.stdin, shape) if shape and carrier == "nut" else child.stdin)

@@ -92,13 +92,15 @@ def shown_until(source: Source, end: Fraction | None) -> Fraction:
 
 @dataclass(frozen=True)
 class Join:
-    """Everything the last step needs to know. ``start`` and ``end`` are seconds on the source's clock, if it is cut;
+    """Everything the last step needs to know. ``target`` is the film as the person calls it, wherever it is written
+    first; ``start`` and ``end`` are seconds on the source's clock, if it is cut;
     ``finish`` is when the last frame stops being shown, on that clock too; ``colors`` are those of the encoded film."""
 
     executable: str
     source: Source
     plan: StreamPlan
     options: OutputOptions
+    target: Path
     aspect: Fraction | None = None
     start: Fraction | None = None
     end: Fraction | None = None

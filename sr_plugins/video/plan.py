@@ -152,7 +152,7 @@ def plan_film(outline: Outline, way: Way) -> FilmPlan:
         layout = PixelLayout.of(encoding.pix_fmt).subsampling
         refuse_odd(*(_shown(source, *pair) for pair in (before, size, layout)))
     finish = shown_until(source, end)
-    join = Join(outline.joiner, source, outline.streams, options, aspect, start, end, finish, encoding.tags)
+    join = Join(outline.joiner, source, outline.streams, options, target, aspect, start, end, finish, encoding.tags)
     _refuse_pauses(target, join)
     if container.counts and (line := _counted(target, join)):
         encoding = replace(encoding, notices=(*encoding.notices, line))

@@ -63,7 +63,7 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
     times = tuple(all_times[:_FRAMES])
     said: list[str] = []
     name = plan.film.encoding.encoder
-    encoder = ChunkEncoder(plan.film.executable, plan.film.encoding, trial, hear=said.append)
+    encoder = ChunkEncoder(plan.film.executable, plan.film.encoding, trial, source.path, hear=said.append)
     try:
         for _ in times:
             encoder.write(frame)
@@ -76,7 +76,7 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
         raise
     if unknown := next(filter(_UNKNOWN.search, said), None):
         raise PipeError(f"{name}: {plain(unknown)}")
-    verify_chunk(trial, len(times))
+    verify_chunk(trial, len(times), source.path)
     with opened(trial) as container:
         encoded = next(container.decode(video=0))
     told = [*_idle(said, name), *_opaque(plan, encoded)]
@@ -96,7 +96,7 @@ def rehearse(plan: FilmPlan, trial: Path, joined: Path) -> list[str]:
     anew = bool(container_named(plan.join.plan.muxer).finish)  # and then may have other samples
     if was[:2] != now[:2] or (was != now and not anew):
         raise PipeError(
-            f"{joined.name}: {'x'.join(map(str, was))} would come out as {'x'.join(map(str, now))}: this container "
+            f"{plan.target}: {'x'.join(map(str, was))} would come out as {'x'.join(map(str, now))}: this container "
             f"cannot hold what {plan.film.encoding.encoder} writes: choose another encoder or another container"
         )
     told += [*_untagged(plan, shown), *_other_shape(plan, joined), *lost_tags(plan.join, joined)]

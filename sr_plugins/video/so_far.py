@@ -30,6 +30,7 @@ def write_so_far(plan: FilmPlan, journal: Journal, joined: Path) -> str:
     film = plan.target.with_name(name)
     if film.exists():
         return f"{film} is there already"
+    join = replace(join, target=film)
     join_chunks(join, [(journal.path(record), record.times) for record in records], joined)
     verify_target(join, joined, [time for record in records for time in record.times])
     joined.replace(film)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer
 
 from sr_plugins.errors import PipeError
 from sr_plugins.video.containers import container_named
@@ -24,6 +25,17 @@ from sr_plugins.video.timeline import Span, Timeline, bare_clock, fraction, scan
 _COMPARED = {"audio": "sound", "video": "other video"}
 _UNREADABLE = "this container cannot hold what the encoder writes: choose another encoder or another container"
 _ENDS = Fraction(1, 10)  # seconds by which the last packets may differ: a cut one at the end may be left out
+
+
+@contextlib.contextmanager
+def _read_again(join: Join, target: Path) -> Iterator[InputContainer]:
+    try:
+        with opened(target) as container:
+            yield container
+    except PipeError as error:
+        if str(target) not in str(error):  # it tells of something else
+            raise
+        raise full_disk(target) or PipeError(f"{join.target}: it cannot be read again: {_UNREADABLE}") from error
 
 
 def expected_times(join: Join, times: Iterable[int]) -> list[Fraction]:
@@ -54,12 +66,12 @@ def verify_target(
     Raises:
         PipeError: it is not so.
     """
-    with opened(target) as container:
+    with _read_again(join, target) as container:
         # Some containers list streams as they come: only the order of the films among them is sure.
         films = films_of(container)
         number = join.place_of_film
         if number >= len(films) or films[number].codec_context is None:
-            raise PipeError(f"{target.name}: its video cannot be read again: {_UNREADABLE}")
+            raise PipeError(f"{join.target}: its video cannot be read again: {_UNREADABLE}")
         stream = films[number]
         alike = {"audio": [s.index for s in container.streams.audio], "video": [film.index for film in films]}
         tick, place = fraction(stream.time_base), stream.index
@@ -74,14 +86,14 @@ def verify_target(
     if len(found.times) != len(wanted):
         if (full := full_disk(target)) is not None:
             raise full
-        raise PipeError(f"{target.name}: {len(wanted)} frames were written, {len(found.times)} are in the file")
+        raise PipeError(f"{join.target}: {len(wanted)} frames were written, {len(found.times)} are in the file")
     shift = found.times[0] * tick - wanted[0]
-    _verify_times(join, target, found.times, wanted, shift, tick)
+    _verify_times(join, found.times, wanted, shift, tick)
     if coming and not container_named(join.plan.muxer).finish:  # else another encoder deals the times out
         wanted = expected_times(join, [*times, *coming])
-        _verify_times(join, target, _on_clock(join, wanted, shift, tick), wanted, shift, tick)
-    _verify_distances(join, target, found, alike, shift, tick, whole)
-    return picture_at_both_ends(target, place, found)
+        _verify_times(join, _on_clock(join, wanted, shift, tick), wanted, shift, tick)
+    _verify_distances(join, found, alike, shift, tick, whole)
+    return _picture_at_both_ends(join, target, place, found)
 
 
 def _on_clock(join: Join, wanted: Sequence[Fraction], shift: Fraction, tick: Fraction) -> list[int]:
@@ -95,27 +107,26 @@ def _on_clock(join: Join, wanted: Sequence[Fraction], shift: Fraction, tick: Fra
 
 
 def _verify_times(
-    join: Join, target: Path, times: Sequence[int], wanted: Sequence[Fraction], shift: Fraction, tick: Fraction
+    join: Join, times: Sequence[int], wanted: Sequence[Fraction], shift: Fraction, tick: Fraction
 ) -> None:
     slack = min(tick, tick / 2 + UNHEARD)  # where frames are counted a tick is a whole frame
     for index, (time, want) in enumerate(zip(times, wanted, strict=True)):
         if abs(time * tick - want - shift) > slack:
             raise PipeError(
-                f"{target.name}: frame {index} would be shown at {float(time * tick):.6g} s, not {float(want):.6g} s: "
+                f"{join.target}: frame {index} would be shown at {float(time * tick):.6g} s, not {float(want):.6g} s: "
                 "this container does not keep the times of these frames; .mkv does"
             )
     usual = 1 / (2 * join.source.rate)  # frames at the time of another in the source may come closer
     for (before, after), (was, now) in zip(pairwise(times), pairwise(wanted), strict=True):
         if before == after and now - was >= usual and not container_named(join.plan.muxer).bare:
             raise PipeError(
-                f"{target.name}: two frames would be shown at {float(after * tick):.3f} s: the clock of this container "
+                f"{join.target}: two frames would be shown at {float(after * tick):.3f} s: the clock of this container "
                 "is too coarse for so many frames a second; .mov as target keeps every time"
             )
 
 
 def _verify_distances(
     join: Join,
-    target: Path,
     found: Timeline,
     alike: Mapping[str, Sequence[int]],
     shift: Fraction,
@@ -136,20 +147,18 @@ def _verify_distances(
             if entry.stream.index == join.source.main or was is None or now is None:
                 continue
             if entry.codec == "copy":
-                _verify_distance(join, target, _COMPARED[kind], was, now, shift, tick, whole)
+                _verify_distance(join, _COMPARED[kind], was, now, shift, tick, whole)
             elif container_named(join.plan.muxer).counts:  # then encoded sound is made to begin at zero
                 continue
             elif join.options.sound_filter(nth) is None and "-itsoffset" not in join.options.join:  # which may move it
                 drift = min(_begins(was, now, join.origin - shift), key=abs)
                 if abs(drift) > _ENDS + tick:
                     raise PipeError(
-                        f"{target.name}: its {_COMPARED[kind]} would be {float(drift):.3f} s late: {join.cure}"
+                        f"{join.target}: its {_COMPARED[kind]} would be {float(drift):.3f} s late: {join.cure}"
                     )
 
 
-def _verify_distance(
-    join: Join, target: Path, name: str, was: Span, now: Span, shift: Fraction, tick: Fraction, whole: bool
-) -> None:
+def _verify_distance(join: Join, name: str, was: Span, now: Span, shift: Fraction, tick: Fraction, whole: bool) -> None:
     grain = tick + now.tick + UNHEARD
     if join.drops_early and was.first < 0 and was.positive is not None:
         was = replace(was, first=was.positive, shown=was.positive)
@@ -158,7 +167,7 @@ def _verify_distance(
     late = drift if abs(drift) > grain else ends
     cut = not whole or join.end is not None
     if abs(drift) > grain or (not cut and abs(ends) > grain + _ENDS):
-        raise PipeError(f"{target.name}: its {name} would be {float(late):.3f} s late: {join.cure}")
+        raise PipeError(f"{join.target}: its {name} would be {float(late):.3f} s late: {join.cure}")
 
 
 def _begins(was: Span, now: Span, origin: Fraction) -> list[Fraction]:
@@ -167,7 +176,7 @@ def _begins(was: Span, now: Span, origin: Fraction) -> list[Fraction]:
     return [after - (before - origin) for before, after in pairs]
 
 
-def picture_at_both_ends(target: Path, place: int, found: Timeline) -> av.VideoFrame:
+def _picture_at_both_ends(join: Join, target: Path, place: int, found: Timeline) -> av.VideoFrame:
     """Decode the first frame and one of the last group; returns the first.
 
     Raises:
@@ -176,7 +185,7 @@ def picture_at_both_ends(target: Path, place: int, found: Timeline) -> av.VideoF
     first = _picture(target, place, None)
     last = _picture(target, place, found.keyframes[-1]) if found.keyframes else None
     if first is None or last is None:
-        raise PipeError(f"{target.name}: its video cannot be decoded again: {_UNREADABLE}")
+        raise PipeError(f"{join.target}: its video cannot be decoded again: {_UNREADABLE}")
     return first
 
 

@@ -52,6 +52,11 @@ def test_folder_goes_on_after_a_failure(clip: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in out.iterdir()) == ["a.mkv", "c.mkv"]
     assert "2 done, 0 there already, 1 failed" in said
     assert said.strip().splitlines()[-1].startswith(f"srp:   {folder / 'b broken.mp4'}: ")
+    (folder / "b broken.mp4").write_bytes(b"")
+    status, said = _srp("video", folder, "-o", tmp_path / "no", *MODEL, "--end", "0.2", "--", "-preset", "warp")
+    assert "0 done, 0 there already, 3 failed" in said
+    assert said.count("b broken.mp4") == 2  # when it fails and at the end: once in each line
+    assert said.count(str(folder / "a.mkv")) == 2
     (folder / "b broken.mp4").unlink()
     status, said = _srp("video", folder / "*", "-o", out, *MODEL, "--resume", "--end", "0.2", *FAST)
     assert "0 done, 2 there already" in said

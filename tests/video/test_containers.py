@@ -66,7 +66,7 @@ def test_drift_is_found_and_a_shifted_clock_is_not_drift(tmp_path: Path) -> None
     ffmpeg_run(*shifted, "-i", plain, "-map", "0:v", "-map", "1:a", "-c", "copy", late)
     ffmpeg_run(*shifted, "-c", "copy", "-avoid_negative_ts", "disabled", both)
     source, options = probe(path), OutputOptions()
-    join = Join(BUNDLED, source, plan_streams(source, late, options, BUNDLED), options)
+    join = Join(BUNDLED, source, plan_streams(source, late, options, BUNDLED), options, late)
     with pytest.raises(PipeError, match=r"late\.mkv: its sound would be -0\.0\d+ s late"):
         verify_target(join, late, source.timeline)
     verify_target(join, both, source.timeline)
@@ -79,7 +79,7 @@ def test_cut_between_two_ticks(tmp_path: Path, doubled: Upscaler) -> None:
     wanted = [t - Fraction(1, 10) for t in times(source) if t >= Fraction(1, 10)]
     assert all(abs(a - b) <= Fraction(1, 1000) for a, b in zip(times(target), wanted, strict=True))
     film, options = replace(probe(source), time_base=Fraction(333_667, 10**7)), OutputOptions()
-    join = Join(BUNDLED, film, plan_streams(film, target, options, BUNDLED), options, start=Fraction(1, 10))
+    join = Join(BUNDLED, film, plan_streams(film, target, options, BUNDLED), options, target, start=Fraction(1, 10))
     assert join.clock.denominator < 2**31
     assert (film.time_base / join.clock).denominator == (join.lift / join.clock).denominator == 1
 
