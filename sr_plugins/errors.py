@@ -18,10 +18,17 @@
     `-- DataError                training or evaluation pictures are missing or unusable
 """
 
+from __future__ import annotations
+
+import errno
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+
+TYPE_CHECKING = False  # as typing's, see interface.late_names
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class SRError(Exception):
@@ -159,6 +166,15 @@ def _close(name: str, known: Collection[str]) -> list[str]:
     """Those that someone may have meant: the same letters in another order; of short names a letter is a third."""
     same = [one for one in known if sorted(one) == sorted(name.lower())]
     return same or get_close_matches(name.lower(), known, n=3, cutoff=0.65 if len(name) > 3 else 0.5)
+
+
+def too_long(path: Path) -> str:
+    """What to add for a file that is not there; asked of the system: how long names may be depends on it."""
+    try:
+        path.lstat()
+    except (OSError, ValueError) as error:  # a zero in a name is a ValueError
+        return ": the name is too long" if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG else ""
+    return ""
 
 
 def is_lack_of_memory(error: BaseException) -> bool:

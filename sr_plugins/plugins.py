@@ -28,6 +28,7 @@ from sr_plugins.errors import (
     described,
     one_line,
     others_code,
+    too_long,
 )
 from sr_plugins.interface import answers, hookspecs
 from sr_plugins.interface.answers import checked_spec
@@ -68,7 +69,6 @@ BUILT_IN = (
     "sr_plugins.weights.reader",
 )
 
-LONGEST_FILE_NAME = 255  # on the file systems in use
 _DEVICES = ("cpu", "cuda", "gpu", "mps", "vulkan")  # what people name where a backend is asked for
 
 
@@ -253,8 +253,7 @@ class Plugins:
                 what went wrong in those that were asked.
         """
         if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises for names that no file can have
-            why = ": the name is too long" if len(path.name) > LONGEST_FILE_NAME else ""
-            raise WeightsError(f"no weights file at {str(path)[:300]}{why}")
+            raise WeightsError(f"no weights file at {str(path)[:300]}{too_long(path)}")
         failures: list[str] = []
         for reader in reversed(self.manager.hook.sr_open_weights.get_hookimpls()):
             owner = self._distribution[id(reader.plugin)]

@@ -267,8 +267,12 @@ def test_one_rule_for_names_and_files(tmp_path: Path, monkeypatch: pytest.Monkey
         assert open_model(model).spec.label == "realtime x2"
     with pytest.raises(WeightsError, match=r"no weights file at gone\.onnx"):
         open_model("gone.onnx")
-    with pytest.raises(WeightsError, match=r"no weights file at aaaa.*too long"):
-        open_model("a" * 5000 + ".safetensors")
+    for name in ("a" * 5000, "ä" * 128, "a" * 256 + "/b", "b/" * 2500):
+        with pytest.raises(WeightsError, match=rf"no weights file at {name[:4]}.*too long"):
+            open_model(f"./{name}.safetensors")
+    for name in ("\ud800", "ä" * 120, "a\0"):  # no text of a file system, none too long, none at all
+        with pytest.raises(WeightsError, match=rf"no weights file at {name[:4]}.*safetensors$"):
+            open_model(f"./{name}.safetensors")
     with pytest.raises(UnknownModelError, match="did you mean 'fast'"):
         open_model("fsat")
     assert [open_model("fast", s).spec.scale for s in (None, 1, 2.5, 4, 9)] == [2, 2, 3, 4, 4]
