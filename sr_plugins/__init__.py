@@ -8,28 +8,27 @@
 >>> larger.width, larger.height
 (64, 48)
 
-Names that bring numpy, torch, Pillow or PyAV with them are imported when they are first asked for.
+All but ``SRError`` are imported when they are first asked for, with what they bring: numpy, torch, Pillow, PyAV.
 """
 
-from typing import TYPE_CHECKING
-
 from sr_plugins.errors import SRError
-from sr_plugins.interface.hookspecs import hookimpl
 from sr_plugins.interface.late_names import late_names
-from sr_plugins.version import __version__
 
+TYPE_CHECKING = False  # as typing's, see late_names
 if TYPE_CHECKING:
     from sr_plugins.estimation.choice import choose_model
     from sr_plugins.images.files import upscale_file
     from sr_plugins.interface.backend import BackendSpec, Coding, CodingRunner, Placement, Runner
     from sr_plugins.interface.degradation import DegradationSpec
     from sr_plugins.interface.exporter import Exported, ExporterSpec
+    from sr_plugins.interface.hookspecs import hookimpl
     from sr_plugins.interface.loss import LossSpec
     from sr_plugins.interface.metric import MetricSpec
     from sr_plugins.interface.model import LoadedModel, ModelSpec
     from sr_plugins.interface.network import NcnnNetwork, OnnxNetwork, TorchNetwork
     from sr_plugins.pixels.frame import ChromaLocation, Frame, FrameFormat, Matrix
     from sr_plugins.upscaler import Upscaler
+    from sr_plugins.version import __version__
     from sr_plugins.video.cluster import Cluster
     from sr_plugins.video.transcode import upscale_video
     from sr_plugins.weights.open_model import open_model
@@ -91,7 +90,9 @@ __getattr__ = late_names(
         "Runner": "sr_plugins.interface.backend",
         "TorchNetwork": "sr_plugins.interface.network",
         "Upscaler": "sr_plugins.upscaler",
+        "__version__": "sr_plugins.version",
         "choose_model": "sr_plugins.estimation.choice",
+        "hookimpl": "sr_plugins.interface.hookspecs",
         "open_model": "sr_plugins.weights.open_model",
         "upscale_file": "sr_plugins.images.files",
         "upscale_video": "sr_plugins.video.transcode",

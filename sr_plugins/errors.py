@@ -24,7 +24,6 @@ import errno
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 
 TYPE_CHECKING = False  # as typing's, see interface.late_names
 if TYPE_CHECKING:
@@ -164,6 +163,8 @@ def offered(name: str, known: Iterable[str]) -> str:
 
 def _close(name: str, known: Collection[str]) -> list[str]:
     """Those that someone may have meant: the same letters in another order; of short names a letter is a third."""
+    from difflib import get_close_matches  # brings the most of what this module needs, which every start pays
+
     same = [one for one in known if sorted(one) == sorted(name.lower())]
     return same or get_close_matches(name.lower(), known, n=3, cutoff=0.65 if len(name) > 3 else 0.5)
 

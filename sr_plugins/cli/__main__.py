@@ -1,5 +1,5 @@
 """``python -m sr_plugins.cli`` is ``srp``."""
 
-from sr_plugins.cli.main import main
+from sr_plugins.cli.entry import main
 
 main()

@@ -106,7 +106,13 @@ def srp() -> None:
 
 
 def main() -> None:
-    """Entry point of the ``srp`` script."""
+    """What ``srp`` was before :mod:`sr_plugins.cli.entry`: scripts of a clone that was installed then call it."""
+    with stoppable():
+        run()
+
+
+def run() -> None:
+    """The command that ``sys.argv`` names; ends the process with its status."""
     _open_what_is_closed()
     codecs.register_error(AS_IT_IS, _as_it_is)
     with suppress(OSError):  # in a process that was forked with another stdout
@@ -118,8 +124,7 @@ def main() -> None:
         register()
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
-    with stoppable():
-        _main()
+    _main()
 
 
 def _open_what_is_closed() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # as typing's, which takes longer to import than all that is needed here
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def late_names(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
