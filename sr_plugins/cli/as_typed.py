@@ -1,4 +1,4 @@
-"""Command lines as people type them: what a shell left to us, files without a command, words that are options."""
+"""Command lines as people type them: what a shell left to us, files without a command, words of no command."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ def as_typed(words: Sequence[str], commands: Collection[str]) -> list[str]:
     ours = list(words[: words.index("--")]) if "--" in words else list(words)
     rest = list(words[len(ours) :])
     for before, word in zip(["", *ours], ours, strict=False):
-        if (not word and before not in _MAY_BE_EMPTY) or re.fullmatch(r"--(?!name|license)[\w-]+=", word):
-            raise click.UsageError(f"{word or 'a word'} is empty: perhaps a variable of the shell that is not set")
+        if (not word.strip() and before not in _MAY_BE_EMPTY) or re.fullmatch(r"--(?!name|license)[\w-]+=", word):
+            raise click.UsageError(
+                f"{word.strip() or 'a word'} is empty: perhaps a variable of the shell that is not set"
+            )
     ours = [_named(_at_home(word)) for word in ours]
     if ours[1:] == ["help"] and ours[0] in commands and not exists("help"):
         return [ours[0], "--help"]
@@ -67,8 +69,9 @@ def unknown_command(word: str, commands: Mapping[str, str]) -> str:
     ``commands``: what to type for each name, also of those that stand behind another (``estimate``).
     """
     if word.startswith("-"):
-        if close := get_close_matches(word, _ASKS, n=1, cutoff=0.7):
-            return f"no option {word}: did you mean srp {close[0]}?"
+        asked = ["--version"] if word in ("-v", "-V") else get_close_matches(word, _ASKS, n=1, cutoff=0.7)
+        if meant := next(iter(asked), None) or commands.get(word.lstrip("-")):
+            return f"no option {word}: did you mean srp {meant}?"
         return f"a command comes before {word}: srp image {word} ..."
     if isdir(word):
         return (

@@ -1,7 +1,7 @@
 """Which files a command reads and which it writes: one rule for all commands."""
 
 # os.path asks without raising; Path's questions raise for a name that is too long and for a locked folder.
-# ruff: noqa: PTH110, PTH112, PTH113, PTH116, PTH121, PTH207
+# ruff: noqa: PTH110, PTH112, PTH113, PTH114, PTH115, PTH116, PTH121, PTH207
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def obstacle(source: Path, target: Path, *, replace: bool) -> str | None:
     try:
         os.stat(source)
     except FileNotFoundError:
-        return f"{source}: there is no such file"
+        return f"{source}: {_missing(source)}"
     except (OSError, ValueError) as error:
         return f"{source} cannot be read: {getattr(error, 'strerror', error)}"
     if not os.access(source, os.R_OK):
@@ -54,6 +54,12 @@ def obstacle(source: Path, target: Path, *, replace: bool) -> str | None:
         if not replace:
             return f"{target} exists: --overwrite replaces it"
     return _unwritable(target)
+
+
+def _missing(source: Path) -> str:
+    if os.path.islink(source):
+        return f"a link to {os.readlink(source)}, and there is no such file"
+    return "no file matches this pattern" if set("*?") & set(str(source)) else "there is no such file"
 
 
 def _no_file(target: Path) -> str | None:

@@ -98,6 +98,14 @@ def tasks_for(
     """
     suffix = suffix_of(ending)
     target = Path(output)
+    if exists(target) and not isfile(target) and not isdir(target):
+        raise click.BadParameter(f"{target} is a device and no file: - is stdout", param_hint="--output")
+    ending_alone = target.name.startswith(".") and not output.endswith(SEPARATORS) and not target.suffix
+    if ending_alone and not exists(target) and is_writable(target.name):
+        raise click.BadParameter(
+            f"{output} is an ending without a name: name the file, or give --format {target.name[1:]}",
+            param_hint="--output",
+        )
     if (
         len(inputs) == 1
         and target.suffix

@@ -1,4 +1,4 @@
-"""Values that somebody typed alone, or otherwise than we write them: the option they belong to, the size they mean."""
+"""Values without their option, and sizes in other forms: what to type instead."""
 
 from __future__ import annotations
 

@@ -37,14 +37,18 @@ class _WithFfmpegOptions(click.Command):
         if "--" in args:
             split = args.index("--")
             args, ctx.meta[_OPTIONS_KEY] = args[:split], args[split + 1 :]
+        typed = list(args)  # click empties its own
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            name, long = error.option_name, error.option_name.startswith("--")
-            if name in ("-i", "-y") or (long and ours(name, [o for p in self.params for o in p.opts])):
+            # as it was typed: of -crf click tells -c alone
+            name = next((word for word in typed if word.startswith(error.option_name)), error.option_name)
+            meant = ours(name, [o for p in self.params for o in p.opts])
+            if name in ("-i", "-y") or (meant and name.startswith("--")):
                 raise
+            told = f"no option {name}" + (f": did you mean '{meant[0]}'?" if meant else ";")
             cure = "those of ffmpeg stand after --, as in: srp video film.mkv -- -c:v libx265"
-            raise click.UsageError(f"no option {error.option_name}; {cure}", ctx) from None
+            raise click.UsageError(f"{told} {cure}", ctx) from None
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "[-- FFMPEG OUTPUT OPTIONS]"]

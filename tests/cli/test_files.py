@@ -194,6 +194,13 @@ def test_pictures_as_people_ask_for_them(
         (["in.mkv", "--1080p"], "No such option '--1080p'. Did you mean '--size 1080p'?"),
         (["image", "in.png", "--fast"], "No such option '--fast'. Did you mean '--model fast'?"),
         (["train", "fast-x2"], "--data is missing"),
+        (["-V"], "no option -V: did you mean srp --version?"),
+        (["--models"], "no option --models: did you mean srp models?"),
+        (["in.png", "-o", ".png"], ".png is an ending without a name: name the file, or give --format png"),
+        (["in.png", "-o", "/dev/null"], "/dev/null is a device and no file: - is stdout"),
+        (["in.png", "-o", "  "], "a word is empty"),
+        (["in.mkv", "-crf", "18"], "no option -crf; those of ffmpeg stand after --"),
+        (["in.mkv", "-s", "2"], "no option -s: did you mean '--scale'? those of ffmpeg stand after --"),
     ],
 )
 def test_other_words_are_answered_with_what_to_type(
@@ -205,6 +212,16 @@ def test_other_words_are_answered_with_what_to_type(
     assert done.exit_code == 2
     assert says in done.stderr
     assert {path.name for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("ending", [".png", ".mkv"])
+def test_what_is_missing_is_told_as_what_was_typed(ending: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    Path(f"dead{ending}").symlink_to("gone")
+    for name, says in (("holiday/*", "no file matches this pattern"), ("dead", "a link to gone, and there is no such")):
+        command = "image" if ending == ".png" else "video"
+        done = CliRunner().invoke(srp, [command, name + ending])
+        assert f"{name}{ending}: {says}" in str(done.exception)
 
 
 def test_an_earlier_result_is_not_enlarged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
