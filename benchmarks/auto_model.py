@@ -1,9 +1,9 @@
 """``--model auto`` judged: is it ever worse than bicubic, and how often is it the best there is?
 
-    python benchmarks/auto_model.py DATA [--csv rows.csv] [--soft]
+    python benchmarks/auto_model.py DATA [--scale 4] [--csv rows.csv] [--soft]
 
-DATA holds ``BSD100`` (high resolution). Twenty of its pictures are shrunk by two with the field's exact bicubic and
-each goes through three states of twelve in turn, which makes sixty: clean, JPEG, noise, frames of H.264 films, and
+DATA holds ``BSD100`` (high resolution). Twenty of its pictures are shrunk by two (or four) with the field's exact
+bicubic and each goes through three states of twelve in turn, which makes sixty: clean, JPEG, noise, frames of H.264 films, and
 pictures that were enlarged before. With ``--soft`` the states are
 others: blurred before they were shrunk, and enlarged from something smaller before; does another model suit them? PSNR
 of luma (0..255, without a border of four) of what ``auto`` chose, of every
@@ -60,18 +60,18 @@ def state_of(picture: Rgb, state: str, number: int) -> Image.Image | Frame:
     return Image.open(file)
 
 
-def softened(high: Rgb, state: str) -> Image.Image:
-    """Half the size of ``high``, by way of a blur (sigma in its own pixels) or of a smaller picture."""
+def softened(high: Rgb, state: str, scale: int) -> Image.Image:
+    """``high`` shrunk by ``scale``, by way of a blur (sigma in its own pixels) or of a smaller picture."""
     kind, *rest = state.split()
     picture = Image.fromarray(high)
-    half = picture.width // 2, picture.height // 2
+    low = picture.width // scale, picture.height // scale
     if kind == "blurred":
         sigma = 2.0 if rest[0] == "JPEG" else float(rest[0])
-        small = Image.fromarray(downscale_bicubic(np.asarray(picture.filter(ImageFilter.GaussianBlur(sigma))), 2))
+        small = Image.fromarray(downscale_bicubic(np.asarray(picture.filter(ImageFilter.GaussianBlur(sigma))), scale))
     else:
         factor = 1.5 if rest[0] == "JPEG" else float(rest[0])
-        smaller = picture.resize((round(half[0] / factor), round(half[1] / factor)), Image.Resampling.BICUBIC)
-        small = smaller.resize(half, Image.Resampling.BICUBIC)
+        smaller = picture.resize((round(low[0] / factor), round(low[1] / factor)), Image.Resampling.BICUBIC)
+        small = smaller.resize(low, Image.Resampling.BICUBIC)
     file = io.BytesIO()
     small.save(file, "JPEG", quality=int(rest[1])) if rest[0] == "JPEG" else small.save(file, "PNG")
     return Image.open(file)
@@ -86,23 +86,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--pictures", type=int, default=20)
+    parser.add_argument("--scale", type=int, choices=(2, 4), default=2)
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--soft", action="store_true", help="Blurred and enlarged pictures, each in every state.")
     options = parser.parse_args()
+    scale = options.scale
     paths = sorted((options.data / "BSD100").glob("*.png"))[2 :: 100 // options.pictures][: options.pictures]
     rows: list[dict[str, str | float]] = []
-    upscalers = {name: Upscaler(name, 2) for name in CANDIDATES}
+    upscalers = {name: Upscaler(name, scale) for name in CANDIDATES}
     for number, path in enumerate(paths):
         picture = read_rgb(path)
-        high = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
-        truth, small = image_to_frame(Image.fromarray(high))[0], downscale_bicubic(high, 2)
+        high = picture[: picture.shape[0] // scale * scale, : picture.shape[1] // scale * scale]
+        truth, small = image_to_frame(Image.fromarray(high))[0], downscale_bicubic(high, scale)
         for state in SOFT if options.soft else (STATES[(3 * number + i) % len(STATES)] for i in range(3)):
             soft = options.soft and state != "clean"
-            given = softened(high, state) if soft else state_of(small, state, number)
+            given = softened(high, state, scale) if soft else state_of(small, state, number)
             if isinstance(given, Frame):
-                frame, choice = given, choose_model([given], 2, film=True)
+                frame, choice = given, choose_model([given], scale, film=True)
             else:
-                choice, frame = choose_for_image(given, 2), image_to_frame(given)[0]
+                choice, frame = choose_for_image(given, scale), image_to_frame(given)[0]
             values = {name: psnr(upscaler.upscale(frame), truth) for name, upscaler in upscalers.items()}
             rows.append({"picture": path.name, "state": state, "auto": choice.model, **values})
     if options.csv:

@@ -28,6 +28,9 @@ BEST_FIRST = {
     HARMLESS: (HARMLESS,),
 }
 
+# The largest scale up to which a model's network, run a second time, was better than the plain one's own weights.
+AGAIN = {RESTORING: 4}
+
 SURE = 3  # steps of quality by which what the pixels show may be off: further below, the picture was a JPEG before
 COARSE = 88  # quality of JPEG up to which taking its traces away gains more than it costs in detail
 COARSE_PLAIN = 83  # the same for pictures with little detail, of which JPEG takes less
@@ -52,16 +55,18 @@ class Choice:
         scale: of its network.
         seen: what showed in the picture, for people.
         wanted: the model that suits it; another than ``model`` where it has no weights for the scale.
+        twice: whether the scale takes the network a second time.
     """
 
     model: str
     scale: int
     seen: str
     wanted: str
+    twice: bool = False
 
     def line(self, option: str = "--model {}") -> str:
         """One line: what was seen, what was chosen, and how to get another by the host's own word for it."""
-        chosen = f"{self.seen}: {self.model} x{self.scale}"
+        chosen = f"{self.seen}: {self.model} x{self.scale}{', twice' if self.twice else ''}"
         if self.model != self.wanted:
             return f"{chosen}, as {self.wanted} has no weights for this scale"
         other, what = (BEST, "the best and slowest") if self.model == PLAIN else (PLAIN, "the plain one")
@@ -102,9 +107,11 @@ def choose_model(
         for name in (PLAIN, RESTORING, COLOURED, MOVING, HARMLESS)
     }
     fitting = (wanted, RESTORING) if wanted in (MOVING, COLOURED) else (wanted,)
-    model = next((name for name in fitting if scales[name] and scales[name][-1] >= (scale or 1)), PLAIN)
-    own = next((s for s in scales[model] if s >= (scale or 1)), max(scales[model], default=1))
-    return Choice(model, own, seen, wanted)
+    asked = scale or 1
+    reach = {name: max(scales[name][-1], AGAIN.get(name, 1)) if scales[name] else 0 for name in fitting}
+    model = next((name for name in fitting if reach[name] >= asked), PLAIN)
+    own = next((s for s in scales[model] if s >= asked), max(scales[model], default=1))
+    return Choice(model, own, seen, wanted, twice=own < asked <= own**2)
 
 
 def _suited(sight: Sight, *, coded: bool, coloured: bool) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from sr_plugins.estimation.sight import look, look_at, luma_of
 from sr_plugins.images.file_choice import choose_for_file
 from sr_plugins.images.modes import image_to_frame
 from sr_plugins.pixels.frame import Frame, FrameFormat
+from sr_plugins.pixels.matlab import downscale_bicubic
 from sr_plugins.upscaler import Upscaler
 from sr_plugins.video.pipe import PipeFormat, upscale_pipe
 
@@ -87,6 +88,24 @@ def test_a_scale_that_photo_was_not_trained_for_takes_fast(photograph: Picture) 
     chosen = choose_model([file], 5)
     assert (chosen.model, chosen.scale) == ("fast", 4)
     assert "photo has no weights for this scale" in chosen.line()
+
+
+@pytest.mark.parametrize("scale", [3, 4])
+@pytest.mark.parametrize("quality", [30, 70])
+def test_a_gray_jpeg_is_never_worse_than_by_bicubic(scale: int, quality: int) -> None:
+    """At these scales ``restore``, which has weights for two alone, runs twice: ``fast`` is below bicubic."""
+    data = pytest.importorskip("skimage.data", reason="pip install scikit-image")
+    large = data.astronaut()[: 480 // scale * scale, : 480 // scale * scale]
+    small = np.asarray(Image.fromarray(downscale_bicubic(large, scale)).convert("L"))
+    given, truth = image_to_frame(Image.open(io.BytesIO(jpeg(small, quality))))[0], luma_of(frame(large))
+
+    def error(model: str) -> float:
+        with Upscaler(model, scale, device="cpu", backend="torch") as upscaler:
+            return float(np.square(luma_of(upscaler.upscale(given)) - truth)[4:-4, 4:-4].mean())
+
+    chosen = choose_model([given], scale)
+    assert f": {chosen.model} x2, twice; --model fast" in chosen.line()
+    assert error(chosen.model) < min(error("bicubic"), error("fast"))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 9), (64, 8), (65, 130)])
