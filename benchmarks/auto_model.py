@@ -3,8 +3,8 @@
     python benchmarks/auto_model.py DATA [--scale 4] [--csv rows.csv] [--soft]
 
 DATA holds ``BSD100`` (high resolution). Twenty of its pictures are shrunk by two (or four) with the field's exact
-bicubic and each goes through three states of twelve in turn, which makes sixty: clean, JPEG, noise, frames of H.264 films, and
-pictures that were enlarged before. With ``--soft`` the states are
+bicubic and each goes through three states of twelve in turn, which makes sixty: clean, JPEG, noise, frames of H.264
+films, and pictures that were enlarged before. With ``--soft`` the states are
 others: blurred before they were shrunk, and enlarged from something smaller before; does another model suit them? PSNR
 of luma (0..255, without a border of four) of what ``auto`` chose, of every
 candidate and of bicubic, all computed as the commands do. None of these pictures was trained on, nor fitted to.

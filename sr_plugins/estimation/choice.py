@@ -36,6 +36,7 @@ COARSE = 88  # quality of JPEG up to which taking its traces away gains more tha
 COARSE_PLAIN = 83  # the same for pictures with little detail, of which JPEG takes less
 PLAIN_DETAIL = 12.0  # mean square of fine detail below which a picture has little
 BLURRED_AWAY = 0.5  # code values: a film whose finest frequencies are below lost them to a codec
+FITTED = 2  # the scale of those enlargements whose errors are below
 # The mean square error of an enlargement by two: so much for each unit of fine detail in the picture, so much for each
 # unit of the noise's variance, and what there is in any case.
 ERRORS = {
@@ -100,7 +101,7 @@ def choose_model(
         earlier = sight.quality is not None and sight.quality < quality - SURE
         sight = sight if earlier else replace(sight, quality=round(quality))
     coded = film and frames[0].format.subsampling != (0, 0)
-    seen, wanted = _suited(sight, coded=coded, coloured=frames[0].format.family == "rgb")
+    seen, wanted = _suited(sight, coded=coded, coloured=frames[0].format.family == "rgb", far=(scale or 1) > FITTED)
     found = plugins or installed()
     scales = {
         name: sorted(spec.scale for spec in found.models() if spec.name == name and spec.usable)
@@ -114,8 +115,12 @@ def choose_model(
     return Choice(model, own, seen, wanted, twice=own < asked <= own**2)
 
 
-def _suited(sight: Sight, *, coded: bool, coloured: bool) -> tuple[str, str]:
-    """What was seen, in words, and the model for it; ``coded``: in frames of a film; ``coloured``: in R'G'B'."""
+def _suited(sight: Sight, *, coded: bool, coloured: bool, far: bool) -> tuple[str, str]:
+    """What was seen, in words, and the model for it; ``coded``: in frames of a film; ``coloured``: in R'G'B'.
+
+    ``far``: by more than two. The weights of ``photo`` for that were trained to draw what JPEG took; of noise they
+    make detail up, by 0.7 dB below ``restore`` run twice.
+    """
     still = COLOURED if coloured else RESTORING
     restoring = MOVING if coded else still  # of what codecs leave; not of noise, of which `film` saw none
     variance = sight.noise**2
@@ -124,14 +129,15 @@ def _suited(sight: Sight, *, coded: bool, coloured: bool) -> tuple[str, str]:
         detail, noise, always = ERRORS[model]
         return detail * sight.detail + noise * variance + always
 
-    best = min((PLAIN, still, HARMLESS), key=expected)
+    calm = RESTORING if far else still
+    best = min((PLAIN, calm, HARMLESS), key=expected)
     noisy = f"noise of sigma {sight.noise:.1f}"
     little = sight.detail < PLAIN_DETAIL
     if sight.quality is not None and sight.quality <= (COARSE_PLAIN if little else COARSE):
         return f"JPEG of quality {sight.quality}", restoring
     if best == HARMLESS:
         return f"{noisy}, more than models can tell from detail", best
-    if best == still:
+    if best == calm:
         return noisy, best
     if coded and (little or sight.floor < BLURRED_AWAY):
         return "a film without its finest detail, as codecs leave it", restoring

@@ -108,6 +108,18 @@ def test_a_gray_jpeg_is_never_worse_than_by_bicubic(scale: int, quality: int) ->
     assert error(chosen.model) < min(error("bicubic"), error("fast"))
 
 
+def test_by_four_noise_is_not_made_detail_of() -> None:
+    data = pytest.importorskip("skimage.data", reason="pip install scikit-image")
+    large = data.astronaut()[:480, :480]
+    noise = np.random.default_rng(0).normal(0, 8, (120, 120, 3))
+    given = frame(np.clip(np.rint(downscale_bicubic(large, 4) + noise), 0, 255).astype(np.uint8))
+    errors = {}
+    for model in ("photo", chosen := choose_model([given], 4).model):
+        with Upscaler(model, 4, device="cpu", backend="torch") as upscaler:
+            errors[model] = np.square(luma_of(upscaler.upscale(given)) - luma_of(frame(large)))[4:-4, 4:-4].mean()
+    assert errors[chosen] < 0.9 * errors["photo"]
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (7, 9), (64, 8), (65, 130)])
 def test_small_and_empty_pictures_are_chosen_for(shape: tuple[int, int]) -> None:
     assert choose_model([frame(np.zeros((*shape, 3), np.uint8))]).model == "fast"
