@@ -196,7 +196,10 @@ def _describe(stream: Any) -> StreamInfo:
     if stream.type == "data":
         codec = stream.name or ""
     disposition = tuple(flag.name.lower() for flag in stream.disposition)
-    return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata), stream.frames or 0)
+    record = stream.codec_context.coded_side_data.get("dovi_conf", b"") if stream.type == "video" else b""
+    enhances = len(record) >= 8 and record[6] == 0  # no base layer
+    frames = stream.frames or 0
+    return StreamInfo(stream.index, stream.type, codec, disposition, dict(stream.metadata), frames, enhances)
 
 
 def _determinant(matrix: bytes) -> int:

@@ -63,7 +63,8 @@ class Light:
 class StreamInfo:
     """One stream of the source. ``disposition`` holds ffmpeg's names, ``metadata`` the tags (language, title, ...).
 
-    ``frames`` is how many its file says it has, 0 where that is unknown.
+    ``frames`` is how many its file says it has, 0 where that is unknown. ``enhances``: a layer of Dolby Vision over
+    another stream, no picture of its own.
     """
 
     index: int
@@ -72,6 +73,7 @@ class StreamInfo:
     disposition: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     frames: int = 0
+    enhances: bool = False
 
     @property
     def tags(self) -> dict[str, str]:

@@ -139,6 +139,9 @@ def plan_streams(
             continue
         if (stream.index in others and mapped is None) or _made_anew(known, stream, source):
             continue
+        if stream.enhances and mapped is None:
+            notices.append(f"{stream.label} is dropped: it is a layer of Dolby Vision over the old pixels")
+            continue
         nth = sum(k.stream.kind == stream.kind for k in kept)
         asked = options.codec(stream.kind, nth)
         codec = asked if _can_rewrite(stream, asked) else container.codec(stream, source)

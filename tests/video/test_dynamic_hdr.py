@@ -181,3 +181,24 @@ def test_dolby_vision_that_no_container_tells_of(suffix: str, ffmpeg: str, tmp_p
     assert not any(kind in target.read_bytes() for kind in (b"dvcC", b"dvvC", b"dvh1", b"dvhe"))
     with pytest.raises(PipeError, match="is Dolby Vision of profile 5, whose colours are right only with metadata"):
         upscale_video(_dolby(film, 5), target, doubled, ffmpeg=ffmpeg, overwrite=True)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_layer_of_dolby_vision_is_no_film_beside(suffix: str, tmp_path: Path, doubled: Upscaler) -> None:
+    """Profile 7 in two streams: the second tells in its configuration that it holds no base layer."""
+    plain, film, target = tmp_path / "plain.mp4", tmp_path / "layers.mp4", tmp_path / "out.mkv"
+    hevc = ["-map", "0", "-map", "1", *PQ, "-c:v", "libx265", "-x265-params", "log-level=none", "-tag:v", "hvc1"]
+    ffmpeg_run(*moving("64x48", 0.2), *moving("64x48", 0.2), *hevc, plain)
+    data, record = plain.read_bytes(), int(f"{1:08b}{0:08b}{7:07b}{6:06b}110{6:04b}0000", 2).to_bytes(5, "big")
+    at = data.rfind(b"\0\0\0\x10pasp")  # with the bit rate behind it of the same size
+    assert data[at + 20 : at + 24] == b"btrt"
+    film.write_bytes(data[:at] + b"\0\0\0\x24dvcC" + record + bytes(23) + data[at + 36 :])
+    source, said = film.with_suffix(suffix), list[str]()
+    if source != film:
+        ffmpeg_run("-i", film, "-map", "0", "-c", "copy", "-strict", "unofficial", source)
+    upscale_video(source, target, doubled, options=["-preset", "ultrafast"], notice=said.append)
+    assert any(
+        re.search(r"stream 1 \(video, hevc.*\) is dropped: it is a layer of Dolby Vision", line) for line in said
+    )
+    with av.open(str(target)) as container:
+        assert [stream.width for stream in container.streams.video] == [128]
