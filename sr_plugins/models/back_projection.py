@@ -22,7 +22,7 @@ class BackProjection(nn.Module):
 
     def __init__(self, scale: int) -> None:
         super().__init__()
-        taps = torch.tensor(cubic_taps(range(-2 * scale, 3 * scale), (scale - 1) / 2, scale))
+        taps = torch.tensor(cubic_taps(range(-2 * scale, 3 * scale), (scale - 1) / 2, scale), dtype=torch.float32)
         taps = (taps / taps.sum()).view(5, scale)  # of each pixel within two of the input's, and each of its phases
         # negative: OpenVINO makes a difference a sum with a factor, which it then computes in the layers' precision
         kernel = -torch.einsum("ia,jb->abij", taps, taps).reshape(1, scale * scale, 5, 5)

@@ -30,7 +30,7 @@ class BicubicUpsample(nn.Module):
         super().__init__()
         self.scale = scale
         rows = [cubic_taps(range(-2, 3), (phase + 0.5) / scale - 0.5) for phase in range(scale)]
-        taps = torch.tensor(rows)  # (scale, 5); each row sums to one
+        taps = torch.tensor(rows, dtype=torch.float32)  # (scale, 5); each row sums to one
         kernel = torch.einsum("ai,bj->abij", taps, taps).reshape(scale * scale, 1, 5, 5)
         self.register_buffer("kernel", kernel, persistent=False)
         self.kernel: Tensor

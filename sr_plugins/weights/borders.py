@@ -45,7 +45,7 @@ def border_of(run: Run, channels: int, path: Path, sides: tuple[int, ...] = SIDE
     for side in sides:
         try:
             with torch.inference_mode():
-                y = run(torch.full((1, channels, side, side), 0.5))
+                y = run(torch.full((1, channels, side, side), 0.5, dtype=torch.float32))
         except Exception:  # too small, or not its multiple
             continue
         if not isinstance(y, Tensor) or y.dim() != 4 or y.shape[2] != y.shape[3]:
@@ -142,5 +142,5 @@ class Bordered(nn.Module):
 def gives_a_residual(run: Run, channels: int, side: int = 64) -> bool:
     """Whether flat pictures of any gray come out as nearly nothing, to be added to the picture (Real-CUGAN 4x)."""
     with torch.inference_mode():
-        answers = [run(torch.full((1, channels, side, side), gray)) for gray in GRAYS]
+        answers = [run(torch.full((1, channels, side, side), gray, dtype=torch.float32)) for gray in GRAYS]
     return all(float(y.abs().max()) < FLAT for y in answers)

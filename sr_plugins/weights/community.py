@@ -68,7 +68,7 @@ def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
     model: nn.Module = descriptor.model.eval().float()
     fold_reparameterized(model)
     channels, sizes = int(descriptor.input_channels), descriptor.size_requirements
-    x = torch.full((1, channels, *[_side(sizes.multiple_of, sizes.minimum)] * 2), 0.5)
+    x = torch.full((1, channels, *[_side(sizes.multiple_of, sizes.minimum)] * 2), 0.5, dtype=torch.float32)
     call = descriptor._call_fn
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -76,7 +76,10 @@ def open_checkpoint(path: Path, tensors: dict[str, Tensor]) -> LoadedModel:
         try:
             call(model, x.clone())
         except Exception as error:  # the network's own
-            raise WeightsError(f"{path} ({descriptor.architecture.name}) does not run: {one_line(error)}") from error
+            usual = torch.get_default_dtype()  # many a network makes tensors of it, in whatever it computes
+            cure = "" if usual == torch.float32 else f": this program set torch's default dtype to {usual}, not float32"
+            told = f"{path} ({descriptor.architecture.name}) does not run: {one_line(error)}"
+            raise WeightsError(told + cure) from error
         alone = state_of(model) != before
     bare = ForeignNetwork(model, call, channels, alone=alone, square=sizes.square)
     found = _probed(path, key, bare, channels, sizes.multiple_of, max(1, sizes.minimum))

@@ -119,7 +119,7 @@ def _frames(path: Path, run: Run, together: int, sides: tuple[int, ...]) -> int:
     made = 0
     for side in (16, 32, 64, 128, *sides):
         try:
-            made = run(torch.full((1, together, side, side), 0.5)).shape[1]
+            made = run(torch.full((1, together, side, side), 0.5, dtype=torch.float32)).shape[1]
             break
         except Exception:  # a size that it does not take
             continue

@@ -175,7 +175,7 @@ def _scattered_nd(node: Node, values: Values) -> Tensor:
 
 def _constant_of_shape(node: Node, values: Values) -> Tensor:
     value = node.attribute("value")
-    fill = torch.zeros(1) if value is None else value
+    fill = torch.zeros(1, dtype=torch.float32) if value is None else value
     return torch.full([int(n) for n in numbers(values, 0) or []], fill.reshape(-1)[0].item(), dtype=fill.dtype)
 
 

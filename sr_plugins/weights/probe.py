@@ -107,7 +107,7 @@ def _sizes(
     """The multiple and the minimum of its sides, and the scale."""
 
     def scale_at(height: int, width: int) -> float:
-        y = run(torch.full((1, channels, height, width), 0.5))
+        y = run(torch.full((1, channels, height, width), 0.5, dtype=torch.float32))
         if not isinstance(y, Tensor) or y.dim() != 4 or y.shape[:2] != (1, channels):
             shape = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
             raise WeightsError(f"{path} makes {shape} of a picture (1, {channels}, {height}, {width}): not one of ours")

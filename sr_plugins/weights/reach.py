@@ -22,16 +22,18 @@ ALIKE = 5e-6  # of values 0..1: rounding in another order
 def picture(channels: int, height: int, width: int, seed: int = 1) -> Tensor:
     """(1, C, H, W): shapes with hard edges, a ramp, fine texture and a little noise."""
     generator = torch.Generator().manual_seed(seed)
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    rows, columns = torch.meshgrid(
+        *(torch.arange(side, dtype=torch.float32) for side in (height, width)), indexing="ij"
+    )
     base = 0.2 + 0.5 * columns / max(1, width - 1)
     for _ in range(6 + height * width // 500):
         y, x = (int(torch.randint(0, n, (1,), generator=generator)) for n in (height, width))
         r = int(torch.randint(2, 12, (1,), generator=generator))
         inside = (rows - y).abs() + (columns - x).abs() < r if r % 2 else (rows - y) ** 2 + (columns - x) ** 2 < r * r
-        base = torch.where(inside, torch.rand(1, generator=generator), base)
+        base = torch.where(inside, torch.rand(1, dtype=torch.float32, generator=generator), base)
     stripes = 0.1 * torch.sin(rows * 1.9 + columns * 0.7)
     colors = torch.stack([base, 1 - 0.6 * base, base.flip(-1)][:channels])
-    noise = 0.03 * torch.randn(channels, height, width, generator=generator)
+    noise = 0.03 * torch.randn(channels, height, width, dtype=torch.float32, generator=generator)
     return (colors + stripes + noise).clamp(0, 1)[None]
 
 

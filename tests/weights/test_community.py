@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,23 @@ def test_a_checkpoint_is_what_its_own_call_makes_of_a_picture(tmp_path: Path, na
         assert np.abs(result - own).max() <= 0.5 + 0.02, (height, width)
         if radius is not None:
             assert np.abs(result.astype(int) - enlarged(str(file), planes, tile=2 * radius + 32)).max() <= 1
+
+
+def test_in_a_program_whose_tensors_are_float64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same network with the same result, but for those that make tensors of torch's default type themselves."""
+    file, found = saved(compact, tmp_path / "net.pth"), []
+    before = torch.get_default_dtype()
+    for usual in (torch.float32, torch.float64):
+        monkeypatch.setenv("SR_PLUGINS_CACHE", str(tmp_path / str(usual)))  # what was found is remembered
+        torch.set_default_dtype(usual)
+        try:
+            found.append((replace(open_model(file).spec, build=None), enlarged(file, pixels(3, 20, 25)).tobytes()))
+            if usual == torch.float64:
+                with pytest.raises(WeightsError, match=r"does not run: .*default dtype to torch\.float64, not float32"):
+                    open_model(saved(swinir, tmp_path / "own.pth"))
+        finally:
+            torch.set_default_dtype(before)
+    assert found[0] == found[1]
 
 
 def test_what_mixes_the_whole_picture_is_whole_while_it_fits_and_says_what_blending_costs(
