@@ -82,6 +82,8 @@ def left_behind(source: Image.Image, *, behind: bool) -> list[str]:
         found = kept_with(source, "surfaces", _further_surfaces, [])
     elif source.format in ("FITS", "PCD"):
         found = ["what its header tells is left out"]
+    elif source.format in ("PPM", "PFM") and (factor := source.info.get("scale", 1)) != 1:
+        found = [f"that its samples are to be multiplied by {factor:g} is left out"]
     elif source.format == "JPEG2000":
         parts = parts_of(source)
         has_boxes = bool(parts) and parts[0].kind == b"jP  "  # a bare codestream has none

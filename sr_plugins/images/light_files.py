@@ -5,6 +5,7 @@ Pillow reads none of them. :func:`register` tells it that they are pictures; the
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import IO, Any
@@ -21,6 +22,7 @@ from sr_plugins.images.wide_samples import WideSamples
 LIGHT_FORMATS = ("EXR", "HDR", "PFM")
 ENDINGS = {".exr": "EXR", ".hdr": "HDR", ".pic": "HDR", ".pfm": "PFM"}
 _RADIANCE, _COLOUR_MAP = (b"#?RADIANCE", b"#?RGBE"), b"PF"
+_COLOUR_MAP_HEAD = re.compile(rb"PF\s+(\d+)\s+(\d+)\s+(\S+)\s")
 # how the scan lines of a Radiance picture run (ra_pic file format): usually from above, each from the left
 _SCAN = re.compile(rb"([-+])([XY]) (\d+) ([-+])([XY]) (\d+)\n")
 _LONGEST_HEADER = 1 << 16
@@ -43,7 +45,7 @@ class LightFile(ImageFile.ImageFile):
             elif data.startswith(_RADIANCE):
                 self.format, (samples, self.header) = "HDR", _radiance(data)
             else:
-                self.format, samples = "PFM", _colour_map(data)
+                self.format, (samples, self.info["scale"]) = "PFM", _colour_map(data)
         except (RuntimeError, ValueError) as error:
             raise OSError(f"its samples cannot be read ({error})") from error
         samples = samples[..., np.newaxis] if samples.ndim == 2 else samples
@@ -179,12 +181,12 @@ def _radiance(data: bytes) -> tuple[NDArray[np.float32], tuple[bytes, ...]]:
     return np.ascontiguousarray(samples), kept
 
 
-def _colour_map(data: bytes) -> NDArray[np.float32]:
-    kind, width, height, scale = data[:200].split(maxsplit=4)[:4]
-    begin = data.index(scale, len(kind) + len(width) + len(height)) + len(scale) + 1
-    if kind != _COLOUR_MAP:
+def _colour_map(data: bytes) -> tuple[NDArray[np.float32], float]:
+    """The samples, top row first, and the factor that the header gives them."""
+    if (head := _COLOUR_MAP_HEAD.match(data)) is None:
         raise ValueError("no colours in it")
-    shape = int(height), int(width), 3
-    order = "<f4" if float(scale) < 0 else ">f4"
-    samples = np.frombuffer(data, order, shape[0] * shape[1] * 3, begin).reshape(shape)
-    return samples[::-1].astype(np.float32)
+    shape, scale = (int(head[2]), int(head[1]), 3), float(head[3])
+    if scale == 0 or not math.isfinite(scale):
+        raise ValueError(f"a scale of {scale:g}")
+    samples = np.frombuffer(data, "<f4" if scale < 0 else ">f4", math.prod(shape), head.end()).reshape(shape)
+    return samples[::-1].astype(np.float32), abs(scale)

@@ -139,9 +139,9 @@ def upscale_image(
 ) -> Image.Image | NDArray[Any]:
     """The image enlarged and upright; further arguments as for :class:`SuperResolution`.
 
-    Of a picture with several frames this is the current one. Modes 1, P and PA come back as the L, LA, RGB or RGBA that
-    they stand for, all others as they were. ``info`` carries the ICC profile, EXIF without orientation and thumbnail
-    and with the new pixel dimensions, XMP, DPI, texts, and the frame's duration and disposal.
+    Of a picture with several frames this is the current one. Modes 1, P, PA and RGBX come back as the L, LA, RGB or
+    RGBA that they stand for, all others as they were. ``info`` carries the ICC profile, EXIF without orientation and
+    thumbnail and with the new pixel dimensions, XMP, DPI, texts, and the frame's duration and disposal.
 
     Args:
         image: an image; or, for colours of more than 8 bits, which Pillow has no mode for, an array (height, width) of
