@@ -2,7 +2,8 @@
 
 Quantisation as in Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only
 inference" (CVPR 2018): activations in 256 steps of one range for each tensor, in which zero is exact; kernels in 255
-symmetric steps of a range for each output channel. These are the numbers that backends compute in int8.
+symmetric steps of a range for each output channel, in which two neighbouring inputs are at most 127 together. These are
+the numbers that backends compute in int8.
 """
 
 from __future__ import annotations
@@ -41,9 +42,16 @@ def fake_quantized(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 def fake_quantized_kernel(kernel: Tensor) -> Tensor:
     """(outputs, inputs, height, width) rounded to 255 steps around zero for each output; the gradient passes."""
-    largest = kernel.detach().abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
+    largest = _largest(kernel.detach())
     rounded = (kernel.detach() / largest * KERNEL_STEPS).round() / KERNEL_STEPS * largest
     return kernel + (rounded - kernel.detach())
+
+
+def _largest(kernel: Tensor) -> Tensor:
+    """What 127 stands for in each output: no two neighbouring inputs are more, whose products some processors add in
+    16 bits."""
+    size = F.pad(kernel.abs(), (0, 0, 0, 0, 0, kernel.shape[1] % 2))
+    return (size[:, ::2] + size[:, 1::2]).amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
 
 
 def int8_convolution(layer: nn.Module, x: Tensor, limits: Tensor) -> Tensor:
