@@ -184,7 +184,7 @@ INTERRUPTED = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('lo
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
 @pytest.mark.parametrize("package", ["click", "pluggy"])
-def test_an_interrupt_of_the_first_imports_is_silent(package: str, folder: Path) -> None:
+def test_an_interrupt_of_the_first_imports_is_silent(package: str, folder: Path, usual_handlers: None) -> None:
     (folder / f"{package}.py").write_text(INTERRUPTED)
     command = [sys.executable, "-m", "sr_plugins.cli", "models"]
     found = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=paths(folder), check=False)
@@ -193,7 +193,9 @@ def test_an_interrupt_of_the_first_imports_is_silent(package: str, folder: Path)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
 @pytest.mark.parametrize(("package", "loaded"), [("torch", True), ("ncnn", True), ("others", False)])
-def test_a_runtime_is_loaded_before_an_interrupt_is_raised(package: str, loaded: bool, folder: Path) -> None:
+def test_a_runtime_is_loaded_before_an_interrupt_is_raised(
+    package: str, loaded: bool, folder: Path, usual_handlers: None
+) -> None:
     """Python's error in the midst of its C++ code aborts the process with its stack."""
     (folder / f"{package}.py").write_text(INTERRUPTED)
     line = f"import time\nfrom sr_plugins.cli.stopping import stoppable\nwith stoppable():\n import {package}"
@@ -204,7 +206,7 @@ def test_a_runtime_is_loaded_before_an_interrupt_is_raised(package: str, loaded:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
-def test_an_interrupt_of_code_that_cannot_raise_is_not_lost(folder: Path) -> None:
+def test_an_interrupt_of_code_that_cannot_raise_is_not_lost(folder: Path, usual_handlers: None) -> None:
     """As importlib's callbacks of weak references: Python tells what they raise, and goes on."""
     line = "class Late:\n def __del__(self): signal.raise_signal(signal.SIGTERM)\nwith stoppable():\n Late()"
     start, waiting = (
@@ -217,7 +219,7 @@ def test_an_interrupt_of_code_that_cannot_raise_is_not_lost(folder: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
-def test_an_interrupt_of_code_that_is_a_text_ends_with_the_status(folder: Path) -> None:
+def test_an_interrupt_of_code_that_is_a_text_ends_with_the_status(folder: Path, usual_handlers: None) -> None:
     """As a dataclass makes its methods; CPython would kill itself by SIGINT."""
     line = "import signal\nfrom sr_plugins.cli.stopping import stoppable\nwith stoppable():\n exec(text)"
     (folder / "made.py").write_text(f"text = 'signal.raise_signal(signal.SIGTERM)'\n{line}")
